@@ -1,0 +1,120 @@
+"""What a crawl did, as numbers that grow while it runs; the live view, the summary and `--report` all read them."""
+
+import resource
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import msgspec
+
+SAMPLES = 5
+
+
+class Finding(msgspec.Struct):
+    """A warning or failure of one kind: `count` of them, with a few `samples`, however many there were."""
+
+    code: str
+    message: str
+    count: int = 0
+    samples: list[str] = []
+
+
+class Traffic(msgspec.Struct):
+    """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub."""
+
+    version: str | None = None
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    in_flight: int = 0
+
+
+class CrawlReport:
+    """The one place where a crawl counts. Kinds are experiments, runs, registered_models, model_versions."""
+
+    KINDS = ("experiments", "runs", "registered_models", "model_versions")
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.status = "running"
+        self.started_at = datetime.now(UTC)
+        self._started = time.monotonic()
+        self._finished: float | None = None
+        self.mlflow = Traffic()
+        self.datahub = Traffic()
+        self.batches = 0
+        self.read: Counter[str] = Counter(dict.fromkeys(self.KINDS, 0))
+        self.skipped: Counter[str] = Counter()
+        self.mapped: Counter[str] = Counter()
+        self.delivered: Counter[str] = Counter()
+        self.proposals = 0
+        self.rejected = 0
+        self.output: str | None = None
+        self._warnings: dict[str, Finding] = {}
+        self._failures: dict[str, Finding] = {}
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the crawl began, or that it took."""
+        return (self._finished or time.monotonic()) - self._started
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return list(self._warnings.values())
+
+    @property
+    def failures(self) -> list[Finding]:
+        return list(self._failures.values())
+
+    def warn(self, code: str, message: str, sample: str = "", count: int = 1) -> bool:
+        """Counts a thing to know that loses nothing. True for the first of its code."""
+        return _add(self._warnings, code, message, sample, count)
+
+    def fail(self, code: str, message: str, sample: str = "", count: int = 1) -> bool:
+        """Counts a thing that did not reach DataHub: the exit code becomes 1. True for the first of its code."""
+        return _add(self._failures, code, message, sample, count)
+
+    def finish(self, status: str) -> None:
+        """Stops the clock. `status` is success, failures, failed or interrupted."""
+        self.status = status
+        self._finished = time.monotonic()
+
+    def to_dict(self) -> dict[str, object]:
+        """The report as `--report` writes it; counts in numbers, times in seconds, sizes in bytes."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "started_at": self.started_at.isoformat(timespec="milliseconds"),
+            "duration_s": round(self.duration, 3),
+            "mlflow": _wire(self.mlflow),
+            "read": dict(self.read),
+            "skipped": dict(self.skipped),
+            "datahub": {**_wire(self.datahub), "batches": self.batches},
+            "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
+            "rejected": self.rejected,
+            "peak_rss_bytes": peak_rss_bytes(),
+            "warnings": self.warnings,
+            "failures": self.failures,
+        }
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process ever held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _add(findings: dict[str, Finding], code: str, message: str, sample: str, count: int) -> bool:
+    first = code not in findings
+    finding = findings.setdefault(code, Finding(code=code, message=message))
+    finding.count += count
+    if sample and len(finding.samples) < SAMPLES:
+        finding.samples.append(sample)
+    return first
+
+
+def _wire(traffic: Traffic) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.structs.asdict(traffic)
+    del fields["in_flight"]
+    return fields

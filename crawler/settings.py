@@ -1,0 +1,119 @@
+"""What a crawl is told to do: one frozen struct a part, made from recipe, environment and flags by `recipe.py`."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class Secret:
+    """A password or token that prints as `***`; only `reveal()` gives it away."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself, for the request that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all settings: immutable, by keyword, no unknown fields."""
+
+
+class Tls(_Settings):
+    """How a server's certificate is checked and which one we show."""
+
+    verify: bool = True
+    ca_certificate: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+
+
+class ServerSettings(_Settings):
+    """One HTTP server and how hard it may be asked. Times in seconds."""
+
+    url: str
+    username: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    headers: dict[str, Secret] = {}
+    tls: Tls = Tls()
+    concurrency: int = 4
+    requests_per_second: float | None = None
+    timeout: float = 120.0
+    attempts: int = 8
+
+
+class MlflowSettings(_Settings):
+    """Where runs (tracking) and models (registry) are read, and how many rows a page asks for."""
+
+    tracking: ServerSettings
+    registry: ServerSettings | None = None
+    page_size: int = 500
+
+
+class MappingSettings(_Settings):
+    """Everything that changes what is written for one and the same MLflow server.
+
+    `ui_url` is the page that links in DataHub lead to: base_external_url, else the tracking URI.
+    """
+
+    env: str = "PROD"
+    platform_instance: str | None = None
+    model_name_separator: str = "_"
+    base_external_url: str | None = None
+    ui_url: str
+    materialize_dataset_inputs: bool = False
+    source_mapping_to_platform: dict[str, str] = {}
+
+
+class RestSettings(_Settings):
+    """DataHub's GMS. Batches hold at most `batch_size` proposals and `batch_bytes` bytes."""
+
+    server: ServerSettings
+    gzip: bool = False
+    asynchronous: bool = True
+    batch_size: int = 200
+    batch_bytes: int = 15_000_000
+
+
+class FileSettings(_Settings):
+    """A JSON array of proposals as DataHub's `file` sink writes it; `path` may be `-` for standard output."""
+
+    path: Path
+    nested_json: bool = False
+
+
+class LiteSettings(_Settings):
+    """DataHub Lite: the catalog that acryl-datahub keeps in one local file. `kind` is sqlite or duckdb."""
+
+    path: Path
+    kind: str = "sqlite"
+
+
+SinkSettings = RestSettings | FileSettings | LiteSettings
+
+
+class Settings(_Settings):
+    """One crawl."""
+
+    run_id: str
+    pipeline_name: str | None = None
+    mlflow: MlflowSettings
+    mapping: MappingSettings
+    sink: SinkSettings
+    report: Path | None = None
+    dry_run: bool = False
+    validate: bool = False
+    notes: tuple[str, ...] = ()
