@@ -27,11 +27,11 @@ class Secret:
         return hash(self._value)
 
 
-class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all settings: immutable, by keyword, no unknown fields."""
 
 
-class Tls(_Settings):
+class Tls(_Settings, frozen=True, kw_only=True):
     """How a server's certificate is checked and which one we show."""
 
     verify: bool = True
@@ -40,7 +40,7 @@ class Tls(_Settings):
     client_key: Path | None = None
 
 
-class ServerSettings(_Settings):
+class ServerSettings(_Settings, frozen=True, kw_only=True):
     """One HTTP server and how hard it may be asked. Times in seconds."""
 
     url: str
@@ -55,7 +55,7 @@ class ServerSettings(_Settings):
     attempts: int = 8
 
 
-class MlflowSettings(_Settings):
+class MlflowSettings(_Settings, frozen=True, kw_only=True):
     """Where runs (tracking) and models (registry) are read, and how many rows a page asks for."""
 
     tracking: ServerSettings
@@ -63,7 +63,7 @@ class MlflowSettings(_Settings):
     page_size: int = 500
 
 
-class MappingSettings(_Settings):
+class MappingSettings(_Settings, frozen=True, kw_only=True):
     """Everything that changes what is written for one and the same MLflow server.
 
     `ui_url` is the page that links in DataHub lead to: base_external_url, else the tracking URI.
@@ -78,7 +78,7 @@ class MappingSettings(_Settings):
     source_mapping_to_platform: dict[str, str] = {}
 
 
-class RestSettings(_Settings):
+class RestSettings(_Settings, frozen=True, kw_only=True):
     """DataHub's GMS. Batches hold at most `batch_size` proposals and `batch_bytes` bytes."""
 
     server: ServerSettings
@@ -88,14 +88,14 @@ class RestSettings(_Settings):
     batch_bytes: int = 15_000_000
 
 
-class FileSettings(_Settings):
+class FileSettings(_Settings, frozen=True, kw_only=True):
     """A JSON array of proposals as DataHub's `file` sink writes it; `path` may be `-` for standard output."""
 
     path: Path
     nested_json: bool = False
 
 
-class LiteSettings(_Settings):
+class LiteSettings(_Settings, frozen=True, kw_only=True):
     """DataHub Lite: the catalog that acryl-datahub keeps in one local file. `kind` is sqlite or duckdb."""
 
     path: Path
@@ -105,7 +105,7 @@ class LiteSettings(_Settings):
 SinkSettings = RestSettings | FileSettings | LiteSettings
 
 
-class Settings(_Settings):
+class Settings(_Settings, frozen=True, kw_only=True):
     """One crawl."""
 
     run_id: str

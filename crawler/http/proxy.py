@@ -1,0 +1,30 @@
+"""The proxy that the environment names for a server: HTTP_PROXY, HTTPS_PROXY, NO_PROXY."""
+
+from urllib.request import getproxies, proxy_bypass
+
+from crawler.errors import SettingsError
+from crawler.http.address import Address, parse_address
+
+
+def proxy_for(address: Address) -> str | None:
+    """The proxy's URL, with its user info.
+
+    aiohttp's `trust_env` would look up the same, but also add credentials from ~/.netrc that nobody asked
+    for, fail when there are some beside ours, and hop to a thread twice for every request.
+    """
+    proxy = getproxies().get(address.scheme)
+    if not proxy or proxy_bypass(address.host):
+        return None
+    # curl's habit, which the other tools follow: a proxy may be written without its scheme.
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def parse_proxy(proxy: str) -> Address:
+    """The proxy's address; SettingsError for what is no HTTP proxy, such as socks5://."""
+    try:
+        return parse_address("the proxy", proxy)
+    except SettingsError as error:
+        raise SettingsError(
+            error.message,
+            "Only HTTP proxies work: see HTTP_PROXY and HTTPS_PROXY, or except the host in NO_PROXY.",
+        ) from None

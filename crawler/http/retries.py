@@ -1,0 +1,114 @@
+"""When a request is tried again, and how long that waits. Decisions are pure; tenacity carries them out."""
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from crawler.http.answers import Response
+from crawler.http.pacing import Sleep
+from crawler.http.tls import is_lasting, tls_failure
+
+RETRY_AFTER_CAP = 120.0
+BACKOFF_BASE = 0.5
+BACKOFF_CAP = 30.0
+
+_PASSING_4XX = {408, 425, 429}
+_SERVER_ERROR = range(500, 600)
+_LASTING_5XX = {501, 505}
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_full_jitter = wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
+
+OnRetry = Callable[[int, float, str], None]
+"""Told before each retry: the number of the coming attempt, the seconds until then, what went wrong."""
+
+
+def is_retryable(status: int) -> bool:
+    """Whether the same request may succeed later: time-outs, throttling and the server's own failures."""
+    return status in _PASSING_4XX or (status in _SERVER_ERROR and status not in _LASTING_5XX)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a broken exchange may go well next time; a bad certificate or an unknown host will not."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return is_retryable(error.status)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return error.os_error.errno != socket.EAI_NONAME
+    failure = tls_failure(error)
+    if failure is not None and is_lasting(failure):
+        return False
+    return isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError))
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """The seconds, at most RETRY_AFTER_CAP, that a server asks to wait; it may give a number or a date."""
+    text = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), RETRY_AFTER_CAP)
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_CAP)
+
+
+def retrying(attempts: int, sleep: Sleep, on_retry: OnRetry) -> AsyncRetrying:
+    """Tries up to `attempts` times; what the last one gave is the outcome, be it a response or an error."""
+
+    def tell(state: RetryCallState) -> None:
+        on_retry(state.attempt_number + 1, state.upcoming_sleep, _reason(state))
+
+    async def wait(seconds: float) -> None:
+        await sleep(seconds)
+
+    return AsyncRetrying(
+        retry=retry_if_result(_is_worth_retrying) | retry_if_exception(is_transient),
+        stop=stop_after_attempt(attempts),
+        wait=_wait,
+        sleep=wait,
+        before_sleep=tell,
+        retry_error_callback=_last_outcome,
+    )
+
+
+def _is_worth_retrying(response: Response) -> bool:
+    return is_retryable(response.status)
+
+
+def _wait(state: RetryCallState) -> float:
+    response = _response(state)
+    asked = None if response is None else retry_after(response.headers, datetime.now(UTC))
+    return _full_jitter(state) if asked is None else asked
+
+
+def _reason(state: RetryCallState) -> str:
+    response = _response(state)
+    if response is not None:
+        return str(response.status)
+    error = state.outcome.exception() if state.outcome else None
+    return type(error).__name__
+
+
+def _response(state: RetryCallState) -> Response | None:
+    if state.outcome is None or state.outcome.failed:
+        return None
+    response: Response = state.outcome.result()
+    return response
+
+
+def _last_outcome(state: RetryCallState) -> Response | None:
+    response: Response | None = state.outcome.result() if state.outcome else None
+    return response

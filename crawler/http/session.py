@@ -1,0 +1,64 @@
+"""The session behind a server, and one exchange over it."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from crawler import __version__
+from crawler.http.answers import Response
+from crawler.http.tls import tls_context
+from crawler.settings import ServerSettings
+
+CONNECT_TIMEOUT = 15.0
+
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent in each attempt."""
+
+    method: str
+    url: str
+    params: Params = ()
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+
+
+def connect_timeout(settings: ServerSettings) -> float:
+    """The seconds that a connection may take: a dead host shows sooner than a slow answer."""
+    return min(settings.timeout, CONNECT_TIMEOUT)
+
+
+def open_session(
+    name: str, settings: ServerSettings, headers: CIMultiDict[str], *, keep_alive: bool
+) -> aiohttp.ClientSession:
+    """A session without cookies; SettingsError for certificates that cannot be used."""
+    ours = CIMultiDict({"User-Agent": f"mlflow-datahub-crawler/{__version__}", "Accept": "application/json"})
+    ours.update(headers)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=tls_context(name, settings.tls), limit=settings.concurrency, force_close=not keep_alive
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=ours,
+        timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=connect_timeout(settings)),
+    )
+
+
+async def exchange(session: aiohttp.ClientSession, request: Request, proxy: str | None) -> Response:
+    """One try: the whole answer, whatever its status; aiohttp's errors and TimeoutError pass through."""
+    async with session.request(
+        request.method,
+        URL(request.url),
+        params=request.params,
+        # A stream of its own for each try: aiohttp warns about large bytes, which it writes in one go.
+        data=None if request.body is None else io.BytesIO(request.body),
+        headers=request.headers,
+        proxy=proxy,
+        allow_redirects=False,
+    ) as answer:
+        return Response(status=answer.status, body=await answer.read(), headers=answer.headers)

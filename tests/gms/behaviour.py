@@ -1,0 +1,38 @@
+"""What can be set about the double: which GMS it is."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+BODY_LIMIT = 16_000_000
+KAFKA_LIMIT = 5_242_880
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """The defaults are DataHub's quickstart of v1.7.0, without a token."""
+
+    token: str | None = None
+    """Only requests with this bearer token pass (AEF); None: METADATA_SERVICE_AUTH_ENABLED=false."""
+    version: str = "v1.7.0"
+    without_config: bool = False
+    """`/config` answers 404."""
+    frontend: bool = False
+    """Be DataHub's frontend: HTML at every path, GMS under /api/gms."""
+    strict: bool = True
+    """STRICT_URN_VALIDATION_ENABLED."""
+    alternate: bool = True
+    """ALTERNATE_MCP_VALIDATION: unknown aspects and entities are a 422, otherwise a 500 and a silent drop."""
+    lacks: Collection[tuple[str, str]] = ()
+    """(entity type, aspect) pairs that an older server's registry does not have."""
+    forbidden: Collection[str] = ()
+    """URNs that the token's user may not write."""
+    inflates: bool = False
+    """Take `Content-Encoding: gzip`; GMS does not."""
+    body_limit: int = BODY_LIMIT
+    """Bytes of a request's body beyond which a proxy answers 413."""
+    kafka_limit: int = KAFKA_LIMIT
+    """Bytes of one aspect beyond which its message cannot be produced."""
+    latency: float = 0.001
+    """Seconds between a batch's last byte and its handling: what is under way at once, meets."""
+    trust: bool = False
+    """Answer success to everything and count it: for benchmarks."""

@@ -1,0 +1,37 @@
+"""What a test can have the double do instead of its own answer."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One scripted answer; what is not said goes as usual.
+
+    `hold` keeps the answer back until the event is set. `stored` writes the batch although the answer is a
+    fault: a 500 or a lost connection proves nothing (SQL commits before MCLs are produced, ESI). `disconnect`
+    closes the connection without an answer.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | bytes | dict[str, Any] | None = None
+    disconnect: bool = False
+    hold: asyncio.Event | None = None
+    stored: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it takes the place of the double's own answer."""
+        return self.disconnect or self.status is not None
+
+
+Step = Fault | Callable[[list[dict[str, Any]]], Fault | None] | None
+"""What happens to one batch: a fault, a function that chooses one by the proposals, or nothing special."""
+
+
+def fault_of(step: Step, proposals: list[dict[str, Any]]) -> Fault | None:
+    """The fault that a step means for these proposals."""
+    return step(proposals) if callable(step) else step

@@ -1,0 +1,170 @@
+"""Servers on the loopback: an aiohttp one for behaviour, raw sockets for faults, certificates for TLS."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from crawler.http import Server
+from crawler.report import Traffic
+from crawler.settings import ServerSettings
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Naps(list[float]):
+    """A sleep that returns at once and remembers how long it was to be."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def naps() -> Naps:
+    return Naps()
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    return Traffic()
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """`await serve(handler)` answers every request with `handler` and returns http://127.0.0.1:port."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Handler, tls: ssl.SSLContext | None = None) -> str:
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", handler)
+            server = TestServer(app, scheme="https" if tls else "http")
+            await server.start_server(ssl=tls)
+            stack.push_async_callback(server.close)
+            return str(server.make_url("")).rstrip("/")
+
+        yield start
+
+
+@pytest.fixture
+async def serve_raw() -> AsyncIterator[Callable[[Connection], Awaitable[str]]]:
+    """`await serve_raw(connection)` hands each accepted connection over and closes it afterwards."""
+    async with AsyncExitStack() as stack:
+
+        async def start(connection: Connection) -> str:
+            tasks: set[asyncio.Task[None]] = set()
+
+            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                tasks.add(asyncio.current_task())
+                try:
+                    await connection(reader, writer)
+                finally:
+                    writer.close()
+                    with suppress(ConnectionError):
+                        await writer.wait_closed()
+
+            async def stop() -> None:
+                listener.close()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await listener.wait_closed()
+
+            listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+            stack.push_async_callback(stop)
+            return f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+
+        yield start
+
+
+@pytest.fixture
+async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Callable[..., Awaitable[Server]]]:
+    """`await connect(url, token=…)` opens a Server that never really sleeps."""
+    async with AsyncExitStack() as stack:
+
+        async def open_server(url: str, name: str = "MLflow", counts: str = "received", **settings) -> Server:
+            keep_alive = settings.pop("keep_alive", True)
+            server = Server(
+                name,
+                ServerSettings(url=url, **settings),
+                traffic,
+                keep_alive=keep_alive,
+                counts=counts,
+                sleep=naps,
+            )
+            return await stack.enter_async_context(server)
+
+        yield open_server
+
+
+class Certificate:
+    """A self-signed certificate and its key, as files and as a server's context."""
+
+    def __init__(self, folder: Path, name: str, *, starts: int, ends: int, password: bytes | None) -> None:
+        self.file, self.key = folder / f"{name}.pem", folder / f"{name}.key"
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.file.write_bytes(_self_signed(key, name, starts, ends).public_bytes(serialization.Encoding.PEM))
+        self.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption(),
+            )
+        )
+
+    def server_context(self, wanted_from_client: Path | None = None) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=wanted_from_client)
+        context.load_cert_chain(self.file, self.key)
+        if wanted_from_client is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+def _self_signed(key: ec.EllipticCurvePrivateKey, name: str, starts: int, ends: int) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    with suppress(ValueError):
+        name = ipaddress.ip_address(name)
+    general = x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name)
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + dt.timedelta(days=starts))
+        .not_valid_after(now + dt.timedelta(days=ends))
+        .add_extension(x509.SubjectAlternativeName([general]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+@pytest.fixture
+def certify(tmp_path: Path) -> Callable[..., Certificate]:
+    """`certify("127.0.0.1", ends=-1)` makes an expired certificate; days count from today."""
+
+    def make(
+        name: str = "127.0.0.1", *, starts: int = -10, ends: int = 10, password: bytes | None = None
+    ) -> Certificate:
+        return Certificate(tmp_path, name, starts=starts, ends=ends, password=password)
+
+    return make
