@@ -85,3 +85,9 @@ class RequestRefused(CrawlerError):
         super().__init__(message, hint)
         self.status = status
         self.answer = answer
+
+
+class Interrupted(CrawlerError):
+    """The crawl was told to stop; what was mapped by then is delivered."""
+
+    code = "interrupted"

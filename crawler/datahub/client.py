@@ -1,0 +1,62 @@
+"""DataHub's GMS: `/config` and the Rest.li batch endpoint (`AspectResource.java`)."""
+
+import msgspec
+
+from crawler.errors import RequestRefused, WrongServer
+from crawler.http import Server
+
+INGEST = "/aspects?action=ingestProposalBatch"
+FRONTEND_PREFIX = "/api/gms"
+
+
+class _Build(msgspec.Struct):
+    version: str | None = None
+
+
+class _Config(msgspec.Struct, rename={"no_code": "noCode"}):
+    no_code: str = ""
+    versions: dict[str, _Build] = {}
+
+
+class GmsClient:
+    """One GMS behind one session."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def version(self) -> str | None:
+        """What `/config` tells. Raises WrongServer where it is no GMS, and says which URL is, if one is found."""
+        config = await self._config("")
+        if config is not None:
+            return next((build.version for build in config.versions.values() if build.version), None)
+        if not self._server.url.endswith(FRONTEND_PREFIX) and await self._config(FRONTEND_PREFIX) is not None:
+            raise WrongServer(
+                f"{self._server.url} is DataHub's frontend, not its metadata service (GMS).",
+                f"Give {self._server.url}{FRONTEND_PREFIX} instead.",
+            )
+        raise WrongServer(
+            f"{self._server.url} is not DataHub's metadata service (GMS): it has no /config that says so.",
+            "Give the URL of GMS (often port 8080), or the frontend's with /api/gms behind it.",
+        )
+
+    async def ingest(self, body: bytes, *, gzip: bool = False) -> None:
+        """Sends one batch. Raises RequestRefused where GMS does not take it."""
+        headers = {"X-RestLi-Protocol-Version": "2.0.0", "Content-Type": "application/json"}
+        if gzip:
+            headers["Content-Encoding"] = "gzip"
+        await self._server.post(INGEST, body, headers)
+
+    async def _config(self, prefix: str) -> _Config | None:
+        try:
+            response = await self._server.get(f"{prefix}/config")
+        except RequestRefused as refused:
+            if refused.status >= 500:
+                raise
+            return None
+        except WrongServer:
+            return None
+        try:
+            config = msgspec.json.decode(response.body, type=_Config)
+        except msgspec.DecodeError:
+            return None
+        return config if config.no_code == "true" else None

@@ -1,0 +1,116 @@
+"""From entities to the sink: checked, encoded, packed, and queued in lanes that keep memory flat and one series in order."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from zlib import crc32
+
+from crawler.datahub.batches import Batch, Packer, Parcel
+from crawler.datahub.proposals import Entity, Proposal, propose
+from crawler.errors import RequestRefused
+from crawler.report import SAMPLES, CrawlReport
+from crawler.sinks.sink import Sink
+
+BATCHES_QUEUED = 2
+
+REASONS = {
+    "urn": "DataHub takes no such URN, so the entity was not sent. Rename it in MLflow.",
+    "aspect_size": "An aspect is larger than DataHub's Kafka takes, so it was not sent.",
+    "invalid": "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
+}
+
+Judge = Callable[[Proposal], str | None]
+
+
+class Lane:
+    """One batch after the other: what is queued here is written in order, one request at a time."""
+
+    def __init__(self, max_proposals: int, max_bytes: int) -> None:
+        self.packer = Packer(max_proposals, max_bytes)
+        self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
+        self.load = 0
+        """Batches that are queued or being written."""
+
+
+class Delivery:
+    """Takes entities with `add`, hands full batches on with `settle`, the rest with `close`.
+
+    `send` runs once for each lane. `judge`, where given, tells why a proposal must not be sent.
+    """
+
+    def __init__(self, sink: Sink, report: CrawlReport, judge: Judge | None = None) -> None:
+        self._sink = sink
+        self._report = report
+        self._judge = judge
+        self.lanes = [Lane(sink.max_proposals, sink.max_bytes) for _ in range(sink.lanes)]
+        self._full: deque[tuple[Lane, Batch]] = deque()
+
+    def add(self, entity: Entity) -> None:
+        """Checks, encodes and packs one entity. What DataHub cannot take is named in the report."""
+        proposals, refusals = propose(entity)
+        for refusal in refusals:
+            self._refuse(refusal.code, f"{refusal.subject}: {refusal.reason}")
+        taken = [self._sink.encode(proposal) for proposal in proposals if self._may_go(proposal)]
+        if not taken:
+            return
+        self._report.mapped[entity.type] += 1
+        lane = self._lane(entity)
+        self._fill(lane, lane.packer.add(Parcel(entity.type, entity.urn, taken)))
+
+    async def settle(self) -> None:
+        """Waits until the full batches have a place in their lanes: this is what holds reading back."""
+        while self._full:
+            lane, batch = self._full.popleft()
+            await lane.queue.put(batch)
+
+    async def close(self) -> None:
+        """Hands on everything that was added; the lanes then end by themselves."""
+        for lane in self.lanes:
+            self._fill(lane, lane.packer.flush())
+        await self.settle()
+        for lane in self.lanes:
+            await lane.queue.put(None)
+
+    async def send(self, lane: Lane) -> None:
+        """Writes what comes to one lane, until `close`. Errors that end the crawl are raised."""
+        while (batch := await lane.queue.get()) is not None:
+            try:
+                await self._sink.write(batch)
+            except RequestRefused as refused:
+                self._batch_refused(batch, refused)
+            else:
+                self._delivered(batch)
+            lane.load -= 1
+
+    def _fill(self, lane: Lane, batches: list[Batch]) -> None:
+        lane.load += len(batches)
+        self._full.extend((lane, batch) for batch in batches)
+
+    def _lane(self, entity: Entity) -> Lane:
+        if entity.series is not None:
+            return self.lanes[crc32(entity.series.encode(errors="replace")) % len(self.lanes)]
+        return min(self.lanes, key=lambda lane: lane.load)
+
+    def _may_go(self, proposal: Proposal) -> bool:
+        if not self._sink.takes(proposal.entity_type, proposal.aspect_name):
+            return False
+        if self._judge is not None and (problem := self._judge(proposal)):
+            self._refuse("invalid", f"{proposal.urn}: {problem}")
+            return False
+        return True
+
+    def _refuse(self, code: str, sample: str) -> None:
+        self._report.rejected += 1
+        self._report.fail(code, REASONS[code], sample)
+
+    def _delivered(self, batch: Batch) -> None:
+        self._report.batches += 1
+        self._report.proposals += batch.proposals
+        self._report.delivered.update(parcel.entity_type for parcel in batch.parcels)
+
+    def _batch_refused(self, batch: Batch, refused: RequestRefused) -> None:
+        self._report.rejected += batch.proposals
+        message = f"DataHub refused a batch with status {refused.status}: {refused.answer or refused.message}"
+        for parcel in batch.parcels[:SAMPLES]:
+            self._report.fail(f"batch_refused_{refused.status}", message, parcel.urn, count=0)
+        self._report.fail(f"batch_refused_{refused.status}", message, count=batch.proposals)

@@ -1,0 +1,122 @@
+"""All that a crawl must remember to map MLflow's rows: which versions a run made, which users and datasets are written already."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import Edge
+from crawler.datahub.proposals import Entity
+from crawler.mapping.dataset_catalog import DatasetCatalog
+from crawler.mapping.datasets import dataset_use
+from crawler.mapping.experiments import experiment_entity
+from crawler.mapping.once import Once
+from crawler.mapping.registered_models import registered_model_entity
+from crawler.mapping.runs import RunContext, run_context, run_entity, run_user
+from crawler.mapping.stages import stage_tags
+from crawler.mapping.users import user_entity
+from crawler.mapping.version_index import VersionIndex
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.settings import MappingSettings
+
+REMEMBERED_USERS = 100_000
+
+
+class Remark(msgspec.Struct, frozen=True):
+    """Something to tell the user about one row: a warning, or a failure where something of it is not written."""
+
+    code: str
+    sample: str
+    failure: bool = False
+
+
+class CrawlMapper:
+    """Maps the rows of one crawl in the order of reading: models, versions, `versions_complete`, experiments with runs, rest.
+
+    Pure but for its memory.
+    """
+
+    def __init__(self, settings: MappingSettings) -> None:
+        self._settings = settings
+        self._versions = VersionIndex(settings)
+        self._datasets = DatasetCatalog()
+        self._users = Once(REMEMBERED_USERS)
+        self._remarks: list[Remark] = []
+
+    def stages(self) -> list[Entity]:
+        """The tags of MLflow's model stages."""
+        return stage_tags()
+
+    def registered_model(self, model: RegisteredModel) -> Entity:
+        """The model's group; its aliases are kept for its versions."""
+        self._versions.add_model(model)
+        return registered_model_entity(model, self._settings)
+
+    def model_version(self, version: ModelVersion) -> Iterator[Entity]:
+        """The version's user; the version itself waits until it can leave in order."""
+        self._versions.add(version)
+        if version.user_id:
+            yield from self._user(version.user_id)
+
+    def versions_complete(self) -> Iterator[Entity]:
+        """The versions that wait for no run."""
+        return self._versions.seal()
+
+    def experiment(self, experiment: Experiment) -> Entity:
+        """The experiment's container."""
+        return experiment_entity(experiment, self._settings)
+
+    def runs_of(self, experiment: Experiment) -> RunContext:
+        """What the runs of one experiment share; `run` wants it."""
+        return run_context(experiment, self._settings)
+
+    def run(self, run: Run, context: RunContext) -> Iterator[Entity]:
+        """The run with its user and settled datasets, and the versions that waited for it. A deleted run only frees versions."""
+        if not run.deleted:
+            yield from self._user(run_user(run))
+            edges: list[Edge] = []
+            for dataset in self._inputs(run, edges):
+                yield from self._datasets.offer(dataset, run)
+            yield run_entity(run, context, edges, self._versions.outputs(run.info.run_id))
+        yield from self._versions.resolve(run)
+
+    @property
+    def missing_runs(self) -> list[str]:
+        """Run ids that versions name and that did not come by."""
+        return self._versions.unseen
+
+    def found_run(self, run: Run) -> Iterator[Entity]:
+        """The versions that waited for a run which is not crawled itself."""
+        return self._versions.resolve(run)
+
+    def lost_runs(self, run_ids: Iterable[str]) -> Iterator[Entity]:
+        """The versions whose run is nowhere."""
+        return self._versions.give_up(run_ids)
+
+    def datasets(self) -> Iterator[Entity]:
+        """The datasets of all runs, at the end of the crawl."""
+        return self._datasets.drain()
+
+    def take_remarks(self) -> list[Remark]:
+        """What the user should know of the rows mapped since the last call."""
+        remarks, self._remarks = self._remarks, []
+        return remarks
+
+    def _user(self, user: str) -> Iterator[Entity]:
+        if self._users.first(user):
+            yield user_entity(user)
+
+    def _inputs(self, run: Run, edges: list[Edge]) -> Iterator[Entity]:
+        """The datasets that the run used; its edges to them are added to `edges`, each once."""
+        for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
+            use = dataset_use(dataset_input, self._settings)
+            if use.warning:
+                self._remarks.append(Remark("dataset_schema_cut", use.warning))
+            if use.failure:
+                self._remarks.append(
+                    Remark("dataset_platform_unknown", f"run {run.info.run_id}: {use.failure}", failure=True)
+                )
+            # An edge to a dataset that DataHub cannot take would lead nowhere.
+            if use.edge and use.edge not in edges and not urns.problem(use.edge.destination_urn):
+                edges.append(use.edge)
+            yield from use.entities

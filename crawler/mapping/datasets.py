@@ -1,0 +1,167 @@
+"""Dataset input of a run → dataset on platform mlflow, the hosted dataset behind it, and an edge of the run."""
+
+from typing import Any
+
+import msgspec
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import (
+    NOT_REMOVED,
+    Aspect,
+    DataPlatformInstance,
+    DatasetProperties,
+    Edge,
+    SchemaField,
+    SchemaFieldType,
+    SchemaMetadata,
+    TimeStamp,
+    Upstream,
+    UpstreamLineage,
+)
+from crawler.datahub.proposals import Entity
+from crawler.mapping.platform import PLATFORM
+from crawler.mlflow.entities import Dataset, DatasetInput, as_dict
+from crawler.settings import MappingSettings
+
+MAX_SCHEMA_CHARACTERS = 4_096
+"""Longer property values are left out of DataHub's search index (`SEARCH_DOCUMENT_MAX_VALUE_LENGTH`)."""
+
+_ENV = "PROD"
+_UNKNOWN = TimeStamp(time=0, actor="urn:li:corpuser:unknown")
+_IN_PLACE = frozenset({"local", "code"})
+_KNOWN_PLATFORMS = frozenset(
+    [
+        "bigquery",
+        "cassandra",
+        "databricks",
+        "delta-lake",
+        "dbt",
+        "feast",
+        "file",
+        "gcs",
+        "hdfs",
+        "hive",
+        "mssql",
+        "mysql",
+        "oracle",
+        "postgres",
+        "redshift",
+        "s3",
+        "sagemaker",
+        "snowflake",
+        "streamlit",
+    ]
+)
+_FIELD_TYPES = {
+    "boolean": "BooleanType",
+    "integer": "NumberType",
+    "long": "NumberType",
+    "float": "NumberType",
+    "double": "NumberType",
+    "string": "StringType",
+    "binary": "BytesType",
+    "datetime": "TimeType",
+    "array": "ArrayType",
+    "map": "MapType",
+}
+
+Column = tuple[str, str]
+
+
+class DatasetUse(msgspec.Struct, frozen=True):
+    """What one dataset input comes to. `edge` is None, with a `failure`, for a source that no platform stands for."""
+
+    edge: Edge | None
+    entities: list[Entity]
+    warning: str | None = None
+    failure: str | None = None
+
+
+def dataset_use(dataset_input: DatasetInput, settings: MappingSettings) -> DatasetUse:
+    """The datasets that the input stands for, and the run's edge to it, which carries the tags of this one use."""
+    dataset = dataset_input.dataset
+    platform = None if dataset.source_type in _IN_PLACE else source_platform(dataset.source_type, settings)
+    hosted = dataset.source_type not in _IN_PLACE and settings.materialize_dataset_inputs
+    if hosted and platform is None:
+        return DatasetUse(edge=None, entities=[], failure=f"{dataset.name}: source type {dataset.source_type}")
+    columns = _columns(dataset.schema)
+    upstream = urns.dataset(platform, dataset.name, _ENV) if platform else None
+    entities = [_entity(PLATFORM, dataset, columns, upstream)]
+    if hosted and platform is not None:
+        entities.append(_entity(platform, dataset, columns, None))
+    return DatasetUse(
+        edge=Edge(destination_urn=entities[0].urn, properties=as_dict(dataset_input.tags) or None),
+        entities=entities,
+        warning=_warning(dataset, columns),
+    )
+
+
+def source_platform(source_type: str, settings: MappingSettings) -> str | None:
+    """The DataHub platform of an MLflow source type: the user's mapping, then gs, then a platform of the same name."""
+    source_type = source_type.lower()
+    if platform := settings.source_mapping_to_platform.get(source_type):
+        return platform
+    if source_type == "gs":
+        return "gcs"
+    return source_type if source_type in _KNOWN_PLATFORMS else None
+
+
+def _entity(platform: str, dataset: Dataset, columns: list[Column] | None, upstream: str | None) -> Entity:
+    platform_urn = urns.data_platform(platform)
+    properties: dict[str, str] = {}
+    if columns is None and dataset.schema is not None:
+        properties["schema"] = dataset.schema[:MAX_SCHEMA_CHARACTERS]
+    aspects: list[Aspect] = [
+        DataPlatformInstance(platform=platform_urn),
+        DatasetProperties(custom_properties=properties, tags=[]),
+        NOT_REMOVED,
+    ]
+    if columns is not None:
+        aspects.append(_schema(platform, platform_urn, columns))
+    if upstream:
+        aspects.append(UpstreamLineage(upstreams=[Upstream(dataset=upstream, type="COPY", audit_stamp=_UNKNOWN)]))
+    return Entity("dataset", urns.dataset(platform, dataset.name, _ENV), tuple(aspects))
+
+
+def _columns(schema: str | None) -> list[Column] | None:
+    """Names and types of a column schema; None for a tensor's, an unknown or a broken one."""
+    if schema is None:
+        return None
+    try:
+        decoded: Any = msgspec.json.decode(schema)
+        columns = decoded["mlflow_colspec"]
+        return msgspec.convert([(column["name"], column["type"]) for column in columns], list[Column])
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError, KeyError, TypeError):
+        return None
+
+
+def _schema(platform: str, platform_urn: str, columns: list[Column]) -> SchemaMetadata:
+    return SchemaMetadata(
+        schema_name="",
+        platform=platform_urn,
+        version=0,
+        hash="",
+        platform_schema={"com.linkedin.schema.Schemaless": {}},
+        fields=[_field(name, native_type, platform) for name, native_type in columns],
+        created=_UNKNOWN,
+        last_modified=_UNKNOWN,
+    )
+
+
+def _field(name: str, native_type: str, platform: str) -> SchemaField:
+    # DataHub knows OBJECT as a type of Snowflake only.
+    kind = "RecordType" if (platform, native_type) == ("snowflake", "object") else _FIELD_TYPES.get(native_type)
+    return SchemaField(
+        field_path=name,
+        type=SchemaFieldType(type={f"com.linkedin.schema.{kind or 'NullType'}": {}}),
+        native_data_type=native_type,
+        nullable=False,
+        recursive=False,
+        is_part_of_key=False,
+    )
+
+
+def _warning(dataset: Dataset, columns: list[Column] | None) -> str | None:
+    if columns is None and dataset.schema is not None and len(dataset.schema) > MAX_SCHEMA_CHARACTERS:
+        return f"{dataset.name}: schema of {len(dataset.schema)} characters"
+    return None

@@ -1,0 +1,63 @@
+"""Experiment → container."""
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import (
+    NOT_REMOVED,
+    BrowsePathEntry,
+    BrowsePathsV2,
+    ContainerProperties,
+    SubTypes,
+    TimeStamp,
+)
+from crawler.datahub.proposals import Entity
+from crawler.mapping.platform import PLATFORM_URN, instance_guid, platform_instance, platform_instance_urn, ui_page
+from crawler.mlflow.entities import Experiment, as_dict
+from crawler.settings import MappingSettings
+
+NOTE_TAG = "mlflow.note.content"
+_SUBTYPE = SubTypes(type_names=["ML Experiment"])
+
+
+def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
+    """urn:li:container:guid. DataHub's key of an experiment is its name."""
+    return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=experiment.name))
+
+
+def experiment_entity(experiment: Experiment, settings: MappingSettings) -> Entity:
+    """The experiment as a container, with the aspects that DataHub's ingestion adds to every container."""
+    return Entity(
+        "container",
+        container_urn(experiment, settings),
+        (
+            _properties(experiment, settings),
+            platform_instance(settings),
+            _SUBTYPE,
+            BrowsePathsV2(path=_browse_path(settings)),
+            NOT_REMOVED,
+        ),
+    )
+
+
+def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerProperties:
+    tags = as_dict(experiment.tags)
+    description = tags.pop(NOTE_TAG, None)
+    key = {"platform": PLATFORM_URN, "id": experiment.name}
+    if settings.platform_instance:
+        key["instance"] = settings.platform_instance
+    return ContainerProperties(
+        name=experiment.name,
+        description=description,
+        custom_properties=key | tags | {"artifacts_location": experiment.artifact_location},
+        external_url=ui_page(settings, f"experiments/{experiment.experiment_id}"),
+        created=_time_stamp(experiment.creation_time),
+        last_modified=_time_stamp(experiment.last_update_time),
+    )
+
+
+def _time_stamp(time: int | None) -> TimeStamp | None:
+    return None if time is None else TimeStamp(time)
+
+
+def _browse_path(settings: MappingSettings) -> list[BrowsePathEntry]:
+    instance = platform_instance_urn(settings)
+    return [BrowsePathEntry(id=instance, urn=instance)] if instance else []

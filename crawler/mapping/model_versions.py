@@ -1,0 +1,74 @@
+"""Model version → model."""
+
+from collections.abc import Sequence
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import (
+    NOT_REMOVED,
+    Aspect,
+    GlobalTags,
+    MLModelProperties,
+    TagAssociation,
+    TimeStamp,
+    VersionProperties,
+    VersionTag,
+)
+from crawler.datahub.proposals import Entity
+from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page
+from crawler.mapping.registered_models import model_group_urn, version_tag
+from crawler.mapping.runs import hyper_params, run_urn, training_metrics
+from crawler.mapping.stages import stage_tag_urn
+from crawler.mapping.users import user_urn
+from crawler.mlflow.entities import ModelVersion, Run, as_dict
+from crawler.settings import MappingSettings
+
+SORT_ID_DIGITS = 10
+
+
+def model_urn(name: str, version: str, settings: MappingSettings) -> str:
+    """urn:li:mlModel:(mlflow,name_version,env)."""
+    return urns.ml_model(PLATFORM, f"{name}{settings.model_name_separator}{version}", settings.env)
+
+
+def model_version_entity(
+    version: ModelVersion, run: Run | None, aliases: Sequence[str], settings: MappingSettings
+) -> Entity:
+    """The model version as a model, with its run's params and metrics where there is a run.
+
+    Versions of one model are one series: DataHub keeps which is the latest, and two writers at once would race for it.
+    """
+    aspects: list[Aspect] = [
+        _properties(version, run, settings),
+        _version(version, aliases, settings),
+        platform_instance(settings),
+        NOT_REMOVED,
+    ]
+    if version.current_stage:
+        aspects.append(GlobalTags(tags=[TagAssociation(tag=stage_tag_urn(version.current_stage))]))
+    return Entity("mlModel", model_urn(version.name, version.version, settings), tuple(aspects), series=version.name)
+
+
+def _properties(version: ModelVersion, run: Run | None, settings: MappingSettings) -> MLModelProperties:
+    tags = as_dict(version.tags)
+    return MLModelProperties(
+        custom_properties=tags,
+        description=version.description,
+        created=TimeStamp(version.creation_timestamp, user_urn(version.user_id) if version.user_id else None),
+        last_modified=TimeStamp(version.last_updated_timestamp),
+        tags=[f"{key}:{value}" for key, value in tags.items()],
+        groups=[model_group_urn(version.name, settings)],
+        training_jobs=[run_urn(run.info.run_id)] if run else [],
+        external_url=ui_page(settings, f"models/{version.name}/versions/{version.version}"),
+        hyper_params=hyper_params(run) if run else None,
+        training_metrics=training_metrics(run) if run else None,
+    )
+
+
+def _version(version: ModelVersion, aliases: Sequence[str], settings: MappingSettings) -> VersionProperties:
+    return VersionProperties(
+        version_set=urns.version_set(instance_guid(settings, platform=PLATFORM, name=version.name)),
+        version=version_tag(version.version, version.creation_timestamp),
+        sort_id=version.version.zfill(SORT_ID_DIGITS),
+        aliases=[VersionTag(version_tag=alias) for alias in aliases],
+        versioning_scheme="LEXICOGRAPHIC_STRING",
+    )

@@ -1,0 +1,47 @@
+"""Registered model → model group."""
+
+from urllib.parse import quote
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import (
+    NOT_REMOVED,
+    MetadataAttribution,
+    MLModelGroupProperties,
+    TimeStamp,
+    VersionTag,
+)
+from crawler.datahub.proposals import Entity
+from crawler.mapping.platform import ACTOR, PLATFORM, platform_instance, ui_page
+from crawler.mlflow.entities import RegisteredModel, as_dict
+from crawler.settings import MappingSettings
+
+
+def model_group_urn(name: str, settings: MappingSettings) -> str:
+    """urn:li:mlModelGroup:(mlflow,name,env)."""
+    return urns.ml_model_group(PLATFORM, name, settings.env)
+
+
+def registered_model_entity(model: RegisteredModel, settings: MappingSettings) -> Entity:
+    """The registered model as a model group (aspect mlModelGroupProperties)."""
+    latest = model.latest_versions[0].version if model.latest_versions else None
+    properties = MLModelGroupProperties(
+        custom_properties=as_dict(model.tags),
+        description=model.description,
+        created=TimeStamp(model.creation_timestamp),
+        last_modified=TimeStamp(model.last_updated_timestamp),
+        version=version_tag(latest, model.last_updated_timestamp),
+        external_url=ui_page(settings, f"models/{quote(model.name, safe='')}"),
+    )
+    return Entity(
+        "mlModelGroup",
+        model_group_urn(model.name, settings),
+        (properties, platform_instance(settings), NOT_REMOVED),
+    )
+
+
+def version_tag(version: str | None, time: int) -> VersionTag:
+    """A version's name as DataHub's VersionTag; `time` in ms since epoch."""
+    return VersionTag(
+        version_tag=version,
+        metadata_attribution=MetadataAttribution(time=time, actor=ACTOR, source_detail={}),
+    )

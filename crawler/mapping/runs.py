@@ -1,0 +1,123 @@
+"""Run → data process instance."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import (
+    NOT_REMOVED,
+    Aspect,
+    ContainerOf,
+    DataProcessInstanceInput,
+    DataProcessInstanceOutput,
+    DataProcessInstanceProperties,
+    DataProcessInstanceRelationships,
+    DataProcessInstanceRunEvent,
+    Edge,
+    MLTrainingRunProperties,
+    NamedValue,
+    PartitionSpec,
+    RunResult,
+    SubTypes,
+    TimeStamp,
+)
+from crawler.datahub.proposals import Entity
+from crawler.mapping.experiments import container_urn
+from crawler.mapping.platform import PLATFORM, platform_instance, ui_page
+from crawler.mapping.users import user_urn
+from crawler.mlflow.entities import Experiment, Run, as_dict
+from crawler.settings import MappingSettings
+
+PARENT_TAG = "mlflow.parentRunId"
+_SUBTYPE = SubTypes(type_names=["ML Training Run"])
+_WHOLE_TABLE = PartitionSpec(partition="FULL_TABLE_SNAPSHOT", type="FULL_TABLE")
+_RESULTS = {"FINISHED": "SUCCESS", "FAILED": "FAILURE"}
+
+
+class RunContext(msgspec.Struct, frozen=True):
+    """What all runs of one experiment share, worked out once."""
+
+    experiment: Experiment
+    settings: MappingSettings
+    container: ContainerOf
+    common: tuple[Aspect, ...]
+
+
+def run_context(experiment: Experiment, settings: MappingSettings) -> RunContext:
+    """The aspects and URNs that are the same for each run of the experiment."""
+    return RunContext(
+        experiment=experiment,
+        settings=settings,
+        container=ContainerOf(container=container_urn(experiment, settings)),
+        common=(platform_instance(settings), _SUBTYPE, NOT_REMOVED),
+    )
+
+
+def run_urn(run_id: str) -> str:
+    """urn:li:dataProcessInstance:guid of a run id."""
+    return urns.data_process_instance(urns.guid(id=run_id, orchestrator=PLATFORM))
+
+
+def run_user(run: Run) -> str:
+    """The user who started the run, or the name that stands for nobody."""
+    return run.info.user_id or PLATFORM
+
+
+def run_entity(run: Run, context: RunContext, inputs: Sequence[Edge], outputs: Sequence[str]) -> Entity:
+    """The run as a data process instance. `inputs` are its datasets, `outputs` the URNs of its model versions."""
+    tags = as_dict(run.data.tags)
+    aspects: list[Aspect] = [_properties(run, tags, context), context.container, _training(run), *context.common]
+    if outputs:
+        edges = [Edge(destination_urn=urn) for urn in outputs]
+        aspects.append(DataProcessInstanceOutput(outputs=[], output_edges=edges))
+    if inputs:
+        aspects.append(DataProcessInstanceInput(inputs=[], input_edges=list(inputs)))
+    if parent := tags.get(PARENT_TAG):
+        aspects.append(DataProcessInstanceRelationships(parent_instance=run_urn(parent), upstream_instances=[]))
+    if run.info.end_time:
+        aspects.append(_ended(run, run.info.end_time))
+    return Entity("dataProcessInstance", run_urn(run.info.run_id), tuple(aspects))
+
+
+def hyper_params(run: Run) -> list[NamedValue]:
+    """The run's params as DataHub's MLHyperParams."""
+    return [NamedValue(param.key, param.value) for param in run.data.params]
+
+
+def training_metrics(run: Run) -> list[NamedValue]:
+    """The run's latest metrics as DataHub's MLMetrics; values as Python's `str` gives them to the official connector."""
+    return [NamedValue(metric.key, str(metric.value)) for metric in run.data.metrics]
+
+
+def _properties(run: Run, tags: dict[str, str], context: RunContext) -> DataProcessInstanceProperties:
+    info = run.info
+    experiment = context.experiment
+    started = info.start_time or info.end_time or experiment.creation_time or 0
+    return DataProcessInstanceProperties(
+        name=info.run_name or info.run_id,
+        created=TimeStamp(time=started, actor=user_urn(run_user(run))),
+        custom_properties=tags,
+        external_url=ui_page(context.settings, f"experiments/{experiment.experiment_id}/runs/{info.run_id}"),
+    )
+
+
+def _training(run: Run) -> MLTrainingRunProperties:
+    return MLTrainingRunProperties(
+        id=run.info.run_id,
+        custom_properties={},
+        output_urls=[run.info.artifact_uri],
+        hyper_params=hyper_params(run),
+        training_metrics=training_metrics(run),
+    )
+
+
+def _ended(run: Run, end_time: int) -> DataProcessInstanceRunEvent:
+    start_time = run.info.start_time
+    return DataProcessInstanceRunEvent(
+        timestamp_millis=end_time,
+        status="COMPLETE",
+        result=RunResult(type=_RESULTS.get(run.info.status, "SKIPPED"), native_result_type=PLATFORM),
+        partition_spec=_WHOLE_TABLE,
+        duration_millis=None if start_time is None else end_time - start_time,
+    )

@@ -1,0 +1,49 @@
+"""Model stage → tag."""
+
+import msgspec
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import NOT_REMOVED, TagProperties
+from crawler.datahub.proposals import Entity
+from crawler.mapping.platform import PLATFORM
+
+
+class _Stage(msgspec.Struct, frozen=True):
+    name: str
+    color: str
+
+
+_STAGES = (
+    _Stage("Production", "#308613"),
+    _Stage("Staging", "#FACB66"),
+    _Stage("Archived", "#5D7283"),
+    _Stage("None", "#F2F4F5"),
+)
+
+
+def stage_tags() -> list[Entity]:
+    """The tags of the four stages that MLflow knows (aspect tagProperties)."""
+    return [
+        Entity(
+            "tag",
+            stage_tag_urn(stage.name),
+            (
+                TagProperties(
+                    name=_tag_name(stage.name),
+                    description=f"{stage.name} Stage for an ML model in MLflow Model Registry",
+                    color_hex=stage.color,
+                ),
+                NOT_REMOVED,
+            ),
+        )
+        for stage in _STAGES
+    ]
+
+
+def stage_tag_urn(stage: str) -> str:
+    """urn:li:tag:mlflow_production and so on."""
+    return urns.tag(_tag_name(stage))
+
+
+def _tag_name(stage: str) -> str:
+    return f"{PLATFORM}_{stage.lower()}"

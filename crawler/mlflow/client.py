@@ -1,0 +1,195 @@
+"""MLflow's search endpoints (REST API 2.0), one page a request: listings as streams of pages, in orders that writers do not disturb."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
+from crawler.http import Server
+from crawler.mlflow import pages
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.pages import Page, Row
+from crawler.mlflow.paging import OffsetWalk, RunQuery, RunWalk
+
+API = "/api/2.0/mlflow"
+REGISTERED_MODELS_A_PAGE = 500
+MODEL_VERSIONS_A_PAGE = 2_000
+EXPERIMENTS_A_PAGE = 2_000
+EARLIEST = -(2**63)
+
+Unreadable = Callable[[str, list[str]], None]
+
+
+class ExperimentsMissing(Exception):
+    """The server is MLflow, but older than 1.28.0: it has no experiments/search."""
+
+
+class MlflowClient:
+    """Reads one tracking server and the registry that belongs to it.
+
+    `unreadable(kind, rows)` is told of rows that are listed but cannot be read. Errors: those of `crawler.http`, and WrongServer
+    where something else than MLflow answers.
+    """
+
+    def __init__(self, tracking: Server, registry: Server, page_size: int, unreadable: Unreadable) -> None:
+        self._tracking = tracking
+        self._registry = registry
+        self._page_size = page_size
+        self._unreadable = unreadable
+
+    async def version(self) -> str | None:
+        """What `/version` tells; None where the server has no such page (MLflow 1.x)."""
+        try:
+            text = (await self._tracking.get("/version")).body.decode(errors="replace").strip()
+        except (RequestRefused, WrongServer):
+            return None
+        return text if text[:1].isdigit() and len(text) < 40 else None
+
+    async def registered_models(self) -> AsyncIterator[list[RegisteredModel]]:
+        """`registered-models/search`, by name."""
+        walk: OffsetWalk[RegisteredModel] = OffsetWalk(lambda model: model.name)
+        params = [("max_results", str(REGISTERED_MODELS_A_PAGE)), ("order_by", "name ASC")]
+        async for rows in self._listing("registered-models/search", params, walk, pages.decode_registered_models):
+            yield rows
+
+    async def model_versions(self) -> AsyncIterator[list[ModelVersion]]:
+        """`model-versions/search`, by name and version, of all models; servers before 2.0 answer everything at once."""
+        walk: OffsetWalk[ModelVersion] = OffsetWalk(lambda version: (version.name, version.version))
+        params = [
+            ("max_results", str(MODEL_VERSIONS_A_PAGE)),
+            ("order_by", "name ASC"),
+            ("order_by", "version_number ASC"),
+        ]
+        async for rows in self._listing("model-versions/search", params, walk, pages.decode_model_versions):
+            yield rows
+
+    async def experiments(self) -> AsyncIterator[list[Experiment]]:
+        """`experiments/search`, by id, deleted ones included. Raises ExperimentsMissing before MLflow 1.28.0."""
+        walk: OffsetWalk[Experiment] = OffsetWalk(lambda experiment: experiment.experiment_id)
+        while walk.token is not None:
+            query = {
+                "max_results": EXPERIMENTS_A_PAGE,
+                "view_type": "ALL",
+                "order_by": ["experiment_id ASC"],
+                "page_token": walk.token,
+            }
+            try:
+                body = await self._post("experiments/search", query)
+            except RequestRefused as refused:
+                if refused.status != 404:
+                    raise
+                await self._require_mlflow(self._tracking)
+                raise ExperimentsMissing from refused
+            yield walk.take(self._told("experiments", pages.decode_experiments(body)))
+
+    async def runs(self, experiment_id: str) -> AsyncIterator[list[Run]]:
+        """`runs/search` of one experiment, by start time, deleted ones included.
+
+        A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold it. Then the others are
+        read alone, and `unreadable` is told.
+        """
+        walk = RunWalk()
+        while walk.query is not None:
+            try:
+                page = await self._run_page([experiment_id], walk.query)
+            except RequestRefused as refused:
+                if walk.query.since is not None or "start_time" not in refused.answer:
+                    raise
+                self._unreadable("runs", [f"experiment {experiment_id}: runs without start_time ({refused.answer})"])
+                walk = RunWalk(since=EARLIEST)
+                continue
+            yield walk.take(page)
+
+    async def runs_by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> list[Run]:
+        """The runs of these ids within these experiments, deleted ones included; ids that are nowhere are left out.
+
+        One `runs/search` where the server can filter by run id (2.0 and later), else one `runs/get` for each id.
+        """
+        if not experiment_ids:
+            return await self._runs_one_by_one(run_ids)
+        names = ",".join(f"'{run_id}'" for run_id in run_ids)
+        query = {
+            "experiment_ids": list(experiment_ids),
+            "filter": f"attributes.run_id IN ({names})",
+            "run_view_type": "ALL",
+            "max_results": len(run_ids),
+        }
+        try:
+            body = await self._post("runs/search", query)
+        except RequestRefused as refused:
+            if refused.status != 400:
+                raise
+            return await self._runs_one_by_one(run_ids)
+        return self._told("runs", pages.decode_runs(body)).rows
+
+    async def _runs_one_by_one(self, run_ids: Sequence[str]) -> list[Run]:
+        runs: list[Run] = []
+        for run_id in run_ids:
+            try:
+                response = await self._tracking.get(f"{API}/runs/get", {"run_id": run_id})
+            except RequestRefused as refused:
+                if refused.status != 404:
+                    raise
+            else:
+                runs.append(pages.decode_run(response.body))
+        return runs
+
+    async def _run_page(self, experiment_ids: Sequence[str], query: RunQuery) -> Page[Run]:
+        """The order by start time makes equal times go by run id on MLflow's SQL stores, in all versions."""
+        search: dict[str, object] = {
+            "experiment_ids": list(experiment_ids),
+            "run_view_type": "ALL",
+            "max_results": self._page_size,
+            "order_by": ["attributes.start_time ASC"],
+        }
+        if query.since is not None:
+            search["filter"] = f"attributes.start_time >= {query.since}"
+        if query.token:
+            search["page_token"] = query.token
+        return self._told("runs", pages.decode_runs(await self._post("runs/search", search)))
+
+    async def _listing(
+        self,
+        endpoint: str,
+        params: list[tuple[str, str]],
+        walk: OffsetWalk[Row],
+        decode: Callable[[bytes], Page[Row]],
+    ) -> AsyncIterator[list[Row]]:
+        kind = endpoint.split("/", maxsplit=1)[0].replace("-", "_")
+        while walk.token is not None:
+            paged = [*params, ("page_token", walk.token)] if walk.token else params
+            try:
+                response = await self._registry.get(f"{API}/{endpoint}", paged)
+            except RequestRefused as refused:
+                raise _explained(refused, self._registry.url) from None
+            yield walk.take(self._told(kind, decode(response.body)))
+
+    async def _post(self, endpoint: str, query: dict[str, object]) -> bytes:
+        return (await self._tracking.post(f"{API}/{endpoint}", msgspec.json.encode(query))).body
+
+    def _told(self, kind: str, page: Page[Row]) -> Page[Row]:
+        if page.unreadable:
+            self._unreadable(kind, page.unreadable)
+        return page
+
+    async def _require_mlflow(self, server: Server) -> None:
+        """Raises WrongServer where not even registered models can be searched, which every MLflow server has."""
+        try:
+            await server.get(f"{API}/registered-models/search", [("max_results", "1")])
+        except RequestRefused as refused:
+            raise _explained(refused, server.url) from None
+
+
+def _explained(refused: RequestRefused, url: str) -> Exception:
+    """What a refused search of registered models says about the server as a whole."""
+    if refused.status == 404:
+        return WrongServer(
+            f"{url} is not an MLflow server: it has no {API}/registered-models/search (404).",
+            "Give the URL that MLflow's own client uses (MLFLOW_TRACKING_URI), with the base path if there is one.",
+        )
+    if refused.status == 403:
+        return CredentialsRefused(
+            f"MLflow at {url} does not allow these credentials to read its registered models (403).",
+            "Use an account that may read the whole server.",
+        )
+    return refused

@@ -1,0 +1,118 @@
+"""What MLflow's search endpoints answer, as msgspec structs (`mlflow/protos/service.proto`, `model_registry.proto`).
+
+Unknown fields are ignored, missing ones take protobuf's defaults. Times are ms since epoch.
+"""
+
+import msgspec
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    """Base of all messages."""
+
+
+class KeyValue(_Message, frozen=True):
+    """A tag or a param."""
+
+    key: str = ""
+    value: str = ""
+
+
+class Metric(_Message, frozen=True):
+    """The latest value of one metric; NaN and infinities come as text."""
+
+    key: str
+    value: float = 0.0
+
+
+class RunInfo(_Message, frozen=True):
+    run_id: str
+    experiment_id: str = ""
+    run_name: str = ""
+    user_id: str = ""
+    status: str = ""
+    start_time: int | None = None
+    end_time: int | None = None
+    artifact_uri: str = ""
+    lifecycle_stage: str = "active"
+
+
+class RunData(_Message, frozen=True):
+    metrics: list[Metric] = []
+    params: list[KeyValue] = []
+    tags: list[KeyValue] = []
+
+
+class Dataset(_Message, frozen=True):
+    """`schema` is JSON text of the dataset's own making, if any."""
+
+    name: str
+    source_type: str = ""
+    schema: str | None = None
+
+
+class DatasetInput(_Message, frozen=True):
+    dataset: Dataset
+    tags: list[KeyValue] = []
+
+
+class RunInputs(_Message, frozen=True):
+    dataset_inputs: list[DatasetInput] = []
+
+
+class Run(_Message, frozen=True):
+    info: RunInfo
+    data: RunData = RunData()
+    inputs: RunInputs | None = None
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the run is in MLflow's trash."""
+        return self.info.lifecycle_stage == "deleted"
+
+
+class Experiment(_Message, frozen=True):
+    experiment_id: str
+    name: str = ""
+    artifact_location: str = ""
+    lifecycle_stage: str = "active"
+    creation_time: int | None = None
+    last_update_time: int | None = None
+    tags: list[KeyValue] = []
+
+
+class Alias(_Message, frozen=True):
+    alias: str
+    version: str
+
+
+class LatestVersion(_Message, frozen=True):
+    """A registered model names the newest version of each stage."""
+
+    version: str = ""
+
+
+class RegisteredModel(_Message, frozen=True):
+    name: str
+    creation_timestamp: int = 0
+    last_updated_timestamp: int = 0
+    description: str = ""
+    latest_versions: list[LatestVersion] = []
+    tags: list[KeyValue] = []
+    aliases: list[Alias] = []
+
+
+class ModelVersion(_Message, frozen=True):
+    name: str
+    version: str
+    creation_timestamp: int = 0
+    last_updated_timestamp: int = 0
+    user_id: str = ""
+    current_stage: str | None = None
+    description: str = ""
+    run_id: str = ""
+    tags: list[KeyValue] = []
+
+
+def as_dict(pairs: list[KeyValue]) -> dict[str, str]:
+    """Tags or params by key; of two with one key the last wins, as in MLflow's client."""
+    return {pair.key: pair.value for pair in pairs}

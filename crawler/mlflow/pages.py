@@ -1,0 +1,117 @@
+"""Decoding whole pages of MLflow's search endpoints, straight from the bytes; a row of a wrong shape costs only itself."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from crawler.errors import DecodeError
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+
+Row = TypeVar("Row")
+
+
+class Page(msgspec.Struct, Generic[Row], frozen=True):
+    """The rows of one answer, the token of the next page (empty on the last), and what could not be read of it."""
+
+    rows: list[Row]
+    token: str = ""
+    unreadable: list[str] = []
+
+
+class _Runs(msgspec.Struct):
+    runs: list[Run] = []
+    next_page_token: str = ""
+
+
+class _Experiments(msgspec.Struct):
+    experiments: list[Experiment] = []
+    next_page_token: str = ""
+
+
+class _RegisteredModels(msgspec.Struct):
+    registered_models: list[RegisteredModel] = []
+    next_page_token: str = ""
+
+
+class _ModelVersions(msgspec.Struct):
+    model_versions: list[ModelVersion] = []
+    next_page_token: str = ""
+
+
+def _page_decoder(answer: type[Any], rows: str, row: type[Row]) -> Callable[[bytes], Page[Row]]:
+    """A decoder for one endpoint: typed and fast, or row by row where that fails."""
+    decode = msgspec.json.Decoder(answer, strict=False).decode
+
+    def decoder(body: bytes) -> Page[Row]:
+        try:
+            page = decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _decode_leniently(body, rows, row)
+        return Page(getattr(page, rows), page.next_page_token)
+
+    return decoder
+
+
+def _decode_leniently(body: bytes, rows: str, row: type[Row]) -> Page[Row]:
+    """Takes what strict JSON forbids and Python servers write (NaN, Infinity) and null where nothing would do."""
+    try:
+        answer = _without_nulls(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"MLflow's answer is not JSON: {error}.") from None
+    if not isinstance(answer, dict) or not isinstance(answer.get(rows, []), list):
+        raise DecodeError(f"MLflow's answer has no list at $.{rows}.")
+    token = answer.get("next_page_token", "")
+    if not isinstance(token, str):
+        raise DecodeError("MLflow's answer has no text at $.next_page_token.")
+    read: list[Row] = []
+    unreadable: list[str] = []
+    for index, raw in enumerate(answer.get(rows, [])):
+        try:
+            read.append(msgspec.convert(raw, row, strict=False))
+        except msgspec.ValidationError as error:
+            unreadable.append(f"{_name(raw)}: {_with_path(str(error), f'$.{rows}[{index}]')}")
+    return Page(read, token, unreadable)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _with_path(message: str, path: str) -> str:
+    """msgspec's message with its path, which starts at the row, put behind the row's own."""
+    return message.replace("`$", f"`{path}", 1) if "`$" in message else f"{message} - at `{path}`"
+
+
+def _name(raw: object) -> str:
+    """What is known of a row that cannot be read."""
+    if not isinstance(raw, dict):
+        return "a row"
+    info = raw.get("info", raw)
+    if not isinstance(info, dict):
+        info = raw
+    known = [str(info[key]) for key in ("run_id", "experiment_id", "name", "version") if key in info]
+    return " ".join(known)[:200] or "a row without a name"
+
+
+decode_runs = _page_decoder(_Runs, "runs", Run)
+decode_experiments = _page_decoder(_Experiments, "experiments", Experiment)
+decode_registered_models = _page_decoder(_RegisteredModels, "registered_models", RegisteredModel)
+decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVersion)
+
+
+class _OneRun(msgspec.Struct):
+    run: Run
+
+
+def decode_run(body: bytes) -> Run:
+    """The answer of `runs/get`. Raises DecodeError."""
+    try:
+        return msgspec.json.decode(body, type=_OneRun, strict=False).run
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"MLflow's answer to runs/get cannot be read: {error}.") from None

@@ -1,0 +1,143 @@
+"""Paging that stays exact while others write: pure state machines that say which page to ask for and which rows of it are new.
+
+MLflow's page tokens are offsets (base64 of `{"offset": n}`). A row that vanishes before the offset moves all later ones up, so a
+walk that trusts its token steps over one. `OffsetWalk` therefore asks for a few rows that it knows already and goes on behind them;
+`RunWalk` asks for runs from a start time on and needs offsets only among runs of one start time.
+"""
+
+import base64
+import binascii
+from collections import deque
+from collections.abc import Callable
+from typing import Generic
+
+import msgspec
+
+from crawler.errors import ServerError
+from crawler.mlflow.entities import Run
+from crawler.mlflow.pages import Page, Row
+
+OVERLAP = 16
+MAX_FRUITLESS_PAGES = 100
+
+
+class _Offset(msgspec.Struct):
+    offset: int
+
+
+class OffsetWalk(Generic[Row]):
+    """Pages of one listing with a fixed order. `token` is what to ask for next, None at the end."""
+
+    def __init__(self, key: Callable[[Row], object]) -> None:
+        self._key = key
+        self._known: deque[object] = deque(maxlen=OVERLAP)
+        self._asked: set[str] = set()
+        self._expects_known = False
+        self._fruitless = 0
+        self.token: str | None = ""
+
+    def take(self, page: Page[Row]) -> list[Row]:
+        """The rows of the page that are new. Raises ServerError where the server's tokens go round in a circle."""
+        fresh = self._behind_known(page.rows)
+        self._count_fruitless(page, fresh)
+        if fresh is None:
+            self._step_back(len(page.rows))
+            return []
+        self._known.extend(map(self._key, fresh))
+        self.token = self._next(page.token, len(page.rows)) if page.token else None
+        return fresh
+
+    def _behind_known(self, rows: list[Row]) -> list[Row] | None:
+        """The rows behind the last known one; None where the page begins behind it, so that some may have been stepped over."""
+        if not self._expects_known:
+            return rows
+        known = set(self._known)
+        behind = next((i for i in range(len(rows), 0, -1) if self._key(rows[i - 1]) in known), 0)
+        if behind == 0 and _offset(self.token or ""):
+            return None
+        return rows[behind:]
+
+    def _step_back(self, rows: int) -> None:
+        """To the page before, until one holds rows that are known, or the first."""
+        self._asked.clear()
+        self.token = _token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP)))
+
+    def _next(self, token: str, rows: int) -> str:
+        offset = _offset(token)
+        if token in self._asked:
+            raise ServerError(
+                "MLflow gave one page token twice, so its pages have no end.",
+                "Ask whoever runs the server, or the proxy before it, whether it drops the parameter page_token.",
+            )
+        self._asked.add(token)
+        if offset is None:
+            self._expects_known = False
+            return token
+        overlap = min(len(self._known), rows // 2)
+        self._expects_known = overlap > 0
+        return _token(offset - overlap)
+
+    def _count_fruitless(self, page: Page[Row], fresh: list[Row] | None) -> None:
+        self._fruitless = 0 if fresh else self._fruitless + 1
+        if page.token and self._fruitless > MAX_FRUITLESS_PAGES:
+            raise ServerError(
+                f"MLflow gave {MAX_FRUITLESS_PAGES} pages in a row with nothing new, each with a token of a next one."
+            )
+
+
+class RunQuery(msgspec.Struct, frozen=True):
+    """One `runs/search`: runs that started at `since` (ms since epoch) or later, all of them where it is None."""
+
+    since: int | None = None
+    token: str = ""
+
+
+class RunWalk:
+    """One experiment's runs by start time, deleted ones included (they keep their place). `query` is None at the end.
+
+    The first page is asked without a filter; each next one from the last start time seen on, so that rows which come and go
+    elsewhere move nothing. Runs without a start time sort last and are met only where no filter leaves them out.
+    """
+
+    def __init__(self, since: int | None = None) -> None:
+        self.query: RunQuery | None = RunQuery(since)
+        self._since = since
+        self._seen: set[str] = set()
+        self._ties = OffsetWalk(_run_id)
+
+    def take(self, page: Page[Run]) -> list[Run]:
+        """The runs of the page that are new. Raises ServerError where the server's tokens go round in a circle."""
+        rows = [run for run in self._ties.take(page) if run.info.run_id not in self._seen]
+        self._seen.update(run.info.run_id for run in rows)
+        last = page.rows[-1].info.start_time if page.rows else None
+        if self._ties.token is None:
+            self.query = None
+        elif last is not None and (self._since is None or last > self._since):
+            self._go_on_from(last, page.rows)
+        else:
+            self.query = RunQuery(self._since, self._ties.token)
+        return rows
+
+    def _go_on_from(self, start_time: int, rows: list[Run]) -> None:
+        self._since = start_time
+        self._seen = {run.info.run_id for run in rows if run.info.start_time == start_time}
+        self._ties = OffsetWalk(_run_id)
+        self.query = RunQuery(start_time)
+
+
+def _run_id(run: Run) -> str:
+    return run.info.run_id
+
+
+def _offset(token: str) -> int | None:
+    """The offset in MLflow's own token, 0 for none; None for another server's opaque one."""
+    if not token:
+        return 0
+    try:
+        return msgspec.json.decode(base64.b64decode(token, validate=True), type=_Offset).offset
+    except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _token(offset: int) -> str:
+    return base64.b64encode(b'{"offset": %d}' % offset).decode() if offset else ""

@@ -1,0 +1,144 @@
+"""The order of reading: stages, models, versions, experiments with their runs, and what is left over of each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from crawler.datahub.proposals import Entity
+from crawler.delivery import Delivery
+from crawler.errors import DecodeError, RequestRefused
+from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mlflow.client import ExperimentsMissing, MlflowClient
+from crawler.mlflow.entities import Experiment
+from crawler.report import CrawlReport
+
+RUN_IDS_A_REQUEST = 200
+EXPERIMENT_IDS_A_REQUEST = 1_000
+
+REMARKS = {
+    "dataset_schema_cut": "A dataset's schema is longer than DataHub's search takes, so its text was cut.",
+    "dataset_platform_unknown": "No DataHub platform is known for a dataset's source type, so it was not materialized. "
+    "Name one in source_mapping_to_platform.",
+}
+EXPERIMENTS_MISSING = (
+    "MLflow is older than 1.28.0 and cannot list experiments, so experiments and runs are skipped. Upgrade MLflow."
+)
+EXPERIMENT_UNREAD = "The runs of an experiment could not be read to the end."
+RUNS_LOST = "Model versions name runs that MLflow no longer has, so they carry no params and metrics."
+
+Item = TypeVar("Item")
+
+
+class Reader:
+    """Reads one MLflow server once, `workers` experiments at a time, and hands the delivery what it maps to."""
+
+    def __init__(
+        self, client: MlflowClient, mapper: CrawlMapper, delivery: Delivery, report: CrawlReport, workers: int
+    ) -> None:
+        self._client = client
+        self._mapper = mapper
+        self._delivery = delivery
+        self._report = report
+        self._workers = workers
+        self._experiment_ids: list[str] = []
+
+    async def read(self) -> None:
+        """The whole server. Raises ServerError where it cannot go on."""
+        self._report.mlflow.version = await self._client.version()
+        await self._deliver(self._mapper.stages())
+        await self._read_models()
+        try:
+            await _in_parallel(self._read_experiments(), self._read_runs, self._workers)
+        except* ExperimentsMissing:
+            self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
+        await _in_parallel(self._missing_runs(), self._read_missing, self._workers)
+        await self._deliver(self._mapper.datasets())
+
+    async def _read_models(self) -> None:
+        async for models in self._client.registered_models():
+            self._report.read["registered_models"] += len(models)
+            await self._deliver(map(self._mapper.registered_model, models))
+        async for versions in self._client.model_versions():
+            self._report.read["model_versions"] += len(versions)
+            for version in versions:
+                await self._deliver(self._mapper.model_version(version))
+        await self._deliver(self._mapper.versions_complete())
+
+    async def _read_experiments(self) -> AsyncIterator[Experiment]:
+        """Delivers the containers of all active experiments and yields these."""
+        async for experiments in self._client.experiments():
+            self._experiment_ids += [experiment.experiment_id for experiment in experiments]
+            active = [experiment for experiment in experiments if experiment.lifecycle_stage != "deleted"]
+            self._report.read["experiments"] += len(active)
+            self._skip("deleted experiments", len(experiments) - len(active))
+            await self._deliver(map(self._mapper.experiment, active))
+            for experiment in active:
+                yield experiment
+
+    async def _read_runs(self, experiment: Experiment) -> None:
+        context = self._mapper.runs_of(experiment)
+        try:
+            async for runs in self._client.runs(experiment.experiment_id):
+                active = sum(not run.deleted for run in runs)
+                self._report.read["runs"] += active
+                self._skip("deleted runs", len(runs) - active)
+                for run in runs:
+                    for entity in self._mapper.run(run, context):
+                        self._delivery.add(entity)
+                await self._settle()
+        except (RequestRefused, DecodeError) as error:
+            self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
+
+    async def _missing_runs(self) -> AsyncIterator[list[str]]:
+        """Run ids that versions name and that did not come by, in batches of one request."""
+        for run_ids in _slices(self._mapper.missing_runs, RUN_IDS_A_REQUEST):
+            yield run_ids
+
+    async def _read_missing(self, run_ids: list[str]) -> None:
+        """Finds runs in deleted experiments and on servers that list none; the versions of the others go without."""
+        missing = set(run_ids)
+        for experiment_ids in _slices(self._experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
+            for run in await self._client.runs_by_id(sorted(missing), experiment_ids):
+                missing.discard(run.info.run_id)
+                await self._deliver(self._mapper.found_run(run))
+            if not missing:
+                return
+        for run_id in sorted(missing):
+            self._report.warn("lost_runs", RUNS_LOST, f"run {run_id}")
+        await self._deliver(self._mapper.lost_runs(missing))
+
+    async def _deliver(self, entities: Iterable[Entity]) -> None:
+        for entity in entities:
+            self._delivery.add(entity)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        for remark in self._mapper.take_remarks():
+            tell = self._report.fail if remark.failure else self._report.warn
+            tell(remark.code, REMARKS[remark.code], remark.sample)
+        await self._delivery.settle()
+
+    def _skip(self, what: str, count: int) -> None:
+        if count:
+            self._report.skipped[what] += count
+
+
+async def _in_parallel(source: AsyncIterator[Item], work: Callable[[Item], Awaitable[None]], workers: int) -> None:
+    """Does the work for each item, at most `workers` at a time; the source is asked for no more than these can take."""
+    turn = asyncio.Lock()
+
+    async def worker() -> None:
+        while True:
+            async with turn:
+                item = await anext(source, None)
+            if item is None:
+                return
+            await work(item)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(workers):
+            tasks.create_task(worker())
+
+
+def _slices(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

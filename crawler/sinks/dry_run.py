@@ -1,0 +1,40 @@
+"""A sink for `--dry-run`: everything is read and mapped, nothing is written."""
+
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from crawler.datahub import proposals
+from crawler.datahub.batches import Batch
+from crawler.datahub.proposals import Proposal
+
+
+class DryRunSink:
+    """Encodes proposals as the Rest.li endpoint would take them and drops them."""
+
+    lanes = 1
+    max_proposals = 200
+    max_bytes = 15_000_000
+
+    def __init__(self, system_metadata: msgspec.Raw) -> None:
+        self._system_metadata = system_metadata
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    def takes(self, entity_type: str, aspect_name: str) -> bool:
+        """Everything."""
+        return bool(entity_type and aspect_name)
+
+    def encode(self, proposal: Proposal) -> bytes:
+        """The proposal as it would be sent."""
+        return proposals.restli(proposal, self._system_metadata)
+
+    async def write(self, batch: Batch) -> None:
+        """Drops the batch."""

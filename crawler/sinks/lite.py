@@ -1,0 +1,81 @@
+"""DataHub Lite: acryl-datahub's catalog in one local file (`datahub lite`)."""
+
+import asyncio
+import sqlite3
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from crawler.datahub import proposals
+from crawler.datahub.batches import Batch
+from crawler.datahub.proposals import Proposal
+from crawler.errors import OutputError, SettingsError
+from crawler.report import CrawlReport
+from crawler.settings import LiteSettings
+
+if TYPE_CHECKING:
+    from datahub.lite.lite_local import DataHubLiteLocal
+
+
+class LiteSink:
+    """Writes through acryl-datahub's own classes, in a thread of its own."""
+
+    lanes = 1
+    max_proposals = 500
+    max_bytes = 5_000_000
+
+    def __init__(self, settings: LiteSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
+        self._settings = settings
+        self._system_metadata = system_metadata
+        self._report = report
+        self._lite: DataHubLiteLocal
+
+    async def __aenter__(self) -> Self:
+        self._lite = await asyncio.to_thread(_open, self._settings)
+        self._report.output = str(self._settings.path)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._lite.close)
+
+    def takes(self, entity_type: str, aspect_name: str) -> bool:
+        """DataHub Lite takes every aspect that acryl-datahub knows."""
+        return bool(entity_type and aspect_name)
+
+    def encode(self, proposal: Proposal) -> bytes:
+        """The proposal in DataHub's file format, which `write` reads back."""
+        return proposals.simplified(proposal, self._system_metadata)
+
+    async def write(self, batch: Batch) -> None:
+        """Writes the batch. Raises OutputError, such as for a full disk."""
+        await asyncio.to_thread(self._write, batch)
+        self._report.datahub.bytes += batch.bytes
+
+    def _write(self, batch: Batch) -> None:
+        from crawler.datahub.validation import as_wrapper  # noqa: PLC0415  acryl-datahub takes 2 s to import
+
+        try:
+            for parcel in batch.parcels:
+                for encoded in parcel.proposals:
+                    self._lite.write(as_wrapper(msgspec.json.decode(encoded)))
+        except (sqlite3.Error, OSError) as error:
+            raise OutputError(
+                f"Writing {self._settings.path} failed: {error}.", "Make room, then crawl again."
+            ) from None
+
+
+def _open(settings: LiteSettings) -> "DataHubLiteLocal":
+    from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415  takes 2 s and 100 MB
+
+    try:
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        return get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
+    except (sqlite3.Error, OSError) as error:
+        raise SettingsError(f"Cannot open {settings.path}: {error}.", "Give another path with -o.") from None
+    except ImportError:
+        raise SettingsError(
+            f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
+        ) from None

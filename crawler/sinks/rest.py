@@ -1,0 +1,75 @@
+"""DataHub's GMS, through its Rest.li batch endpoint."""
+
+import zlib
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from crawler.datahub import proposals
+from crawler.datahub.batches import Batch
+from crawler.datahub.client import GmsClient
+from crawler.datahub.proposals import Proposal
+from crawler.datahub.versions import unsupported_aspects
+from crawler.http import Server
+from crawler.report import CrawlReport
+from crawler.settings import RestSettings
+
+GZIP_LEVEL = 1
+GZIP_FORMAT = 31
+
+
+class RestSink:
+    """Writes to one GMS, `server.concurrency` batches at once."""
+
+    def __init__(self, settings: RestSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
+        self.lanes = settings.server.concurrency
+        self.max_proposals = settings.batch_size
+        self.max_bytes = settings.batch_bytes
+        self._settings = settings
+        self._report = report
+        self._system_metadata = system_metadata
+        self._server = Server("DataHub", settings.server, report.datahub, counts="sent")
+        self._client = GmsClient(self._server)
+        self._unsupported: frozenset[tuple[str, str]] = frozenset()
+
+    async def __aenter__(self) -> Self:
+        await self._server.__aenter__()
+        try:
+            version = await self._client.version()
+        except BaseException:
+            await self._server.__aexit__(None, None, None)
+            raise
+        self._report.datahub.version = version
+        self._report.output = self._server.url
+        self._unsupported = unsupported_aspects(version)
+        if self._unsupported:
+            names = ", ".join(sorted({aspect for _, aspect in self._unsupported}))
+            self._report.warn(
+                "old_datahub",
+                f"DataHub {version} is older than 1.0 and cannot hold all that MLflow tells: left out are {names}.",
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._server.__aexit__(kind, error, traceback)
+
+    def takes(self, entity_type: str, aspect_name: str) -> bool:
+        """False for what this server's version does not know."""
+        return (entity_type, aspect_name) not in self._unsupported
+
+    def encode(self, proposal: Proposal) -> bytes:
+        """The proposal as Rest.li takes it."""
+        return proposals.restli(proposal, self._system_metadata)
+
+    async def write(self, batch: Batch) -> None:
+        """Sends the batch as one request."""
+        encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
+        body = proposals.restli_body(encoded, asynchronous=self._settings.asynchronous)
+        await self._client.ingest(_gzip(body) if self._settings.gzip else body, gzip=self._settings.gzip)
+
+
+def _gzip(body: bytes) -> bytes:
+    return zlib.compress(body, GZIP_LEVEL, GZIP_FORMAT)
