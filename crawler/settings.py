@@ -72,7 +72,6 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     env: str = "PROD"
     platform_instance: str | None = None
     model_name_separator: str = "_"
-    base_external_url: str | None = None
     ui_url: str
     materialize_dataset_inputs: bool = False
     source_mapping_to_platform: dict[str, str] = {}

@@ -1,0 +1,140 @@
+"""The command line: commands and flags → settings → crawl → exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from crawler import __version__
+from crawler.errors import CrawlerError, ExitCode
+
+DESCRIPTION = "Reads a whole MLflow server through its REST API and writes it to DataHub."
+EPILOG = """\
+exit codes:
+  0  everything was delivered
+  1  something failed; it is named in the summary and the report
+  2  wrong usage or settings
+  3  a server cannot be reached or refuses the credentials
+  130, 143  interrupted (SIGINT, SIGTERM) after a clean stop
+"""
+CRAWL = """\
+Reads every registered model, model version, experiment and run of an MLflow server and writes them to DataHub.
+
+Settings come from a recipe of `datahub ingest` (-c), environment variables and flags; later ones win. With no DataHub
+configured anywhere the proposals are written to a file that `datahub ingest` can load.
+"""
+CRAWL_EPILOG = """\
+environment:
+  MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN,
+  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN and ~/.datahubenv
+
+examples:
+  mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
+  mlflow-datahub-crawler crawl -c recipe.yml --report report.json
+  mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 -o proposals.json
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; gives the process's exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(_COMMANDS[arguments.command](arguments))
+    except CrawlerError as error:
+        print(f"mlflow-datahub-crawler: error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FAILURES)
+
+
+def _crawl(arguments: argparse.Namespace) -> ExitCode:
+    from crawler.commands.crawl import crawl_command  # noqa: PLC0415  --help must not wait for aiohttp
+
+    return crawl_command(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> ExitCode:
+    from crawler.commands.check import check_command  # noqa: PLC0415
+
+    return check_command(arguments)
+
+
+def _demo(arguments: argparse.Namespace) -> ExitCode:
+    from crawler.commands.demo import demo_command  # noqa: PLC0415
+
+    return demo_command(arguments)
+
+
+_COMMANDS = {"crawl": _crawl, "check": _check, "demo": _demo}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="mlflow-datahub-crawler", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    crawl = commands.add_parser(
+        "crawl", help="read MLflow and write it to DataHub", description=CRAWL, epilog=CRAWL_EPILOG
+    )
+    _add_servers(crawl)
+    _add_output(crawl)
+    _add_tuning(crawl)
+    check = commands.add_parser(
+        "check",
+        help="reach both servers and say what a crawl would read, or what is wrong",
+        description="Reaches MLflow and DataHub with the settings of a crawl, tells versions and counts, and writes nothing.",
+    )
+    _add_servers(check)
+    demo = commands.add_parser(
+        "demo",
+        help="crawl a sample MLflow server into an embedded catalog: no DataHub needed",
+        description="Starts a real MLflow server with sample data, crawls it into DataHub Lite, and shows what is in it.",
+    )
+    demo.add_argument(
+        "--directory", type=Path, metavar="DIR", help="keep everything here (default: a temporary folder)"
+    )
+    demo.set_defaults(verbose=False)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Help as it is written, and no abbreviated flags, so that a new flag never changes an old script."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options)  # type: ignore[arg-type]
+
+
+def _add_servers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("servers")
+    group.add_argument("-c", "--config", type=Path, metavar="FILE", help="recipe (YAML) of `datahub ingest`")
+    group.add_argument("--mlflow-uri", metavar="URL", help="MLflow tracking server")
+    group.add_argument("--datahub-url", metavar="URL", help="DataHub's metadata service (GMS)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more, such as each retry")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--sink", choices=("rest", "file", "lite"), help="DataHub's REST API, a JSON file, or DataHub Lite"
+    )
+    group.add_argument("-o", "--output", type=Path, metavar="PATH", help="file to write, `-` for standard output")
+    group.add_argument("--report", type=Path, metavar="PATH", help="write a report (JSON), also when the crawl fails")
+    group.add_argument("--dry-run", action="store_true", help="read and map everything, write nothing")
+    group.add_argument(
+        "--validate", action="store_true", help="pass each proposal through acryl-datahub's classes first (slow)"
+    )
+    group.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="log lines for people or machines"
+    )
+    group.add_argument("--no-progress", action="store_true", help="log lines instead of a live view")
+
+
+def _add_tuning(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tuning")
+    group.add_argument("--page-size", type=int, metavar="N", help="runs a page (default 500)")
+    group.add_argument("--mlflow-concurrency", type=int, metavar="N", help="requests to MLflow at once (default 4)")
+    group.add_argument("--mlflow-rps", type=float, metavar="N", help="requests to MLflow a second, at most")
+    group.add_argument("--datahub-concurrency", type=int, metavar="N", help="requests to DataHub at once")
+    group.add_argument("--batch-size", type=int, metavar="N", help="proposals a request to DataHub (at most 200)")

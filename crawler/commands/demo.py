@@ -1,0 +1,104 @@
+"""`demo`: a sample MLflow server, crawled into DataHub Lite and shown."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from crawler.commands.crawl import run_crawl
+from crawler.demo.lineage import Catalog, Lineage
+from crawler.demo.sample import fill
+from crawler.demo.server import mlflow_server
+from crawler.errors import ExitCode, SettingsError
+from crawler.logs import configure_logging
+from crawler.recipe import Flags, load
+from crawler.report import CrawlReport
+from crawler.settings import Settings
+from crawler.summary import print_summary
+
+ENTITIES = {
+    "mlModelGroup": "registered models",
+    "mlModel": "model versions",
+    "container": "experiments",
+    "dataProcessInstance": "runs",
+    "dataset": "datasets",
+    "platformResource": "users",
+    "tag": "model stages",
+}
+NEXT = """\
+Next, with your own servers:
+  mlflow-datahub-crawler check --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
+  mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
+  mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 -o proposals.json    # no DataHub needed
+  mlflow-datahub-crawler crawl -c recipe.yml                                           # a recipe of `datahub ingest`"""
+
+
+def demo_command(arguments: argparse.Namespace) -> ExitCode:
+    """Runs the demo in a folder of its own; gives the crawl's exit code."""
+    configure_logging("text", verbose=False)
+    console = Console(highlight=False, soft_wrap=True)
+    with _folder(arguments.directory) as folder:
+        console.print("Starting a real MLflow server …")
+        with mlflow_server(folder) as url:
+            console.print(f"MLflow is at {url}. Filling it with sample data …")
+            fill(url)
+            settings = _settings(url, folder / "datahub.db")
+            report = CrawlReport(settings.run_id)
+            console.print("Crawling it into DataHub Lite …")
+            exit_code = run_crawl(settings, report, live=sys.stderr.isatty())
+        print_summary(report, report_path=None, stream=sys.stdout)
+        if exit_code == ExitCode.OK:
+            _show(folder / "datahub.db", console)
+        if arguments.directory:
+            console.print(f"The catalog is {folder / 'datahub.db'}.")
+    console.print(NEXT, markup=False)
+    return exit_code
+
+
+def _settings(url: str, catalog: Path) -> Settings:
+    # An empty environment: the demo must not reach for the user's own servers.
+    return load(None, {}, Flags(mlflow_uri=url, sink="lite", output=catalog), home=catalog.parent)
+
+
+@contextmanager
+def _folder(directory: Path | None) -> Iterator[Path]:
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="mlflow-datahub-demo-") as name:
+            yield Path(name)
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=False)
+    except OSError as error:
+        raise SettingsError(f"Cannot make the folder {directory}: {error.strerror}.", "Name a new one.") from None
+    yield directory.resolve()
+
+
+def _show(catalog_path: Path, console: Console) -> None:
+    with closing(Catalog(catalog_path)) as catalog:
+        console.print(_counts(catalog.entities()))
+        lineage = catalog.lineage_of_a_production_model()
+    if lineage is not None:
+        console.print(_tree(lineage))
+
+
+def _counts(entities: dict[str, int]) -> Table:
+    table = Table(title="In the catalog now", title_justify="left")
+    table.add_column("MLflow")
+    table.add_column("DataHub")
+    table.add_column("entities", justify="right")
+    for entity_type, name in ENTITIES.items():
+        table.add_row(name, entity_type, str(entities.get(entity_type, 0)))
+    return table
+
+
+def _tree(lineage: Lineage) -> Tree:
+    root = branch = Tree(f"\nWhere the model {lineage.model} in production comes from:")
+    for kind, name in lineage.steps:
+        branch = branch.add(f"{kind}  {name}".replace("[", r"\["))
+    return root

@@ -1,0 +1,91 @@
+"""A real MLflow server in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from crawler.errors import SettingsError, Unreachable
+
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """Starts `mlflow server` with its data in `folder`, gives its URL, and stops it in the end.
+
+    Raises SettingsError where MLflow is not installed, Unreachable where it does not come up.
+    """
+    if find_spec("mlflow") is None:
+        raise SettingsError("The demo needs MLflow itself.", "pip install 'mlflow-datahub-crawler[demo]'")
+    port = _free_port()
+    log = folder / "mlflow.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
+            _command(folder, port), stdout=output, stderr=output, env=_environment(), start_new_session=True
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_up(f"{url}/health", process, log)
+            yield url
+        finally:
+            _stop(process)
+
+
+def _command(folder: Path, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--default-artifact-root", str(folder / "artifacts")),
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """MLflow without telemetry, and with the scripts of its own environment first."""
+    scripts = str(Path(sys.executable).parent)
+    path = os.pathsep.join((scripts, os.environ.get("PATH", "")))
+    return os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PATH": path}
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(url, timeout=1):  # noqa: S310  our own server
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise Unreachable(f"The sample MLflow server did not start; its log is {log}.", _last_line(log))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends the server and its workers, which are one process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,90 @@
+"""Reading a recipe: YAML as `datahub ingest` takes it, with `${VAR}` expanded in its texts."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crawler.errors import SettingsError
+
+_BRACED = re.compile(r"\$\{.+\}")
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The recipe's mapping, not yet expanded. Raises SettingsError for what is no readable YAML mapping."""
+    import yaml  # noqa: PLC0415  only a recipe needs it
+
+    try:
+        document = yaml.load(path.read_bytes(), _strict_loader())  # noqa: S506  a SafeLoader
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot read the recipe {path}: {error.strerror}.", "Check the path given with -c."
+        ) from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"The recipe {path} is not YAML: {_where(error)}.") from None
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise SettingsError(f"The recipe {path} is not YAML: {error}.") from None
+    if not isinstance(document, dict):
+        raise SettingsError(
+            f"The recipe {path} is no mapping.", "It must have the keys source and sink, as for datahub."
+        )
+    return document
+
+
+def expand(value: Any, environment: Mapping[str, str], path: str = "") -> Any:
+    """The value with `${VAR}`, `${VAR:-default}` and a leading `$VAR` replaced in all its texts, as the official loader does.
+
+    Only texts are expanded, so a variable's value never changes the recipe's structure, and nothing is ever run.
+    """
+    if isinstance(value, dict):
+        return {key: expand(item, environment, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item, environment, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, str) and (_BRACED.search(value) or value.startswith("$")):
+        return _expand_text(value, environment, path)
+    return value
+
+
+def _expand_text(text: str, environment: Mapping[str, str], path: str) -> str:
+    from expandvars import ExpandvarsException, UnboundVariable  # noqa: PLC0415  only a recipe needs it
+    from expandvars import expand as expand_text  # noqa: PLC0415
+
+    try:
+        return str(expand_text(text, nounset=True, environ=dict(environment)))
+    except UnboundVariable as error:
+        if not _BRACED.search(text):
+            # A password that begins with a dollar sign: the official loader takes it as it is.
+            return text
+        raise SettingsError(f"{path}: {error}.", "Set the variable, or give a default: ${NAME:-default}.") from None
+    except (ExpandvarsException, ValueError, IndexError, KeyError):
+        raise SettingsError(f"{path}: the expression with $ cannot be read.", r"Write \$ for a dollar sign.") from None
+
+
+def _strict_loader() -> type[Any]:
+    import yaml  # noqa: PLC0415  only a recipe needs it
+
+    class StrictLoader(yaml.SafeLoader):
+        """Refuses a key that is given twice, of which YAML would silently take the last."""
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        loader.flatten_mapping(node)
+        constructed: dict[Any, Any] = loader.construct_mapping(node, deep=True)
+        return constructed
+
+    StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return StrictLoader
+
+
+def _where(error: Any) -> str:
+    """What is wrong and where, without the text around it, which may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it cannot be read"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)

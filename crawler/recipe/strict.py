@@ -1,0 +1,84 @@
+"""Turning a recipe's section into a struct: unknown keys, refused options and wrong types each end in one clear sentence."""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from crawler.errors import SettingsError
+from crawler.settings import Secret
+
+Section = TypeVar("Section")
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """An option of the official connector that is not honoured: why, and what to do instead.
+
+    Values in `harmless` change nothing here and are taken in silence.
+    """
+
+    why: str
+    harmless: tuple[Any, ...] = (None,)
+
+
+def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None) -> Section:
+    """The section as a struct. Raises SettingsError naming the key's path; values are never shown, they may be secrets."""
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: expected a mapping, got {_kind(data)}.")
+    names = [field.encode_name for field in msgspec.structs.fields(struct)]  # type: ignore[arg-type]
+    refused = refused or {}
+    for key, value in data.items():
+        if key in refused:
+            _check_refused(refused[key], value, f"{path}.{key}".lstrip("."))
+        elif key not in names:
+            raise SettingsError(f"{path}: unknown key {key!r}.".lstrip(": "), _nearest(key, [*names, *refused]))
+    known = {key: value for key, value in data.items() if key not in refused and value is not None}
+    try:
+        return msgspec.convert(known, struct, strict=False, dec_hook=_special)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_readable(str(error), path)) from None
+
+
+def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
+    """The thing that `value` names. Raises SettingsError with the nearest known name."""
+    if value not in known:
+        raise SettingsError(f"{path}: unknown type {value!r}.", _nearest(value, known))
+    return known[value]
+
+
+def _check_refused(option: Refused, value: Any, path: str) -> None:
+    if not any(value == harmless and type(value) is type(harmless) for harmless in option.harmless):
+        raise SettingsError(f"{path}: {option.why}")
+
+
+def _nearest(key: object, known: Iterable[str]) -> str:
+    known = list(known)
+    near = get_close_matches(str(key), known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(sorted(known))}."
+
+
+def _special(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return Secret(str(value))
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise ValueError(f"Expected `str`, got `{_kind(value)}`")
+
+
+def _readable(message: str, path: str) -> str:
+    match = _AT.match(message)
+    what, inner = (match["what"], match["path"] or "") if match else (message, "")
+    where = path + inner.removeprefix("$")
+    return f"{where.lstrip('.')}: {what[:1].lower()}{what[1:]}.".replace("`", "")
+
+
+def _kind(value: object) -> str:
+    return {"NoneType": "nothing", "list": "a list", "dict": "a mapping"}.get(
+        type(value).__name__, type(value).__name__
+    )

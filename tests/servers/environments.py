@@ -1,0 +1,77 @@
+"""Environments with one MLflow version each, built once and kept in the user's cache folder.
+
+`python tests/servers/environments.py` builds all of them. A version is pinned with all that it needs by `constraints/VERSION.txt`.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VERSIONS = ("1.27.0", "1.28.0", "2.20.4", "3.17.2")
+PYTHON = "3.11"
+CONSTRAINTS = Path(__file__).parent / "constraints"
+
+
+def mlflow_environment(version: str) -> Path:
+    """The folder of an environment that has this MLflow; built if it is not there. Safe to call from several processes."""
+    folder = _cache() / f"mlflow-{version}-{_fingerprint(version)}"
+    complete = folder / ".complete"
+    if complete.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_suffix(".lock")):
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _build(folder, version)
+            complete.touch()
+    return folder
+
+
+def _build(folder: Path, version: str) -> None:
+    """With uv where it is on PATH, else with venv and pip. MLflow 1.x needs Python 3.11, not a newer one."""
+    wanted = [f"mlflow=={version}", "--constraint", str(CONSTRAINTS / f"{version}.txt")]
+    python = folder / "bin" / "python"
+    if uv := shutil.which("uv"):
+        _run(uv, "venv", "--quiet", "--python", PYTHON, str(folder))
+        _run(uv, "pip", "install", "--quiet", "--python", str(python), *wanted)
+    else:
+        _run(_python(), "-m", "venv", str(folder))
+        _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+
+
+def _python() -> str:
+    if sys.version_info[:2] == tuple(map(int, PYTHON.split("."))):
+        return sys.executable
+    return shutil.which(f"python{PYTHON}") or sys.executable
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-datahub-crawler"
+
+
+def _fingerprint(version: str) -> str:
+    return hashlib.sha256((CONSTRAINTS / f"{version}.txt").read_bytes() + PYTHON.encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    for each in VERSIONS:
+        print(each, mlflow_environment(each), flush=True)

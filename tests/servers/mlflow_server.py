@@ -1,0 +1,106 @@
+"""A real `mlflow server` of any version, in a process group of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from tests.servers.environments import mlflow_environment
+
+START_SECONDS = 90
+STOP_SECONDS = 10
+
+
+class MlflowServer:
+    """Where the server is, and what it keeps its data in."""
+
+    def __init__(self, version: str, url: str, database: Path) -> None:
+        self.version = version
+        self.url = url
+        self.database = database
+
+    @property
+    def python(self) -> Path:
+        """The Python that has this version's own client."""
+        return mlflow_environment(self.version) / "bin" / "python"
+
+
+@contextmanager
+def mlflow_server(
+    version: str,
+    folder: Path,
+    *,
+    database: Path | None = None,
+    static_prefix: str = "",
+    options: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+) -> Iterator[MlflowServer]:
+    """Serves a new database, or a copy of `database`, from `folder`; gone when the context ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / "mlflow.db"
+    if database is not None:
+        shutil.copyfile(database, copy)
+    port = _free_port()
+    bin_folder = mlflow_environment(version) / "bin"
+    command = [
+        *(str(bin_folder / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{copy}", "--default-artifact-root", str(folder / "artifacts")),
+        *(("--static-prefix", static_prefix) if static_prefix else ()),
+        *options,
+    ]
+    variables = os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        **(environment or {}),
+    }
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=variables, cwd=folder, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}{static_prefix}"
+        _wait_until_up(url, process, log)
+        yield MlflowServer(version, url, copy)
+    finally:
+        _stop(process)
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            urlopen(f"{url}/api/2.0/mlflow/registered-models/search", timeout=5).close()
+        except HTTPError as error:
+            error.close()
+            if error.code in (401, 403):
+                return
+        except (URLError, OSError):
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"MLflow did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
