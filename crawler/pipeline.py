@@ -10,7 +10,7 @@ from crawler.delivery import Delivery, Judge
 from crawler.errors import CrawlerError, Interrupted
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.client import MlflowClient, is_final
 from crawler.reader import Reader
 from crawler.report import CrawlReport
 from crawler.settings import MlflowSettings, ServerSettings, Settings
@@ -53,7 +53,9 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
 
         async def connect(server: ServerSettings) -> Server:
             # A new connection for each page spreads the load over all of the server's workers.
-            return await stack.enter_async_context(Server("MLflow", server, report.mlflow, keep_alive=False))
+            return await stack.enter_async_context(
+                Server("MLflow", server, report.mlflow, keep_alive=False, is_final=is_final)
+            )
 
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)

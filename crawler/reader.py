@@ -8,7 +8,7 @@ from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.errors import DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import ExperimentsMissing, MlflowClient
+from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
 from crawler.mlflow.entities import Experiment
 from crawler.report import CrawlReport
 
@@ -23,6 +23,7 @@ REMARKS = {
 EXPERIMENTS_MISSING = (
     "MLflow is older than 1.28.0 and cannot list experiments, so experiments and runs are skipped. Upgrade MLflow."
 )
+REGISTRY_MISSING = "This MLflow keeps its data where no model registry can be, so there are no registered models."
 EXPERIMENT_UNREAD = "The runs of an experiment could not be read to the end."
 RUNS_LOST = "Model versions name runs that MLflow no longer has, so they carry no params and metrics."
 
@@ -46,7 +47,10 @@ class Reader:
         """The whole server. Raises ServerError where it cannot go on."""
         self._report.mlflow.version = await self._client.version()
         await self._deliver(self._mapper.stages())
-        await self._read_models()
+        try:
+            await self._read_models()
+        except RegistryMissing:
+            self._report.warn("registry_missing", REGISTRY_MISSING)
         try:
             await _in_parallel(self._read_experiments(), self._read_runs, self._workers)
         except* ExperimentsMissing:

@@ -62,12 +62,8 @@ def test_leaves_the_proposal_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("proposal", "says"),
     [
-        pytest.param(
-            changed("versionProperties", "versionSet", drop=True), "missing required field", id="required"
-        ),
-        pytest.param(
-            changed("upstreamLineage", "upstreams", 0, "type", drop=True), "missing required", id="deep"
-        ),
+        pytest.param(changed("versionProperties", "versionSet", drop=True), "missing required field", id="required"),
+        pytest.param(changed("upstreamLineage", "upstreams", 0, "type", drop=True), "missing required", id="deep"),
         pytest.param(changed("tagProperties", "colour", to="red"), "unknown field /colour", id="unknown"),
         pytest.param(
             changed("mlTrainingRunProperties", "hyperParams", 0, "step", to="1"),
@@ -76,9 +72,7 @@ def test_leaves_the_proposal_as_it_was() -> None:
         ),
         pytest.param(changed("status", "removed", to="false"), "StatusClass", id="string-for-boolean"),
         pytest.param(changed("status", "removed", to=0), "StatusClass", id="number-for-boolean"),
-        pytest.param(
-            changed("mlModelProperties", "created", "time", to="1"), "MLModel", id="string-for-long"
-        ),
+        pytest.param(changed("mlModelProperties", "created", "time", to="1"), "MLModel", id="string-for-long"),
         pytest.param(changed("mlModelProperties", "created", "time", to=1.0), "MLModel", id="float-for-long"),
         pytest.param(
             changed("mlModelProperties", "created", "time", to=True),
@@ -87,19 +81,11 @@ def test_leaves_the_proposal_as_it_was() -> None:
         ),
         pytest.param(changed("mlModelProperties", "created", "time", to=2**63), "MLModel", id="beyond-long"),
         pytest.param(changed("mlModelProperties", "tags", to="a"), "/tags is 'a' here", id="string-for-list"),
-        pytest.param(
-            changed("mlModelProperties", "customProperties", to={"a": 1}), "MLModel", id="number-in-map"
-        ),
+        pytest.param(changed("mlModelProperties", "customProperties", to={"a": 1}), "MLModel", id="number-in-map"),
         pytest.param(changed("mlModelProperties", "description", to=None), "null", id="null"),
-        pytest.param(
-            changed("mlModelProperties", "customProperties", to={"a": None}), "null", id="null-in-map"
-        ),
-        pytest.param(
-            changed("mlModelProperties", "description", to="\ud800"), "no JSON", id="lone-surrogate"
-        ),
-        pytest.param(
-            changed("dataProcessInstanceRunEvent", "status", to="DONE"), "RunEvent", id="unknown-enum"
-        ),
+        pytest.param(changed("mlModelProperties", "customProperties", to={"a": None}), "null", id="null-in-map"),
+        pytest.param(changed("mlModelProperties", "description", to="\ud800"), "no JSON", id="lone-surrogate"),
+        pytest.param(changed("dataProcessInstanceRunEvent", "status", to="DONE"), "RunEvent", id="unknown-enum"),
         pytest.param(
             changed("schemaMetadata", "platformSchema", to={"com.linkedin.schema.Nothing": {}}),
             "Schema",
@@ -110,9 +96,7 @@ def test_leaves_the_proposal_as_it_was() -> None:
             "unknown field /fields/0/type/type",
             id="union-in-list",
         ),
-        pytest.param(
-            changed("container", "container", to="ML"), "/container: 'ML' is no URN", id="inner-urn"
-        ),
+        pytest.param(changed("container", "container", to="ML"), "/container: 'ML' is no URN", id="inner-urn"),
         pytest.param(
             changed("globalTags", "tags", 0, "tag", to="urn:li:corpuser:a"),
             "takes a URN of tag",

@@ -8,9 +8,7 @@ import avro.schema
 from avrogen.dict_wrapper import DictWrapper
 from datahub.metadata import urns
 
-TYPE_OF_MARK = {
-    name.lower(): cls.ENTITY_TYPE for name, cls in vars(urns).items() if hasattr(cls, "ENTITY_TYPE")
-}
+TYPE_OF_MARK = {name.lower(): cls.ENTITY_TYPE for name, cls in vars(urns).items() if hasattr(cls, "ENTITY_TYPE")}
 """Schemas mark a URN's kind by its class, `TagUrn`. In lower case: MLFeatureUrn is MlFeatureUrn elsewhere."""
 
 ANY_TYPE: frozenset[str] = frozenset()

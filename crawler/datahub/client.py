@@ -1,5 +1,7 @@
 """DataHub's GMS: `/config` and the Rest.li batch endpoint (`AspectResource.java`)."""
 
+from contextlib import suppress
+
 import msgspec
 
 from crawler.errors import RequestRefused, WrongServer
@@ -45,6 +47,12 @@ class GmsClient:
         if gzip:
             headers["Content-Encoding"] = "gzip"
         await self._server.post(INGEST, body, headers)
+
+    async def require_credentials(self) -> None:
+        """Sends a batch of nothing. Raises CredentialsRefused where the token is refused; `/config` takes any."""
+        with suppress(RequestRefused):
+            # What GMS says to an empty batch differs by version; only 401 and 403 tell of credentials.
+            await self.ingest(b'{"proposals":[],"async":"false"}')
 
     async def _config(self, prefix: str) -> _Config | None:
         try:

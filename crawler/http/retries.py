@@ -33,6 +33,9 @@ _full_jitter = wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
 OnRetry = Callable[[int, float, str], None]
 """Told before each retry: the number of the coming attempt, the seconds until then, what went wrong."""
 
+IsFinal = Callable[[Response], bool]
+"""Whether an answer will be the same next time, although its status says that it may pass."""
+
 
 def is_retryable(status: int) -> bool:
     """Whether the same request may succeed later: time-outs, throttling and the server's own failures."""
@@ -65,8 +68,11 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_CAP)
 
 
-def retrying(attempts: int, sleep: Sleep, on_retry: OnRetry) -> AsyncRetrying:
+def retrying(attempts: int, sleep: Sleep, on_retry: OnRetry, is_final: IsFinal) -> AsyncRetrying:
     """Tries up to `attempts` times; what the last one gave is the outcome, be it a response or an error."""
+
+    def is_worth_retrying(response: Response) -> bool:
+        return is_retryable(response.status) and not is_final(response)
 
     def tell(state: RetryCallState) -> None:
         on_retry(state.attempt_number + 1, state.upcoming_sleep, _reason(state))
@@ -75,17 +81,13 @@ def retrying(attempts: int, sleep: Sleep, on_retry: OnRetry) -> AsyncRetrying:
         await sleep(seconds)
 
     return AsyncRetrying(
-        retry=retry_if_result(_is_worth_retrying) | retry_if_exception(is_transient),
+        retry=retry_if_result(is_worth_retrying) | retry_if_exception(is_transient),
         stop=stop_after_attempt(attempts),
         wait=_wait,
         sleep=wait,
         before_sleep=tell,
         retry_error_callback=_last_outcome,
     )
-
-
-def _is_worth_retrying(response: Response) -> bool:
-    return is_retryable(response.status)
 
 
 def _wait(state: RetryCallState) -> float:

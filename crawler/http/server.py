@@ -16,7 +16,7 @@ from crawler.http.failures import Peer, unreachable
 from crawler.http.pacing import Pace, Sleep
 from crawler.http.proxy import parse_proxy, proxy_for
 from crawler.http.redaction import Redactor
-from crawler.http.retries import retrying
+from crawler.http.retries import IsFinal, retrying
 from crawler.http.session import Params, Request, connect_timeout, exchange, open_session
 from crawler.report import Traffic
 from crawler.settings import Secret, ServerSettings
@@ -29,7 +29,8 @@ class Server:
 
     `name` is how messages call it. `counts` says which bodies `traffic.bytes` adds up. Without `keep_alive`
     each request makes its own connection: a kept one sticks to the gunicorn worker that accepted it, new
-    ones spread the load over all workers. `sleep` is there for tests.
+    ones spread the load over all workers. `is_final` tells failures that no retry will mend. `sleep` is there
+    for tests.
     """
 
     url: str
@@ -43,6 +44,7 @@ class Server:
         *,
         keep_alive: bool = True,
         counts: Literal["received", "sent"] = "received",
+        is_final: IsFinal = lambda _: False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         address = parse_address(name, settings.url)
@@ -53,6 +55,7 @@ class Server:
         self._traffic = traffic
         self._keep_alive = keep_alive
         self._counts = counts
+        self._is_final = is_final
         self._sleep = sleep
         self._headers = request_headers(name, settings, credentials)
         self._proxy = proxy_for(address)
@@ -90,7 +93,7 @@ class Server:
         return self._redact(text)
 
     async def _send(self, request: Request, path: str) -> Response:
-        attempts = retrying(self._settings.attempts, self._sleep, self._on_retry)
+        attempts = retrying(self._settings.attempts, self._sleep, self._on_retry, self._is_final)
         try:
             response: Response = await attempts(self._attempt, request)
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
-from crawler.http import Server
+from crawler.http import Response, Server
 from crawler.mlflow import pages
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.pages import Page, Row
@@ -17,11 +17,23 @@ MODEL_VERSIONS_A_PAGE = 2_000
 EXPERIMENTS_A_PAGE = 2_000
 EARLIEST = -(2**63)
 
+_UNTIMED = b"start_time cannot be None"
+_NO_REGISTRY = "registry functionality is unavailable"
+
 Unreadable = Callable[[str, list[str]], None]
 
 
 class ExperimentsMissing(Exception):
     """The server is MLflow, but older than 1.28.0: it has no experiments/search."""
+
+
+class RegistryMissing(Exception):
+    """The server is MLflow, but keeps its data where no model registry can be."""
+
+
+def is_final(response: Response) -> bool:
+    """Whether an answer of MLflow says 500 for what it will never be able to answer: a run without start_time."""
+    return _UNTIMED in response.body
 
 
 class MlflowClient:
@@ -37,6 +49,11 @@ class MlflowClient:
         self._page_size = page_size
         self._unreadable = unreadable
 
+    @property
+    def url(self) -> str:
+        """The tracking server's base URL."""
+        return self._tracking.url
+
     async def version(self) -> str | None:
         """What `/version` tells; None where the server has no such page (MLflow 1.x)."""
         try:
@@ -46,7 +63,7 @@ class MlflowClient:
         return text if text[:1].isdigit() and len(text) < 40 else None
 
     async def registered_models(self) -> AsyncIterator[list[RegisteredModel]]:
-        """`registered-models/search`, by name."""
+        """`registered-models/search`, by name. Raises RegistryMissing for file stores of MLflow 1.x."""
         walk: OffsetWalk[RegisteredModel] = OffsetWalk(lambda model: model.name)
         params = [("max_results", str(REGISTERED_MODELS_A_PAGE)), ("order_by", "name ASC")]
         async for rows in self._listing("registered-models/search", params, walk, pages.decode_registered_models):
@@ -93,7 +110,7 @@ class MlflowClient:
             try:
                 page = await self._run_page([experiment_id], walk.query)
             except RequestRefused as refused:
-                if walk.query.since is not None or "start_time" not in refused.answer:
+                if walk.query.since is not None or _UNTIMED.decode() not in refused.answer:
                     raise
                 self._unreadable("runs", [f"experiment {experiment_id}: runs without start_time ({refused.answer})"])
                 walk = RunWalk(since=EARLIEST)
@@ -182,6 +199,8 @@ class MlflowClient:
 
 def _explained(refused: RequestRefused, url: str) -> Exception:
     """What a refused search of registered models says about the server as a whole."""
+    if _NO_REGISTRY in refused.answer:
+        return RegistryMissing()
     if refused.status == 404:
         return WrongServer(
             f"{url} is not an MLflow server: it has no {API}/registered-models/search (404).",

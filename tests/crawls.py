@@ -1,0 +1,51 @@
+"""Whole crawls as the tests run them: from a recipe to what came out."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crawler.pipeline import crawl
+from crawler.recipe import Flags, load
+from crawler.report import CrawlReport
+from crawler.settings import Settings
+from tests.judge import judge_all
+
+Proposals = list[dict[str, Any]]
+
+
+def recipe_file(
+    folder: Path, mlflow_url: str, options: dict[str, Any] | None = None, sink: dict[str, Any] | None = None
+) -> Path:
+    """A recipe for a server, with more options of the source and another sink where given."""
+    recipe: dict[str, Any] = {
+        "source": {"type": "mlflow", "config": {"tracking_uri": mlflow_url, **(options or {})}},
+        "pipeline_name": "tests",
+    }
+    if sink is not None:
+        recipe["sink"] = sink
+    path = folder / "recipe.yml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+async def crawl_settings(settings: Settings) -> CrawlReport:
+    """Crawls to the end; the report is finished."""
+    report = CrawlReport(settings.run_id)
+    await crawl(settings, report, asyncio.Event())
+    report.finish("failures" if report.failures else "success")
+    return report
+
+
+async def crawl_to_file(
+    recipe: Path, folder: Path, flags: dict[str, Any] | None = None
+) -> tuple[CrawlReport, Proposals]:
+    """Crawls into a file; the report and the proposals, all of which acryl-datahub's own classes accepted."""
+    output = folder / "proposals.json"
+    settings = load(recipe, {}, Flags(output=output, **(flags or {})), home=folder)
+    report = await crawl_settings(settings)
+    proposals = json.loads(output.read_bytes())
+    judge_all(proposals)
+    return report, proposals
