@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="reach both servers and say what a crawl would read, or what is wrong",
-        description="Reaches MLflow and DataHub with the settings of a crawl, tells versions and counts, and writes nothing.",
+        description="Reaches MLflow and DataHub with the settings of a crawl, tells versions and counts, writes nothing.",
     )
     _add_servers(check)
     demo = commands.add_parser(

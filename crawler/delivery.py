@@ -1,4 +1,6 @@
-"""From entities to the sink: checked, encoded, packed, and queued in lanes that keep memory flat and one series in order."""
+"""From entities to the sink: checked, encoded, packed, and queued in lanes that keep memory flat and one series in
+order.
+"""
 
 import asyncio
 from collections import deque
@@ -104,6 +106,8 @@ class Delivery:
         self._report.fail(code, REASONS[code], sample)
 
     def _delivered(self, batch: Batch) -> None:
+        if self._report.dry_run:
+            return
         self._report.batches += 1
         self._report.proposals += batch.proposals
         self._report.delivered.update(parcel.entity_type for parcel in batch.parcels)

@@ -20,9 +20,10 @@ from crawler.sinks import make_sink
 async def crawl(settings: Settings, report: CrawlReport, stop: asyncio.Event) -> None:
     """Reads everything from MLflow and delivers it to the sink; what happened is in `report`.
 
-    `stop` ends the reading early. Raises CrawlerError where a server or the output fails for good, Interrupted after `stop`; in
-    each case what is mapped by then is delivered first, as far as that is possible.
+    `stop` ends the reading early. Raises CrawlerError where a server or the output fails for good, Interrupted after
+    `stop`; in each case what is mapped by then is delivered first, as far as that is possible.
     """
+    report.dry_run = settings.dry_run
     system_metadata = SystemMetadata(_now(), settings.run_id, settings.pipeline_name)
     async with (
         open_mlflow(settings.mlflow, report) as client,
@@ -63,7 +64,9 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
 
 
 async def _read(reader: Reader, stop: asyncio.Event) -> BaseException | None:
-    """Reads to the end or until `stop`; gives what went wrong rather than raising it, so that the rest is still delivered."""
+    """Reads to the end or until `stop`; gives what went wrong rather than raising it, so that the rest is still
+    delivered.
+    """
     reading = asyncio.create_task(reader.read())
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -78,6 +78,7 @@ class Reader:
             await self._deliver(map(self._mapper.experiment, active))
             for experiment in active:
                 yield experiment
+        self._report.experiments_listed = True
 
     async def _read_runs(self, experiment: Experiment) -> None:
         context = self._mapper.runs_of(experiment)
@@ -90,6 +91,7 @@ class Reader:
                     for entity in self._mapper.run(run, context):
                         self._delivery.add(entity)
                 await self._settle()
+            self._report.experiments_done += 1
         except (RequestRefused, DecodeError) as error:
             self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
 

@@ -51,6 +51,9 @@ class CrawlReport:
         self.proposals = 0
         self.rejected = 0
         self.output: str | None = None
+        self.dry_run = False
+        self.experiments_listed = False
+        self.experiments_done = 0
         self._warnings: dict[str, Finding] = {}
         self._failures: dict[str, Finding] = {}
 
@@ -85,6 +88,7 @@ class CrawlReport:
         return {
             "run_id": self.run_id,
             "status": self.status,
+            "dry_run": self.dry_run,
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
             "mlflow": _wire(self.mlflow),

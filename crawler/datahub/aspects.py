@@ -1,7 +1,8 @@
 """DataHub's aspects as msgspec structs, with the schema's field names (metadata-models, `*.pdl`).
 
-A field without a default is always written, one that defaults to None only where it has a value. Times are ms since epoch.
-Building and encoding one takes microseconds; acryl-datahub's own classes take a hundred times as long and judge these in the tests.
+A field without a default is always written, one that defaults to None only where it has a value. Times are ms since
+epoch. Building and encoding one takes microseconds; acryl-datahub's own classes take a hundred times as long and
+judge these in the tests.
 """
 
 from typing import ClassVar

@@ -22,8 +22,8 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 class Packer:
     """Fills batches of at most `max_proposals` and `max_bytes`.
 
-    An entity that alone is larger than a batch is cut, in order, since DataHub takes no larger request; a single proposal
-    larger than `max_bytes` travels alone. Nothing is lost, doubled or reordered within an entity.
+    An entity that alone is larger than a batch is cut, in order, since DataHub takes no larger request; a single
+    proposal larger than `max_bytes` travels alone. Nothing is lost, doubled or reordered within an entity.
     """
 
     def __init__(self, max_proposals: int, max_bytes: int) -> None:

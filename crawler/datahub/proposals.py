@@ -14,7 +14,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):
-    """One entity and all that a crawl says about it. Entities of one `series` reach DataHub in order, one request at a time."""
+    """One entity and all that a crawl says about it. Entities of one `series` reach DataHub in order, one request at
+    a time.
+    """
 
     type: str
     urn: str
@@ -48,7 +50,9 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def propose(entity: Entity) -> tuple[list[Proposal], list[Refusal]]:
-    """The entity's proposals, and what of it DataHub could not take: the whole entity for its URN, or an aspect for its size."""
+    """The entity's proposals, and what of it DataHub could not take: the whole entity for its URN, or an aspect for
+    its size.
+    """
     if reason := urns.problem(entity.urn):
         return [], [Refusal("urn", entity.urn, reason)]
     proposals: list[Proposal] = []
@@ -78,7 +82,9 @@ class _Envelope(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 def restli(proposal: Proposal, system_metadata: msgspec.Raw) -> bytes:
-    """The proposal as `POST /aspects?action=ingestProposalBatch` takes it, and DataHub's file format with nested JSON text."""
+    """The proposal as `POST /aspects?action=ingestProposalBatch` takes it, and DataHub's file format with nested JSON
+    text.
+    """
     return _envelope(proposal, _Text(proposal.aspect.decode()), system_metadata)
 
 

@@ -67,7 +67,8 @@ def platform_resource(identifier: str) -> str:
 
 
 def problem(urn: str) -> str | None:
-    """Why DataHub would not take an entity of this URN, or None (`UrnValidationUtil.java`, column `metadata_aspect_v2.urn`).
+    """Why DataHub would not take an entity of this URN, or None (`UrnValidationUtil.java`, column
+    `metadata_aspect_v2.urn`).
 
     The Rest.li endpoint answers 200 and drops what breaks these rules, so they are checked before anything is sent.
     """

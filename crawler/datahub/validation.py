@@ -1,4 +1,6 @@
-"""acryl-datahub's own classes as judges of a proposal, for `--validate` and for DataHub Lite. Importing them takes seconds."""
+"""acryl-datahub's own classes as judges of a proposal, for `--validate` and for DataHub Lite. Importing them takes
+seconds.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ _NO_METADATA = msgspec.Raw(b"null")
 
 
 def as_wrapper(obj: dict[str, Any]) -> "MetadataChangeProposalWrapper":
-    """A proposal in DataHub's file format as acryl-datahub's own object. Raises ValueError where it does not fit the schema."""
+    """A proposal in DataHub's file format as acryl-datahub's own object. Raises ValueError where it does not fit the
+    schema.
+    """
     from datahub.emitter.mcp import MetadataChangeProposalWrapper  # noqa: PLC0415  takes 2 s and 100 MB
 
     wrapper = MetadataChangeProposalWrapper.from_obj(obj)

@@ -1,4 +1,6 @@
-"""Sample data as a small team would leave it in MLflow: searches with nested runs, failed and running ones, datasets, models."""
+"""Sample data as a small team would leave it in MLflow: searches with nested runs, failed and running ones, datasets,
+models.
+"""
 
 import json
 import random

@@ -1,4 +1,6 @@
-"""All that a crawl must remember to map MLflow's rows: which versions a run made, which users and datasets are written already."""
+"""All that a crawl must remember to map MLflow's rows: which versions a run made, which users and datasets are
+written already.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -31,7 +33,8 @@ class Remark(msgspec.Struct, frozen=True):
 
 
 class CrawlMapper:
-    """Maps the rows of one crawl in the order of reading: models, versions, `versions_complete`, experiments with runs, rest.
+    """Maps the rows of one crawl in the order of reading: models, versions, `versions_complete`, experiments with
+    runs, rest.
 
     Pure but for its memory.
     """
@@ -71,7 +74,9 @@ class CrawlMapper:
         return run_context(experiment, self._settings)
 
     def run(self, run: Run, context: RunContext) -> Iterator[Entity]:
-        """The run with its user and settled datasets, and the versions that waited for it. A deleted run only frees versions."""
+        """The run with its user and settled datasets, and the versions that waited for it. A deleted run only frees
+        versions.
+        """
         if not run.deleted:
             yield from self._user(run_user(run))
             edges: list[Edge] = []

@@ -1,7 +1,7 @@
 """Each dataset once a crawl, although thousands of runs use it and each may tell something else of it.
 
-MLflow knows a dataset only as an input of a run, and different ones share a name (autologging calls them all "dataset"). The newest
-run's word on each aspect is what a crawl writes, whatever order the runs are read in.
+MLflow knows a dataset only as an input of a run, and different ones share a name (autologging calls them all
+"dataset"). The newest run's word on each aspect is what a crawl writes, whatever order the runs are read in.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,9 @@ Rank = tuple[int, str]
 
 
 class DatasetCatalog:
-    """Holds datasets until the end of the crawl, at most `held` of them: the one unused for longest is then settled early."""
+    """Holds datasets until the end of the crawl, at most `held` of them: the one unused for longest is then settled
+    early.
+    """
 
     def __init__(self, held: int = HELD_DATASETS, remembered: int = REMEMBERED_DATASETS) -> None:
         self._limit = held

@@ -1,7 +1,7 @@
 """The model versions of a crawl by the run that made them: the one thing that is held in memory as a whole.
 
-A version gets its params and metrics from its run, whenever that streams by; the versions of one model leave in ascending order,
-since DataHub keeps their version set in that order.
+A version gets its params and metrics from its run, whenever that streams by; the versions of one model leave in
+ascending order, since DataHub keeps their version set in that order.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,6 @@
-"""MLflow's search endpoints (REST API 2.0), one page a request: listings as streams of pages, in orders that writers do not disturb."""
+"""MLflow's search endpoints (REST API 2.0), one page a request: listings as streams of pages, in orders that writers
+do not disturb.
+"""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -39,8 +41,8 @@ def is_final(response: Response) -> bool:
 class MlflowClient:
     """Reads one tracking server and the registry that belongs to it.
 
-    `unreadable(kind, rows)` is told of rows that are listed but cannot be read. Errors: those of `crawler.http`, and WrongServer
-    where something else than MLflow answers.
+    `unreadable(kind, rows)` is told of rows that are listed but cannot be read. Errors: those of `crawler.http`, and
+    WrongServer where something else than MLflow answers.
     """
 
     def __init__(self, tracking: Server, registry: Server, page_size: int, unreadable: Unreadable) -> None:
@@ -102,8 +104,8 @@ class MlflowClient:
     async def runs(self, experiment_id: str) -> AsyncIterator[list[Run]]:
         """`runs/search` of one experiment, by start time, deleted ones included.
 
-        A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold it. Then the others are
-        read alone, and `unreadable` is told.
+        A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold it. Then
+        the others are read alone, and `unreadable` is told.
         """
         walk = RunWalk()
         while walk.query is not None:

@@ -1,4 +1,6 @@
-"""Decoding whole pages of MLflow's search endpoints, straight from the bytes; a row of a wrong shape costs only itself."""
+"""Decoding whole pages of MLflow's search endpoints, straight from the bytes; a row of a wrong shape costs only
+itself.
+"""
 
 import json
 from collections.abc import Callable

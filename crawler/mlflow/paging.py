@@ -1,8 +1,10 @@
-"""Paging that stays exact while others write: pure state machines that say which page to ask for and which rows of it are new.
+"""Paging that stays exact while others write: pure state machines that say which page to ask for and which rows of it
+are new.
 
-MLflow's page tokens are offsets (base64 of `{"offset": n}`). A row that vanishes before the offset moves all later ones up, so a
-walk that trusts its token steps over one. `OffsetWalk` therefore asks for a few rows that it knows already and goes on behind them;
-`RunWalk` asks for runs from a start time on and needs offsets only among runs of one start time.
+MLflow's page tokens are offsets (base64 of `{"offset": n}`). A row that vanishes before the offset moves all later
+ones up, so a walk that trusts its token steps over one. `OffsetWalk` therefore asks for a few rows that it knows
+already and goes on behind them; `RunWalk` asks for runs from a start time on and needs offsets only among runs of one
+start time.
 """
 
 import base64
@@ -48,7 +50,9 @@ class OffsetWalk(Generic[Row]):
         return fresh
 
     def _behind_known(self, rows: list[Row]) -> list[Row] | None:
-        """The rows behind the last known one; None where the page begins behind it, so that some may have been stepped over."""
+        """The rows behind the last known one; None where the page begins behind it, so that some may have been
+        stepped over.
+        """
         if not self._expects_known:
             return rows
         known = set(self._known)
@@ -95,8 +99,9 @@ class RunQuery(msgspec.Struct, frozen=True):
 class RunWalk:
     """One experiment's runs by start time, deleted ones included (they keep their place). `query` is None at the end.
 
-    The first page is asked without a filter; each next one from the last start time seen on, so that rows which come and go
-    elsewhere move nothing. Runs without a start time sort last and are met only where no filter leaves them out.
+    The first page is asked without a filter; each next one from the last start time seen on, so that rows which come
+    and go elsewhere move nothing. Runs without a start time sort last and are met only where no filter leaves them
+    out.
     """
 
     def __init__(self, since: int | None = None) -> None:

@@ -1,7 +1,7 @@
 """A JSON array of proposals in a file, as DataHub's `file` sink writes it and its `file` source reads it.
 
-The array grows in `PATH.part` and becomes PATH only when the crawl has ended: a crawl that is cut off leaves the old PATH as it was
-and a `.part` that is either closed, with what was read until then, or not JSON at all.
+The array grows in `PATH.part` and becomes PATH only when the crawl has ended: a crawl that is cut off leaves the old
+PATH as it was and a `.part` that is either closed, with what was read until then, or not JSON at all.
 """
 
 import os

@@ -8,7 +8,8 @@ from crawler.datahub.proposals import Proposal
 
 
 class Sink(Protocol):
-    """Where proposals go. Opened and closed by `async with`; raises SettingsError or ServerError where it cannot be opened.
+    """Where proposals go. Opened and closed by `async with`; raises SettingsError or ServerError where it cannot be
+    opened.
 
     `lanes` is how many batches may be written at once, `max_proposals` and `max_bytes` how large one may be.
     """

@@ -31,9 +31,7 @@ def golden(name: str = "official-default.json") -> list[dict[str, Any]]:
     return json.loads((ROOT / "tests" / "golden" / name).read_text())
 
 
-def proposal(
-    urn: str = MODEL, aspect_name: str = "status", value: Any = None, **other: Any
-) -> dict[str, Any]:
+def proposal(urn: str = MODEL, aspect_name: str = "status", value: Any = None, **other: Any) -> dict[str, Any]:
     """One proposal on Rest.li's wire; a value that is a string is taken as it is."""
     value = {"removed": False} if value is None else value
     text = value if isinstance(value, str) else json.dumps(value)
@@ -267,9 +265,7 @@ class TestSilentDrop:
         assert list(gms.aspects) == [(OTHER, "status")]
         assert gms.dropped == list(gms.drop_reasons) == [wrong["entityUrn"]]
 
-    @pytest.mark.parametrize(
-        "urn", [LONGEST, model("模" * 49), model("a%28b"), model("a%2Cb"), model("()%29")]
-    )
+    @pytest.mark.parametrize("urn", [LONGEST, model("模" * 49), model("a%28b"), model("a%2Cb"), model("()%29")])
     async def test_the_rules_are_kept_to_the_letter(self, urn: str) -> None:
         async with Gms() as gms:
             assert (await post(gms, proposal(urn)))[0] == 200
@@ -302,9 +298,7 @@ class TestRefusal:
 
     async def test_an_aspect_that_an_older_server_lacks(self) -> None:
         lacks = {("mlModel", "versionProperties")}
-        status, message = await self.refused(
-            proposal(aspect_name="versionProperties", value=VERSION), lacks=lacks
-        )
+        status, message = await self.refused(proposal(aspect_name="versionProperties", value=VERSION), lacks=lacks)
         assert (status, message) == (422, "Unknown aspect versionProperties for entity mlModel")
 
     async def test_unknown_entity_type(self) -> None:

@@ -10,9 +10,7 @@ import pytest
 from crawler.errors import Unreachable
 from crawler.http.failures import Peer, unreachable
 
-PEER = Peer(
-    name="DataHub", host="gms:8080", scheme="https", timeout=120, connect_timeout=15, proxy="proxy:3128"
-)
+PEER = Peer(name="DataHub", host="gms:8080", scheme="https", timeout=120, connect_timeout=15, proxy="proxy:3128")
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,7 @@ async def test_a_server_that_closes_the_connection_once(serve_raw, connect, traf
 
 
 async def test_something_that_speaks_no_http(serve_raw, connect, traffic):
-    server = await connect(
-        await serve_raw(_replies(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")), token=Secret("t0p-s3cret")
-    )
+    server = await connect(await serve_raw(_replies(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")), token=Secret("t0p-s3cret"))
     with pytest.raises(Unreachable, match="answers, but not in HTTP") as caught:
         await server.get("/x")
     assert "Is the port right?" in str(caught.value)

@@ -141,9 +141,7 @@ async def test_retries_are_counted_and_told(serve, connect, traffic, naps, caplo
     server = await connect(await serve(_answers(503, 500)), attempts=8)
     assert (await server.get("/x")).status == 200
     assert (traffic.requests, traffic.retries) == (3, 2)
-    assert [round(nap, 1) for nap in naps] == [
-        float(line.split(" s ")[0].split()[-1]) for line in _lines(caplog)
-    ]
+    assert [round(nap, 1) for nap in naps] == [float(line.split(" s ")[0].split()[-1]) for line in _lines(caplog)]
     assert [line.split(" s ")[1] for line in _lines(caplog)] == [
         "(attempt 2 of 8): 503",
         "(attempt 3 of 8): 500",
@@ -202,9 +200,7 @@ async def test_a_redirect_is_not_followed(serve, connect, traffic):
     assert traffic.requests == 1
 
 
-@pytest.mark.parametrize(
-    "location", ["/login?next=%2F", "https://sso.example/start", "https://x.example/oauth2/go"]
-)
+@pytest.mark.parametrize("location", ["/login?next=%2F", "https://sso.example/start", "https://x.example/oauth2/go"])
 async def test_a_redirect_to_a_login_page_says_so(serve, connect, location):
     async def login(_: web.Request) -> web.Response:
         raise web.HTTPSeeOther(location)
@@ -231,9 +227,7 @@ async def test_basic_credentials_are_utf8(serve, connect):
 
 
 async def test_a_token_comes_before_a_user_name(serve, connect):
-    server = await connect(
-        await serve(_echo), token=Secret("t0ken\n"), username="u", password=Secret("password")
-    )
+    server = await connect(await serve(_echo), token=Secret("t0ken\n"), username="u", password=Secret("password"))
     assert (_decoded(await server.get("/x")))["headers"]["Authorization"] == "Bearer t0ken"
 
 
@@ -266,9 +260,7 @@ async def test_user_info_of_the_url_authenticates_and_never_shows(serve, connect
 
     async def refuse(request: web.Request) -> web.Response:
         seen.append(request.headers["Authorization"])
-        return web.Response(
-            status=500 if len(seen) == 1 else 401, text=f"no: {request.headers['Authorization']}"
-        )
+        return web.Response(status=500 if len(seen) == 1 else 401, text=f"no: {request.headers['Authorization']}")
 
     plain = await serve(refuse)
     server = await connect(plain.replace("://", "://some-user:p%40ss-word@"))

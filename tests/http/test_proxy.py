@@ -44,9 +44,7 @@ async def test_a_proxy_that_does_not_tunnel(serve_raw, connect, monkeypatch):
     url = await serve_raw(proxy)
     monkeypatch.setenv("https_proxy", url.replace("://", "://who:pr0xy-pw@"))
     server = await connect("https://mlflow.example")
-    with pytest.raises(
-        Unreachable, match=r"does not connect to MLflow at mlflow\.example:443: status 403"
-    ) as caught:
+    with pytest.raises(Unreachable, match=r"does not connect to MLflow at mlflow\.example:443: status 403") as caught:
         await server.get("/x")
     assert url.removeprefix("http://") in str(caught.value)
     assert "pr0xy-pw" not in str(caught.value)
@@ -55,9 +53,7 @@ async def test_a_proxy_that_does_not_tunnel(serve_raw, connect, monkeypatch):
 async def test_a_proxy_where_nothing_listens(connect, monkeypatch):
     monkeypatch.setenv("http_proxy", "127.0.0.1:1")
     server = await connect("http://mlflow.example:5000", attempts=1)
-    with pytest.raises(
-        Unreachable, match=r"Nothing listens at 127\.0\.0\.1:1, the address of the proxy for MLflow"
-    ):
+    with pytest.raises(Unreachable, match=r"Nothing listens at 127\.0\.0\.1:1, the address of the proxy for MLflow"):
         await server.get("/x")
 
 

@@ -1,6 +1,7 @@
 """Environments with one MLflow version each, built once and kept in the user's cache folder.
 
-`python tests/servers/environments.py` builds all of them. A version is pinned with all that it needs by `constraints/VERSION.txt`.
+`python tests/servers/environments.py` builds all of them. A version is pinned with all that it needs by
+`constraints/VERSION.txt`.
 """
 
 import fcntl
@@ -19,7 +20,9 @@ CONSTRAINTS = Path(__file__).parent / "constraints"
 
 
 def mlflow_environment(version: str) -> Path:
-    """The folder of an environment that has this MLflow; built if it is not there. Safe to call from several processes."""
+    """The folder of an environment that has this MLflow; built if it is not there. Safe to call from several
+    processes.
+    """
     folder = _cache() / f"mlflow-{version}-{_fingerprint(version)}"
     complete = folder / ".complete"
     if complete.exists():

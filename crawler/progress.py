@@ -1,0 +1,151 @@
+"""What a person sees while a crawl runs: a live block on a terminal, else a log line now and then."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from crawler.report import CrawlReport, Traffic, peak_rss_bytes
+from crawler.summary import KINDS, human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REDRAW_SECONDS = 0.5
+LOG_SECONDS = 10.0
+RATE_SECONDS = 10.0
+
+_log = logging.getLogger("crawler.progress")
+
+
+@asynccontextmanager
+async def show_progress(report: CrawlReport, *, live: bool, interval: float = LOG_SECONDS) -> AsyncIterator[None]:
+    """Shows the report while the context lasts: `live` on standard error, or as a log line each `interval` seconds."""
+    if live:
+        async with _live_view(report):
+            yield
+    else:
+        rates = Rates(report)
+        async with _repeating(lambda: _log.info(progress_line(report, rates)), interval):
+            yield
+
+
+class Rates:
+    """Runs read and proposals delivered a second, over the last seconds."""
+
+    def __init__(self, report: CrawlReport, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report = report
+        self._clock = clock
+        self._points: deque[tuple[float, int, int]] = deque()
+        self.note()
+
+    def note(self) -> None:
+        """Takes a point; to be called now and then."""
+        now = self._clock()
+        self._points.append((now, self._report.read["runs"], self._report.proposals))
+        while len(self._points) > 2 and now - self._points[0][0] > RATE_SECONDS:
+            self._points.popleft()
+
+    @property
+    def runs(self) -> float:
+        """Runs read a second."""
+        return self._rate(1)
+
+    @property
+    def proposals(self) -> float:
+        """Proposals delivered a second."""
+        return self._rate(2)
+
+    def _rate(self, column: int) -> float:
+        first, last = self._points[0], self._points[-1]
+        elapsed = last[0] - first[0]
+        return (last[column] - first[column]) / elapsed if elapsed > 0 else 0.0
+
+
+def seconds_left(report: CrawlReport) -> float | None:
+    """How long the rest will take at the pace so far, once the number of experiments is known; else None."""
+    done, total = report.experiments_done, report.read["experiments"]
+    if not report.experiments_listed or not done or done >= total:
+        return None
+    return report.duration * (total - done) / done
+
+
+def progress_line(report: CrawlReport, rates: Rates) -> str:
+    """The state of a crawl in one line."""
+    rates.note()
+    left = seconds_left(report)
+    return (
+        f"{human_seconds(report.duration)}: {report.read['experiments']:,} experiments, {report.read['runs']:,} runs "
+        f"({rates.runs:,.0f}/s) read; {report.proposals:,} proposals ({rates.proposals:,.0f}/s) delivered; "
+        f"{report.mlflow.in_flight + report.datahub.in_flight} requests in flight, "
+        f"{report.mlflow.retries + report.datahub.retries:,} retries"
+        + (f"; about {human_seconds(left)} left" if left is not None else "")
+    )
+
+
+@asynccontextmanager
+async def _repeating(action: Callable[[], None], interval: float) -> AsyncIterator[None]:
+    """Does the action every `interval` seconds while the context lasts."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            action()
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def _live_view(report: CrawlReport) -> AsyncIterator[None]:
+    from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
+    from rich.live import Live  # noqa: PLC0415
+
+    rates = Rates(report)
+    console = Console(stderr=True, highlight=False, markup=False)
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        async with _repeating(lambda: live.update(live_view(report, rates), refresh=True), REDRAW_SECONDS):
+            yield
+
+
+def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
+    """The block that is drawn again and again."""
+    from rich.console import Group  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    rates.note()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for title in ("read", "mapped", "delivered"):
+        table.add_column(title, justify="right", min_width=10)
+    for name, key, entity_type in KINDS:
+        read = f"{report.read[key]:,}" if key else ""
+        table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}")
+    left = seconds_left(report)
+    lines = [
+        f"MLflow   {rates.runs:>8,.0f} runs/s        {_traffic(report.mlflow)}",
+        f"DataHub  {rates.proposals:>8,.0f} proposals/s   {_traffic(report.datahub)}",
+        f"{human_seconds(report.duration)} elapsed"
+        + (f", about {human_seconds(left)} left" if left is not None else "")
+        + f", {human_bytes(peak_rss_bytes())} of memory"
+        + _findings(report),
+    ]
+    return Group(table, Text("\n".join(lines)))
+
+
+def _traffic(traffic: Traffic) -> str:
+    return f"{traffic.in_flight:>3} in flight, {traffic.requests:,} requests, {traffic.retries:,} retries"
+
+
+def _findings(report: CrawlReport) -> str:
+    warnings = sum(finding.count for finding in report.warnings)
+    failures = sum(finding.count for finding in report.failures)
+    return (f", {warnings:,} warnings" if warnings else "") + (f", {failures:,} failures" if failures else "")

@@ -1,0 +1,123 @@
+"""The end of a crawl on the screen: what was read, written, skipped and why, and where the report is."""
+
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from crawler.report import CrawlReport, Finding, Traffic, peak_rss_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+KINDS = (
+    ("registered models", "registered_models", "mlModelGroup"),
+    ("model versions", "model_versions", "mlModel"),
+    ("experiments", "experiments", "container"),
+    ("runs", "runs", "dataProcessInstance"),
+    ("users", None, "platformResource"),
+    ("datasets", None, "dataset"),
+    ("model stages", None, "tag"),
+)
+"""MLflow's name, its key in `report.read`, DataHub's entity type."""
+
+_KIB = 1024
+
+
+def print_summary(report: CrawlReport, *, report_path: Path | None, stream: TextIO) -> None:
+    """Writes the summary to `stream`; plain where that is no terminal."""
+    from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
+
+    console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+    console.print(_entities(report))
+    _print_traffic(console, report)
+    for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
+        _print_findings(console, title, findings)
+    if report.output:
+        console.print(f"Output: {printable(report.output)}")
+    if report_path is not None:
+        console.print(f"Report: {printable(str(report_path))}")
+    console.print(_verdict(report))
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a name from a server may hold to play tricks on a terminal."""
+    return "".join(
+        character if character == " " or unicodedata.category(character)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
+        for character in text
+    )
+
+
+def human_bytes(count: float) -> str:
+    """Bytes in the unit that reads best."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < _KIB:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _KIB
+    return f"{count:.1f} GiB"
+
+
+def human_seconds(seconds: float) -> str:
+    """1h02m, 3m20s or 4.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def _entities(report: CrawlReport) -> "Table":
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("MLflow")
+    table.add_column("read", justify="right")
+    table.add_column("DataHub")
+    table.add_column("written", justify="right")
+    for name, key, entity_type in KINDS:
+        read = f"{report.read[key]:,}" if key else ""
+        table.add_row(name, read, entity_type, f"{report.delivered[entity_type]:,}")
+    for what, count in report.skipped.items():
+        table.add_row(f"skipped: {what}", f"{count:,}", "", "")
+    return table
+
+
+def _print_traffic(console: "Console", report: CrawlReport) -> None:
+    console.print(_traffic("MLflow", report.mlflow, "received"))
+    if report.datahub.requests:
+        console.print(f"{_traffic('DataHub', report.datahub, 'sent')}, {report.batches:,} batches")
+    console.print(f"Took {human_seconds(report.duration)}, at most {human_bytes(peak_rss_bytes())} of memory")
+
+
+def _traffic(name: str, traffic: Traffic, verb: str) -> str:
+    version = f" {printable(traffic.version)}" if traffic.version else ""
+    return (
+        f"{name}{version}: {traffic.requests:,} requests, {traffic.retries:,} retries, "
+        f"{human_bytes(traffic.bytes)} {verb}"
+    )
+
+
+def _print_findings(console: "Console", title: str, findings: list[Finding]) -> None:
+    if not findings:
+        return
+    console.print(f"\n{title}:")
+    for finding in findings:
+        console.print(f"  {finding.count:,} × {finding.code}: {printable(finding.message)}")
+        for sample in finding.samples:
+            console.print(f"      {printable(sample)}")
+        if finding.samples and finding.count > len(finding.samples):
+            console.print(f"      … and {finding.count - len(finding.samples):,} more")
+
+
+def _verdict(report: CrawlReport) -> str:
+    entities = sum(report.delivered.values())
+    done = f"{entities:,} entities in {report.proposals:,} proposals delivered in {human_seconds(report.duration)}."
+    if report.dry_run:
+        done = f"Dry run: nothing was written; {sum(report.mapped.values()):,} entities would be."
+    failed = sum(finding.count for finding in report.failures)
+    return {
+        "success": f"Done: {done}",
+        "failures": f"Not all: {failed:,} failed, see above. {done}",
+        "failed": f"Failed: see above. {done}",
+    }.get(report.status, f"Stopped before the end. {done}")
