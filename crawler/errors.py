@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
 
 
 class CrawlerError(Exception):
-    """An error for a person: `message` says what and where, `hint` what to do next; the process ends with `exit_code`."""
+    """An error for a person: `message` says what and where, `hint` what to do next."""
 
     exit_code = ExitCode.FAILURES
     code = "error"

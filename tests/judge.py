@@ -32,7 +32,7 @@ PROPOSAL_KEYS = {"entityType", "entityUrn", "changeType", "aspectName", "aspect"
 AVRO_ERRORS = (avro.errors.AvroException, TypeError, ValueError, KeyError, AttributeError)
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The proposal is not what acryl-datahub would write; the message is one sentence for a person."""
 
 

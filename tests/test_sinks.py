@@ -11,8 +11,10 @@ from datahub.ingestion.api.common import PipelineContext
 from datahub.ingestion.source.file import GenericFileSource
 from datahub.lite.lite_util import get_datahub_lite
 
-from crawler.errors import CredentialsRefused, OutputError, SettingsError, WrongServer
+from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
+from crawler.pipeline import crawl
 from crawler.recipe import Flags, load
+from crawler.report import CrawlReport
 from tests.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
@@ -192,10 +194,6 @@ async def test_a_dry_run_writes_nothing(golden_server: MlflowServer, tmp_path: P
 
 
 async def test_a_stopped_crawl_delivers_what_it_has_mapped(golden_server: MlflowServer, tmp_path: Path) -> None:
-    from crawler.errors import Interrupted
-    from crawler.pipeline import crawl
-    from crawler.report import CrawlReport
-
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, output=tmp_path / "out.json"), home=tmp_path)
     report, stop = CrawlReport("r"), asyncio.Event()
     stop.set()

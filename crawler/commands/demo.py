@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from rich.tree import Tree
 
 from crawler.commands.crawl import run_crawl
 from crawler.demo.lineage import Catalog, Lineage
@@ -42,7 +42,7 @@ Next, with your own servers:
 def demo_command(arguments: argparse.Namespace) -> ExitCode:
     """Runs the demo in a folder of its own; gives the crawl's exit code."""
     configure_logging("text", verbose=False)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     with _folder(arguments.directory) as folder:
         console.print("Starting a real MLflow server …")
         with mlflow_server(folder) as url:
@@ -57,7 +57,7 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
             _show(folder / "datahub.db", console)
         if arguments.directory:
             console.print(f"The catalog is {folder / 'datahub.db'}.")
-    console.print(NEXT, markup=False)
+    console.print(NEXT)
     return exit_code
 
 
@@ -84,11 +84,11 @@ def _show(catalog_path: Path, console: Console) -> None:
         console.print(_counts(catalog.entities()))
         lineage = catalog.lineage_of_a_production_model()
     if lineage is not None:
-        console.print(_tree(lineage))
+        console.print(_way(lineage))
 
 
 def _counts(entities: dict[str, int]) -> Table:
-    table = Table(title="In the catalog now", title_justify="left")
+    table = Table(title="\nIn the catalog now", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("MLflow")
     table.add_column("DataHub")
     table.add_column("entities", justify="right")
@@ -97,8 +97,8 @@ def _counts(entities: dict[str, int]) -> Table:
     return table
 
 
-def _tree(lineage: Lineage) -> Tree:
-    root = branch = Tree(f"\nWhere the model {lineage.model} in production comes from:")
-    for kind, name in lineage.steps:
-        branch = branch.add(f"{kind}  {name}".replace("[", r"\["))
-    return root
+def _way(lineage: Lineage) -> str:
+    lines = [f"\nWhere the model {lineage.model} in production comes from:"]
+    for depth, (kind, name) in enumerate(lineage.steps):
+        lines.append(f"  {'   ' * depth}└─ {kind}: {name}")
+    return "\n".join([*lines, ""])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawler.datahub import urns
+from crawler.mapping.platform import PLATFORM_URN
 
 if TYPE_CHECKING:
     from datahub.lite.lite_local import DataHubLiteLocal
@@ -75,9 +75,9 @@ class Catalog:
 
 
 def _name(urn: str) -> str:
-    """`platform: name` of urn:li:type:(platform,name,env)."""
+    """The name in urn:li:type:(platform,name,env), with its platform where that is not MLflow."""
     platform, name, _ = urn.split("(", 1)[1].rsplit(")", 1)[0].split(",", 2)
-    return f"{platform.removeprefix(urns.data_platform(''))}: {name}"
+    return name if platform == PLATFORM_URN else f"{name}  on {platform.rsplit(':', 1)[1]}"
 
 
 def _brief(properties: dict[str, str]) -> str:

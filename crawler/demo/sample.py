@@ -3,7 +3,10 @@ models.
 """
 
 import json
+import logging
+import os
 import random
+import warnings
 from typing import Any
 
 import msgspec
@@ -42,8 +45,11 @@ _PROJECTS = (
 
 def fill(url: str) -> None:
     """Fills the MLflow server at `url` through MLflow's own client."""
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient  # noqa: PLC0415  only the demo's extra brings it
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     client = MlflowClient(tracking_uri=url, registry_uri=url)
     chance = random.Random(7)  # noqa: S311  sample data, the same each time
     for number, project in enumerate(_PROJECTS):
@@ -53,15 +59,18 @@ def fill(url: str) -> None:
 def _fill_project(client: Any, project: _Project, start: int, chance: random.Random) -> None:
     tags = {"team": "data science", "mlflow.note.content": project.note}
     experiment = client.create_experiment(project.experiment, tags=tags)
-    parent = _run(client, experiment, project, "search", start, {"strategy": "random"})
+    parent = _run(client, experiment, project, "search", start=start, params={"strategy": "random"})
     _end(client, parent, "FINISHED", start + (TRIALS + 2) * 10 * MINUTE)
-    trained = [_trial(client, experiment, project, parent, number, start, chance) for number in range(TRIALS)]
-    _run(client, experiment, project, "nightly retrain", start + 200 * MINUTE, {"strategy": "nightly"})
+    trained = [
+        _trial(client, experiment, project, parent=parent, number=number, start=start, chance=chance)
+        for number in range(TRIALS)
+    ]
+    _run(client, experiment, project, "nightly retrain", start=start + 200 * MINUTE, params={"strategy": "nightly"})
     _register(client, project, [run for run in trained if run is not None])
 
 
 def _trial(
-    client: Any, experiment: str, project: _Project, parent: str, number: int, start: int, chance: random.Random
+    client: Any, experiment: str, project: _Project, *, parent: str, number: int, start: int, chance: random.Random
 ) -> str | None:
     """One nested run; its id, or None where it failed."""
     begin = start + number * 10 * MINUTE
@@ -71,7 +80,7 @@ def _trial(
         "estimators": str(chance.choice((100, 200, 400))),
         "seed": str(number),
     }
-    run = _run(client, experiment, project, f"trial {number}", begin, params, parent)
+    run = _run(client, experiment, project, f"trial {number}", start=begin, params=params, parent=parent)
     _use_dataset(client, run, project, "training")
     if number == TRIALS - 1:
         _end(client, run, "FAILED", begin + MINUTE)
@@ -83,7 +92,7 @@ def _trial(
 
 
 def _run(
-    client: Any, experiment: str, project: _Project, name: str, start: int, params: dict[str, str], parent: str = ""
+    client: Any, experiment: str, project: _Project, name: str, *, start: int, params: dict[str, str], parent: str = ""
 ) -> str:
     from mlflow.entities import Param  # noqa: PLC0415  only the demo's extra brings it
 
@@ -119,7 +128,11 @@ def _register(client: Any, project: _Project, runs: list[str]) -> None:
     stages = ("Archived", "Production", "Staging", "None")
     for run, stage in zip(runs[-len(stages) :], stages, strict=True):
         version = client.create_model_version(
-            project.model, f"s3://models/{project.model}/{run}", run, description=f"From {project.experiment}"
+            project.model,
+            f"s3://models/{project.model}/{run}",
+            run,
+            description=f"From {project.experiment}",
+            await_creation_for=0,
         ).version
         _set_stage(client, project.model, version, stage)
         if stage in ("Production", "Staging"):
@@ -128,8 +141,6 @@ def _register(client: Any, project: _Project, runs: list[str]) -> None:
 
 
 def _set_stage(client: Any, model: str, version: str, stage: str) -> None:
-    import warnings  # noqa: PLC0415
-
     with warnings.catch_warnings():
         # MLflow calls stages deprecated, but real registries are full of them.
         warnings.simplefilter("ignore", FutureWarning)

@@ -32,7 +32,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def expand(value: Any, environment: Mapping[str, str], path: str = "") -> Any:
-    """The value with `${VAR}`, `${VAR:-default}` and a leading `$VAR` replaced in all its texts, as the official loader does.
+    """The value with `${VAR}`, `${VAR:-default}` and a leading `$VAR` replaced in all its texts, as officially.
 
     Only texts are expanded, so a variable's value never changes the recipe's structure, and nothing is ever run.
     """

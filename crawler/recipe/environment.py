@@ -13,7 +13,7 @@ _TRUE = frozenset({"1", "true", "yes"})
 
 
 def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
-    """Puts what MLFLOW_… variables say over the recipe's options. A user and password come before a token, as in MLflow."""
+    """Puts MLFLOW_… variables over the recipe's options. A user and password come before a token, as in MLflow."""
     source.tracking_uri = environment.get("MLFLOW_TRACKING_URI") or source.tracking_uri
     source.registry_uri = environment.get("MLFLOW_REGISTRY_URI") or source.registry_uri
     username = environment.get("MLFLOW_TRACKING_USERNAME")

@@ -1,4 +1,4 @@
-"""The sections of a recipe: options of the official connector under their own names, ours beside them, and those refused."""
+"""The sections of a recipe: the official connector's options under their own names, ours, and those refused."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

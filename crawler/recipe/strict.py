@@ -1,4 +1,4 @@
-"""Turning a recipe's section into a struct: unknown keys, refused options and wrong types each end in one clear sentence."""
+"""Turning a recipe's section into a struct; unknown keys, refused options and wrong types end in one clear sentence."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None) -> Section:
-    """The section as a struct. Raises SettingsError naming the key's path; values are never shown, they may be secrets."""
+    """The section as a struct. Raises SettingsError with the key's path; values are not shown, they may be secrets."""
     if data is None:
         data = {}
     if not isinstance(data, dict):

@@ -10,7 +10,7 @@ JSON = "application/json"
 HTML = "text/html"
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """The whole request is refused with this status."""
 
     def __init__(self, status: int, message: str) -> None:

@@ -62,7 +62,7 @@ class Verdict:
     dropped: list[tuple[str, str]] = field(default_factory=list)
 
 
-class _Dropped(Exception):  # noqa: N818
+class _Dropped(Exception):
     """An IllegalArgumentException while an item is built: ABI.mcps logs it, skips the item and proceeds."""
 
 

@@ -9,7 +9,7 @@ URN_COLUMN_CHARACTERS = 500
 URN_DELIMITER_SEPARATOR = "␟"
 
 
-class MalformedUrn(ValueError):  # noqa: N818
+class MalformedUrn(ValueError):
     """No URN by its syntax: java's `Urn` does not parse it, so the request fails before any item is built."""
 
 

@@ -40,12 +40,18 @@ def _build(folder: Path, version: str) -> None:
     """With uv where it is on PATH, else with venv and pip. MLflow 1.x needs Python 3.11, not a newer one."""
     wanted = [f"mlflow=={version}", "--constraint", str(CONSTRAINTS / f"{version}.txt")]
     python = folder / "bin" / "python"
-    if uv := shutil.which("uv"):
+    if uv := _uv():
         _run(uv, "venv", "--quiet", "--python", PYTHON, str(folder))
         _run(uv, "pip", "install", "--quiet", "--python", str(python), *wanted)
     else:
         _run(_python(), "-m", "venv", str(folder))
         _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+
+
+def _uv() -> str | None:
+    """The uv that the test extra brings, or one on PATH."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else shutil.which("uv")
 
 
 def _python() -> str:
