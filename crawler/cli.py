@@ -116,9 +116,7 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument(
-        "--sink", choices=("rest", "file", "lite"), help="DataHub's REST API, a JSON file, or DataHub Lite"
-    )
+    group.add_argument("--sink", choices=("rest", "file", "lite"), help="DataHub's REST API, a file, or DataHub Lite")
     group.add_argument("-o", "--output", type=Path, metavar="PATH", help="file to write, `-` for standard output")
     group.add_argument("--report", type=Path, metavar="PATH", help="write a report (JSON), also when the crawl fails")
     group.add_argument("--dry-run", action="store_true", help="read and map everything, write nothing")

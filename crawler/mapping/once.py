@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 
 class Once:
-    """Tells the first time of a key. Beyond `limit` keys the one unseen for longest is forgotten and may come first again."""
+    """Tells the first time of a key. Beyond `limit` keys the one unseen for longest is forgotten."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

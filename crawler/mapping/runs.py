@@ -86,7 +86,7 @@ def hyper_params(run: Run) -> list[NamedValue]:
 
 
 def training_metrics(run: Run) -> list[NamedValue]:
-    """The run's latest metrics as DataHub's MLMetrics, values as Python's `str` gives them to the official connector."""
+    """The run's latest metrics as DataHub's MLMetrics, values as Python's `str` gives them."""
     return [NamedValue(metric.key, str(metric.value)) for metric in run.data.metrics]
 
 

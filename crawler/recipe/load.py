@@ -136,8 +136,8 @@ def _mlflow_server(source: MlflowSource, url: str, option: str) -> ServerSetting
     if not url.startswith(("http://", "https://")):
         raise SettingsError(
             f"The {option} is no http(s) address of an MLflow server.",
-            "Start one with `mlflow server --backend-store-uri …` and give its URL; for Databricks give https://WORKSPACE "
-            "and a token.",
+            "Start one with `mlflow server --backend-store-uri …` and give its URL; for Databricks give "
+            "https://WORKSPACE and a token.",
         )
     return ServerSettings(
         url=url.rstrip("/"),

@@ -122,7 +122,7 @@ _NO_STATE = "the crawler keeps no state in DataHub yet, so nothing that vanished
 
 REFUSED_IN_PIPELINE = {
     "transformers": Refused(
-        "transformers are not run. Write a file (sink type file) and ingest it with datahub, whose file source has them.",
+        "transformers are not run. Write a file (sink type file) and let datahub's file source run them on it.",
         (None, []),
     ),
     "flags": Refused("flags of datahub's own pipeline have no meaning here. Leave them out.", (None, {})),

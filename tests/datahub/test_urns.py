@@ -1,0 +1,83 @@
+"""URNs and guids beside acryl-datahub's own, for names as users make them."""
+
+from datahub.api.entities.dataprocess.dataprocess_instance import DataProcessInstance
+from datahub.emitter.mce_builder import datahub_guid, make_dataplatform_instance_urn, make_tag_urn
+from datahub.emitter.mcp_builder import ExperimentKey
+from datahub.metadata.urns import DataPlatformUrn, DatasetUrn, MlModelGroupUrn, MlModelUrn, VersionSetUrn
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from crawler.datahub import urns
+from crawler.mapping.experiments import container_urn
+from crawler.mapping.platform import PLATFORM_URN
+from crawler.mapping.runs import run_urn
+from crawler.mlflow.entities import Experiment
+from crawler.settings import MappingSettings
+
+characters = st.sampled_from(",()%:/\\'\" +~*-._␟éß実😀") | st.characters(exclude_categories=["Cs"])
+names = st.text(characters, max_size=60) | st.text(characters, min_size=400, max_size=500)
+many = settings(max_examples=2_500, deadline=None)
+
+
+@many
+@given(names.filter(bool), st.sampled_from(["PROD", "DEV"]))
+def test_platform_entities(name: str, env: str) -> None:
+    assert urns.ml_model("mlflow", name, env) == MlModelUrn("mlflow", name, env).urn()
+    assert urns.ml_model_group("mlflow", name, env) == MlModelGroupUrn("mlflow", name, env).urn()
+    assert urns.dataset("s3", name, env) == DatasetUrn("s3", name, env).urn()
+
+
+@many
+@given(names.filter(bool))
+def test_tags_platforms_and_version_sets(name: str) -> None:
+    if not name.startswith("urn:li:"):
+        assert urns.tag(name) == make_tag_urn(name)
+        assert urns.data_platform(name) == DataPlatformUrn(name).urn()
+    identifier = urns.guid(name=name)
+    assert urns.version_set(identifier) == VersionSetUrn(identifier, "mlModel").urn()
+
+
+@many
+@given(names, names)
+@example("", "")
+def test_guids(first: str, second: str) -> None:
+    assert urns.guid(platform=first, name=second) == datahub_guid({"platform": first, "name": second})
+
+
+@many
+@given(names, st.none() | names)
+def test_experiments_and_runs(name: str, instance: str | None) -> None:
+    mapping = MappingSettings(ui_url="http://x", platform_instance=instance)
+    key = ExperimentKey(platform=PLATFORM_URN, id=name, instance=instance or None)
+    assert container_urn(Experiment("1", name), mapping) == key.as_urn()
+    assert run_urn(name) == str(DataProcessInstance(id=name, orchestrator="mlflow").urn)
+
+
+def test_platform_instances() -> None:
+    assert urns.data_platform_instance("mlflow", "a b") == make_dataplatform_instance_urn("mlflow", "a b")
+
+
+JAVA_SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-*_ ")
+
+
+def java_url_encoded_size(text: str) -> int:
+    """`java.net.URLEncoder` with UTF-8: safe characters and the blank (as `+`) take one byte, others three for each byte."""
+    return sum(1 if character in JAVA_SAFE else 3 * len(character.encode()) for character in text)
+
+
+@many
+@given(names.filter(bool))
+@example("x" * 446)
+@example("x" * 447)
+@example("実" * 49)
+@example("実" * 50)
+def test_what_datahub_cannot_take_is_told(name: str) -> None:
+    urn = urns.ml_model_group("mlflow", name, "PROD")
+    fits = java_url_encoded_size(urn) <= 512 and len(urn) <= 500
+    assert (urns.problem(urn) is None) == fits
+
+
+def test_a_name_that_is_empty_makes_no_urn() -> None:
+    assert urns.problem(urns.dataset("mlflow", "", "PROD")) == "its name is empty"
+    assert urns.problem("urn:li:tag:x ") is not None
+    assert urns.problem("urn:li:container:abc") is None
