@@ -84,13 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="reach both servers and say what a crawl would read, or what is wrong",
-        description="Reaches MLflow and DataHub with the settings of a crawl, tells versions and counts, writes nothing.",
+        description="Reaches MLflow and DataHub as a crawl would, tells versions and counts, and writes nothing.",
     )
     _add_servers(check)
     demo = commands.add_parser(
         "demo",
         help="crawl a sample MLflow server into an embedded catalog: no DataHub needed",
-        description="Starts a real MLflow server with sample data, crawls it into DataHub Lite, and shows what is in it.",
+        description="Starts a real MLflow server with sample data, crawls it into DataHub Lite and shows the result.",
     )
     demo.add_argument(
         "--directory", type=Path, metavar="DIR", help="keep everything here (default: a temporary folder)"
@@ -124,7 +124,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--validate", action="store_true", help="pass each proposal through acryl-datahub's classes first (slow)"
     )
     group.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="log lines for people or machines"
+        "--log-format", choices=("text", "json"), default="text", help="log lines for people or programs"
     )
     group.add_argument("--no-progress", action="store_true", help="log lines instead of a live view")
 

@@ -8,12 +8,11 @@ from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.errors import DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.client import EXPERIMENT_IDS_A_REQUEST, ExperimentsMissing, MlflowClient, RegistryMissing
 from crawler.mlflow.entities import Experiment
 from crawler.report import CrawlReport
 
 RUN_IDS_A_REQUEST = 200
-EXPERIMENT_IDS_A_REQUEST = 1_000
 
 REMARKS = {
     "dataset_schema_cut": "A dataset's schema is longer than DataHub's search takes, so its text was cut.",
@@ -53,6 +52,7 @@ class Reader:
             self._report.warn("registry_missing", REGISTRY_MISSING)
         try:
             await _in_parallel(self._read_experiments(), self._read_runs, self._workers)
+            await self._client.name_untimed()
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await _in_parallel(self._missing_runs(), self._read_missing, self._workers)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.filled import FilledServer, fill
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,15 +21,16 @@ def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 
 
 @pytest.fixture(scope="session")
-def empty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], MlflowServer]]:
-    """A server of a version, started when first asked for and shared by all tests that ask."""
-    running: dict[str, MlflowServer] = {}
+def filled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], FilledServer]]:
+    """A server of a version with all that a crawl should meet, and what that version's own client says is there."""
+    running: dict[str, FilledServer] = {}
     with ExitStack() as stack:
 
-        def serve(version: str) -> MlflowServer:
+        def serve(version: str) -> FilledServer:
             if version not in running:
-                folder = tmp_path_factory.mktemp(f"mlflow-{version}")
-                running[version] = stack.enter_context(mlflow_server(version, folder))
+                folder = tmp_path_factory.mktemp(f"filled-{version}")
+                server = stack.enter_context(mlflow_server(version, folder))
+                running[version] = FilledServer(server, fill(server, folder / "reported.json"))
             return running[version]
 
         yield serve

@@ -11,12 +11,13 @@ from crawler.http import Response, Server
 from crawler.mlflow import pages
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.pages import Page, Row
-from crawler.mlflow.paging import OffsetWalk, RunQuery, RunWalk
+from crawler.mlflow.paging import OffsetWalk, RunQuery, RunWalk, is_offset, offset_token
 
 API = "/api/2.0/mlflow"
 REGISTERED_MODELS_A_PAGE = 500
 MODEL_VERSIONS_A_PAGE = 2_000
 EXPERIMENTS_A_PAGE = 2_000
+EXPERIMENT_IDS_A_REQUEST = 1_000
 EARLIEST = -(2**63)
 
 _UNTIMED = b"start_time cannot be None"
@@ -50,6 +51,7 @@ class MlflowClient:
         self._registry = registry
         self._page_size = page_size
         self._unreadable = unreadable
+        self._rows_behind_filter: dict[str, int] = {}
 
     @property
     def url(self) -> str:
@@ -108,16 +110,53 @@ class MlflowClient:
         the others are read alone, and `unreadable` is told.
         """
         walk = RunWalk()
-        while walk.query is not None:
+        rows = 0
+        while (query := walk.query) is not None:
             try:
-                page = await self._run_page([experiment_id], walk.query)
+                page = await self._run_page([experiment_id], query)
             except RequestRefused as refused:
-                if walk.query.since is not None or _UNTIMED.decode() not in refused.answer:
+                if query.since is not None or not _is_untimed(refused):
                     raise
-                self._unreadable("runs", [f"experiment {experiment_id}: runs without start_time ({refused.answer})"])
+                self._tell_untimed(experiment_id)
                 walk = RunWalk(since=EARLIEST)
                 continue
-            yield walk.take(page)
+            runs = walk.take(page)
+            rows += len(runs)
+            if query.since is None and is_offset(page.token):
+                self._rows_behind_filter[experiment_id] = 0
+            yield runs
+        if experiment_id in self._rows_behind_filter:
+            self._rows_behind_filter[experiment_id] = rows
+
+    async def name_untimed(self) -> None:
+        """Tells `unreadable` which experiments have runs without start_time, beyond those that `runs` met.
+
+        They sort last, so where they are asked for is known by the number of all others: one request for a thousand
+        experiments of several pages, and some more only where there are such runs.
+        """
+        experiment_ids = sorted(self._rows_behind_filter)
+        for start in range(0, len(experiment_ids), EXPERIMENT_IDS_A_REQUEST):
+            await self._name_untimed(experiment_ids[start : start + EXPERIMENT_IDS_A_REQUEST])
+
+    async def _name_untimed(self, experiment_ids: list[str]) -> None:
+        rows = sum(self._rows_behind_filter[experiment_id] for experiment_id in experiment_ids)
+        try:
+            page = await self._run_page(experiment_ids, RunQuery(token=offset_token(rows)))
+        except RequestRefused as refused:
+            if not _is_untimed(refused):
+                raise
+        else:
+            if all(run.info.start_time is not None for run in page.rows):
+                return
+        if len(experiment_ids) == 1:
+            self._tell_untimed(experiment_ids[0])
+            return
+        middle = len(experiment_ids) // 2
+        await self._name_untimed(experiment_ids[:middle])
+        await self._name_untimed(experiment_ids[middle:])
+
+    def _tell_untimed(self, experiment_id: str) -> None:
+        self._unreadable("runs", [f"experiment {experiment_id}: runs that have no start_time in MLflow's database"])
 
     async def runs_by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> list[Run]:
         """The runs of these ids within these experiments, deleted ones included; ids that are nowhere are left out.
@@ -197,6 +236,10 @@ class MlflowClient:
             await server.get(f"{API}/registered-models/search", [("max_results", "1")])
         except RequestRefused as refused:
             raise _explained(refused, server.url) from None
+
+
+def _is_untimed(refused: RequestRefused) -> bool:
+    return _UNTIMED.decode() in refused.answer
 
 
 def _explained(refused: RequestRefused, url: str) -> Exception:

@@ -64,7 +64,7 @@ class OffsetWalk(Generic[Row]):
     def _step_back(self, rows: int) -> None:
         """To the page before, until one holds rows that are known, or the first."""
         self._asked.clear()
-        self.token = _token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP)))
+        self.token = offset_token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP)))
 
     def _next(self, token: str, rows: int) -> str:
         offset = _offset(token)
@@ -79,7 +79,7 @@ class OffsetWalk(Generic[Row]):
             return token
         overlap = min(len(self._known), rows // 2)
         self._expects_known = overlap > 0
-        return _token(offset - overlap)
+        return offset_token(offset - overlap)
 
     def _count_fruitless(self, page: Page[Row], fresh: list[Row] | None) -> None:
         self._fruitless = 0 if fresh else self._fruitless + 1
@@ -134,6 +134,11 @@ def _run_id(run: Run) -> str:
     return run.info.run_id
 
 
+def is_offset(token: str) -> bool:
+    """Whether this is a token of MLflow's own kind, of a next page."""
+    return bool(token) and _offset(token) is not None
+
+
 def _offset(token: str) -> int | None:
     """The offset in MLflow's own token, 0 for none; None for another server's opaque one."""
     if not token:
@@ -144,5 +149,6 @@ def _offset(token: str) -> int | None:
         return None
 
 
-def _token(offset: int) -> str:
+def offset_token(offset: int) -> str:
+    """MLflow's own token of the page that begins behind so many rows."""
     return base64.b64encode(b'{"offset": %d}' % offset).decode() if offset else ""

@@ -61,7 +61,9 @@ JAVA_SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.
 
 
 def java_url_encoded_size(text: str) -> int:
-    """`java.net.URLEncoder` with UTF-8: safe characters and the blank (as `+`) take one byte, others three for each byte."""
+    """`java.net.URLEncoder` with UTF-8: safe characters and the blank (as `+`) take one byte, others three for each
+    byte.
+    """
     return sum(1 if character in JAVA_SAFE else 3 * len(character.encode()) for character in text)
 
 

@@ -1,8 +1,10 @@
-"""Paging against a model of MLflow that others write to between the pages: nothing that was there throughout is missed."""
+"""Paging against a model of MLflow that others write to between the pages: nothing that was there throughout is
+missed.
+"""
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -164,8 +166,7 @@ def test_a_repeated_token_ends_the_walk() -> None:
 def test_empty_pages_without_end_end_the_walk() -> None:
     walk: OffsetWalk[Experiment] = OffsetWalk(lambda row: row.experiment_id)
     with pytest.raises(ServerError, match="nothing new"):
-        for number in range(1_000):
-            walk.take(Page([], f"opaque-{number}"))
+        _take_all(walk, (Page([], f"opaque-{number}") for number in range(1_000)))
 
 
 @pytest.mark.parametrize("ignores", ["filter", "token"])
@@ -182,5 +183,9 @@ def test_a_server_that_ignores_both_is_an_error_and_no_hang() -> None:
     store = Store([run(number, number // 3) for number in range(40)], run_order, 7, [])
     walk = RunWalk()
     with pytest.raises(ServerError):
-        while walk.query is not None:
-            walk.take(store.page(""))
+        _take_all(walk, (store.page("") for _ in range(1_000)))
+
+
+def _take_all(walk: OffsetWalk[Any] | RunWalk, pages: Iterable[Page[Any]]) -> None:
+    for page in pages:
+        walk.take(page)

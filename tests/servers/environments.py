@@ -1,7 +1,7 @@
 """Environments with one MLflow version each, built once and kept in the user's cache folder.
 
-`python tests/servers/environments.py` builds all of them. A version is pinned with all that it needs by
-`constraints/VERSION.txt`.
+`python tests/servers/environments.py` builds all of them. `requirements/VERSION.txt`
+pins all that a version needs, also what it does not say itself, such as setuptools.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from pathlib import Path
 
 VERSIONS = ("1.27.0", "1.28.0", "2.20.4", "3.17.2")
 PYTHON = "3.11"
-CONSTRAINTS = Path(__file__).parent / "constraints"
+REQUIREMENTS = Path(__file__).parent / "requirements"
 
 
 def mlflow_environment(version: str) -> Path:
@@ -38,7 +38,7 @@ def mlflow_environment(version: str) -> Path:
 
 def _build(folder: Path, version: str) -> None:
     """With uv where it is on PATH, else with venv and pip. MLflow 1.x needs Python 3.11, not a newer one."""
-    wanted = [f"mlflow=={version}", "--constraint", str(CONSTRAINTS / f"{version}.txt")]
+    wanted = [f"mlflow=={version}", "--requirements", str(REQUIREMENTS / f"{version}.txt")]
     python = folder / "bin" / "python"
     if uv := _uv():
         _run(uv, "venv", "--quiet", "--python", PYTHON, str(folder))
@@ -71,7 +71,8 @@ def _cache() -> Path:
 
 
 def _fingerprint(version: str) -> str:
-    return hashlib.sha256((CONSTRAINTS / f"{version}.txt").read_bytes() + PYTHON.encode()).hexdigest()[:8]
+    """Changes with what is installed and with how."""
+    return hashlib.sha256((REQUIREMENTS / f"{version}.txt").read_bytes() + Path(__file__).read_bytes()).hexdigest()[:8]
 
 
 @contextmanager

@@ -1,0 +1,314 @@
+"""Mapping: everything that MLflow can hold becomes proposals that acryl-datahub accepts, and each row of MAPPING's
+table holds.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata, propose, simplified
+from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.datasets import MAX_SCHEMA_CHARACTERS
+from crawler.mlflow.entities import (
+    Alias,
+    Dataset,
+    DatasetInput,
+    Experiment,
+    KeyValue,
+    LatestVersion,
+    Metric,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    RunData,
+    RunInfo,
+    RunInputs,
+)
+from crawler.settings import MappingSettings
+from tests.judge import judge
+
+METADATA = encode_system_metadata(SystemMetadata(last_observed=1, run_id="r"))
+PLAIN = MappingSettings(ui_url="https://mlflow.example.com/")
+COLUMNS = json.dumps({"mlflow_colspec": [{"name": "a", "type": "long"}, {"name": "b", "type": "object"}]})
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+names = texts.filter(bool)
+times = st.none() | st.integers(0, 2**42)
+tags = st.lists(st.builds(KeyValue, texts, texts), max_size=4)
+schemas = st.sampled_from(
+    [None, "", "[]", "5", "null", "{", COLUMNS, '{"mlflow_colspec": [{"type": "long"}]}',
+     '{"mlflow_colspec": 1}',
+     '{"mlflow_colspec": [{"name": 1, "type": []}]}', '{"mlflow_tensorspec": {}}', '{"mlflow_colspec": []}',
+     "x" * 9_000]
+)  # fmt: skip
+sources = st.sampled_from(["local", "code", "s3", "gs", "S3", "snowflake", "delta_table", "http", "", "hugging_face"])
+inputs = st.builds(DatasetInput, st.builds(Dataset, texts, sources, schemas), tags)
+runs = st.builds(
+    Run,
+    st.builds(
+        RunInfo,
+        run_id=st.sampled_from(["r1", "r2", "r3"]),
+        run_name=texts,
+        user_id=texts,
+        status=st.sampled_from(["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED", ""]),
+        start_time=times,
+        end_time=times,
+        artifact_uri=texts,
+        lifecycle_stage=st.sampled_from(["active", "active", "deleted"]),
+    ),
+    st.builds(
+        RunData,
+        metrics=st.lists(st.builds(Metric, texts, st.floats()), max_size=3),
+        params=tags,
+        tags=tags | st.just([KeyValue("mlflow.parentRunId", "p")]),
+    ),
+    st.none() | st.builds(RunInputs, st.lists(inputs, max_size=3)),
+)
+experiments = st.builds(Experiment, texts, names, texts, creation_time=times, last_update_time=times, tags=tags)
+models = st.builds(
+    RegisteredModel,
+    name=names,
+    description=texts,
+    tags=tags,
+    latest_versions=st.lists(st.builds(LatestVersion, texts), max_size=2),
+    aliases=st.lists(st.builds(Alias, texts, st.just("1")), max_size=2),
+)
+versions = st.builds(
+    ModelVersion,
+    name=names,
+    version=st.integers(1, 99).map(str),
+    user_id=texts,
+    current_stage=st.sampled_from([None, "", "None", "Production"]),
+    description=texts,
+    run_id=st.sampled_from(["", "r1", "r2", "gone"]),
+    tags=tags,
+)
+mappings = st.builds(
+    MappingSettings,
+    ui_url=st.just("http://mlflow:5000"),
+    env=st.sampled_from(["PROD", "DEV"]),
+    platform_instance=st.sampled_from([None, "team a"]),
+    model_name_separator=st.sampled_from(["_", "-v"]),
+    materialize_dataset_inputs=st.booleans(),
+    source_mapping_to_platform=st.sampled_from([{}, {"delta_table": "delta-lake", "http": "http"}]),
+)
+
+
+def everything(
+    mapping: MappingSettings,
+    *,
+    models: Iterable[RegisteredModel] = (),
+    versions: Iterable[ModelVersion] = (),
+    experiment: Experiment | None = None,
+    runs: Iterable[Run] = (),
+) -> list[Entity]:
+    """All that a crawl of these rows writes, in its order."""
+    mapper = CrawlMapper(mapping)
+    entities = [*mapper.stages(), *(mapper.registered_model(model) for model in models)]
+    entities += [entity for version in versions for entity in mapper.model_version(version)]
+    entities += mapper.versions_complete()
+    experiment = experiment or Experiment("1", "exp")
+    entities.append(mapper.experiment(experiment))
+    context = mapper.runs_of(experiment)
+    entities += [entity for run in runs for entity in mapper.run(run, context)]
+    entities += mapper.lost_runs(mapper.missing_runs)
+    return [*entities, *mapper.datasets()]
+
+
+def aspects(entities: Iterable[Entity]) -> dict[tuple[str, str], Any]:
+    """The JSON of every aspect that can be sent, by (entity type and end of URN, aspect)."""
+    return {
+        (proposal.urn, proposal.aspect_name): json.loads(proposal.aspect)
+        for entity in entities
+        for proposal in propose(entity)[0]
+    }
+
+
+def one(entities: Iterable[Entity], entity_type: str, aspect: str) -> Any:
+    (value,) = [
+        value for key, value in aspects(entities).items() if key[0].split(":")[2] == entity_type and key[1] == aspect
+    ]
+    return value
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mappings, st.lists(models, max_size=2), st.lists(versions, max_size=4), experiments, st.lists(runs, max_size=4))
+def test_acryl_datahub_accepts_whatever_mlflow_holds(
+    mapping: MappingSettings,
+    models: list[RegisteredModel],
+    versions: list[ModelVersion],
+    experiment: Experiment,
+    runs: list[Run],
+) -> None:
+    rows = {"models": models, "versions": versions, "experiment": experiment, "runs": runs}
+    entities = everything(mapping, **rows)
+    for entity in entities:
+        for proposal in propose(entity)[0]:
+            judge(json.loads(simplified(proposal, METADATA)))
+    assert entities == everything(mapping, **rows)
+
+
+def run(run_id: str = "r1", *, tags: dict[str, str] | None = None, inputs: Any = None, **info: Any) -> Run:
+    data = RunData(tags=[KeyValue(key, value) for key, value in (tags or {}).items()])
+    return Run(RunInfo(run_id=run_id, **info), data, inputs)
+
+
+def test_row_run_tags() -> None:
+    value = one(everything(PLAIN, runs=[run(tags={"a": "b"})]), "dataProcessInstance", "dataProcessInstanceProperties")
+    assert value["customProperties"] == {"a": "b"}
+
+
+def test_row_external_url_of_a_run_honours_base_external_url() -> None:
+    value = one(everything(PLAIN, runs=[run()]), "dataProcessInstance", "dataProcessInstanceProperties")
+    assert value["externalUrl"] == "https://mlflow.example.com/#/experiments/1/runs/r1"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "created", "expected"), [(5, 9, 7, 5), (None, 9, 7, 9), (0, None, 7, 7), (None, None, None, 0)]
+)
+def test_row_created_of_a_run_without_start_time(
+    start: int | None, end: int | None, created: int | None, expected: int
+) -> None:
+    entities = everything(
+        PLAIN, experiment=Experiment("1", "e", creation_time=created), runs=[run(start_time=start, end_time=end)]
+    )
+    assert one(entities, "dataProcessInstance", "dataProcessInstanceProperties")["created"]["time"] == expected
+
+
+def test_row_every_version_of_a_run_is_an_output() -> None:
+    made = [ModelVersion("m", "1", run_id="r1"), ModelVersion("n", "7", run_id="r1")]
+    value = one(everything(PLAIN, versions=made, runs=[run()]), "dataProcessInstance", "dataProcessInstanceOutput")
+    assert [edge["destinationUrn"].split(",")[1] for edge in value["outputEdges"]] == ["m_1", "n_7"]
+
+
+def use(context: str, schema: str | None = COLUMNS, name: str = "d", source: str = "local") -> RunInputs:
+    return RunInputs([DatasetInput(Dataset(name, source, schema), [KeyValue("mlflow.data.context", context)])])
+
+
+def test_row_a_dataset_is_written_once_and_its_use_is_on_the_edge() -> None:
+    entities = everything(PLAIN, runs=[run("r1", inputs=use("training")), run("r2", inputs=use("eval"))])
+    assert sum(entity.type == "dataset" for entity in entities) == 1
+    assert one(entities, "dataset", "datasetProperties") == {"customProperties": {}, "tags": []}
+    edges = [value["inputEdges"][0] for key, value in aspects(entities).items() if key[1] == "dataProcessInstanceInput"]
+    assert [edge["properties"] for edge in edges] == [
+        {"mlflow.data.context": "training"},
+        {"mlflow.data.context": "eval"},
+    ]
+
+
+def test_row_a_schema_of_a_tensor_is_cut_with_a_warning() -> None:
+    mapper = CrawlMapper(PLAIN)
+    context = mapper.runs_of(Experiment("1", "e"))
+    list(mapper.run(run(inputs=use("x", '{"mlflow_tensorspec": "' + "y" * 9_000 + '"}')), context))
+    value = one(mapper.datasets(), "dataset", "datasetProperties")
+    assert len(value["customProperties"]["schema"]) == MAX_SCHEMA_CHARACTERS
+    assert [(remark.code, remark.failure) for remark in mapper.take_remarks()] == [("dataset_schema_cut", False)]
+    assert mapper.take_remarks() == []
+
+
+def test_row_the_creator_of_a_version_is_the_resource_of_that_user() -> None:
+    entities = everything(PLAIN, versions=[ModelVersion("m", "1", user_id="ann")], runs=[run(user_id="ann")])
+    actor = one(entities, "mlModel", "mlModelProperties")["created"]["actor"]
+    assert (actor, "platformResourceInfo") in aspects(entities)
+    assert sum(entity.urn == actor for entity in entities) == 1
+
+
+def test_row_parent() -> None:
+    entities = everything(PLAIN, runs=[run("child", tags={"mlflow.parentRunId": "r9"})])
+    parent = one(entities, "dataProcessInstance", "dataProcessInstanceRelationships")
+    assert parent == {"parentInstance": everything(PLAIN, runs=[run("r9")])[-1].urn, "upstreamInstances": []}
+
+
+def test_row_links_and_times_of_models_and_experiments() -> None:
+    entities = everything(
+        PLAIN,
+        models=[RegisteredModel("a/b c")],
+        experiment=Experiment("3", "e", creation_time=4, last_update_time=5),
+    )
+    assert one(entities, "mlModelGroup", "mlModelGroupProperties")["externalUrl"].endswith("/#/models/a%2Fb%20c")
+    container = one(entities, "container", "containerProperties")
+    assert container["externalUrl"] == "https://mlflow.example.com/#/experiments/3"
+    assert (container["created"], container["lastModified"]) == ({"time": 4}, {"time": 5})
+
+
+def test_row_models_have_a_platform_instance() -> None:
+    mapping = MappingSettings(ui_url="http://x", platform_instance="eu")
+    entities = everything(mapping, models=[RegisteredModel("m")], versions=[ModelVersion("m", "1")], runs=[run()])
+    instance = "urn:li:dataPlatformInstance:(urn:li:dataPlatform:mlflow,eu)"
+    for kind in ("mlModel", "mlModelGroup", "container", "dataProcessInstance"):
+        assert one(entities, kind, "dataPlatformInstance")["instance"] == instance
+    assert one(entities, "container", "browsePathsV2") == {"path": [{"id": instance, "urn": instance}]}
+
+
+def test_row_aliases() -> None:
+    entities = everything(
+        PLAIN, models=[RegisteredModel("m", aliases=[Alias("champion", "2")])], versions=[ModelVersion("m", "2")]
+    )
+    assert one(entities, "mlModel", "versionProperties")["aliases"] == [{"versionTag": "champion"}]
+
+
+def test_row_version_sets_of_two_instances_differ() -> None:
+    sets = {
+        one(
+            everything(
+                MappingSettings(ui_url="http://x", platform_instance=instance), versions=[ModelVersion("m", "1")]
+            ),
+            "mlModel",
+            "versionProperties",
+        )["versionSet"]
+        for instance in (None, "a", "b")
+    }
+    assert len(sets) == 3
+
+
+@pytest.mark.parametrize("stage", [None, ""])
+def test_row_a_version_without_stage_has_no_tag(stage: str | None) -> None:
+    entities = everything(PLAIN, versions=[ModelVersion("m", "1", current_stage=stage)])
+    assert not any(key[1] == "globalTags" for key in aspects(entities))
+
+
+def test_row_a_dataset_without_schema_and_a_run_without_inputs() -> None:
+    entities = everything(PLAIN, runs=[run(inputs=use("x", None)), run("r2", inputs=None)])
+    assert one(entities, "dataset", "datasetProperties")["customProperties"] == {}
+    assert not any(key[1] == "schemaMetadata" for key in aspects(entities))
+
+
+def test_row_an_end_without_a_start_has_no_duration() -> None:
+    value = one(everything(PLAIN, runs=[run(end_time=9)]), "dataProcessInstance", "dataProcessInstanceRunEvent")
+    assert "durationMillis" not in value
+    assert value["timestampMillis"] == 9
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [("FINISHED", "SUCCESS"), ("FAILED", "FAILURE"), ("KILLED", "SKIPPED"), ("RUNNING", "SKIPPED")],
+)
+def test_results(status: str, result: str) -> None:
+    ended = run(status=status, start_time=1, end_time=4)
+    value = one(everything(PLAIN, runs=[ended]), "dataProcessInstance", "dataProcessInstanceRunEvent")
+    assert (value["result"]["type"], value["durationMillis"]) == (result, 3)
+
+
+def test_a_deleted_run_only_gives_its_versions_what_it_measured() -> None:
+    gone = Run(RunInfo("r1", lifecycle_stage="deleted"), RunData(metrics=[Metric("acc", 0.5)]))
+    entities = everything(PLAIN, versions=[ModelVersion("m", "1", run_id="r1")], runs=[gone])
+    assert not any(entity.type == "dataProcessInstance" for entity in entities)
+    assert one(entities, "mlModel", "mlModelProperties")["trainingMetrics"] == [{"name": "acc", "value": "0.5"}]
+
+
+def test_a_source_without_a_platform_is_a_failure_when_datasets_are_materialized() -> None:
+    mapper = CrawlMapper(MappingSettings(ui_url="http://x", materialize_dataset_inputs=True))
+    entities = list(mapper.run(run(inputs=use("x", source="http")), mapper.runs_of(Experiment("1", "e"))))
+    assert not any(key[1] == "dataProcessInstanceInput" for key in aspects(entities))
+    assert [(remark.code, remark.failure) for remark in mapper.take_remarks()] == [("dataset_platform_unknown", True)]
+
+
+def test_nothing_leads_to_a_dataset_that_datahub_cannot_take() -> None:
+    entities = everything(PLAIN, runs=[run(inputs=use("x", name="n" * 600))])
+    assert not any(key[1] == "dataProcessInstanceInput" for key in aspects(entities))
+    (dataset,) = [entity for entity in entities if entity.type == "dataset"]
+    assert [refusal.code for refusal in propose(dataset)[1]] == ["urn"]

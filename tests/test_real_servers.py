@@ -1,0 +1,187 @@
+"""Crawls of real MLflow servers of four versions, beside what each version's own client reports."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler.mapping.experiments import container_urn
+from crawler.mapping.model_versions import model_urn
+from crawler.mapping.registered_models import model_group_urn
+from crawler.mapping.runs import run_urn
+from crawler.mapping.users import user_urn
+from crawler.mlflow.entities import Experiment
+from crawler.recipe import Flags, load
+from crawler.settings import MappingSettings
+from tests.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
+from tests.gms.server import Gms
+from tests.judge import flapping
+from tests.servers.environments import VERSIONS
+from tests.servers.filled import FilledServer
+from tests.servers.mlflow_server import mlflow_server
+
+Serve = Callable[[str], FilledServer]
+Values = dict[tuple[str, str], Any]
+PLAIN = MappingSettings(ui_url="http://unused")
+RESULTS = {"FINISHED": "SUCCESS", "FAILED": "FAILURE"}
+WITH_RUNS = [version for version in VERSIONS if version != "1.27.0"]
+
+
+def values(proposals: Proposals) -> Values:
+    return {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
+
+
+def by_name(pairs: list[dict[str, str]] | None) -> dict[str, str] | None:
+    return None if pairs is None else {pair["name"]: pair["value"] for pair in pairs}
+
+
+async def crawled(filled: FilledServer, folder: Path, **flags: object) -> tuple[Any, Values]:
+    report, proposals = await crawl_to_file(recipe_file(folder, filled.server.url), folder, flags)
+    assert flapping(proposals) == []
+    return report, values(proposals)
+
+
+@pytest.mark.parametrize("version", WITH_RUNS)
+async def test_runs_are_what_the_client_says(version: str, filled_server: Serve, tmp_path: Path) -> None:
+    filled = filled_server(version)
+    report, written = await crawled(filled, tmp_path, page_size=7)
+    runs = filled.reported["runs"]
+    names = {experiment["id"]: experiment["name"] for experiment in filled.reported["experiments"]}
+    assert report.failures == []
+    assert report.read["runs"] == len(runs) == len({run["id"] for run in runs})
+    assert {urn for urn, _ in written if ":dataProcessInstance:" in urn} == {run_urn(run["id"]) for run in runs}
+    for run in runs:
+        _compare_run(run, names[run["experiment"]], written)
+
+
+def _compare_run(run: dict[str, Any], experiment: str, written: Values) -> None:
+    urn = run_urn(run["id"])
+    properties = written[urn, "dataProcessInstanceProperties"]
+    training = written[urn, "mlTrainingRunProperties"]
+    assert properties["name"] == run["name"]
+    assert properties["customProperties"] == run["tags"]
+    assert properties["created"]["actor"] == user_urn(run["user"] or "mlflow")
+    assert by_name(training["hyperParams"]) == run["params"]
+    assert by_name(training["trainingMetrics"]) == run["metrics"]
+    assert training["outputUrls"] == [run["artifacts"]]
+    assert written[urn, "container"]["container"] == container_urn(Experiment("", experiment), PLAIN)
+    parent = run["tags"].get("mlflow.parentRunId")
+    assert written.get((urn, "dataProcessInstanceRelationships"), {}).get("parentInstance") == (
+        run_urn(parent) if parent else None
+    )
+    edges = written.get((urn, "dataProcessInstanceInput"), {}).get("inputEdges", [])
+    assert sorted(edge["destinationUrn"].split(",")[1] for edge in edges) == run["datasets"]
+    event = written.get((urn, "dataProcessInstanceRunEvent"))
+    assert (event is not None) == bool(run["end"])
+    if event is not None:
+        assert event["result"]["type"] == RESULTS.get(run["status"], "SKIPPED")
+        assert event["timestampMillis"] == run["end"]
+        assert event["durationMillis"] == run["end"] - run["start"]
+
+
+@pytest.mark.parametrize("version", WITH_RUNS)
+async def test_experiments_are_what_the_client_says(version: str, filled_server: Serve, tmp_path: Path) -> None:
+    filled = filled_server(version)
+    _, written = await crawled(filled, tmp_path)
+    experiments = filled.reported["experiments"]
+    assert {urn for urn, _ in written if ":container:" in urn} == {
+        container_urn(Experiment("", experiment["name"]), PLAIN) for experiment in experiments
+    }
+    for experiment in experiments:
+        value = written[container_urn(Experiment("", experiment["name"]), PLAIN), "containerProperties"]
+        tags = dict(experiment["tags"])
+        assert value.get("description") == tags.pop("mlflow.note.content", None)
+        assert tags.items() <= value["customProperties"].items()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_models_and_versions_are_what_the_client_says(version: str, filled_server: Serve, tmp_path: Path) -> None:
+    filled = filled_server(version)
+    report, written = await crawled(filled, tmp_path)
+    models, versions = filled.reported["models"], filled.reported["versions"]
+    assert (report.read["registered_models"], report.read["model_versions"]) == (len(models), len(versions))
+    aliases: dict[tuple[str, str], set[str]] = {}
+    for model in models:
+        value = written[model_group_urn(model["name"], PLAIN), "mlModelGroupProperties"]
+        assert (value["customProperties"], value["description"]) == (model["tags"], model["description"])
+        assert value["created"]["time"] == model["created"]
+        for alias, number in model["aliases"].items():
+            aliases.setdefault((model["name"], str(number)), set()).add(alias)
+    for each in versions:
+        urn = model_urn(each["name"], each["version"], PLAIN)
+        value = written[urn, "mlModelProperties"]
+        assert value["customProperties"] == each["tags"]
+        assert value["description"] == each["description"]
+        assert value["groups"] == [model_group_urn(each["name"], PLAIN)]
+        assert value["trainingJobs"] == ([run_urn(each["run"])] if each["run"] else [])
+        assert by_name(value.get("hyperParams")) == each["params"]
+        assert by_name(value.get("trainingMetrics")) == each["metrics"]
+        assert written[urn, "globalTags"]["tags"] == [{"tag": f"urn:li:tag:mlflow_{each['stage'].lower()}"}]
+        known = {alias["versionTag"] for alias in written[urn, "versionProperties"]["aliases"]}
+        assert known == aliases.get((each["name"], each["version"]), set())
+    if version not in ("1.27.0", "1.28.0"):
+        assert len(aliases) == 2 * (len(models) - 1)
+
+
+async def test_mlflow_1_27_has_no_experiments_to_read(filled_server: Serve, tmp_path: Path) -> None:
+    report, written = await crawled(filled_server("1.27.0"), tmp_path)
+    assert [warning.code for warning in report.warnings] == ["experiments_missing"]
+    assert report.failures == []
+    assert (report.read["experiments"], report.read["runs"]) == (0, 0)
+    assert not any(":container:" in urn or ":dataProcessInstance:" in urn for urn, _ in written)
+    assert sum(aspect == "tagProperties" for _, aspect in written) == 4
+
+
+async def test_pages_of_any_size_give_the_same(filled_server: Serve, tmp_path: Path) -> None:
+    filled = filled_server("2.20.4")
+    crawls = [
+        await crawled(filled, tmp_path, page_size=size, mlflow_concurrency=n) for size, n in ((1, 3), (7, 1), (500, 4))
+    ]
+    assert crawls[0][1] == crawls[1][1] == crawls[2][1]
+
+
+async def test_requests_are_pages(filled_server: Serve, tmp_path: Path) -> None:
+    filled = filled_server("2.20.4")
+    report, _ = await crawled(filled, tmp_path)
+    # /version, models, versions, experiments, the runs of each active experiment, and those of versions not met there.
+    assert report.mlflow.requests == 4 + len(filled.reported["experiments"]) + 1
+
+
+@pytest.mark.parametrize("version", ["1.28.0", "3.17.2"])
+async def test_gms_gets_what_the_file_gets(version: str, filled_server: Serve, tmp_path: Path) -> None:
+    filled = filled_server(version)
+    _, written = await crawled(filled, tmp_path)
+    async with Gms(strict=True) as gms:
+        sink = {"type": "datahub-rest", "config": {"server": gms.url, "max_per_batch": 40}}
+        settings = load(recipe_file(tmp_path, filled.server.url, sink=sink), {}, Flags(), home=tmp_path)
+        report = await crawl_settings(settings)
+    assert report.failures == []
+    assert gms.aspects == written
+    assert (gms.violations, gms.dropped) == ([], [])
+    assert report.delivered == Counter(urn.split(":")[2] for urn in {urn for urn, _ in written})
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+@pytest.mark.parametrize("page_size", [7, 500])
+async def test_runs_without_start_time_in_the_database_cost_no_others(
+    version: str, page_size: int, filled_server: Serve, tmp_path: Path
+) -> None:
+    filled = filled_server(version)
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(filled.server.database)) as original, closing(sqlite3.connect(copy)) as target:
+        original.backup(target)
+        untimed = [row[0] for row in target.execute("SELECT run_uuid FROM runs WHERE user_id = 'u1'")]
+        target.execute("UPDATE runs SET start_time = NULL WHERE user_id = 'u1'")
+        target.commit()
+    with mlflow_server(version, tmp_path / "server", database=copy) as server:
+        report, written = await crawled(FilledServer(server, {}), tmp_path, page_size=page_size)
+    expected = {run_urn(run["id"]) for run in filled.reported["runs"] if run["id"] not in untimed}
+    assert {urn for urn, _ in written if ":dataProcessInstance:" in urn} == expected
+    (failure,) = report.failures
+    assert failure.code == "unreadable_runs"
+    assert "start_time" in failure.samples[0]
+    assert report.mlflow.retries == 0
