@@ -5,6 +5,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 
+from msgspec import structs
+
 from crawler.commands.settings import settings_of
 from crawler.datahub.client import GmsClient
 from crawler.errors import CrawlerError, ExitCode
@@ -15,12 +17,26 @@ from crawler.pipeline import open_mlflow
 from crawler.report import CrawlReport
 from crawler.settings import FileSettings, LiteSettings, RestSettings, Settings
 
+ATTEMPTS = 2
+
 
 def check_command(arguments: argparse.Namespace) -> ExitCode:
     """Checks both sides, also when the first is wrong; gives the worse of their exit codes."""
     configure_logging("text", verbose=arguments.verbose)
-    settings = settings_of(arguments)
-    return asyncio.run(_check(settings))
+    return asyncio.run(_check(_impatient(settings_of(arguments))))
+
+
+def _impatient(settings: Settings) -> Settings:
+    """With few retries: whoever checks wants to hear of an outage, not to sit it out."""
+    mlflow = structs.replace(
+        settings.mlflow,
+        tracking=structs.replace(settings.mlflow.tracking, attempts=ATTEMPTS),
+        registry=settings.mlflow.registry and structs.replace(settings.mlflow.registry, attempts=ATTEMPTS),
+    )
+    sink = settings.sink
+    if isinstance(sink, RestSettings):
+        sink = structs.replace(sink, server=structs.replace(sink.server, attempts=ATTEMPTS))
+    return structs.replace(settings, mlflow=mlflow, sink=sink)
 
 
 async def _check(settings: Settings) -> ExitCode:

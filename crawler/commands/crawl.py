@@ -26,8 +26,8 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     configure_logging(arguments.log_format, verbose=arguments.verbose)
     report = CrawlReport(run_id="")
     report_path: Path | None = arguments.report
+    _require_writable(report_path)
     try:
-        _require_writable(report_path)
         settings = settings_of(arguments)
     except CrawlerError as error:
         report.fail(error.code, str(error))

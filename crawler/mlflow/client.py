@@ -14,6 +14,9 @@ from crawler.mlflow.pages import Page, Row
 from crawler.mlflow.paging import OffsetWalk, RunQuery, RunWalk, is_offset, offset_token
 
 API = "/api/2.0/mlflow"
+AJAX_API = "/ajax-api/2.0/mlflow"
+"""The same endpoints for MLflow's own pages. With `--static-prefix`, MLflow 2 has only these below the prefix."""
+
 REGISTERED_MODELS_A_PAGE = 500
 MODEL_VERSIONS_A_PAGE = 2_000
 EXPERIMENTS_A_PAGE = 2_000
@@ -51,6 +54,7 @@ class MlflowClient:
         self._registry = registry
         self._page_size = page_size
         self._unreadable = unreadable
+        self._api = API
         self._rows_behind_filter: dict[str, int] = {}
 
     @property
@@ -184,7 +188,7 @@ class MlflowClient:
         runs: list[Run] = []
         for run_id in run_ids:
             try:
-                response = await self._tracking.get(f"{API}/runs/get", {"run_id": run_id})
+                response = await self._tracking.get(f"{self._api}/runs/get", {"run_id": run_id})
             except RequestRefused as refused:
                 if refused.status != 404:
                     raise
@@ -217,13 +221,26 @@ class MlflowClient:
         while walk.token is not None:
             paged = [*params, ("page_token", walk.token)] if walk.token else params
             try:
-                response = await self._registry.get(f"{API}/{endpoint}", paged)
+                response = await self._registry.get(f"{self._api}/{endpoint}", paged)
             except RequestRefused as refused:
+                if refused.status == 404 and await self._is_below_prefix():
+                    continue
                 raise _explained(refused, self._registry.url) from None
             yield walk.take(self._told(kind, decode(response.body)))
 
+    async def _is_below_prefix(self) -> bool:
+        """Whether the API is where only MLflow's own pages look for it; from now on it is asked there."""
+        if self._api == AJAX_API:
+            return False
+        try:
+            await self._registry.get(f"{AJAX_API}/registered-models/search", [("max_results", "1")])
+        except (RequestRefused, WrongServer):
+            return False
+        self._api = AJAX_API
+        return True
+
     async def _post(self, endpoint: str, query: dict[str, object]) -> bytes:
-        return (await self._tracking.post(f"{API}/{endpoint}", msgspec.json.encode(query))).body
+        return (await self._tracking.post(f"{self._api}/{endpoint}", msgspec.json.encode(query))).body
 
     def _told(self, kind: str, page: Page[Row]) -> Page[Row]:
         if page.unreadable:
@@ -233,7 +250,7 @@ class MlflowClient:
     async def _require_mlflow(self, server: Server) -> None:
         """Raises WrongServer where not even registered models can be searched, which every MLflow server has."""
         try:
-            await server.get(f"{API}/registered-models/search", [("max_results", "1")])
+            await server.get(f"{self._api}/registered-models/search", [("max_results", "1")])
         except RequestRefused as refused:
             raise _explained(refused, server.url) from None
 

@@ -80,7 +80,7 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> Non
         if process.poll() is not None:
             break
         try:
-            urlopen(f"{url}/api/2.0/mlflow/registered-models/search", timeout=5).close()
+            urlopen(f"{url}/ajax-api/2.0/mlflow/registered-models/search", timeout=5).close()
         except HTTPError as error:
             error.close()
             if error.code in (401, 403):

@@ -1,0 +1,306 @@
+"""The command as a user types it: exit codes, messages, reports; each error one sentence with what to do next."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.crawls import recipe_file
+from tests.gms.faults import Fault
+from tests.gms.server import Gms
+from tests.servers.mlflow_server import MlflowServer, mlflow_server
+
+CANARY = "c4n4ry-s3cr3t"
+
+
+async def run(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """One command in an environment with nothing of the user's own; its exit code, standard output and error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "crawler", *map(str, arguments)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path.cwd()), **(env or {})},
+    )
+    output, errors = await process.communicate()
+    code = process.returncode if process.returncode is not None else -1
+    assert "Traceback" not in errors.decode(), errors.decode()
+    return code, output.decode(), errors.decode()
+
+
+@asynccontextmanager
+async def answering(status: int, body: str, content_type: str = "text/html", **headers: str) -> AsyncIterator[str]:
+    """A server that says the same to everything."""
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(status=status, text=body, content_type=content_type, headers=headers)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_a_crawl_from_flags_to_gms(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        code, _, errors = await run(
+            *("crawl", "--mlflow-uri", golden_server.url, "--datahub-url", gms.url, "--report", "report.json"),
+            folder=tmp_path,
+        )
+    assert code == 0, errors
+    assert "Done: 69 entities in 376 proposals" in errors
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["status"] == "success"
+    assert report["read"] == {"experiments": 6, "runs": 24, "registered_models": 5, "model_versions": 18}
+    assert report["written"]["entities"]["dataProcessInstance"] == 24
+    assert report["mlflow"]["version"] == "2.20.4"
+    assert report["datahub"] == {
+        "version": "v1.7.0",
+        "requests": report["datahub"]["requests"],
+        "retries": 0,
+        "bytes": report["datahub"]["bytes"],
+        "batches": len(gms.batches),
+    }
+    assert set(report) >= {"run_id", "started_at", "duration_s", "rejected", "peak_rss_bytes", "warnings", "failures"}
+    assert len(gms.aspects) == 376
+
+
+async def test_with_no_datahub_a_file_is_written_and_said_so(golden_server: MlflowServer, tmp_path: Path) -> None:
+    code, _, errors = await run("crawl", folder=tmp_path, env={"MLFLOW_TRACKING_URI": golden_server.url})
+    assert code == 0
+    assert "No DataHub is configured" in errors
+    assert len(json.loads((tmp_path / "mlflow-datahub.json").read_text())) == 376
+
+
+async def test_standard_output_holds_nothing_but_proposals(golden_server: MlflowServer, tmp_path: Path) -> None:
+    code, output, _ = await run("crawl", "--mlflow-uri", golden_server.url, "-o", "-", folder=tmp_path)
+    assert code == 0
+    assert len(json.loads(output)) == 376
+
+
+async def test_json_logs_are_json(golden_server: MlflowServer, tmp_path: Path) -> None:
+    _, _, errors = await run(
+        "crawl", "--mlflow-uri", golden_server.url, "--log-format", "json", "--verbose", folder=tmp_path
+    )
+    first = json.loads(errors.splitlines()[0])
+    assert set(first) == {"time", "level", "logger", "message"}
+
+
+async def test_a_refused_batch_gives_exit_code_1(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.script = [Fault(status=400, body=b'{"message":"\x1b[31mbad\x1b[0m"}')]
+        code, _, errors = await run(
+            "crawl", "--mlflow-uri", golden_server.url, "--datahub-url", gms.url, folder=tmp_path
+        )
+    assert code == 1
+    assert "batch_refused_400" in errors
+    assert "\x1b" not in errors
+
+
+WRONG_SETTINGS: list[tuple[str, list[str], str]] = [
+    ("no server", ["crawl"], "No MLflow server is given. Use --mlflow-uri, MLFLOW_TRACKING_URI"),
+    ("path", ["crawl", "--mlflow-uri", "./mlruns"], "is no http(s) address"),
+    ("missing recipe", ["crawl", "-c", "none.yml"], "Cannot read the recipe none.yml: No such file"),
+    ("no YAML", ["crawl", "-c", "broken.yml"], "is not YAML"),
+    ("list", ["crawl", "-c", "list.yml"], "is no mapping"),
+    ("wrong type", ["crawl", "-c", "type.yml"], "source.config.page_size: expected int, got str"),
+    ("unknown key", ["crawl", "-c", "key.yml"], "Did you mean 'tracking_uri'?"),
+    ("page size", ["crawl", "--mlflow-uri", "http://x", "--page-size", "0"], ">= 1"),
+    ("report", ["crawl", "--mlflow-uri", "http://x", "--report", "no/such/r.json"], "Cannot write the report"),
+    ("output", ["crawl", "--mlflow-uri", "http://x", "-o", "no/such/o.json"], "Cannot write no/such/o.json.part"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [case[1:] for case in WRONG_SETTINGS], ids=[c[0] for c in WRONG_SETTINGS]
+)
+async def test_wrong_settings_give_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.yml").write_text("source: [unclosed\n  password: " + CANARY)
+    (tmp_path / "list.yml").write_text("- a\n")
+    (tmp_path / "type.yml").write_text("source: {type: mlflow, config: {tracking_uri: http://x, page_size: many}}")
+    (tmp_path / "key.yml").write_text("source: {type: mlflow, config: {traking_uri: http://x}}")
+    code, _, errors = await run(*arguments, folder=tmp_path)
+    assert code == 2, errors
+    assert message in errors
+    assert CANARY not in errors
+
+
+async def test_unknown_flags_and_commands_are_usage_errors(tmp_path: Path) -> None:
+    assert (await run("crawl", "--mlflow-url", "http://x", folder=tmp_path))[0] == 2
+    assert (await run("crwal", folder=tmp_path))[0] == 2
+    assert (await run(folder=tmp_path))[0] == 2
+
+
+async def crawl_of(url: str, folder: Path, **options: object) -> tuple[int, str, dict[str, Any]]:
+    recipe = recipe_file(folder, url, {"retry_max_times": 1, **options})
+    code, _, errors = await run("crawl", "-c", recipe, "--report", "report.json", folder=folder)
+    return code, errors, json.loads((folder / "report.json").read_text())
+
+
+async def test_a_server_that_is_down(tmp_path: Path) -> None:
+    code, errors, report = await crawl_of(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    assert code == 3
+    assert "Is the server running and the port right?" in errors
+    assert (report["status"], report["failures"][0]["code"]) == ("failed", "unreachable")
+
+
+async def test_a_wrong_base_path(golden_server: MlflowServer, tmp_path: Path) -> None:
+    code, errors, _ = await crawl_of(f"{golden_server.url}/wrong", tmp_path)
+    assert code == 3
+    assert "is not an MLflow server" in errors
+    assert "base path" in errors
+
+
+async def test_a_web_page_instead_of_json(tmp_path: Path) -> None:
+    async with answering(200, "<html>Welcome</html>") as url:
+        code, errors, _ = await crawl_of(url, tmp_path)
+    assert code == 3
+    assert "answered with a web page, not JSON" in errors
+
+
+async def test_a_proxy_that_wants_a_login(tmp_path: Path) -> None:
+    async with answering(302, "", Location="https://sso.example.com/login?secret=1") as url:
+        code, errors, _ = await crawl_of(url, tmp_path)
+    assert code == 3
+    assert "https://sso.example.com/login" in errors
+    assert "secret=1" not in errors
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 3), (403, 3)])
+async def test_refused_credentials(status: int, code: int, tmp_path: Path) -> None:
+    async with answering(status, "{}", "application/json") as url:
+        result, errors, report = await crawl_of(url, tmp_path, username="ann", password=CANARY)
+    assert result == code
+    assert str(status) in errors or "credentials" in errors
+    assert CANARY not in errors + json.dumps(report)
+
+
+async def test_basic_auth_of_a_real_mlflow(tmp_path: Path) -> None:
+    """MLflow's own basic-auth app, with the default administrator that it makes."""
+    with _mlflow_with_login(tmp_path) as server:
+        right = await crawl_of(server.url, tmp_path, username="admin", password="password1234")
+        wrong = await crawl_of(server.url, tmp_path, username="admin", password=CANARY)
+    assert right[0] == 0, right[1]
+    assert wrong[0] == 3
+    assert CANARY not in wrong[1]
+
+
+@contextmanager
+def _mlflow_with_login(folder: Path) -> Iterator[MlflowServer]:
+    ini = folder / "auth.ini"
+    ini.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
+        "admin_username = admin\nadmin_password = password1234\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    with mlflow_server(
+        "2.20.4",
+        folder / "server",
+        options=["--app-name", "basic-auth"],
+        environment={"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": "tests"},
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("version", "told"), [("2.20.4", None), ("3.17.2", "3.17.2")])
+async def test_a_static_prefix_is_a_base_path(version: str, told: str | None, tmp_path: Path) -> None:
+    """MLflow 2 has /api and /version beside the prefix and only /ajax-api below it; MLflow 3 has all of them below."""
+    with mlflow_server(version, tmp_path / "server", static_prefix="/ml/flow") as server:
+        code, errors, report = await crawl_of(server.url, tmp_path)
+    assert code == 0, errors
+    assert report["read"]["experiments"] == 1
+    assert report["mlflow"]["version"] == told
+
+
+async def test_datahubs_frontend_is_told_apart(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(frontend=True) as gms:
+        code, _, errors = await run(
+            "crawl", "--mlflow-uri", golden_server.url, "--datahub-url", gms.url, folder=tmp_path
+        )
+        assert code == 3
+        assert f"Give {gms.url}/api/gms instead" in errors
+        code, _, errors = await run(
+            "crawl", "--mlflow-uri", golden_server.url, "--datahub-url", f"{gms.url}/api/gms", folder=tmp_path
+        )
+        assert code == 0, errors
+
+
+async def test_a_full_disk(golden_server: MlflowServer, tmp_path: Path) -> None:
+    code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, "-o", "/dev/full", folder=tmp_path)
+    assert code == 1
+    assert "No space left on device" in errors
+
+
+async def test_a_signal_stops_cleanly_and_keeps_what_was_read(golden_server: MlflowServer, tmp_path: Path) -> None:
+    held, arrived = asyncio.Event(), asyncio.Event()
+
+    async def hold(request: web.Request) -> web.Response:
+        if request.path.endswith("experiments/search"):
+            arrived.set()
+            await held.wait()
+        kind = request.path.rsplit("/", 2)[-2].replace("-", "_")
+        rows = {"registered_models": [{"name": "m"}], "model_versions": []}.get(kind, [])
+        return web.json_response({kind: rows})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", hold)
+    async with TestServer(app) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "crawler", "crawl", "--mlflow-uri", str(server.make_url("")), "-o", "out.json"),
+            *("--report", "report.json"),
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())},
+        )
+        await arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+        held.set()
+    assert process.returncode == 143, errors.decode()
+    assert "Stopped before the end" in errors.decode()
+    assert json.loads((tmp_path / "report.json").read_text())["status"] == "interrupted"
+    kept = json.loads((tmp_path / "out.json.part").read_text())
+    assert any(proposal["entityType"] == "mlModelGroup" for proposal in kept)
+    assert not (tmp_path / "out.json").exists()
+
+
+async def test_check_tells_both_sides(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(token="t") as gms:
+        env = {"MLFLOW_TRACKING_URI": golden_server.url, "DATAHUB_GMS_URL": gms.url}
+        code, output, _ = await run("check", folder=tmp_path, env={**env, "DATAHUB_GMS_TOKEN": "t"})
+        assert code == 0, output
+        assert "5 registered models, 18 model versions" in output
+        assert "7 experiments" in output
+        assert "version v1.7.0" in output
+        assert "credentials accepted" in output
+        code, output, _ = await run("check", folder=tmp_path, env={**env, "DATAHUB_GMS_TOKEN": CANARY})
+        assert code == 3
+        assert CANARY not in output
+    code, output, _ = await run("check", folder=tmp_path, env={**env, "MLFLOW_TRACKING_URI": f"{golden_server.url}/no"})
+    assert code == 3
+    assert output.count("wrong:") == 2
+
+
+@pytest.mark.parametrize("command", [[], ["crawl"], ["check"], ["demo"]])
+async def test_help_reads_well(command: list[str], tmp_path: Path) -> None:
+    code, output, _ = await run(*command, "--help", folder=tmp_path, env={"COLUMNS": "100"})
+    assert code == 0
+    assert output.startswith("usage: mlflow-datahub-crawler")
+    assert max(map(len, output.splitlines())) <= 125
