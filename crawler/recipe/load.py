@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -22,6 +22,7 @@ from crawler.settings import (
     MappingSettings,
     MlflowSettings,
     RestSettings,
+    Secret,
     ServerSettings,
     Settings,
     SinkSettings,
@@ -127,9 +128,10 @@ def _tracking(source: MlflowSource) -> ServerSettings:
 
 
 def _registry(source: MlflowSource, tracking: ServerSettings) -> ServerSettings | None:
-    if not source.registry_uri or source.registry_uri.rstrip("/") == tracking.url:
+    if not source.registry_uri:
         return None
-    return _mlflow_server(source, source.registry_uri, "registry_uri")
+    registry = _mlflow_server(source, source.registry_uri, "registry_uri")
+    return None if registry.url == tracking.url else registry
 
 
 def _mlflow_server(source: MlflowSource, url: str, option: str) -> ServerSettings:
@@ -139,11 +141,14 @@ def _mlflow_server(source: MlflowSource, url: str, option: str) -> ServerSetting
             "Start one with `mlflow server --backend-store-uri …` and give its URL; for Databricks give "
             "https://WORKSPACE and a token.",
         )
+    url, username, password = _split_user(url)
+    if source.username:
+        username, password = source.username, source.password
     return ServerSettings(
-        url=url.rstrip("/"),
-        username=source.username,
-        password=source.password,
-        token=None if source.username else source.token,
+        url=url,
+        username=username,
+        password=password,
+        token=None if username else source.token,
         headers=source.extra_headers,
         tls=_tls(source),
         concurrency=source.max_threads,
@@ -167,16 +172,19 @@ def _mapping(source: MlflowSource, tracking: ServerSettings) -> MappingSettings:
         env=source.env.upper(),
         platform_instance=source.platform_instance,
         model_name_separator=source.model_name_separator,
-        ui_url=source.base_external_url or _without_user(tracking.url),
+        ui_url=source.base_external_url or tracking.url,
         materialize_dataset_inputs=source.materialize_dataset_inputs,
         source_mapping_to_platform=source.source_mapping_to_platform,
     )
 
 
-def _without_user(url: str) -> str:
-    """The URL without user info, which must not get into links."""
+def _split_user(url: str) -> tuple[str, str | None, Secret | None]:
+    """The URL without user info, which must not get into links, and the user and password that it named."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    user_info, _, host = parts.netloc.rpartition("@")
+    user, _, password = user_info.partition(":")
+    bare = urlunsplit(parts._replace(netloc=host)).rstrip("/")
+    return bare, unquote(user) or None, Secret(unquote(password)) if user else None
 
 
 def _sink(
@@ -238,9 +246,12 @@ def _rest(sink: RestSink, flags: Flags) -> RestSettings:
         )
     if not sink.server.startswith(("http://", "https://")):
         raise SettingsError("The address of DataHub must begin with http:// or https://.", "Give the URL of its GMS.")
+    url, username, password = _split_user(sink.server)
     return RestSettings(
         server=ServerSettings(
-            url=sink.server.rstrip("/"),
+            url=url,
+            username=None if sink.token else username,
+            password=None if sink.token else password,
             token=sink.token,
             headers=sink.extra_headers,
             tls=_tls(sink),
