@@ -1,0 +1,118 @@
+"""The Dockerfile's own commands in an empty environment, and the schedules of docs/ run as they are written."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.crawls import recipe_file
+from tests.gms.server import Gms
+from tests.servers.mlflow_server import MlflowServer
+
+ROOT = Path(__file__).parent.parent
+INSTALLED = "/opt/crawler"
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of one kind of instruction in the Dockerfile, in order."""
+    return re.findall(rf"^{name} (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image holds under /opt/crawler, made by the Dockerfile's own COPY and RUN lines."""
+    folder = tmp_path_factory.mktemp("image")
+    source, installed = folder / "src", folder / "crawler"
+    source.mkdir()
+    for copy in instructions("COPY"):
+        if copy.startswith("--from"):
+            continue
+        *names, target = copy.split()
+        for name in names:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, source / target)
+            else:
+                shutil.copy(ROOT / name, source / target)
+    python = f"{Path(sys.executable).resolve().parent}{os.pathsep}{os.environ['PATH']}"
+    env = {key: value for key, value in os.environ.items() if key.startswith("PIP_")} | {"PATH": python}
+    for command in instructions("RUN"):
+        words = shlex.split(command.replace(INSTALLED, str(installed)))
+        subprocess.run(words, cwd=source, env={**env, "HOME": os.environ["HOME"]}, check=True, capture_output=True)
+    return installed
+
+
+async def run(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_the_image_crawls_with_nothing_but_variables(
+    image: Path, golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    (entrypoint,), (command,) = instructions("ENTRYPOINT"), instructions("CMD")
+    words = json.loads(entrypoint.replace(INSTALLED, str(image))) + json.loads(command)
+    async with Gms(token="secret") as gms:
+        env = {"MLFLOW_TRACKING_URI": golden_server.url, "DATAHUB_GMS_URL": gms.url, "DATAHUB_GMS_TOKEN": "secret"}
+        code, output = await run(words, {**env, "HOME": "/tmp"}, tmp_path)
+    assert code == 0, output
+    assert len(gms.aspects) == 376
+    assert os.listdir(tmp_path) == [], "a crawl into DataHub leaves nothing on the disk"  # noqa: PTH208
+
+
+def test_the_image_is_slim_and_not_root() -> None:
+    assert all("slim" in base for base in instructions("FROM"))
+    assert instructions("USER") == ["10001:10001"]
+    assert not any("apt" in command or "gcc" in command for command in instructions("RUN"))
+
+
+def cronjob() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "docs" / "cronjob.yaml").read_text()))
+
+
+async def test_the_cronjobs_container_crawls(image: Path, golden_server: MlflowServer, tmp_path: Path) -> None:
+    (container,) = cronjob()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    arguments = [word.replace("/reports/", f"{tmp_path}/") for word in container["args"]]
+    (entrypoint,) = instructions("ENTRYPOINT")
+    async with Gms(token="secret") as gms:
+        real = {"MLFLOW_TRACKING_URI": golden_server.url, "DATAHUB_GMS_URL": gms.url, "DATAHUB_GMS_TOKEN": "secret"}
+        env = {variable["name"]: real[variable["name"]] for variable in container["env"]}
+        words = json.loads(entrypoint.replace(INSTALLED, str(image)))
+        code, output = await run(words + arguments, {**env, "HOME": "/tmp"}, tmp_path)
+    assert code == 0, output
+    assert json.loads((tmp_path / "report.json").read_text())["status"] == "success"
+
+
+def test_the_cronjob_is_safe() -> None:
+    spec = cronjob()["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
+    (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    token = next(variable for variable in container["env"] if variable["name"] == "DATAHUB_GMS_TOKEN")
+    assert "value" not in token
+    assert set(container["resources"]) == {"requests", "limits"}
+
+
+async def test_the_crontab_line_crawls(image: Path, golden_server: MlflowServer, tmp_path: Path) -> None:
+    (line,) = re.findall(r"```cron\n(.*)\n```", (ROOT / "docs" / "cron.md").read_text())
+    command = line.split(maxsplit=5)[5]
+    for place in ("/etc/mlflow-datahub/", "/var/log/", "/tmp/mlflow-datahub-crawler"):
+        command = command.replace(place, f"{tmp_path}/")
+    recipe_file(tmp_path, golden_server.url, sink={"type": "file", "config": {"filename": str(tmp_path / "out.json")}})
+    env = {"PATH": f"{image / 'bin'}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    code, output = await run(["/bin/sh", "-c", command], env, tmp_path)
+    assert code == 0, output
+    assert len(json.loads((tmp_path / "out.json").read_text())) == 376
+    assert "Done: 69 entities" in (tmp_path / "mlflow-datahub.log").read_text()
