@@ -94,7 +94,7 @@ class Delivery:
         return min(self.lanes, key=lambda lane: lane.load)
 
     def _may_go(self, proposal: Proposal) -> bool:
-        if not self._sink.takes(proposal.entity_type, proposal.aspect_name):
+        if (proposal.entity_type, proposal.aspect_name) in self._sink.unsupported:
             return False
         if self._judge is not None and (problem := self._judge(proposal)):
             self._refuse("invalid", f"{proposal.urn}: {problem}")

@@ -16,6 +16,7 @@ class DryRunSink:
     lanes = 1
     max_proposals = 200
     max_bytes = 15_000_000
+    unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._system_metadata = system_metadata
@@ -27,10 +28,6 @@ class DryRunSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         return None
-
-    def takes(self, entity_type: str, aspect_name: str) -> bool:
-        """Everything."""
-        return bool(entity_type and aspect_name)
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as it would be sent."""

@@ -30,6 +30,7 @@ class FileSink:
     lanes = 1
     max_proposals = 1_000
     max_bytes = 1_000_000
+    unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._path = settings.path
@@ -66,10 +67,6 @@ class FileSink:
             raise _full(self._target, failed) from error
         if kind is not None and self._target != self._path:
             self._report.output = f"{self._target} (incomplete)"
-
-    def takes(self, entity_type: str, aspect_name: str) -> bool:
-        """A file takes everything."""
-        return bool(entity_type and aspect_name)
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as an element of the array."""

@@ -24,6 +24,7 @@ class LiteSink:
     lanes = 1
     max_proposals = 500
     max_bytes = 5_000_000
+    unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, settings: LiteSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._settings = settings
@@ -40,10 +41,6 @@ class LiteSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._lite.close)
-
-    def takes(self, entity_type: str, aspect_name: str) -> bool:
-        """DataHub Lite takes every aspect that acryl-datahub knows."""
-        return bool(entity_type and aspect_name)
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal in DataHub's file format, which `write` reads back."""

@@ -31,7 +31,7 @@ class RestSink:
         self._system_metadata = system_metadata
         self._server = Server("DataHub", settings.server, report.datahub, counts="sent")
         self._client = GmsClient(self._server)
-        self._unsupported: frozenset[tuple[str, str]] = frozenset()
+        self.unsupported: frozenset[tuple[str, str]] = frozenset()
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -42,9 +42,9 @@ class RestSink:
             raise
         self._report.datahub.version = version
         self._report.output = self._server.url
-        self._unsupported = unsupported_aspects(version)
-        if self._unsupported:
-            names = ", ".join(sorted({aspect for _, aspect in self._unsupported}))
+        self.unsupported = unsupported_aspects(version)
+        if self.unsupported:
+            names = ", ".join(sorted({aspect for _, aspect in self.unsupported}))
             self._report.warn(
                 "old_datahub",
                 f"DataHub {version} is older than 1.0 and cannot hold all that MLflow tells: left out are {names}.",
@@ -55,10 +55,6 @@ class RestSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._server.__aexit__(kind, error, traceback)
-
-    def takes(self, entity_type: str, aspect_name: str) -> bool:
-        """False for what this server's version does not know."""
-        return (entity_type, aspect_name) not in self._unsupported
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as Rest.li takes it."""

@@ -11,22 +11,20 @@ class Sink(Protocol):
     """Where proposals go. Opened and closed by `async with`; raises SettingsError or ServerError where it cannot be
     opened.
 
-    `lanes` is how many batches may be written at once, `max_proposals` and `max_bytes` how large one may be.
+    `lanes` is how many batches may be written at once, `max_proposals` and `max_bytes` how large one may be,
+    `unsupported` the (entity type, aspect) that this DataHub does not know.
     """
 
     lanes: int
     max_proposals: int
     max_bytes: int
+    unsupported: frozenset[tuple[str, str]]
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
-
-    def takes(self, entity_type: str, aspect_name: str) -> bool:
-        """Whether this DataHub knows such an aspect."""
-        ...
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as this sink writes it."""
