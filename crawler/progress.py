@@ -1,18 +1,20 @@
 """What a person sees while a crawl runs: a live block on a terminal, else a log line now and then."""
 
 import asyncio
+import io
 import logging
+import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from crawler.report import CrawlReport, Traffic, peak_rss_bytes
-from crawler.summary import KINDS, human_bytes, human_seconds
+from crawler.summary import KINDS, human_bytes, human_seconds, printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 REDRAW_SECONDS = 0.5
 LOG_SECONDS = 10.0
@@ -110,9 +112,43 @@ async def _live_view(report: CrawlReport) -> AsyncIterator[None]:
 
     rates = Rates(report)
     console = Console(stderr=True, highlight=False, markup=False)
-    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-        async with _repeating(lambda: live.update(live_view(report, rates), refresh=True), REDRAW_SECONDS):
+    block = Live(live_view(report, rates), console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+    with _logs_above(console), block:
+        async with _repeating(lambda: block.update(live_view(report, rates), refresh=True), REDRAW_SECONDS):
             yield
+
+
+@contextmanager
+def _logs_above(console: "Console") -> Iterator[None]:
+    """Sends the log lines that go to standard error through the console, which draws its block anew below them.
+
+    Written past the console they would land inside the block and be wiped out with it.
+    """
+    stderr = sys.stderr
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream is stderr
+    ]
+    stream = _ConsoleStream(console)
+    for handler in handlers:
+        handler.setStream(stream)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(stderr)
+
+
+class _ConsoleStream(io.TextIOBase):
+    """A text stream that writes whole lines through a console: unwrapped, and no name in them moves the cursor."""
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+
+    def write(self, text: str) -> int:
+        self._console.out("\n".join(map(printable, text.removesuffix("\n").split("\n"))))
+        return len(text)
 
 
 def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
@@ -135,7 +171,7 @@ def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
         f"DataHub  {rates.proposals:>8,.0f} proposals/s   {_traffic(report.datahub)}",
         f"{human_seconds(report.duration)} elapsed"
         + (f", about {human_seconds(left)} left" if left is not None else "")
-        + f", {human_bytes(peak_rss_bytes())} of memory"
+        + f", at most {human_bytes(peak_rss_bytes())} of memory"
         + _findings(report),
     ]
     return Group(table, Text("\n".join(lines)))

@@ -2,7 +2,7 @@
 
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from crawler.report import CrawlReport, Finding, Traffic, peak_rss_bytes
 
@@ -21,6 +21,13 @@ KINDS = (
 )
 """MLflow's name, its key in `report.read`, DataHub's entity type."""
 
+COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("MLflow", "left"),
+    ("read", "right"),
+    ("DataHub", "left"),
+    ("written", "right"),
+)
+
 _KIB = 1024
 
 
@@ -33,8 +40,6 @@ def print_summary(report: CrawlReport, *, report_path: Path | None, stream: Text
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
         _print_findings(console, title, findings)
-    if report.output:
-        console.print(f"Output: {printable(report.output)}")
     if report_path is not None:
         console.print(f"Report: {printable(str(report_path))}")
     console.print(_verdict(report))
@@ -71,10 +76,8 @@ def _entities(report: CrawlReport) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("MLflow")
-    table.add_column("read", justify="right")
-    table.add_column("DataHub")
-    table.add_column("written", justify="right")
+    for title, justify in COLUMNS:
+        table.add_column(title, justify=justify, overflow="fold")
     for name, key, entity_type in KINDS:
         read = f"{report.read[key]:,}" if key else ""
         table.add_row(name, read, entity_type, f"{report.delivered[entity_type]:,}")
@@ -87,7 +90,14 @@ def _print_traffic(console: "Console", report: CrawlReport) -> None:
     console.print(_traffic("MLflow", report.mlflow, "received"))
     if report.datahub.requests:
         console.print(f"{_traffic('DataHub', report.datahub, 'sent')}, {report.batches:,} batches")
-    console.print(f"Took {human_seconds(report.duration)}, at most {human_bytes(peak_rss_bytes())} of memory")
+    console.print(
+        f"Took {human_seconds(report.duration)} ({_per_second(report, report.read['runs'])} runs/s, "
+        f"{_per_second(report, report.proposals)} proposals/s), at most {human_bytes(peak_rss_bytes())} of memory"
+    )
+
+
+def _per_second(report: CrawlReport, count: int) -> str:
+    return f"{count / report.duration:,.0f}" if report.duration else "0"
 
 
 def _traffic(name: str, traffic: Traffic, verb: str) -> str:
@@ -103,16 +113,29 @@ def _print_findings(console: "Console", title: str, findings: list[Finding]) -> 
         return
     console.print(f"\n{title}:")
     for finding in findings:
-        console.print(f"  {finding.count:,} × {finding.code}: {printable(finding.message)}")
+        _print_indented(console, 2, f"{finding.count:,} × {finding.code}: {printable(finding.message)}")
         for sample in finding.samples:
-            console.print(f"      {printable(sample)}")
+            _print_indented(console, 6, printable(sample))
         if finding.samples and finding.count > len(finding.samples):
-            console.print(f"      … and {finding.count - len(finding.samples):,} more")
+            _print_indented(console, 6, f"… and {finding.count - len(finding.samples):,} more")
+
+
+def _print_indented(console: "Console", indent: int, text: str) -> None:
+    """Wraps within the indentation on a terminal; elsewhere a text stays one line, for grep."""
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    if console.soft_wrap:
+        console.print(" " * indent + text)
+    else:
+        console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, indent)))
 
 
 def _verdict(report: CrawlReport) -> str:
     entities = sum(report.delivered.values())
-    done = f"{entities:,} entities in {report.proposals:,} proposals delivered in {human_seconds(report.duration)}."
+    where = f" to {printable(report.output)}" if report.output else ""
+    took = human_seconds(report.duration)
+    done = f"{entities:,} entities in {report.proposals:,} proposals delivered{where} in {took}."
     if report.dry_run:
         done = f"Dry run: nothing was written; {sum(report.mapped.values()):,} entities would be."
     failed = sum(finding.count for finding in report.failures)
