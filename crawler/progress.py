@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+from crawler.logs import printable
 from crawler.report import CrawlReport, Traffic, peak_rss_bytes
-from crawler.summary import KINDS, human_bytes, human_seconds, printable
+from crawler.summary import KINDS, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -159,9 +160,9 @@ def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
 
     rates.note()
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for title in ("read", "mapped", "delivered"):
-        table.add_column(title, justify="right", min_width=10)
+        table.add_column(title, justify="right", no_wrap=True)
     for name, key, entity_type in KINDS:
         read = f"{report.read[key]:,}" if key else ""
         table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}")

@@ -8,7 +8,13 @@ from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.errors import DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import EXPERIMENT_IDS_A_REQUEST, ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.client import (
+    EXPERIMENT_IDS_A_REQUEST,
+    EXPERIMENTS_A_PAGE,
+    ExperimentsMissing,
+    MlflowClient,
+    RegistryMissing,
+)
 from crawler.mlflow.entities import Experiment
 from crawler.report import CrawlReport
 
@@ -76,9 +82,10 @@ class Reader:
             self._report.read["experiments"] += len(active)
             self._skip("deleted experiments", len(experiments) - len(active))
             await self._deliver(map(self._mapper.experiment, active))
+            # A page that is not full is the last one: known before the runs of its experiments are read.
+            self._report.experiments_listed = len(experiments) < EXPERIMENTS_A_PAGE
             for experiment in active:
                 yield experiment
-        self._report.experiments_listed = True
 
     async def _read_runs(self, experiment: Experiment) -> None:
         context = self._mapper.runs_of(experiment)
@@ -91,9 +98,9 @@ class Reader:
                     for entity in self._mapper.run(run, context):
                         self._delivery.add(entity)
                 await self._settle()
-            self._report.experiments_done += 1
         except (RequestRefused, DecodeError) as error:
             self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
+        self._report.experiments_done += 1
 
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
         """Run ids that versions name and that did not come by, in batches of one request."""

@@ -1,9 +1,9 @@
 """The end of a crawl on the screen: what was read, written, skipped and why, and where the report is."""
 
-import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from crawler.logs import printable
 from crawler.report import CrawlReport, Finding, Traffic, peak_rss_bytes
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ KINDS = (
 )
 """MLflow's name, its key in `report.read`, DataHub's entity type."""
 
-COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
-    ("MLflow", "left"),
-    ("read", "right"),
-    ("DataHub", "left"),
-    ("written", "right"),
-)
-
 _KIB = 1024
 
 
@@ -43,14 +36,6 @@ def print_summary(report: CrawlReport, *, report_path: Path | None, stream: Text
     if report_path is not None:
         console.print(f"Report: {printable(str(report_path))}")
     console.print(_verdict(report))
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which a name from a server may hold to play tricks on a terminal."""
-    return "".join(
-        character if character == " " or unicodedata.category(character)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
 
 
 def human_bytes(count: float) -> str:
@@ -76,8 +61,9 @@ def _entities(report: CrawlReport) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title, justify in COLUMNS:
-        table.add_column(title, justify=justify, overflow="fold")
+    for left, right in (("MLflow", "read"), ("DataHub", "written")):
+        table.add_column(left, overflow="fold")
+        table.add_column(right, justify="right", no_wrap=True)
     for name, key, entity_type in KINDS:
         read = f"{report.read[key]:,}" if key else ""
         table.add_row(name, read, entity_type, f"{report.delivered[entity_type]:,}")
@@ -128,7 +114,7 @@ def _print_indented(console: "Console", indent: int, text: str) -> None:
     if console.soft_wrap:
         console.print(" " * indent + text)
     else:
-        console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, indent)))
+        console.print(Padding(Text(text), (0, 0, 0, indent)))
 
 
 def _verdict(report: CrawlReport) -> str:
