@@ -22,7 +22,7 @@ from tests.gms.server import Gms
 from tests.judge import flapping
 from tests.servers.environments import VERSIONS
 from tests.servers.filled import FilledServer
-from tests.servers.mlflow_server import mlflow_server
+from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 Serve = Callable[[str], FilledServer]
 Values = dict[tuple[str, str], Any]
@@ -185,3 +185,20 @@ async def test_runs_without_start_time_in_the_database_cost_no_others(
     assert failure.code == "unreadable_runs"
     assert "start_time" in failure.samples[0]
     assert report.mlflow.retries == 0
+
+
+async def test_a_registry_on_another_server(golden_server: MlflowServer, filled_server: Serve, tmp_path: Path) -> None:
+    """Models come from the registry, runs from the tracking server, and a version's run may be on neither."""
+    filled = filled_server("2.20.4")
+    recipe = recipe_file(tmp_path, golden_server.url, {"registry_uri": filled.server.url})
+    report, proposals = await crawl_to_file(recipe, tmp_path)
+    written = values(proposals)
+    assert report.read["runs"] == 24
+    assert report.read["model_versions"] == len(filled.reported["versions"])
+    lost = {version["run"] for version in filled.reported["versions"] if version["run"]}
+    (warning,) = report.warnings
+    assert (warning.code, warning.count) == ("lost_runs", len(lost))
+    for each in filled.reported["versions"]:
+        value = written[model_urn(each["name"], each["version"], PLAIN), "mlModelProperties"]
+        assert "hyperParams" not in value
+        assert value["trainingJobs"] == []
