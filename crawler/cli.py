@@ -1,6 +1,7 @@
 """The command line: commands and flags → settings → crawl → exit code."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -42,8 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(_COMMANDS[arguments.command](arguments))
     except CrawlerError as error:
-        print(f"mlflow-datahub-crawler: error: {error}", file=sys.stderr)
+        if getattr(arguments, "log_format", "text") == "json":
+            logging.getLogger("crawler").error(error)  # noqa: TRY400  a message for a user, without a traceback
+        else:
+            print(f"mlflow-datahub-crawler: error: {error}", file=sys.stderr)
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,7 +21,7 @@ REASONS = {
     "invalid": "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
 }
 
-Judge = Callable[[Proposal], str | None]
+Validator = Callable[[Proposal], str | None]
 
 
 class Lane:
@@ -37,15 +37,16 @@ class Lane:
 class Delivery:
     """Takes entities with `add`, hands full batches on with `settle`, the rest with `close`.
 
-    `send` runs once for each lane. `judge`, where given, tells why a proposal must not be sent.
+    `send` runs once for each lane. `validator`, where given, tells why a proposal must not be sent.
     """
 
-    def __init__(self, sink: Sink, report: CrawlReport, judge: Judge | None = None) -> None:
+    def __init__(self, sink: Sink, report: CrawlReport, validator: Validator | None = None) -> None:
         self._sink = sink
         self._report = report
-        self._judge = judge
+        self._validator = validator
         self.lanes = [Lane(sink.max_proposals, sink.max_bytes) for _ in range(sink.lanes)]
         self._full: deque[tuple[Lane, Batch]] = deque()
+        self._settling = asyncio.Lock()
 
     def add(self, entity: Entity) -> None:
         """Checks, encodes and packs one entity. What DataHub cannot take is named in the report."""
@@ -60,10 +61,20 @@ class Delivery:
         self._fill(lane, lane.packer.add(Parcel(entity.type, entity.urn, taken)))
 
     async def settle(self) -> None:
-        """Waits until the full batches have a place in their lanes: this is what holds reading back."""
-        while self._full:
-            lane, batch = self._full.popleft()
-            await lane.queue.put(batch)
+        """Waits until the full batches have a place in their lanes: this is what holds reading back.
+
+        One at a time, or a batch could overtake another one in its lane; and a batch whose turn is cut off stays.
+        """
+        async with self._settling:
+            while self._full:
+                lane, batch = self._full[0]
+                await lane.queue.put(batch)
+                self._full.popleft()
+
+    @property
+    def has_full_batches(self) -> bool:
+        """Whether `settle` has something to hand on."""
+        return bool(self._full)
 
     async def close(self) -> None:
         """Hands on everything that was added; the lanes then end by themselves."""
@@ -96,7 +107,7 @@ class Delivery:
     def _may_go(self, proposal: Proposal) -> bool:
         if (proposal.entity_type, proposal.aspect_name) in self._sink.unsupported:
             return False
-        if self._judge is not None and (problem := self._judge(proposal)):
+        if self._validator is not None and (problem := self._validator(proposal)):
             self._refuse("invalid", f"{proposal.urn}: {problem}")
             return False
         return True
@@ -110,11 +121,11 @@ class Delivery:
             return
         self._report.batches += 1
         self._report.proposals += batch.proposals
-        self._report.delivered.update(parcel.entity_type for parcel in batch.parcels)
+        self._report.delivered.update(parcel.entity_type for parcel in batch.parcels if parcel.last)
 
     def _batch_refused(self, batch: Batch, refused: RequestRefused) -> None:
         self._report.rejected += batch.proposals
-        message = f"DataHub refused a batch with status {refused.status}: {refused.answer or refused.message}"
+        code, message = f"batch_refused_{refused.status}", f"DataHub refused batches with status {refused.status}."
         for parcel in batch.parcels[:SAMPLES]:
-            self._report.fail(f"batch_refused_{refused.status}", message, parcel.urn, count=0)
-        self._report.fail(f"batch_refused_{refused.status}", message, count=batch.proposals)
+            self._report.fail(code, message, f"{parcel.urn}: {refused.answer or refused.message}", count=0)
+        self._report.fail(code, message, count=batch.proposals)

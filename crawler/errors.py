@@ -62,7 +62,7 @@ class Unreachable(ServerError):
 
 
 class CredentialsRefused(ServerError):
-    """401 or 403: the server knows no such credentials, or gives them too few rights."""
+    """The server knows no such credentials (401), or they may not even begin a crawl (403)."""
 
     code = "credentials"
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
-from crawler.delivery import Delivery, Judge
+from crawler.delivery import Delivery, Validator
 from crawler.errors import CrawlerError, Interrupted
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper
@@ -25,11 +26,11 @@ async def crawl(settings: Settings, report: CrawlReport, stop: asyncio.Event) ->
     """
     report.dry_run = settings.dry_run
     system_metadata = SystemMetadata(_now(), settings.run_id, settings.pipeline_name)
-    async with (
-        open_mlflow(settings.mlflow, report) as client,
-        make_sink(settings, report, encode_system_metadata(system_metadata)) as sink,
-    ):
-        delivery = Delivery(sink, report, _judge(settings))
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(open_mlflow(settings.mlflow, report))
+        sink = make_sink(settings, report, encode_system_metadata(system_metadata))
+        await _unless_stopped(stack.enter_async_context(sink), stop)
+        delivery = Delivery(sink, report, _validator(settings))
         mapper = CrawlMapper(settings.mapping)
         reader = Reader(client, mapper, delivery, report, settings.mlflow.tracking.concurrency)
         failure: BaseException | None = None
@@ -43,8 +44,6 @@ async def crawl(settings: Settings, report: CrawlReport, stop: asyncio.Event) ->
             failure = group
         if failure is not None:
             raise _cause(failure)
-        if stop.is_set():
-            raise Interrupted("The crawl was stopped before its end.", "Run it again to have the rest.")
 
 
 @asynccontextmanager
@@ -64,18 +63,27 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
 
 
 async def _read(reader: Reader, stop: asyncio.Event) -> BaseException | None:
-    """Reads to the end or until `stop`; gives what went wrong rather than raising it, so that the rest is still
-    delivered.
-    """
-    reading = asyncio.create_task(reader.read())
+    """Reads to the end or until `stop`. Gives what went wrong, not raising it, so that the rest is still delivered."""
+    try:
+        await _unless_stopped(reader.read(), stop)
+    except (CrawlerError, ExceptionGroup) as error:
+        return error
+    return None
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event) -> None:
+    """Does the work, but not beyond `stop`. Raises Interrupted there, else what the work raises."""
+    working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        reading.cancel()
+        working.cancel()
         stopping.cancel()
-        await asyncio.wait({reading, stopping})
-    return None if reading.cancelled() else reading.exception()
+        await asyncio.wait({working, stopping})
+    if working.cancelled():
+        raise Interrupted("The crawl was stopped before its end.", "Run it again to have the rest.")
+    working.result()
 
 
 def _unreadable(report: CrawlReport) -> Callable[[str, list[str]], None]:
@@ -86,7 +94,7 @@ def _unreadable(report: CrawlReport) -> Callable[[str, list[str]], None]:
     return tell
 
 
-def _judge(settings: Settings) -> Judge | None:
+def _validator(settings: Settings) -> Validator | None:
     if not settings.validate:
         return None
     from crawler.datahub.validation import problem  # noqa: PLC0415  acryl-datahub takes 2 s to import

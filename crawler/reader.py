@@ -21,6 +21,7 @@ from crawler.report import CrawlReport
 RUN_IDS_A_REQUEST = 200
 
 REMARKS = {
+    "urn_taken": "Two model versions come to one URN, so the second was left out. Choose another model_name_separator.",
     "dataset_schema_cut": "A dataset's schema is longer than DataHub's search takes, so its text was cut.",
     "dataset_platform_unknown": "No DataHub platform is known for a dataset's source type, so it was not materialized. "
     "Name one in source_mapping_to_platform.",
@@ -30,6 +31,8 @@ EXPERIMENTS_MISSING = (
 )
 REGISTRY_MISSING = "This MLflow keeps its data where no model registry can be, so there are no registered models."
 EXPERIMENT_UNREAD = "The runs of an experiment could not be read to the end."
+UNTIMED_UNKNOWN = "Whether there are runs without start_time, which MLflow cannot list, could not be told."
+RUNS_UNREAD = "The runs of some model versions could not be read, so these carry no params and metrics."
 RUNS_LOST = "Model versions name runs that MLflow no longer has, so they carry no params and metrics."
 
 Item = TypeVar("Item")
@@ -58,7 +61,7 @@ class Reader:
             self._report.warn("registry_missing", REGISTRY_MISSING)
         try:
             await _in_parallel(self._read_experiments(), self._read_runs, self._workers)
-            await self._client.name_untimed()
+            await self._name_untimed()
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await _in_parallel(self._missing_runs(), self._read_missing, self._workers)
@@ -97,10 +100,18 @@ class Reader:
                 for run in runs:
                     for entity in self._mapper.run(run, context):
                         self._delivery.add(entity)
+                    if self._delivery.has_full_batches:
+                        await self._settle()
                 await self._settle()
         except (RequestRefused, DecodeError) as error:
             self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
         self._report.experiments_done += 1
+
+    async def _name_untimed(self) -> None:
+        try:
+            await self._client.name_untimed()
+        except (RequestRefused, DecodeError) as error:
+            self._report.warn("untimed_unknown", UNTIMED_UNKNOWN, str(error))
 
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
         """Run ids that versions name and that did not come by, in batches of one request."""
@@ -110,15 +121,23 @@ class Reader:
     async def _read_missing(self, run_ids: list[str]) -> None:
         """Finds runs in deleted experiments and on servers that list none; the versions of the others go without."""
         missing = set(run_ids)
+        try:
+            await self._find(missing)
+        except (RequestRefused, DecodeError) as error:
+            self._report.fail("runs_of_versions", RUNS_UNREAD, str(error))
+        else:
+            for run_id in sorted(missing):
+                self._report.warn("lost_runs", RUNS_LOST, f"run {run_id}")
+        await self._deliver(self._mapper.lost_runs(missing))
+
+    async def _find(self, missing: set[str]) -> None:
+        """Takes out of `missing` the runs that are found; their versions can leave."""
         for experiment_ids in _slices(self._experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
             for run in await self._client.runs_by_id(sorted(missing), experiment_ids):
                 missing.discard(run.info.run_id)
                 await self._deliver(self._mapper.found_run(run))
             if not missing:
                 return
-        for run_id in sorted(missing):
-            self._report.warn("lost_runs", RUNS_LOST, f"run {run_id}")
-        await self._deliver(self._mapper.lost_runs(missing))
 
     async def _deliver(self, entities: Iterable[Entity]) -> None:
         for entity in entities:

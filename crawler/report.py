@@ -31,9 +31,7 @@ class Traffic(msgspec.Struct):
 
 
 class CrawlReport:
-    """The one place where a crawl counts. Kinds are experiments, runs, registered_models, model_versions."""
-
-    KINDS = ("experiments", "runs", "registered_models", "model_versions")
+    """The one place where a crawl counts."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -44,7 +42,7 @@ class CrawlReport:
         self.mlflow = Traffic()
         self.datahub = Traffic()
         self.batches = 0
-        self.read: Counter[str] = Counter(dict.fromkeys(self.KINDS, 0))
+        self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
         self.mapped: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
@@ -70,13 +68,13 @@ class CrawlReport:
     def failures(self) -> list[Finding]:
         return list(self._failures.values())
 
-    def warn(self, code: str, message: str, sample: str = "", count: int = 1) -> bool:
-        """Counts a thing to know that loses nothing. True for the first of its code."""
-        return _add(self._warnings, code, message, sample, count)
+    def warn(self, code: str, message: str, sample: str = "", count: int = 1) -> None:
+        """Counts a thing to know that loses nothing."""
+        _add(self._warnings, code, message, sample, count)
 
-    def fail(self, code: str, message: str, sample: str = "", count: int = 1) -> bool:
-        """Counts a thing that did not reach DataHub: the exit code becomes 1. True for the first of its code."""
-        return _add(self._failures, code, message, sample, count)
+    def fail(self, code: str, message: str, sample: str = "", count: int = 1) -> None:
+        """Counts a thing that did not reach DataHub: the exit code becomes 1."""
+        _add(self._failures, code, message, sample, count)
 
     def finish(self, status: str) -> None:
         """Stops the clock. `status` is success, failures, failed or interrupted."""
@@ -109,13 +107,11 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _add(findings: dict[str, Finding], code: str, message: str, sample: str, count: int) -> bool:
-    first = code not in findings
+def _add(findings: dict[str, Finding], code: str, message: str, sample: str, count: int) -> None:
     finding = findings.setdefault(code, Finding(code=code, message=message))
     finding.count += count
     if sample and len(finding.samples) < SAMPLES:
         finding.samples.append(sample)
-    return first
 
 
 def _wire(traffic: Traffic) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a crawl is told to do: one frozen struct a part, made from recipe, environment and flags by `recipe.py`."""
+"""What a crawl is told to do: one frozen struct a part, made from recipe, environment and flags by `crawler.recipe`."""
 
 from pathlib import Path
 

@@ -124,7 +124,11 @@ WRONG_SETTINGS: list[tuple[str, list[str], str]] = [
     ("unknown key", ["crawl", "-c", "key.yml"], "Did you mean 'tracking_uri'?"),
     ("page size", ["crawl", "--mlflow-uri", "http://x", "--page-size", "0"], ">= 1"),
     ("report", ["crawl", "--mlflow-uri", "http://x", "--report", "no/such/r.json"], "Cannot write the report"),
-    ("output", ["crawl", "--mlflow-uri", "http://x", "-o", "no/such/o.json"], "Cannot write no/such/o.json.part"),
+    (
+        "output",
+        ["crawl", "--mlflow-uri", "http://x", "-o", "no/such/o.json"],
+        "Cannot write no/such/o.json: No such file",
+    ),
 ]
 
 
@@ -304,3 +308,66 @@ async def test_help_reads_well(command: list[str], tmp_path: Path) -> None:
     assert code == 0
     assert output.startswith("usage: mlflow-datahub-crawler")
     assert max(map(len, output.splitlines())) <= 125
+
+
+async def test_output_and_report_are_two_files(golden_server: MlflowServer, tmp_path: Path) -> None:
+    for report in ("same.json", "same.json.part"):
+        code, _, errors = await run(
+            *("crawl", "--mlflow-uri", golden_server.url, "-o", "same.json", "--report", report), folder=tmp_path
+        )
+        assert code == 2, report
+        assert "Give them two paths" in errors
+
+
+async def test_a_link_stays_a_link_and_a_pipe_a_pipe(golden_server: MlflowServer, tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to("target.json")
+    os.mkfifo(tmp_path / "pipe")
+    reading = asyncio.create_task(asyncio.to_thread((tmp_path / "pipe").read_bytes))
+    code, _, errors = await run(
+        *("crawl", "--mlflow-uri", golden_server.url, "-o", "link.json", "--report", "pipe"), folder=tmp_path
+    )
+    assert code == 0, errors
+    assert json.loads(await reading)["status"] == "success"
+    assert (tmp_path / "link.json").is_symlink()
+    assert len(json.loads((tmp_path / "target.json").read_text())) == 376
+
+
+async def test_names_that_no_file_can_have(golden_server: MlflowServer, tmp_path: Path) -> None:
+    for flag in ("-o", "--report"):
+        code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, flag, "x" * 300, folder=tmp_path)
+        assert code == 2
+        assert "File name too long" in errors
+
+
+async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: MlflowServer, tmp_path: Path) -> None:
+    arrived, held = asyncio.Event(), asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.Response:
+        arrived.set()
+        await held.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", hang)
+    async with TestServer(app) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "crawler", "crawl", "--mlflow-uri", golden_server.url),
+            *("--datahub-url", str(server.make_url("")), "--report", "report.json"),
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())},
+        )
+        await arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            _, errors = await process.communicate()
+        held.set()
+    assert process.returncode == 143, errors.decode()
+    assert json.loads((tmp_path / "report.json").read_text())["status"] == "interrupted"
+
+
+async def test_the_last_json_line_holds_the_report(golden_server: MlflowServer, tmp_path: Path) -> None:
+    _, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, "--log-format", "json", folder=tmp_path)
+    assert json.loads(errors.splitlines()[-1])["report"]["status"] == "success"
+    _, _, errors = await run("crawl", "--log-format", "json", folder=tmp_path)
+    assert "No MLflow server is given" in json.loads(errors.splitlines()[-1])["message"]

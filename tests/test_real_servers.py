@@ -176,11 +176,16 @@ async def test_runs_without_start_time_in_the_database_cost_no_others(
         original.backup(target)
         untimed = [row[0] for row in target.execute("SELECT run_uuid FROM runs WHERE user_id = 'u1'")]
         target.execute("UPDATE runs SET start_time = NULL WHERE user_id = 'u1'")
+        # One of them made a model version, which must not be lost with it.
+        target.execute("UPDATE model_versions SET run_id = ? WHERE run_id = ''", (untimed[0],))
         target.commit()
     with mlflow_server(version, tmp_path / "server", database=copy) as server:
         report, written = await crawled(FilledServer(server, {}), tmp_path, page_size=page_size)
     expected = {run_urn(run["id"]) for run in filled.reported["runs"] if run["id"] not in untimed}
     assert {urn for urn, _ in written if ":dataProcessInstance:" in urn} == expected
+    assert (
+        sum(":mlModel:" in urn and aspect == "status" for urn, aspect in written) == report.read["model_versions"] > 0
+    )
     (failure,) = report.failures
     assert failure.code == "unreadable_runs"
     assert "start_time" in failure.samples[0]

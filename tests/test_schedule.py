@@ -108,10 +108,11 @@ def test_the_cronjob_is_safe() -> None:
 async def test_the_crontab_line_crawls(image: Path, golden_server: MlflowServer, tmp_path: Path) -> None:
     (line,) = re.findall(r"```cron\n(.*)\n```", (ROOT / "docs" / "cron.md").read_text())
     command = line.split(maxsplit=5)[5]
-    for place in ("/etc/mlflow-datahub/", "/var/log/", "/tmp/mlflow-datahub-crawler"):
+    for place in ("/etc/mlflow-datahub/", "/var/log/", "/tmp/"):
         command = command.replace(place, f"{tmp_path}/")
+    command = command.replace(INSTALLED, str(image))
     recipe_file(tmp_path, golden_server.url, sink={"type": "file", "config": {"filename": str(tmp_path / "out.json")}})
-    env = {"PATH": f"{image / 'bin'}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     code, output = await run(["/bin/sh", "-c", command], env, tmp_path)
     assert code == 0, output
     assert len(json.loads((tmp_path / "out.json").read_text())) == 376

@@ -12,10 +12,11 @@ import msgspec
 from crawler.commands.settings import settings_of
 from crawler.errors import CrawlerError, ExitCode, Interrupted, OutputError, SettingsError
 from crawler.logs import configure_logging
+from crawler.outputs import Place, place_of
 from crawler.pipeline import crawl
 from crawler.progress import show_progress
 from crawler.report import CrawlReport
-from crawler.settings import Settings
+from crawler.settings import FileSettings, LiteSettings, Settings
 from crawler.summary import print_summary
 
 _log = logging.getLogger("crawler")
@@ -25,41 +26,34 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     """Crawls, prints the summary and writes the report, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
     report = CrawlReport(run_id="")
-    report_path: Path | None = arguments.report
-    _require_writable(report_path)
+    place = _report_place(arguments.report)
     try:
         settings = settings_of(arguments)
+        _require_apart(place, settings)
     except CrawlerError as error:
         report.fail(error.code, str(error))
         report.finish("failed")
-        write_report(report, report_path)
+        write_report(report, place)
         raise
     report.run_id = settings.run_id
     for note in settings.notes:
         _log.info(note)
     live = sys.stderr.isatty() and not arguments.no_progress
-    exit_code = run_crawl(settings, report, live=live)
-    print_summary(report, report_path=report_path, stream=sys.stderr)
-    write_report(report, report_path)
-    return exit_code
+    try:
+        return run_crawl(settings, report, live=live)
+    finally:
+        if report.status == "running":
+            report.finish("failed")
+        _tell(report, arguments)
+        write_report(report, place)
 
 
 def run_crawl(settings: Settings, report: CrawlReport, *, live: bool) -> ExitCode:
     """Crawls to the end, to an error or to a signal; the report is finished with what came of it."""
+    received: list[signal.Signals] = []
     try:
-        return asyncio.run(_crawl_until_signal(settings, report, live=live))
-    except asyncio.CancelledError:
-        report.finish("interrupted")
-        return ExitCode.INTERRUPTED
-
-
-async def _crawl_until_signal(settings: Settings, report: CrawlReport, *, live: bool) -> ExitCode:
-    stop = asyncio.Event()
-    received = _stop_on_signals(stop)
-    try:
-        async with show_progress(report, live=live):
-            await crawl(settings, report, stop)
-    except Interrupted:
+        asyncio.run(_crawl_until_signal(settings, report, received, live=live))
+    except (Interrupted, asyncio.CancelledError):
         report.finish("interrupted")
         return ExitCode.TERMINATED if signal.SIGTERM in received else ExitCode.INTERRUPTED
     except CrawlerError as error:
@@ -71,9 +65,11 @@ async def _crawl_until_signal(settings: Settings, report: CrawlReport, *, live: 
     return ExitCode.FAILURES if report.failures else ExitCode.OK
 
 
-def _stop_on_signals(stop: asyncio.Event) -> list[signal.Signals]:
+async def _crawl_until_signal(
+    settings: Settings, report: CrawlReport, received: list[signal.Signals], *, live: bool
+) -> None:
     """The first signal ends the reading, the second the process's work at once."""
-    received: list[signal.Signals] = []
+    stop = asyncio.Event()
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
 
@@ -85,23 +81,47 @@ def _stop_on_signals(stop: asyncio.Event) -> list[signal.Signals]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
-    return received
+    async with show_progress(report, live=live):
+        await crawl(settings, report, stop)
 
 
-def write_report(report: CrawlReport, path: Path | None) -> None:
+def write_report(report: CrawlReport, place: Place | None) -> None:
     """Writes the report as JSON, whole or not at all. Raises OutputError."""
-    if path is None:
+    if place is None:
         return
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2) + b"\n")
-        part.replace(path)
+        place.draft.write_bytes(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2) + b"\n")
+        place.settle()
     except OSError as error:
-        raise OutputError(f"Writing the report {path} failed: {error.strerror}.", "Give another path.") from None
+        raise OutputError(f"Writing the report {place.final} failed: {error.strerror}.", "Give another path.") from None
 
 
-def _require_writable(path: Path | None) -> None:
+def _tell(report: CrawlReport, arguments: argparse.Namespace) -> None:
+    if arguments.log_format == "json":
+        _log.info("The crawl has ended: %s.", report.status, extra={"report": report.to_dict()})
+    else:
+        print_summary(report, report_path=arguments.report, stream=sys.stderr)
+
+
+def _report_place(path: Path | None) -> Place | None:
     if path is None:
+        return None
+    try:
+        place = place_of(path)
+        if not place.final.parent.is_dir():
+            raise FileNotFoundError(2, "No such folder")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(
+            f"Cannot write the report {path}: {reason}.", "Give the path of a file in a folder that exists."
+        ) from None
+    return place
+
+
+def _require_apart(report: Place | None, settings: Settings) -> None:
+    """Raises SettingsError where report and output would overwrite each other."""
+    if report is None or settings.dry_run or not isinstance(settings.sink, FileSettings | LiteSettings):
         return
-    if path.is_dir() or not path.parent.is_dir():
-        raise SettingsError(f"Cannot write the report {path}.", "Give the path of a file in a folder that exists.")
+    output = settings.sink.path.absolute()
+    if output in (report.final, report.draft) or output.with_name(output.name + ".part") == report.final:
+        raise SettingsError(f"The output and the report are both {settings.sink.path}.", "Give them two paths.")

@@ -1,6 +1,7 @@
 """`demo`: a sample MLflow server, crawled into DataHub Lite and shown."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,17 +21,8 @@ from crawler.logs import configure_logging
 from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
 from crawler.settings import Settings
-from crawler.summary import print_summary
+from crawler.summary import KINDS, print_summary
 
-ENTITIES = {
-    "mlModelGroup": "registered models",
-    "mlModel": "model versions",
-    "container": "experiments",
-    "dataProcessInstance": "runs",
-    "dataset": "datasets",
-    "platformResource": "users",
-    "tag": "model stages",
-}
 NEXT = """\
 Next, with your own servers:
   mlflow-datahub-crawler check --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
@@ -42,6 +34,7 @@ Next, with your own servers:
 def demo_command(arguments: argparse.Namespace) -> ExitCode:
     """Runs the demo in a folder of its own; gives the crawl's exit code."""
     configure_logging("text", verbose=False)
+    signal.signal(signal.SIGTERM, _terminate)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with _folder(arguments.directory) as folder:
         console.print("Starting a real MLflow server …")
@@ -59,6 +52,11 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
             console.print(f"The catalog is {folder / 'datahub.db'}.")
     console.print(NEXT)
     return exit_code
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    """Ends the demo as Ctrl-C does, so that its server and folder go with it."""
+    raise SystemExit(ExitCode.TERMINATED)
 
 
 def _settings(url: str, catalog: Path) -> Settings:
@@ -92,7 +90,7 @@ def _counts(entities: dict[str, int]) -> Table:
     table.add_column("MLflow")
     table.add_column("DataHub")
     table.add_column("entities", justify="right")
-    for entity_type, name in ENTITIES.items():
+    for name, _, entity_type in KINDS:
         table.add_row(name, entity_type, str(entities.get(entity_type, 0)))
     return table
 

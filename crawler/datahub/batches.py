@@ -4,11 +4,12 @@ import msgspec
 
 
 class Parcel(msgspec.Struct, frozen=True, gc=False):
-    """One entity's encoded proposals: the least that travels together."""
+    """One entity's encoded proposals, which travel together. Of an entity that was cut one piece is the `last`."""
 
     entity_type: str
     urn: str
     proposals: list[bytes]
+    last: bool = True
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +69,10 @@ class Packer:
                 room = self._max_bytes
             pieces[-1].append(proposal)
             room -= size
-        return [Parcel(parcel.entity_type, parcel.urn, piece) for piece in pieces]
+        return [
+            Parcel(parcel.entity_type, parcel.urn, piece, last=number == len(pieces))
+            for number, piece in enumerate(pieces, start=1)
+        ]
 
 
 def _size(parcel: Parcel) -> int:

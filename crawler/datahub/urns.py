@@ -74,7 +74,7 @@ def problem(urn: str) -> str | None:
     """
     if len(urn) > MAX_CHARACTERS:
         return f"its URN has {len(urn)} characters, DataHub takes at most {MAX_CHARACTERS}"
-    if 9 * len(urn) > MAX_ENCODED_BYTES and (size := _encoded_size(urn)) > MAX_ENCODED_BYTES:
+    if 12 * len(urn) > MAX_ENCODED_BYTES and (size := _encoded_size(urn)) > MAX_ENCODED_BYTES:
         return f"its URN takes {size} bytes when URL-encoded, DataHub takes at most {MAX_ENCODED_BYTES}"
     if ",," in urn:
         return "its name is empty"

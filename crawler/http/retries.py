@@ -93,7 +93,8 @@ def retrying(attempts: int, sleep: Sleep, on_retry: OnRetry, is_final: IsFinal) 
 def _wait(state: RetryCallState) -> float:
     response = _response(state)
     asked = None if response is None else retry_after(response.headers, datetime.now(UTC))
-    return _full_jitter(state) if asked is None else asked
+    # "Retry-After: 0" says that the server is ready, not that it wants all tries at once.
+    return asked or _full_jitter(state)
 
 
 def _reason(state: RetryCallState) -> str:

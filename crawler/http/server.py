@@ -88,10 +88,6 @@ class Server:
         labelled.update(headers or {})
         return await self._send(Request(method="POST", url=self.url + path, body=body, headers=labelled), path)
 
-    def redact(self, text: str) -> str:
-        """`text` with this server's secrets replaced by ***."""
-        return self._redact(text)
-
     async def _send(self, request: Request, path: str) -> Response:
         attempts = retrying(self._settings.attempts, self._sleep, self._on_retry, self._is_final)
         try:

@@ -57,8 +57,10 @@ class CrawlMapper:
 
     def model_version(self, version: ModelVersion) -> Iterator[Entity]:
         """The version's user; the version itself waits until it can leave in order."""
-        self._versions.add(version)
-        if version.user_id:
+        if taken_by := self._versions.add(version):
+            sample = f"{version.name} {version.version}: its URN is one of {taken_by}"
+            self._remarks.append(Remark("urn_taken", sample, failure=True))
+        elif version.user_id:
             yield from self._user(version.user_id)
 
     def versions_complete(self) -> Iterator[Entity]:

@@ -86,6 +86,9 @@ def dataset_use(dataset_input: DatasetInput, settings: MappingSettings) -> Datas
         return DatasetUse(edge=None, entities=[], failure=f"{dataset.name}: source type {dataset.source_type}")
     columns = _columns(dataset.schema)
     upstream = urns.dataset(platform, dataset.name, _ENV) if platform else None
+    if upstream and urns.problem(upstream):
+        # Longer than the name on platform mlflow. Lineage to it would lead nowhere.
+        upstream = None
     entities = [_entity(PLATFORM, dataset, columns, upstream)]
     if hosted and platform is not None:
         entities.append(_entity(platform, dataset, columns, None))

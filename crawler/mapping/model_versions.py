@@ -50,13 +50,15 @@ def model_version_entity(
 
 def _properties(version: ModelVersion, run: Run | None, settings: MappingSettings) -> MLModelProperties:
     tags = as_dict(version.tags)
+    group = model_group_urn(version.name, settings)
     return MLModelProperties(
         custom_properties=tags,
         description=version.description,
         created=TimeStamp(version.creation_timestamp, user_urn(version.user_id) if version.user_id else None),
         last_modified=TimeStamp(version.last_updated_timestamp),
         tags=[f"{key}:{value}" for key, value in tags.items()],
-        groups=[model_group_urn(version.name, settings)],
+        # A group's URN is longer than a model's, so DataHub may take the version only.
+        groups=[] if urns.problem(group) else [group],
         training_jobs=[run_urn(run.info.run_id)] if run else [],
         external_url=ui_page(settings, f"models/{version.name}/versions/{version.version}"),
         hyper_params=hyper_params(run) if run else None,

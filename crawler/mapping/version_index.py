@@ -29,6 +29,7 @@ class VersionIndex:
     def __init__(self, settings: MappingSettings) -> None:
         self._settings = settings
         self._aliases: dict[tuple[str, str], list[str]] = {}
+        self._owners: dict[str, str] = {}
         self._models: dict[str, list[_Waiting]] = {}
         self._by_run: dict[str, list[_Waiting]] = {}
         self._unseen: set[str] = set()
@@ -38,15 +39,21 @@ class VersionIndex:
         for alias in model.aliases:
             self._aliases.setdefault((model.name, alias.version), []).append(alias.alias)
 
-    def add(self, version: ModelVersion) -> None:
-        """Takes one version of any model, in any order."""
-        waiting = _Waiting(version, model_urn(version.name, version.version, self._settings))
+    def add(self, version: ModelVersion) -> str | None:
+        """Takes one version of any model, in any order, once. Gives the name of another model that has its URN."""
+        urn = model_urn(version.name, version.version, self._settings)
+        if urn in self._owners:
+            owner = self._owners[urn]
+            return owner if owner != version.name else None
+        self._owners[urn] = version.name
+        waiting = _Waiting(version, urn)
         self._models.setdefault(version.name, []).append(waiting)
         if version.run_id:
             self._by_run.setdefault(version.run_id, []).append(waiting)
             self._unseen.add(version.run_id)
         else:
             waiting.entity = self._entity(version, None)
+        return None
 
     def seal(self) -> Iterator[Entity]:
         """Says that all versions are there; gives those that wait for no run."""

@@ -163,7 +163,8 @@ class MlflowClient:
         self._unreadable("runs", [f"experiment {experiment_id}: runs that have no start_time in MLflow's database"])
 
     async def runs_by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> list[Run]:
-        """The runs of these ids within these experiments, deleted ones included; ids that are nowhere are left out.
+        """The runs of these ids within these experiments, deleted ones included; ids that are nowhere, and runs that
+        MLflow cannot give since they have no start_time, are left out.
 
         One `runs/search` where the server can filter by run id (2.0 and later), else one `runs/get` for each id.
         """
@@ -172,7 +173,7 @@ class MlflowClient:
         names = ",".join(f"'{run_id}'" for run_id in run_ids)
         query = {
             "experiment_ids": list(experiment_ids),
-            "filter": f"attributes.run_id IN ({names})",
+            "filter": f"attributes.run_id IN ({names}) AND attributes.start_time >= {EARLIEST}",
             "run_view_type": "ALL",
             "max_results": len(run_ids),
         }
@@ -190,7 +191,7 @@ class MlflowClient:
             try:
                 response = await self._tracking.get(f"{self._api}/runs/get", {"run_id": run_id})
             except RequestRefused as refused:
-                if refused.status != 404:
+                if refused.status != 404 and not _is_untimed(refused):
                     raise
             else:
                 runs.append(pages.decode_run(response.body))

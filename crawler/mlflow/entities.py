@@ -3,7 +3,12 @@
 Unknown fields are ignored, missing ones take protobuf's defaults. Times are ms since epoch.
 """
 
+from typing import Annotated
+
 import msgspec
+
+Millis = Annotated[int, msgspec.Meta(ge=-(2**62), lt=2**62)]
+"""A time in ms since epoch, so wide that DataHub's longs hold the time between two of them."""
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False):
@@ -30,8 +35,8 @@ class RunInfo(_Message, frozen=True):
     run_name: str = ""
     user_id: str = ""
     status: str = ""
-    start_time: int | None = None
-    end_time: int | None = None
+    start_time: Millis | None = None
+    end_time: Millis | None = None
     artifact_uri: str = ""
     lifecycle_stage: str = "active"
 
@@ -75,8 +80,8 @@ class Experiment(_Message, frozen=True):
     name: str = ""
     artifact_location: str = ""
     lifecycle_stage: str = "active"
-    creation_time: int | None = None
-    last_update_time: int | None = None
+    creation_time: Millis | None = None
+    last_update_time: Millis | None = None
     tags: list[KeyValue] = []
 
 
@@ -93,8 +98,8 @@ class LatestVersion(_Message, frozen=True):
 
 class RegisteredModel(_Message, frozen=True):
     name: str
-    creation_timestamp: int = 0
-    last_updated_timestamp: int = 0
+    creation_timestamp: Millis = 0
+    last_updated_timestamp: Millis = 0
     description: str = ""
     latest_versions: list[LatestVersion] = []
     tags: list[KeyValue] = []
@@ -104,8 +109,8 @@ class RegisteredModel(_Message, frozen=True):
 class ModelVersion(_Message, frozen=True):
     name: str
     version: str
-    creation_timestamp: int = 0
-    last_updated_timestamp: int = 0
+    creation_timestamp: Millis = 0
+    last_updated_timestamp: Millis = 0
     user_id: str = ""
     current_stage: str | None = None
     description: str = ""

@@ -13,6 +13,8 @@ from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, R
 
 Row = TypeVar("Row")
 
+_NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class Page(msgspec.Struct, Generic[Row], frozen=True):
     """The rows of one answer, the token of the next page (empty on the last), and what could not be read of it."""
@@ -49,7 +51,7 @@ def _page_decoder(answer: type[Any], rows: str, row: type[Row]) -> Callable[[byt
     def decoder(body: bytes) -> Page[Row]:
         try:
             page = decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NOT_AS_EXPECTED:
             return _decode_leniently(body, rows, row)
         return Page(getattr(page, rows), page.next_page_token)
 
@@ -58,23 +60,40 @@ def _page_decoder(answer: type[Any], rows: str, row: type[Row]) -> Callable[[byt
 
 def _decode_leniently(body: bytes, rows: str, row: type[Row]) -> Page[Row]:
     """Takes what strict JSON forbids and Python servers write (NaN, Infinity) and null where nothing would do."""
-    try:
-        answer = _without_nulls(json.loads(body))
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"MLflow's answer is not JSON: {error}.") from None
+    answer = _loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get(rows, []), list):
         raise DecodeError(f"MLflow's answer has no list at $.{rows}.")
-    token = answer.get("next_page_token", "")
-    if not isinstance(token, str):
-        raise DecodeError("MLflow's answer has no text at $.next_page_token.")
+    try:
+        token = _convert(answer.get("next_page_token", ""), str)
+    except msgspec.ValidationError:
+        raise DecodeError("MLflow's answer has no text at $.next_page_token.") from None
     read: list[Row] = []
     unreadable: list[str] = []
     for index, raw in enumerate(answer.get(rows, [])):
         try:
-            read.append(msgspec.convert(raw, row, strict=False))
+            read.append(_convert(raw, row))
         except msgspec.ValidationError as error:
             unreadable.append(f"{_name(raw)}: {_with_path(str(error), f'$.{rows}[{index}]')}")
     return Page(read, token, unreadable)
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return _without_nulls(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"MLflow's answer is not JSON: {error}.") from None
+
+
+def _convert(raw: object, row: type[Row]) -> Row:
+    """Raises ValidationError, also for what could not be written again: JSON can escape halves of surrogate pairs,
+    which no UTF-8 can hold.
+    """
+    try:
+        converted = msgspec.convert(raw, row, strict=False)
+        msgspec.json.encode(converted)
+    except UnicodeEncodeError:
+        raise msgspec.ValidationError("Half of a surrogate pair in a text") from None
+    return converted
 
 
 def _without_nulls(value: Any) -> Any:
@@ -98,7 +117,8 @@ def _name(raw: object) -> str:
     if not isinstance(info, dict):
         info = raw
     known = [str(info[key]) for key in ("run_id", "experiment_id", "name", "version") if key in info]
-    return " ".join(known)[:200] or "a row without a name"
+    name = " ".join(known).encode(errors="backslashreplace").decode()
+    return name[:200] or "a row without a name"
 
 
 decode_runs = _page_decoder(_Runs, "runs", Run)
@@ -115,5 +135,9 @@ def decode_run(body: bytes) -> Run:
     """The answer of `runs/get`. Raises DecodeError."""
     try:
         return msgspec.json.decode(body, type=_OneRun, strict=False).run
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _NOT_AS_EXPECTED:
+        raw = _loads(body)
+    try:
+        return _convert(raw, _OneRun).run
+    except msgspec.ValidationError as error:
         raise DecodeError(f"MLflow's answer to runs/get cannot be read: {error}.") from None

@@ -8,7 +8,6 @@ start time.
 """
 
 import base64
-import binascii
 from collections import deque
 from collections.abc import Callable
 from typing import Generic
@@ -21,9 +20,10 @@ from crawler.mlflow.pages import Page, Row
 
 OVERLAP = 16
 MAX_FRUITLESS_PAGES = 100
+MAX_STEPS_BACK = 1_000
 
 
-class _Offset(msgspec.Struct):
+class _Offset(msgspec.Struct, forbid_unknown_fields=True):
     offset: int
 
 
@@ -36,52 +36,57 @@ class OffsetWalk(Generic[Row]):
         self._asked: set[str] = set()
         self._expects_known = False
         self._fruitless = 0
+        self._steps_back = 0
         self.token: str | None = ""
 
     def take(self, page: Page[Row]) -> list[Row]:
         """The rows of the page that are new. Raises ServerError where the server's tokens go round in a circle."""
-        fresh = self._behind_known(page.rows)
-        self._count_fruitless(page, fresh)
+        fresh = self._behind_known(page)
         if fresh is None:
             self._step_back(len(page.rows))
             return []
+        self._count_fruitless(page, fresh)
         self._known.extend(map(self._key, fresh))
         self.token = self._next(page.token, len(page.rows)) if page.token else None
         return fresh
 
-    def _behind_known(self, rows: list[Row]) -> list[Row] | None:
+    def _behind_known(self, page: Page[Row]) -> list[Row] | None:
         """The rows behind the last known one; None where the page begins behind it, so that some may have been
-        stepped over.
+        stepped over. Rows that cannot be read may be the ones that were expected.
         """
         if not self._expects_known:
-            return rows
+            return page.rows
         known = set(self._known)
-        behind = next((i for i in range(len(rows), 0, -1) if self._key(rows[i - 1]) in known), 0)
-        if behind == 0 and _offset(self.token or ""):
+        behind = next((i for i in range(len(page.rows), 0, -1) if self._key(page.rows[i - 1]) in known), 0)
+        if behind == 0 and not page.unreadable and _offset(self.token or ""):
             return None
-        return rows[behind:]
+        return page.rows[behind:]
 
     def _step_back(self, rows: int) -> None:
         """To the page before, until one holds rows that are known, or the first."""
+        self._steps_back += 1
+        if self._steps_back > MAX_STEPS_BACK:
+            raise ServerError("MLflow lists its rows in another order each time, so they cannot be read page by page.")
         self._asked.clear()
         self.token = offset_token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP)))
 
     def _next(self, token: str, rows: int) -> str:
         offset = _offset(token)
+        overlap = min(len(self._known), rows // 2)
         if token in self._asked:
             raise ServerError(
                 "MLflow gave one page token twice, so its pages have no end.",
                 "Ask whoever runs the server, or the proxy before it, whether it drops the parameter page_token.",
             )
         self._asked.add(token)
-        if offset is None:
+        if offset is None or offset - overlap <= (_offset(self.token or "") or 0):
+            # Not a number of rows, whatever it is: followed as it stands.
             self._expects_known = False
             return token
-        overlap = min(len(self._known), rows // 2)
         self._expects_known = overlap > 0
         return offset_token(offset - overlap)
 
-    def _count_fruitless(self, page: Page[Row], fresh: list[Row] | None) -> None:
+    def _count_fruitless(self, page: Page[Row], fresh: list[Row]) -> None:
         self._fruitless = 0 if fresh else self._fruitless + 1
         if page.token and self._fruitless > MAX_FRUITLESS_PAGES:
             raise ServerError(
@@ -101,33 +106,52 @@ class RunWalk:
 
     The first page is asked without a filter; each next one from the last start time seen on, so that rows which come
     and go elsewhere move nothing. Runs without a start time sort last and are met only where no filter leaves them
-    out.
+    out. A server that keeps neither order nor filter is read from the beginning by its tokens alone.
     """
 
     def __init__(self, since: int | None = None) -> None:
         self.query: RunQuery | None = RunQuery(since)
+        self._first = since
         self._since = since
+        self._by_time = True
         self._seen: set[str] = set()
         self._ties = OffsetWalk(_run_id)
 
     def take(self, page: Page[Run]) -> list[Run]:
         """The runs of the page that are new. Raises ServerError where the server's tokens go round in a circle."""
-        rows = [run for run in self._ties.take(page) if run.info.run_id not in self._seen]
+        if self._by_time and not _goes_by_time(page.rows, self._since):
+            self._by_time = False
+            if self._since != self._first:
+                self._begin_again()
+                return []
+        fresh = self._ties.take(page)
+        rows = [run for run in fresh if run.info.run_id not in self._seen]
         self._seen.update(run.info.run_id for run in rows)
-        last = page.rows[-1].info.start_time if page.rows else None
+        last = fresh[-1].info.start_time if fresh else None
         if self._ties.token is None:
             self.query = None
-        elif last is not None and (self._since is None or last > self._since):
+        elif self._by_time and last is not None and (self._since is None or last > self._since):
             self._go_on_from(last, page.rows)
         else:
             self.query = RunQuery(self._since, self._ties.token)
         return rows
+
+    def _begin_again(self) -> None:
+        self._since = self._first
+        self._ties = OffsetWalk(_run_id)
+        self.query = RunQuery(self._first)
 
     def _go_on_from(self, start_time: int, rows: list[Run]) -> None:
         self._since = start_time
         self._seen = {run.info.run_id for run in rows if run.info.start_time == start_time}
         self._ties = OffsetWalk(_run_id)
         self.query = RunQuery(start_time)
+
+
+def _goes_by_time(rows: list[Run], since: int | None) -> bool:
+    """Whether these are runs in the order and behind the filter that were asked for."""
+    times = [run.info.start_time for run in rows if run.info.start_time is not None]
+    return times == sorted(times) and (since is None or not times or times[0] >= since)
 
 
 def _run_id(run: Run) -> str:
@@ -145,7 +169,7 @@ def _offset(token: str) -> int | None:
         return 0
     try:
         return msgspec.json.decode(base64.b64decode(token, validate=True), type=_Offset).offset
-    except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError):
         return None
 
 

@@ -8,26 +8,25 @@ from typing import Any
 from crawler.errors import SettingsError
 
 _BRACED = re.compile(r"\$\{.+\}")
+_WORDS_OF_THE_FILE = re.compile(r"(alias|anchor|tag|handle) ['\"].*")
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """The recipe's mapping, not yet expanded. Raises SettingsError for what is no readable YAML mapping."""
+def read_document(path: Path, name: str = "recipe") -> dict[str, Any]:
+    """The file's mapping, not yet expanded. Raises SettingsError for what is no readable YAML mapping."""
     import yaml  # noqa: PLC0415  only a recipe needs it
 
     try:
         document = yaml.load(path.read_bytes(), _strict_loader())  # noqa: S506  a SafeLoader
     except OSError as error:
         raise SettingsError(
-            f"Cannot read the recipe {path}: {error.strerror}.", "Check the path given with -c."
+            f"Cannot read the {name} {path}: {error.strerror}.", "Check its path and permissions."
         ) from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"The recipe {path} is not YAML: {_where(error)}.") from None
+        raise SettingsError(f"The {name} {path} is not YAML: {_where(error)}.", _hint(error)) from None
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise SettingsError(f"The recipe {path} is not YAML: {error}.") from None
+        raise SettingsError(f"The {name} {path} is not YAML: {error}.") from None
     if not isinstance(document, dict):
-        raise SettingsError(
-            f"The recipe {path} is no mapping.", "It must have the keys source and sink, as for datahub."
-        )
+        raise SettingsError(f"The {name} {path} is no mapping.", "It must have the keys that datahub expects in it.")
     return document
 
 
@@ -46,17 +45,19 @@ def expand(value: Any, environment: Mapping[str, str], path: str = "") -> Any:
 
 
 def _expand_text(text: str, environment: Mapping[str, str], path: str) -> str:
-    from expandvars import ExpandvarsException, UnboundVariable  # noqa: PLC0415  only a recipe needs it
-    from expandvars import expand as expand_text  # noqa: PLC0415
+    import expandvars  # noqa: PLC0415  only a recipe needs it
 
     try:
-        return str(expand_text(text, nounset=True, environ=dict(environment)))
-    except UnboundVariable as error:
+        return str(expandvars.expand(text, nounset=True, environ=dict(environment)))
+    except (expandvars.UnboundVariable, expandvars.ParameterNullOrNotSet) as error:
         if not _BRACED.search(text):
             # A password that begins with a dollar sign: the official loader takes it as it is.
             return text
-        raise SettingsError(f"{path}: {error}.", "Set the variable, or give a default: ${NAME:-default}.") from None
-    except (ExpandvarsException, ValueError, IndexError, KeyError):
+        name = str(error.args[0]).partition(":")[0]
+        raise SettingsError(
+            f"{path}: the variable {name} is not set.", "Set it, or give a default: ${NAME:-default}."
+        ) from None
+    except (expandvars.ExpandvarsException, ValueError, IndexError, KeyError, RecursionError):
         raise SettingsError(f"{path}: the expression with $ cannot be read.", r"Write \$ for a dollar sign.") from None
 
 
@@ -84,7 +85,13 @@ def _strict_loader() -> type[Any]:
 
 
 def _where(error: Any) -> str:
-    """What is wrong and where, without the text around it, which may hold a secret."""
+    """What is wrong and where, without words of the file: in `password: *abc` they may be a secret."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it cannot be read"
+    problem = _WORDS_OF_THE_FILE.sub(r"\1", problem)
     return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
+
+
+def _hint(error: Any) -> str:
+    quoting = _WORDS_OF_THE_FILE.search(getattr(error, "problem", None) or "")
+    return "A text that begins with *, & or ! needs quotes." if quoting else ""

@@ -5,11 +5,19 @@ from pathlib import Path
 
 from crawler.errors import SettingsError
 from crawler.recipe.document import read_document
-from crawler.recipe.sections import DatahubEnv, MlflowSource, RestSink
+from crawler.recipe.sections import MlflowSource, RestSink
 from crawler.recipe.strict import section
 from crawler.settings import Secret
 
 _TRUE = frozenset({"1", "true", "yes"})
+_FROM_ENVIRONMENT = "__from_env__"
+_CLIENT_OPTIONS = frozenset(
+    {
+        *("server", "token", "timeout_sec", "retry_max_times", "extra_headers"),
+        *("ca_certificate_path", "client_certificate_path", "client_key_path", "disable_ssl_verification"),
+    }
+)
+"""What `gms` of ~/.datahubenv says about the connection; `datahub init` writes more there, and all of it as null."""
 
 
 def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
@@ -32,9 +40,14 @@ def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
 
 def apply_datahub(sink: RestSink, environment: Mapping[str, str]) -> None:
     """Puts what DATAHUB_GMS_… variables say over the recipe's options."""
+    if sink.server == _FROM_ENVIRONMENT:
+        sink.server = None
     sink.server = datahub_url(environment) or sink.server
     if token := environment.get("DATAHUB_GMS_TOKEN"):
         sink.token = Secret(token)
+    if certificate := environment.get("DATAHUB_CLIENT_CERT_PATH"):
+        key = environment.get("DATAHUB_CLIENT_KEY_PATH")
+        sink.client_certificate_path, sink.client_key_path = Path(certificate), Path(key) if key else None
 
 
 def datahub_url(environment: Mapping[str, str]) -> str | None:
@@ -49,13 +62,18 @@ def datahub_url(environment: Mapping[str, str]) -> str | None:
     return f"{environment.get('DATAHUB_GMS_PROTOCOL', 'http')}://{host}:{port or 8080}"
 
 
-def datahubenv(environment: Mapping[str, str], home: Path) -> RestSink | None:
-    """What `datahub init` wrote to ~/.datahubenv, if it did and DATAHUB_SKIP_CONFIG does not forbid to look."""
+def datahubenv(environment: Mapping[str, str], home: Path, url: str | None) -> RestSink | None:
+    """What `datahub init` wrote to ~/.datahubenv, unless DATAHUB_SKIP_CONFIG forbids to look.
+
+    `url` is the server that the environment or a flag names: a token stored for another one must not go there.
+    """
     path = home / ".datahubenv"
-    if environment.get("DATAHUB_SKIP_CONFIG", "").lower() in _TRUE or not path.is_file():
+    skipped = environment.get("DATAHUB_SKIP_CONFIG", "").lower() in _TRUE
+    if skipped or datahub_url(environment) or not path.is_file():
         return None
-    gms = read_document(path).get("gms")
+    gms = read_document(path, "file").get("gms")
     if not isinstance(gms, dict):
         raise SettingsError(f"{path} has no mapping gms.", "Write it again with `datahub init`.")
-    known = section({key: gms[key] for key in ("server", "token") if key in gms}, str(path), DatahubEnv)
-    return RestSink(server=known.server, token=known.token) if known.server else None
+    known = section({key: gms[key] for key in gms if key in _CLIENT_OPTIONS}, str(path), RestSink)
+    same = url is None or (known.server or "").rstrip("/") == url.rstrip("/")
+    return known if known.server and same else None

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
 from crawler.errors import SettingsError
 from crawler.recipe import environment as env
 from crawler.recipe import sections
+from crawler.recipe.addresses import address, datahub_cloud
 from crawler.recipe.document import expand, read_document
-from crawler.recipe.sections import Count, LiteFile, MlflowSource, PageSize, Pipeline, Positive, RestSink, Typed
+from crawler.recipe.sections import Count, LiteFile, MlflowSource, Mode, PageSize, Pipeline, Positive, RestSink, Typed
 from crawler.recipe.strict import choose, section
 from crawler.settings import (
     FileSettings,
@@ -22,7 +22,6 @@ from crawler.settings import (
     MappingSettings,
     MlflowSettings,
     RestSettings,
-    Secret,
     ServerSettings,
     Settings,
     SinkSettings,
@@ -31,25 +30,13 @@ from crawler.settings import (
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 _ENVS = frozenset(
-    [
-        "DEV",
-        "TEST",
-        "QA",
-        "UAT",
-        "EI",
-        "PRE",
-        "STG",
-        "NON_PROD",
-        "PROD",
-        "CORP",
-        "RVW",
-        "PRD",
-        "TST",
-        "SIT",
-        "SBX",
-        "SANDBOX",
-    ]
+    "CERT CORP DEV EI NON_PROD PRD PRE PROD QA RVW SANDBOX SBX SIT STG TEST TST UAT".split()  # noqa: SIM905
 )
+_MLFLOW_HINT = (
+    "Start a server with `mlflow server --backend-store-uri …` and give its URL; for Databricks give "
+    "https://WORKSPACE and a token."
+)
+_DATAHUB_HINT = "Give the URL of its metadata service (GMS), http://host:8080 for example."
 _NO_RUN_ID = "__DEFAULT_RUN_ID"
 
 
@@ -135,20 +122,15 @@ def _registry(source: MlflowSource, tracking: ServerSettings) -> ServerSettings 
 
 
 def _mlflow_server(source: MlflowSource, url: str, option: str) -> ServerSettings:
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"The {option} is no http(s) address of an MLflow server.",
-            "Start one with `mlflow server --backend-store-uri …` and give its URL; for Databricks give "
-            "https://WORKSPACE and a token.",
-        )
-    url, username, password = _split_user(url)
+    place = address(url, option, _MLFLOW_HINT)
+    username, password = place.username, place.password
     if source.username:
         username, password = source.username, source.password
     return ServerSettings(
-        url=url,
+        url=place.url.rstrip("/"),
         username=username,
         password=password,
-        token=None if username else source.token,
+        token=None if username is not None else source.token,
         headers=source.extra_headers,
         tls=_tls(source),
         concurrency=source.max_threads,
@@ -172,19 +154,18 @@ def _mapping(source: MlflowSource, tracking: ServerSettings) -> MappingSettings:
         env=source.env.upper(),
         platform_instance=source.platform_instance,
         model_name_separator=source.model_name_separator,
-        ui_url=source.base_external_url or tracking.url,
+        ui_url=_ui_url(source, tracking),
         materialize_dataset_inputs=source.materialize_dataset_inputs,
         source_mapping_to_platform=source.source_mapping_to_platform,
     )
 
 
-def _split_user(url: str) -> tuple[str, str | None, Secret | None]:
-    """The URL without user info, which must not get into links, and the user and password that it named."""
-    parts = urlsplit(url)
-    user_info, _, host = parts.netloc.rpartition("@")
-    user, _, password = user_info.partition(":")
-    bare = urlunsplit(parts._replace(netloc=host)).rstrip("/")
-    return bare, unquote(user) or None, Secret(unquote(password)) if user else None
+def _ui_url(source: MlflowSource, tracking: ServerSettings) -> str:
+    """What links in DataHub begin with, for all to see: so without any user info."""
+    if not source.base_external_url:
+        return tracking.url
+    bare = address(source.base_external_url, "base_external_url", "Give the URL of MLflow's pages.")
+    return source.base_external_url if bare.username is None else bare.url
 
 
 def _sink(
@@ -199,7 +180,7 @@ def _sink(
     if kind == "lite":
         return _lite(options, flags, home)
     rest = section(options, "sink.config", RestSink, sections.REFUSED_IN_REST_SINK) if options else None
-    rest = rest or env.datahubenv(environment, home) or RestSink()
+    rest = rest or env.datahubenv(environment, home, flags.datahub_url) or RestSink()
     env.apply_datahub(rest, environment)
     rest.server = flags.datahub_url or rest.server
     if rest.server is None and kind is None:
@@ -213,6 +194,10 @@ _KINDS: dict[str, Literal["rest", "file", "lite"]] = {"datahub-rest": "rest", "f
 
 
 def _sink_kind(typed: Typed | None, flags: Flags) -> Literal["rest", "file", "lite"] | None:
+    if flags.datahub_url is not None and (flags.output is not None or flags.sink in ("file", "lite")):
+        raise SettingsError("The flags name two places to write to.", "Give --datahub-url, or --output and --sink.")
+    if flags.sink == "rest" and flags.output is not None:
+        raise SettingsError("--output has no meaning with --sink rest.", "Leave one of them out.")
     if flags.sink is not None:
         return flags.sink
     if flags.output is not None and (typed is None or typed.type != "datahub-lite"):
@@ -244,14 +229,12 @@ def _rest(sink: RestSink, flags: Flags) -> RestSettings:
             "No DataHub server is given.",
             "Use --datahub-url, DATAHUB_GMS_URL, or server under sink.config of a recipe.",
         )
-    if not sink.server.startswith(("http://", "https://")):
-        raise SettingsError("The address of DataHub must begin with http:// or https://.", "Give the URL of its GMS.")
-    url, username, password = _split_user(sink.server)
+    place = address(sink.server, "server of DataHub", _DATAHUB_HINT)
     return RestSettings(
         server=ServerSettings(
-            url=url,
-            username=None if sink.token else username,
-            password=None if sink.token else password,
+            url=datahub_cloud(place.url.rstrip("/")),
+            username=None if sink.token else place.username,
+            password=None if sink.token else place.password,
             token=sink.token,
             headers=sink.extra_headers,
             tls=_tls(sink),
@@ -260,7 +243,7 @@ def _rest(sink: RestSink, flags: Flags) -> RestSettings:
             attempts=sink.retry_max_times + 1,
         ),
         gzip=sink.compression == "gzip",
-        asynchronous=sink.mode != "SYNC",
+        asynchronous=sink.mode is not Mode.SYNC,
         batch_size=flags.batch_size or sink.max_per_batch,
         batch_bytes=sink.max_batch_bytes,
     )

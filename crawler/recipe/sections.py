@@ -1,5 +1,6 @@
 """The sections of a recipe: the official connector's options under their own names, ours, and those refused."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,10 +10,22 @@ from crawler.recipe.strict import Refused
 from crawler.settings import Secret
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=50_000)]
 BatchSize = Annotated[int, msgspec.Meta(ge=1, le=200)]
 BatchBytes = Annotated[int, msgspec.Meta(ge=1_000, le=15_000_000)]
+
+
+class Mode(Enum):
+    """`mode` of datahub-rest, in capitals or not."""
+
+    SYNC = "SYNC"
+    ASYNC = "ASYNC"
+    ASYNC_BATCH = "ASYNC_BATCH"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Mode | None":
+        return cls.__members__.get(str(value).upper())
 
 
 class Pipeline(msgspec.Struct, kw_only=True):
@@ -75,7 +88,7 @@ class RestSink(msgspec.Struct, kw_only=True):
 
     server: str | None = None
     token: Secret | None = None
-    mode: Literal["SYNC", "ASYNC", "ASYNC_BATCH"] = "ASYNC_BATCH"
+    mode: Mode = Mode.ASYNC_BATCH
     max_threads: Count = 8
     max_per_batch: BatchSize = 200
     timeout_sec: Positive = 60.0
@@ -111,13 +124,6 @@ class LiteSink(msgspec.Struct, kw_only=True):
     config: dict[str, Any] = {}
 
 
-class DatahubEnv(msgspec.Struct, kw_only=True):
-    """`gms` of ~/.datahubenv, which `datahub init` writes; its other keys do not concern us."""
-
-    server: str | None = None
-    token: Secret | None = None
-
-
 _NO_STATE = "the crawler keeps no state in DataHub yet, so nothing that vanished from MLflow is removed. Leave it out."
 
 REFUSED_IN_PIPELINE = {
@@ -132,9 +138,9 @@ REFUSED_IN_PIPELINE = {
     "datahub_api": Refused("DataHub is not read from. Give its server and token under sink.config.", (None, {})),
     "failure_log": Refused(
         "failures are in the summary and the report, not in a failure log. Leave it out, or use --report.",
-        (None, {}, {"enabled": False}),
+        only_enabled=True,
     ),
-    "recording": Refused("a crawl cannot be recorded. Leave it out.", (None, {}, {"enabled": False})),
+    "recording": Refused("a crawl cannot be recorded. Leave it out.", only_enabled=True),
 }
 REFUSED_IN_SOURCE = {
     "extractor": Refused("MLflow's source needs no extractor. Leave it out.", (None, "generic")),
@@ -146,9 +152,7 @@ REFUSED_IN_REST_SINK = {
     "pool_connections": Refused("connections are counted by max_threads. Leave it out."),
     "pool_maxsize": Refused("connections are counted by max_threads. Leave it out."),
     "openapi_ingestion": Refused("only the Rest.li endpoint is written to yet. Leave it out.", (None, False)),
-    "endpoint": Refused(
-        "only the Rest.li endpoint is written to yet. Set RESTLI or leave it out.", (None, "RESTLI", "restli")
-    ),
+    "endpoint": Refused("only the Rest.li endpoint is written to yet. Set RESTLI or leave it out.", (None, "RESTLI")),
     "respect_mcp_sync_marker": Refused("no proposal carries such a marker. Leave it out.", (None, False)),
     "client_mode": Refused("the crawler names itself. Leave it out.", (None, "INGESTION", "SDK", "CLI")),
     "datahub_component": Refused("the crawler names itself. Leave it out."),

@@ -18,11 +18,13 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 class Refused(msgspec.Struct, frozen=True):
     """An option of the official connector that is not honoured: why, and what to do instead.
 
-    Values in `harmless` change nothing here and are taken in silence.
+    Values in `harmless` change nothing here and are taken in silence, and so, with `only_enabled`, is a mapping that
+    does not say `enabled: true`.
     """
 
     why: str
     harmless: tuple[Any, ...] = (None,)
+    only_enabled: bool = False
 
 
 def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None) -> Section:
@@ -31,14 +33,14 @@ def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, R
         data = {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: expected a mapping, got {_kind(data)}.")
-    names = [field.encode_name for field in msgspec.structs.fields(struct)]  # type: ignore[arg-type]
+    defaults = {field.encode_name: field.default for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
     refused = refused or {}
     for key, value in data.items():
         if key in refused:
             _check_refused(refused[key], value, f"{path}.{key}".lstrip("."))
-        elif key not in names:
-            raise SettingsError(f"{path}: unknown key {key!r}.".lstrip(": "), _nearest(key, [*names, *refused]))
-    known = {key: value for key, value in data.items() if key not in refused and value is not None}
+        elif key not in defaults:
+            raise _unknown(key, path, [*defaults, *refused])
+    known = {key: data[key] for key in data if key not in refused and not _left_out(data[key], defaults[key])}
     try:
         return msgspec.convert(known, struct, strict=False, dec_hook=_special)
     except msgspec.ValidationError as error:
@@ -52,9 +54,30 @@ def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
     return known[value]
 
 
+def _left_out(value: Any, default: Any) -> bool:
+    """Nothing was given: no value, or the empty text of `${NAME:-}` for an option that may be missing."""
+    return value is None or (value == "" and default is None)
+
+
 def _check_refused(option: Refused, value: Any, path: str) -> None:
-    if not any(value == harmless and type(value) is type(harmless) for harmless in option.harmless):
+    if option.only_enabled and isinstance(value, dict) and not value.get("enabled"):
+        return
+    if not any(_same(value, harmless) for harmless in option.harmless):
         raise SettingsError(f"{path}: {option.why}")
+
+
+def _same(value: Any, harmless: Any) -> bool:
+    if isinstance(value, str) and isinstance(harmless, str):
+        return value.casefold() == harmless.casefold()
+    return bool(value == harmless) and type(value) is type(harmless)
+
+
+def _unknown(key: object, path: str, known: Iterable[str]) -> SettingsError:
+    name, colon, _ = str(key).partition(":")
+    if colon:
+        # In braces, `password:secret` is one key to YAML.
+        return SettingsError(f"{path}: unknown key {name + ':…'!r}.".lstrip(": "), "Put a space behind the colon.")
+    return SettingsError(f"{path}: unknown key {key!r}.".lstrip(": "), _nearest(key, known))
 
 
 def _nearest(key: object, known: Iterable[str]) -> str:
@@ -64,17 +87,29 @@ def _nearest(key: object, known: Iterable[str]) -> str:
 
 
 def _special(kind: type, value: Any) -> Any:
-    if kind is Secret and isinstance(value, str | int | float) and not isinstance(value, bool):
-        return Secret(str(value))
+    if kind is Secret:
+        # Not of a number: YAML has read 0123 as 83 by now.
+        if isinstance(value, str):
+            return Secret(value)
+        raise ValueError(f"Expected a text in quotes, got `{_kind(value)}`")
     if kind is Path and isinstance(value, str):
-        return Path(value).expanduser()
+        return _path(value)
     raise ValueError(f"Expected `str`, got `{_kind(value)}`")
+
+
+def _path(text: str) -> Path:
+    if "://" in text:
+        raise ValueError("Expected a path on this machine, got a URL")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("Expected a path, got ~ of a user who is not known here") from None
 
 
 def _readable(message: str, path: str) -> str:
     match = _AT.match(message)
     what, inner = (match["what"], match["path"] or "") if match else (message, "")
-    where = path + inner.removeprefix("$")
+    where = path + inner.removeprefix("key` in `").removeprefix("$")
     return f"{where.lstrip('.')}: {what[:1].lower()}{what[1:]}.".replace("`", "")
 
 

@@ -5,8 +5,8 @@ PATH as it was and a `.part` that is either closed, with what was read until the
 """
 
 import os
-import stat
 import sys
+from errno import EPIPE
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -17,10 +17,10 @@ from crawler.datahub import proposals
 from crawler.datahub.batches import Batch
 from crawler.datahub.proposals import Proposal
 from crawler.errors import OutputError, SettingsError
+from crawler.outputs import STDOUT, Place, place_of
 from crawler.report import CrawlReport
 from crawler.settings import FileSettings
 
-STDOUT = Path("-")
 OWNER_ONLY = 0o600
 
 
@@ -34,7 +34,7 @@ class FileSink:
 
     def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._path = settings.path
-        self._target = _target(settings.path)
+        self._place = Place(settings.path, settings.path)
         self._encode = proposals.restli if settings.nested_json else proposals.simplified
         self._report = report
         self._system_metadata = system_metadata
@@ -43,10 +43,12 @@ class FileSink:
 
     async def __aenter__(self) -> Self:
         try:
-            self._file = _open(self._target)
-        except OSError as error:
+            self._place = place_of(self._path)
+            self._file = _open(self._place.draft)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
             raise SettingsError(
-                f"Cannot write {self._target}: {error.strerror}.", "Give another path with -o, or make it writable."
+                f"Cannot write {self._path}: {reason}.", "Give another path with -o, or make it writable."
             ) from None
         self._report.output = str(self._path)
         return self
@@ -57,16 +59,16 @@ class FileSink:
         try:
             if not isinstance(error, OutputError):
                 self._file.write(b"[]\n" if self._separator == b"[\n" else b"\n]\n")
-            if self._target != STDOUT:
+            if self._path != STDOUT:
                 self._file.close()
             else:
                 self._file.flush()
-            if kind is None and self._target != self._path:
-                self._target.replace(self._path)
+            if kind is None:
+                self._place.settle()
         except OSError as failed:
-            raise _full(self._target, failed) from error
-        if kind is not None and self._target != self._path:
-            self._report.output = f"{self._target} (incomplete)"
+            raise _failed(self._path, failed) from error
+        if kind is not None:
+            self._report.output = f"{self._place.draft} (incomplete)"
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as an element of the array."""
@@ -81,27 +83,17 @@ class FileSink:
                     self._separator = b",\n"
             self._file.flush()
         except OSError as error:
-            raise _full(self._target, error) from None
+            raise _failed(self._path, error) from None
         self._report.datahub.bytes += batch.bytes
-
-
-def _target(path: Path) -> Path:
-    """Where to write: beside the path, unless that is a pipe or device, which cannot be replaced."""
-    if path == STDOUT or (path.exists() and not stat.S_ISREG(path.stat().st_mode)):
-        return path
-    return path.with_name(path.name + ".part")
 
 
 def _open(path: Path) -> BinaryIO:
     if path == STDOUT:
         return sys.stdout.buffer
-    if path.is_dir():
-        raise IsADirectoryError(21, os.strerror(21))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     return os.fdopen(os.open(path, flags, OWNER_ONLY), "wb", buffering=1 << 20)
 
 
-def _full(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"Writing {path} failed: {error.strerror}.", "Make room or give another path with -o, then crawl again."
-    )
+def _failed(path: Path, error: OSError) -> OutputError:
+    hint = "Whoever read it has gone." if error.errno == EPIPE else "Make room or give another path, then crawl again."
+    return OutputError(f"Writing {path} failed: {error.strerror}.", hint)

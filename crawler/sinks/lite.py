@@ -65,14 +65,15 @@ class LiteSink:
 
 
 def _open(settings: LiteSettings) -> "DataHubLiteLocal":
-    from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415  takes 2 s and 100 MB
+    from datahub.configuration.common import ConfigurationError  # noqa: PLC0415  takes 2 s and 100 MB
+    from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415
 
     try:
         settings.path.parent.mkdir(parents=True, exist_ok=True)
         return get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
     except (sqlite3.Error, OSError) as error:
         raise SettingsError(f"Cannot open {settings.path}: {error}.", "Give another path with -o.") from None
-    except ImportError:
+    except ConfigurationError:
         raise SettingsError(
             f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
         ) from None

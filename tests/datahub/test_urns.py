@@ -2,8 +2,15 @@
 
 from datahub.api.entities.dataprocess.dataprocess_instance import DataProcessInstance
 from datahub.emitter.mce_builder import datahub_guid, make_dataplatform_instance_urn, make_tag_urn
-from datahub.emitter.mcp_builder import ExperimentKey
-from datahub.metadata.urns import DataPlatformUrn, DatasetUrn, MlModelGroupUrn, MlModelUrn, VersionSetUrn
+from datahub.emitter.mcp_builder import ContainerKey, ExperimentKey
+from datahub.metadata.urns import (
+    DataPlatformInstanceUrn,
+    DataPlatformUrn,
+    DatasetUrn,
+    MlModelGroupUrn,
+    MlModelUrn,
+    VersionSetUrn,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,10 +20,11 @@ from crawler.mapping.platform import PLATFORM_URN
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
 from crawler.settings import MappingSettings
+from tests.gms.urn_rules import URN_COLUMN_CHARACTERS, MalformedUrn, illegal
 
 characters = st.sampled_from(",()%:/\\'\" +~*-._␟éß実😀") | st.characters(exclude_categories=["Cs"])
 names = st.text(characters, max_size=60) | st.text(characters, min_size=400, max_size=500)
-many = settings(max_examples=2_500, deadline=None)
+many = settings(max_examples=2_000, deadline=None)
 
 
 @many
@@ -53,8 +61,26 @@ def test_experiments_and_runs(name: str, instance: str | None) -> None:
     assert run_urn(name) == str(DataProcessInstance(id=name, orchestrator="mlflow").urn)
 
 
-def test_platform_instances() -> None:
-    assert urns.data_platform_instance("mlflow", "a b") == make_dataplatform_instance_urn("mlflow", "a b")
+@settings(max_examples=500, deadline=None)
+@given(names.filter(bool))
+@example("a b")
+@example("(eu,west)")
+def test_platform_instances(name: str) -> None:
+    urn = urns.data_platform_instance("mlflow", name)
+    assert urn == DataPlatformInstanceUrn("mlflow", name).urn()
+    # The builder escapes nothing, so that of a name with a comma it makes what is no URN.
+    if not set(name) & set(",()␟") and not name.startswith("urn:li:"):
+        assert urn == make_dataplatform_instance_urn("mlflow", name)
+
+
+@settings(max_examples=500, deadline=None)
+@given(names, names)
+def test_guids_of_containers(name: str, instance: str) -> None:
+    class Key(ContainerKey):
+        id: str
+
+    key = Key(platform=PLATFORM_URN, instance=instance, id=name)
+    assert urns.container(urns.guid(platform=PLATFORM_URN, instance=instance, id=name)) == key.as_urn()
 
 
 JAVA_SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-*_ ")
@@ -77,6 +103,39 @@ def test_what_datahub_cannot_take_is_told(name: str) -> None:
     urn = urns.ml_model_group("mlflow", name, "PROD")
     fits = java_url_encoded_size(urn) <= 512 and len(urn) <= 500
     assert (urns.problem(urn) is None) == fits
+
+
+def gms_takes(urn: str) -> bool:
+    """What the double of DataHub's GMS says, which knows the rules from Java's sources."""
+    try:
+        return illegal(urn, strict=True) is None and len(urn) <= URN_COLUMN_CHARACTERS
+    except MalformedUrn:
+        return False
+
+
+@many
+@given(names, st.sampled_from(["mlflow", "s3", "delta-lake", "a b", "x,y", "urn:li:dataPlatform:s3"]))
+@example("", "s3")
+@example(" ", "s3")
+@example("x ", "s3")
+@example("%28,%29", "s3")
+@example("😀" * 45, "s3")
+@example("~" * 167, "s3")
+@example("*" * 300, "s3")
+@example("x" * 491, "s3")
+@example("*" * 501, "s3")
+def test_what_is_refused_is_what_gms_would_drop(name: str, platform: str) -> None:
+    made = [
+        urns.ml_model("mlflow", name, "PROD"),
+        urns.ml_model_group("mlflow", name, "DEV"),
+        urns.dataset(platform, name, "PROD"),
+        urns.container(urns.guid(id=name)),
+        urns.version_set(urns.guid(name=name)),
+    ]
+    if name and name.isprintable():
+        made.append(urns.tag(name))
+    for urn in made:
+        assert (urns.problem(urn) is None) == gms_takes(urn), urn
 
 
 def test_a_name_that_is_empty_makes_no_urn() -> None:

@@ -3,51 +3,106 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects import DatasetProperties, Status, UpstreamLineage
+from crawler.datahub.aspects import Aspect, DatasetProperties, Status, TagProperties, UpstreamLineage
 from crawler.datahub.proposals import Entity
 from crawler.mapping.dataset_catalog import DatasetCatalog
 from crawler.mapping.once import Once
 from crawler.mlflow.entities import Run, RunInfo
 
-uses = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 50)), min_size=1, max_size=30)
+KINDS: tuple[type[Aspect], ...] = (DatasetProperties, TagProperties, UpstreamLineage)
+
+Use = tuple[str, int | None, int, tuple[type[Aspect], ...]]
+"""A dataset, the start time and number of the run that uses it, and the kinds of aspect that this run tells."""
+
+uses = st.lists(
+    st.tuples(
+        st.sampled_from("abcde"),
+        st.none() | st.integers(1, 5),
+        st.integers(0, 40),
+        st.lists(st.sampled_from(KINDS), unique=True, min_size=1).map(tuple),
+    ),
+    min_size=1,
+    max_size=30,
+    unique_by=lambda use: use[2],
+)
 
 
-def dataset(name: str, start_time: int, *, lineage: bool = False) -> Entity:
-    told = (DatasetProperties(custom_properties={"at": str(start_time)}, tags=[]), Status(removed=False))
-    return Entity("dataset", name, (*told, UpstreamLineage(upstreams=[])) if lineage else told)
+def words(use: Use) -> Entity:
+    """What the run tells of the dataset: aspects that name the run."""
+    name, _, number, kinds = use
+    told: dict[type[Aspect], Aspect] = {
+        DatasetProperties: DatasetProperties(custom_properties={"told by": str(number)}, tags=[]),
+        TagProperties: TagProperties(name=str(number), description="", color_hex=""),
+        UpstreamLineage: UpstreamLineage(upstreams=[str(number)]),  # type: ignore[list-item]
+    }
+    return Entity("dataset", name, tuple(told[kind] for kind in kinds))
 
 
-def run(start_time: int) -> Run:
-    return Run(RunInfo(f"r{start_time}", start_time=start_time))
+def run(use: Use) -> Run:
+    return Run(RunInfo(f"{use[2]:03}", start_time=use[1]))
+
+
+def newest(order: list[Use]) -> dict[tuple[str, str], Aspect]:
+    """Of each dataset and kind of aspect, what the run told that started last."""
+    ranked = sorted(order, key=lambda use: (use[1] or 0, use[2]))
+    return {(use[0], aspect.NAME): aspect for use in ranked for aspect in words(use).aspects}
+
+
+def written(entities: list[Entity]) -> dict[tuple[str, str], Aspect]:
+    pairs = [((entity.urn, aspect.NAME), aspect) for entity in entities for aspect in entity.aspects]
+    assert len(dict(pairs)) == len(pairs), "one aspect twice"
+    return dict(pairs)
 
 
 @given(uses)
-def test_the_newest_run_tells_whatever_the_order(order: list[tuple[str, int]]) -> None:
+def test_each_aspect_is_written_once_as_the_newest_run_tells_it_whatever_the_order(order: list[Use]) -> None:
     catalog = DatasetCatalog()
-    for name, start_time in order:
-        assert catalog.offer(dataset(name, start_time), run(start_time)) == []
-    told = {entity.urn: entity.aspects[0] for entity in catalog.drain()}
-    newest = {name: max(time for each, time in order if each == name) for name, _ in order}
-    assert {name: aspect.custom_properties["at"] for name, aspect in told.items()} == {
-        name: str(time) for name, time in newest.items()
-    }
+    for use in order:
+        assert catalog.offer(words(use), run(use)) == []
+    left = list(catalog.drain())
+    assert sorted(entity.urn for entity in left) == sorted({use[0] for use in order})
+    assert {entity.type for entity in left} == {"dataset"}
+    assert written(left) == newest(order)
     assert list(catalog.drain()) == []
 
 
 def test_an_aspect_that_only_an_older_run_told_is_kept() -> None:
     catalog = DatasetCatalog()
-    catalog.offer(dataset("a", 1, lineage=True), run(1))
-    catalog.offer(dataset("a", 2), run(2))
+    for use in (("a", 1, 1, KINDS), ("a", 2, 2, (DatasetProperties,))):
+        catalog.offer(words(use), run(use))
     (entity,) = catalog.drain()
-    assert [aspect.NAME for aspect in entity.aspects] == ["datasetProperties", "status", "upstreamLineage"]
+    assert {aspect.NAME for aspect in entity.aspects} == {"datasetProperties", "tagProperties", "upstreamLineage"}
 
 
-@given(uses, st.integers(1, 3))
-def test_a_dataset_is_written_once_although_few_are_held(order: list[tuple[str, int]], held: int) -> None:
+@given(uses, st.integers(1, 5))
+def test_few_are_held_and_each_is_written_once_all_the_same(order: list[Use], held: int) -> None:
     catalog = DatasetCatalog(held=held)
-    left = [entity for name, time in order for entity in catalog.offer(dataset(name, time), run(time))]
+    left: list[Entity] = []
+    for index, use in enumerate(order):
+        settled = catalog.offer(words(use), run(use))
+        # What is settled early is what the newest of the runs until now told.
+        known = newest(order[: index + 1])
+        assert all(known[key] == aspect for key, aspect in written(settled).items())
+        left += settled
+        assert len({each[0] for each in order[: index + 1]}) - len(left) <= held
     left += catalog.drain()
-    assert sorted(entity.urn for entity in left) == sorted({name for name, _ in order})
+    assert sorted(entity.urn for entity in left) == sorted({use[0] for use in order})
+    if len({use[0] for use in order}) <= held:
+        assert written(left) == newest(order)
+
+
+def test_the_dataset_unused_for_longest_is_settled_first() -> None:
+    catalog = DatasetCatalog(held=2)
+    settled = [catalog.offer(words((name, 1, 1, KINDS)), run((name, 1, 1, KINDS))) for name in "abacb"]
+    assert [[entity.urn for entity in each] for each in settled] == [[], [], [], ["b"], []]
+    assert [entity.urn for entity in catalog.drain()] == ["a", "c"]
+
+
+def test_of_one_run_the_first_word_holds() -> None:
+    catalog = DatasetCatalog()
+    for removed in (False, True):
+        catalog.offer(Entity("dataset", "a", (Status(removed=removed),)), Run(RunInfo("r", start_time=1)))
+    assert [entity.aspects for entity in catalog.drain()] == [(Status(removed=False),)]
 
 
 def test_what_is_remembered_has_a_bound() -> None:
@@ -55,3 +110,13 @@ def test_what_is_remembered_has_a_bound() -> None:
     assert [once.first(key) for key in "aabc"] == [True, False, True, True]
     assert "a" not in once
     assert "c" in once
+
+
+@given(st.lists(st.sampled_from("abcdefg"), max_size=40), st.integers(1, 4))
+def test_a_key_is_new_once_as_long_as_no_more_keys_than_the_limit_came_between(keys: list[str], limit: int) -> None:
+    once = Once(limit)
+    for index, key in enumerate(keys):
+        before = keys[:index]
+        since = before[len(before) - before[::-1].index(key) :] if key in before else None
+        assert once.first(key) == (since is None or len(set(since)) >= limit)
+        assert key in once

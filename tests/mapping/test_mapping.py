@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from datahub.emitter.serialization_helper import post_json_transform
+from datahub.metadata.urns import MlModelGroupUrn, MlModelUrn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crawler.datahub import urns
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata, propose, simplified
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.datasets import MAX_SCHEMA_CHARACTERS
@@ -29,29 +32,54 @@ from crawler.mlflow.entities import (
     RunInputs,
 )
 from crawler.settings import MappingSettings
-from tests.judge import judge
+from tests.judge import judge_all, judge_aspect, judge_contiguous, judge_one_value
+from tests.urn_places import urns_within
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=1, run_id="r"))
 PLAIN = MappingSettings(ui_url="https://mlflow.example.com/")
 COLUMNS = json.dumps({"mlflow_colspec": [{"name": "a", "type": "long"}, {"name": "b", "type": "object"}]})
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-names = texts.filter(bool)
-times = st.none() | st.integers(0, 2**42)
-tags = st.lists(st.builds(KeyValue, texts, texts), max_size=4)
-schemas = st.sampled_from(
-    [None, "", "[]", "5", "null", "{", COLUMNS, '{"mlflow_colspec": [{"type": "long"}]}',
-     '{"mlflow_colspec": 1}',
-     '{"mlflow_colspec": [{"name": 1, "type": []}]}', '{"mlflow_tensorspec": {}}', '{"mlflow_colspec": []}',
-     "x" * 9_000]
-)  # fmt: skip
-sources = st.sampled_from(["local", "code", "s3", "gs", "S3", "snowflake", "delta_table", "http", "", "hugging_face"])
-inputs = st.builds(DatasetInput, st.builds(Dataset, texts, sources, schemas), tags)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    ["a,b", "(x)", "o'n\"e", "%2C"]
+)
+long_names = st.integers(380, 520).map("n".__mul__)
+names = texts.filter(bool) | texts.filter(bool) | long_names
+times = st.none() | st.integers(0, 2**42) | st.integers(-(2**62), 2**62 - 1)
+tags = st.lists(st.builds(KeyValue, texts, texts) | st.builds(KeyValue, st.just("twice"), texts), max_size=4)
+BROKEN_SCHEMAS = [
+    "", "[]", "5", "null", "{", "NaN", '"\\ud800"', "[" * 5_000, "[" * 5_000 + "]" * 5_000,
+    '{"mlflow_colspec": [{"type": "long"}]}',
+    '{"mlflow_colspec": 1}', '{"mlflow_colspec": {"a": 1}}', '{"mlflow_colspec": [{"name": 1, "type": []}]}',
+    '{"mlflow_colspec": ["a"]}', '{"mlflow_tensorspec": {}}',
+    '{"mlflow_colspec": [{"name": "\\ud800", "type": "long"}]}',
+    "x" * 9_000,
+]  # fmt: skip
+columns = st.builds(
+    lambda pairs: json.dumps({"mlflow_colspec": [{"name": name, "type": kind} for name, kind in pairs]}),
+    st.lists(st.tuples(texts, st.sampled_from(["long", "object", "datetime", "array", ""]) | texts), max_size=3),
+)
+schemas = st.none() | columns | st.sampled_from([COLUMNS, *BROKEN_SCHEMAS])
+SOURCES = [
+    "local",
+    "code",
+    "s3",
+    "gs",
+    "S3",
+    "snowflake",
+    "delta_table",
+    "http",
+    "",
+    "hugging_face",
+    "delta-lake",
+    "odd",
+]
+inputs = st.builds(DatasetInput, st.builds(Dataset, texts | long_names, st.sampled_from(SOURCES), schemas), tags)
+run_ids = st.sampled_from(["r1", "r2", "r3"]) | texts.filter(bool)
 runs = st.builds(
     Run,
     st.builds(
         RunInfo,
-        run_id=st.sampled_from(["r1", "r2", "r3"]),
+        run_id=run_ids,
         run_name=texts,
         user_id=texts,
         status=st.sampled_from(["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED", ""]),
@@ -64,11 +92,19 @@ runs = st.builds(
         RunData,
         metrics=st.lists(st.builds(Metric, texts, st.floats()), max_size=3),
         params=tags,
-        tags=tags | st.just([KeyValue("mlflow.parentRunId", "p")]),
+        tags=tags | st.builds(lambda parent: [KeyValue("mlflow.parentRunId", parent)], texts),
     ),
     st.none() | st.builds(RunInputs, st.lists(inputs, max_size=3)),
 )
-experiments = st.builds(Experiment, texts, names, texts, creation_time=times, last_update_time=times, tags=tags)
+experiments = st.builds(
+    Experiment,
+    texts,
+    names,
+    texts,
+    creation_time=times,
+    last_update_time=times,
+    tags=tags | st.builds(lambda note: [KeyValue("mlflow.note.content", note)], texts),
+)
 models = st.builds(
     RegisteredModel,
     name=names,
@@ -80,7 +116,7 @@ models = st.builds(
 versions = st.builds(
     ModelVersion,
     name=names,
-    version=st.integers(1, 99).map(str),
+    version=st.integers(1, 99).map(str) | texts.filter(bool),
     user_id=texts,
     current_stage=st.sampled_from([None, "", "None", "Production"]),
     description=texts,
@@ -89,12 +125,14 @@ versions = st.builds(
 )
 mappings = st.builds(
     MappingSettings,
-    ui_url=st.just("http://mlflow:5000"),
+    ui_url=st.sampled_from(["http://mlflow:5000", "https://mlflow.example.com/base/"]),
     env=st.sampled_from(["PROD", "DEV"]),
-    platform_instance=st.sampled_from([None, "team a"]),
-    model_name_separator=st.sampled_from(["_", "-v"]),
+    platform_instance=st.sampled_from([None, "", "team a", "eu,(west)"]),
+    model_name_separator=st.sampled_from(["_", "-v", ""]),
     materialize_dataset_inputs=st.booleans(),
-    source_mapping_to_platform=st.sampled_from([{}, {"delta_table": "delta-lake", "http": "http"}]),
+    source_mapping_to_platform=st.sampled_from(
+        [{}, {"delta_table": "delta-lake", "http": "http"}, {"odd": "a,b (c)", "s3": "urn:li:dataPlatform:s3"}]
+    ),
 )
 
 
@@ -135,8 +173,14 @@ def one(entities: Iterable[Entity], entity_type: str, aspect: str) -> Any:
     return value
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(mappings, st.lists(models, max_size=2), st.lists(versions, max_size=4), experiments, st.lists(runs, max_size=4))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    mappings,
+    st.lists(models, max_size=2, unique_by=lambda model: model.name),
+    st.lists(versions, max_size=4, unique_by=lambda version: (version.name, version.version)),
+    experiments,
+    st.lists(runs, max_size=4, unique_by=lambda run: run.info.run_id),
+)
 def test_acryl_datahub_accepts_whatever_mlflow_holds(
     mapping: MappingSettings,
     models: list[RegisteredModel],
@@ -146,10 +190,33 @@ def test_acryl_datahub_accepts_whatever_mlflow_holds(
 ) -> None:
     rows = {"models": models, "versions": versions, "experiment": experiment, "runs": runs}
     entities = everything(mapping, **rows)
-    for entity in entities:
-        for proposal in propose(entity)[0]:
-            judge(json.loads(simplified(proposal, METADATA)))
     assert entities == everything(mapping, **rows)
+    sent = [proposal for entity in entities for proposal in propose(entity)[0]]
+    plain = [json.loads(simplified(proposal, METADATA)) for proposal in sent]
+    judge_all(plain)
+    judge_one_value(plain)
+    judge_contiguous(plain)
+    for proposal in plain:
+        assert dead_ends(proposal) == []
+
+
+def dead_ends(proposal: dict[str, Any]) -> list[str]:
+    """URNs within the aspect that DataHub could not take as entities."""
+    aspect = judge_aspect(proposal["aspectName"], proposal["aspect"]["json"])
+    found = urns_within(type(aspect), post_json_transform(aspect.to_obj()))
+    return [urn for _, urn, _ in found if urns.problem(urn)]
+
+
+@given(st.sampled_from(["s3", "gs", "databricks", "delta-lake"]), st.integers(380, 470), st.booleans())
+def test_lineage_leads_to_no_dataset_that_datahub_cannot_take(source: str, length: int, hosted: bool) -> None:
+    mapping = MappingSettings(ui_url="http://x", materialize_dataset_inputs=hosted)
+    entities = everything(mapping, runs=[run(inputs=use("x", name="n" * length, source=source))])
+    takeable = {entity.urn for entity in entities if not urns.problem(entity.urn)}
+    for (_, aspect), value in aspects(entities).items():
+        if aspect == "upstreamLineage":
+            (upstream,) = value["upstreams"]
+            assert urns.problem(upstream["dataset"]) is None
+            assert upstream["dataset"] in takeable or not hosted
 
 
 def run(run_id: str = "r1", *, tags: dict[str, str] | None = None, inputs: Any = None, **info: Any) -> Run:
@@ -277,10 +344,28 @@ def test_row_a_dataset_without_schema_and_a_run_without_inputs() -> None:
     assert not any(key[1] == "schemaMetadata" for key in aspects(entities))
 
 
+@pytest.mark.parametrize("schema", BROKEN_SCHEMAS, ids=lambda schema: schema[:20])
+def test_a_schema_without_columns_is_a_property_as_it_stands(schema: str) -> None:
+    entities = everything(PLAIN, runs=[run(inputs=use("x", schema))])
+    value = one(entities, "dataset", "datasetProperties")
+    assert value["customProperties"] == {"schema": schema[:MAX_SCHEMA_CHARACTERS]}
+    assert not any(key[1] == "schemaMetadata" for key in aspects(entities))
+
+
 def test_row_an_end_without_a_start_has_no_duration() -> None:
     value = one(everything(PLAIN, runs=[run(end_time=9)]), "dataProcessInstance", "dataProcessInstanceRunEvent")
     assert "durationMillis" not in value
     assert value["timestampMillis"] == 9
+
+
+def test_row_a_model_name_with_a_quote_is_a_name_like_any_other() -> None:
+    name = 'it\'s a "model"'
+    entities = everything(PLAIN, models=[RegisteredModel(name)], versions=[ModelVersion(name, "1")])
+    assert [entity.urn for entity in entities if entity.type.startswith("mlModel")] == [
+        MlModelGroupUrn("mlflow", name).urn(),
+        MlModelUrn("mlflow", f"{name}_1").urn(),
+    ]
+    assert one(entities, "mlModel", "mlModelProperties")["groups"] == [MlModelGroupUrn("mlflow", name).urn()]
 
 
 @pytest.mark.parametrize(
@@ -312,3 +397,13 @@ def test_nothing_leads_to_a_dataset_that_datahub_cannot_take() -> None:
     assert not any(key[1] == "dataProcessInstanceInput" for key in aspects(entities))
     (dataset,) = [entity for entity in entities if entity.type == "dataset"]
     assert [refusal.code for refusal in propose(dataset)[1]] == ["urn"]
+
+
+def test_two_versions_never_share_a_urn_in_silence() -> None:
+    mapper = CrawlMapper(MappingSettings(ui_url="http://x", model_name_separator=""))
+    for name, number in (("a1", "1"), ("a", "11"), ("a1", "1")):
+        list(mapper.model_version(ModelVersion(name, number)))
+    assert len(list(mapper.versions_complete())) == 1
+    (remark,) = mapper.take_remarks()
+    assert (remark.code, remark.failure) == ("urn_taken", True)
+    assert "a 11" in remark.sample

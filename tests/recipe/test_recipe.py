@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from datahub.configuration.config_loader import EnvResolver
+from datahub.emitter.mce_builder import ALL_ENV_TYPES
 from datahub.ingestion.run.pipeline_config import PipelineConfig
 from datahub.ingestion.sink.datahub_lite import DataHubLiteSinkConfig
 from datahub.ingestion.sink.datahub_rest import DatahubRestSinkConfig
@@ -77,6 +78,23 @@ def test_official_defaults_written_out_are_accepted(tmp_path: Path) -> None:
     source = {"env": "PROD", "model_name_separator": "_", "stateful_ingestion": stateful, "registry_uri": None}
     document = recipe(source, {"type": "datahub-rest", "config": sink}, pipeline_name="p", run_id="__DEFAULT_RUN_ID")
     assert isinstance(loaded(tmp_path, {**document, "reporting": [], "transformers": None}).sink, RestSettings)
+
+
+@pytest.mark.parametrize("env", sorted(ALL_ENV_TYPES))
+def test_every_official_env_is_known(env: str, tmp_path: Path) -> None:
+    assert loaded(tmp_path, recipe({"env": env.lower()})).mapping.env == env
+
+
+def test_what_the_official_sink_takes_in_any_case_is_taken(tmp_path: Path) -> None:
+    sink = loaded(tmp_path, recipe(sink=rest(mode="sync", endpoint="Restli"))).sink
+    assert isinstance(sink, RestSettings)
+    assert not sink.asynchronous
+
+
+def test_what_is_switched_off_is_harmless(tmp_path: Path) -> None:
+    off = {"enabled": False, "log_config": None}
+    assert loaded(tmp_path, recipe(failure_log=off, recording={"enabled": False, "s3_upload": False})).notes
+    assert "failure_log" in refused(tmp_path, recipe(failure_log={"enabled": True}))
 
 
 EXAMPLES = [
