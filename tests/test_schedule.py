@@ -108,7 +108,7 @@ def test_the_cronjob_is_safe() -> None:
 async def test_the_crontab_line_crawls(image: Path, golden_server: MlflowServer, tmp_path: Path) -> None:
     (line,) = re.findall(r"```cron\n(.*)\n```", (ROOT / "docs" / "cron.md").read_text())
     command = line.split(maxsplit=5)[5]
-    for place in ("/etc/mlflow-datahub/", "/var/log/", "/tmp/"):
+    for place in ("/tmp/", "/etc/mlflow-datahub/", "/var/log/"):
         command = command.replace(place, f"{tmp_path}/")
     command = command.replace(INSTALLED, str(image))
     recipe_file(tmp_path, golden_server.url, sink={"type": "file", "config": {"filename": str(tmp_path / "out.json")}})
