@@ -39,6 +39,7 @@ async def crawl(settings: Settings, report: CrawlReport, stop: asyncio.Event) ->
                 for lane in delivery.lanes:
                     tasks.create_task(delivery.send(lane))
                 failure = await _read(reader, stop)
+                await reader.deliver_held()
                 await delivery.close()
         except* CrawlerError as group:
             failure = group

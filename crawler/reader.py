@@ -65,7 +65,10 @@ class Reader:
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await _in_parallel(self._missing_runs(), self._read_missing, self._workers)
-        await self._deliver(self._mapper.datasets())
+
+    async def deliver_held(self) -> None:
+        """Hands on what was held back, however the reading ended."""
+        await self._deliver(self._mapper.held())
 
     async def _read_models(self) -> None:
         async for models in self._client.registered_models():

@@ -100,9 +100,10 @@ class CrawlMapper:
         """The versions whose run is nowhere."""
         return self._versions.give_up(run_ids)
 
-    def datasets(self) -> Iterator[Entity]:
-        """The datasets of all runs, at the end of the crawl."""
-        return self._datasets.drain()
+    def held(self) -> Iterator[Entity]:
+        """What is mapped and was held back, at the end of the crawl, early or not: datasets, versions out of turn."""
+        yield from self._versions.ready()
+        yield from self._datasets.drain()
 
     def take_remarks(self) -> list[Remark]:
         """What the user should know of the rows mapped since the last call."""

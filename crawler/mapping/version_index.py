@@ -91,6 +91,14 @@ class VersionIndex:
         for name in list(self._models):
             yield from self._release(name)
 
+    def ready(self) -> Iterator[Entity]:
+        """Gives, when the crawl ends early, the versions that know their run and wait only for an older version."""
+        for versions in self._models.values():
+            for waiting in reversed(versions):
+                if waiting.entity is not None:
+                    yield waiting.entity
+        self._models.clear()
+
     def _release(self, name: str) -> Iterator[Entity]:
         versions = self._models.get(name, [])
         while versions and versions[-1].entity is not None:

@@ -154,7 +154,7 @@ def everything(
     context = mapper.runs_of(experiment)
     entities += [entity for run in runs for entity in mapper.run(run, context)]
     entities += mapper.lost_runs(mapper.missing_runs)
-    return [*entities, *mapper.datasets()]
+    return [*entities, *mapper.held()]
 
 
 def aspects(entities: Iterable[Entity]) -> dict[tuple[str, str], Any]:
@@ -271,7 +271,7 @@ def test_row_a_schema_of_a_tensor_is_cut_with_a_warning() -> None:
     mapper = CrawlMapper(PLAIN)
     context = mapper.runs_of(Experiment("1", "e"))
     list(mapper.run(run(inputs=use("x", '{"mlflow_tensorspec": "' + "y" * 9_000 + '"}')), context))
-    value = one(mapper.datasets(), "dataset", "datasetProperties")
+    value = one(mapper.held(), "dataset", "datasetProperties")
     assert len(value["customProperties"]["schema"]) == MAX_SCHEMA_CHARACTERS
     assert [(remark.code, remark.failure) for remark in mapper.take_remarks()] == [("dataset_schema_cut", False)]
     assert mapper.take_remarks() == []
@@ -407,3 +407,9 @@ def test_two_versions_never_share_a_urn_in_silence() -> None:
     (remark,) = mapper.take_remarks()
     assert (remark.code, remark.failure) == ("urn_taken", True)
     assert "a 11" in remark.sample
+
+
+def test_a_run_has_one_edge_for_each_use_of_a_dataset() -> None:
+    again = RunInputs([*use("train").dataset_inputs, *use("train").dataset_inputs, *use("eval").dataset_inputs])
+    value = one(everything(PLAIN, runs=[run(inputs=again)]), "dataProcessInstance", "dataProcessInstanceInput")
+    assert [edge["properties"]["mlflow.data.context"] for edge in value["inputEdges"]] == ["train", "eval"]

@@ -145,3 +145,12 @@ def test_aliases_go_to_the_version_that_they_name() -> None:
         if isinstance(aspect, VersionProperties)
     ]
     assert told == [["old"], ["champion", "new"], []]
+
+
+def test_an_early_end_gives_what_waits_only_for_an_older_version() -> None:
+    index = VersionIndex(SETTINGS)
+    for number, run_id in ((1, "never"), (2, "r1"), (3, "r2")):
+        index.add(ModelVersion("m", str(number), run_id=run_id))
+    assert [*index.seal(), *index.resolve(run("r2")), *index.resolve(run("r1"))] == []
+    assert [entity.urn.split(",")[1] for entity in index.ready()] == ["m_2", "m_3"]
+    assert list(index.ready()) == []
