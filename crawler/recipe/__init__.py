@@ -1,6 +1,5 @@
 """From a recipe of `datahub ingest`, the environment and flags to the settings of a crawl."""
 
-from crawler.recipe.flags import Flags
-from crawler.recipe.load import load
+from crawler.recipe.load import Flags, load
 
 __all__ = ["Flags", "load"]

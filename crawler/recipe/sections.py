@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from crawler.recipe.strict import Refused
-from crawler.settings import Secret, Tls
+from crawler.settings import Secret
 
-DEFAULT_FILE = Path("mlflow-datahub.json")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=50_000)]
@@ -36,11 +35,6 @@ class Pipeline(msgspec.Struct, kw_only=True):
     sink: dict[str, Any] | None = None
     pipeline_name: str | None = None
     run_id: str | None = None
-    flags: dict[str, Any] | None = None
-
-
-class NoOptions(msgspec.Struct):
-    """A section of which nothing is honoured (`FlagsConfig`)."""
 
 
 class Typed(msgspec.Struct, kw_only=True):
@@ -62,29 +56,8 @@ class StatefulIngestion(msgspec.Struct, kw_only=True):
     ignore_new_state: bool = False
 
 
-class Connection(msgspec.Struct, kw_only=True):
-    """What the source and datahub-rest call by the same names."""
-
-    token: Secret | None = None
-    retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
-    extra_headers: dict[str, Secret] = {}
-    ca_certificate_path: Path | None = None
-    client_certificate_path: Path | None = None
-    client_key_path: Path | None = None
-    disable_ssl_verification: bool = False
-
-    def tls(self) -> Tls:
-        """The options on certificates."""
-        return Tls(
-            verify=not self.disable_ssl_verification,
-            ca_certificate=self.ca_certificate_path,
-            client_certificate=self.client_certificate_path,
-            client_key=self.client_key_path,
-        )
-
-
-class MlflowSource(Connection, kw_only=True):
-    """`source.config` (`MLflowConfig`); ours are `platform_instance` and all that follows, and the connection."""
+class MlflowSource(msgspec.Struct, kw_only=True):
+    """`source.config` (`MLflowConfig`), and ours from `platform_instance` on."""
 
     tracking_uri: str | None = None
     registry_uri: str | None = None
@@ -97,20 +70,34 @@ class MlflowSource(Connection, kw_only=True):
     env: str = "PROD"
     stateful_ingestion: dict[str, Any] | None = None
     platform_instance: str | None = None
+    token: Secret | None = None
     page_size: PageSize = 500
     max_threads: Count = 4
     requests_per_second: Positive | None = None
     timeout_sec: Positive = 120.0
+    retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
+    extra_headers: dict[str, Secret] = {}
+    ca_certificate_path: Path | None = None
+    client_certificate_path: Path | None = None
+    client_key_path: Path | None = None
+    disable_ssl_verification: bool = False
 
 
-class RestSink(Connection, kw_only=True):
+class RestSink(msgspec.Struct, kw_only=True):
     """`sink.config` of datahub-rest (`DatahubRestSinkConfig`), and ours: `compression`, `max_batch_bytes`."""
 
     server: str | None = None
+    token: Secret | None = None
     mode: Mode = Mode.ASYNC_BATCH
     max_threads: Count = 8
     max_per_batch: BatchSize = 200
     timeout_sec: Positive = 60.0
+    retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
+    extra_headers: dict[str, Secret] = {}
+    ca_certificate_path: Path | None = None
+    client_certificate_path: Path | None = None
+    client_key_path: Path | None = None
+    disable_ssl_verification: bool = False
     compression: Literal["none", "gzip"] = "none"
     max_batch_bytes: BatchBytes = 15_000_000
 
@@ -118,14 +105,16 @@ class RestSink(Connection, kw_only=True):
 class FileSink(msgspec.Struct, kw_only=True):
     """`sink.config` of file (`FileSinkConfig`)."""
 
-    filename: Path = DEFAULT_FILE
+    filename: Path
     legacy_nested_json_string: bool = False
 
 
 class LiteFile(msgspec.Struct, kw_only=True):
-    """`sink.config.config` of datahub-lite (`DuckDBLiteConfig`)."""
+    """`sink.config.config` of datahub-lite."""
 
-    file: Path | None = None
+    file: Path = Path("~/.datahub/lite/datahub.db")
+    read_only: Literal[False] = False
+    options: dict[str, Any] = {}
 
 
 class LiteSink(msgspec.Struct, kw_only=True):
@@ -142,6 +131,7 @@ REFUSED_IN_PIPELINE = {
         "transformers are not run. Write a file (sink type file) and let datahub's file source run them on it.",
         (None, []),
     ),
+    "flags": Refused("flags of datahub's own pipeline have no meaning here. Leave them out.", (None, {})),
     "reporting": Refused(
         "no run is reported to DataHub's ingestion page yet. Leave it out, or use --report.", (None, [])
     ),
@@ -151,25 +141,6 @@ REFUSED_IN_PIPELINE = {
         only_enabled=True,
     ),
     "recording": Refused("a crawl cannot be recorded. Leave it out.", only_enabled=True),
-}
-_SAMPLES = Refused("the report keeps a few samples of each failure and warning, always. Leave it out.", (None, 10))
-REFUSED_IN_FLAGS = {
-    "generate_browse_path_v2": Refused("containers get their browse path, always. Leave it out.", (None, True)),
-    "generate_browse_path_v2_dry_run": Refused("browse paths are written, always. Leave it out.", (None, False)),
-    "generate_memory_profiles": Refused("no memory profile is written. Leave it out; the report tells the peak."),
-    "auto_resolve_lineage_urns": Refused(
-        "DataHub is not read from, so URNs are not fitted to those in it. Leave it out.", only_enabled=True
-    ),
-    "progress_report_max_failures": _SAMPLES,
-    "progress_report_max_warnings": _SAMPLES,
-    "progress_report_max_infos": _SAMPLES,
-    "report_failure_sample_size": _SAMPLES,
-    "report_warning_sample_size": _SAMPLES,
-    "report_info_sample_size": _SAMPLES,
-    "set_system_metadata": Refused("DataHub's rollback works by it, so it is always set. Leave it out.", (None, True)),
-    "set_system_metadata_pipeline_name": Refused(
-        "pipeline_name is always written where it is given. Leave out one of the two.", (None, True)
-    ),
 }
 REFUSED_IN_SOURCE = {
     "extractor": Refused("MLflow's source needs no extractor. Leave it out.", (None, "generic")),
@@ -193,9 +164,5 @@ REFUSED_IN_REST_SINK = {
 }
 REFUSED_IN_LITE_SINK = {
     "forward_to": Refused("nothing is forwarded. Crawl a second time, with the other sink."),
-}
-REFUSED_IN_LITE_FILE = {
-    "read_only": Refused("the catalog is written to. Leave it out.", (None, False)),
-    "options": Refused("no options are handed on to the database. Leave it out.", (None, {})),
 }
 STATE_WANTED = f"source.config.stateful_ingestion.enabled: {_NO_STATE}"
