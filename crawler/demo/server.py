@@ -50,10 +50,11 @@ def _command(folder: Path, port: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """MLflow without telemetry, and with the scripts of its own environment first."""
+    """MLflow without telemetry and job runners, and with the scripts of its own environment first."""
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join((scripts, os.environ.get("PATH", "")))
-    return os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PATH": path}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return os.environ | quiet | {"PATH": path}
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -59,6 +59,7 @@ def mlflow_server(
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         **(environment or {}),
     }
     log = folder / "server.log"
