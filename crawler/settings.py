@@ -54,6 +54,11 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     timeout: float = 120.0
     attempts: int = 8
 
+    def __repr__(self) -> str:
+        """All but the user name, in place of which some services take a token."""
+        shown = msgspec.structs.asdict(self) | {"username": self.username and Secret(self.username)}
+        return f"ServerSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
 
 class MlflowSettings(_Settings, frozen=True, kw_only=True):
     """Where runs (tracking) and models (registry) are read, and how many rows a page asks for."""

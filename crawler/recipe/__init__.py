@@ -1,5 +1,6 @@
 """From a recipe of `datahub ingest`, the environment and flags to the settings of a crawl."""
 
-from crawler.recipe.load import Flags, load
+from crawler.recipe.flags import Flags
+from crawler.recipe.load import load
 
 __all__ = ["Flags", "load"]

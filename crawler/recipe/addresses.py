@@ -8,6 +8,8 @@ import msgspec
 from crawler.errors import SettingsError
 from crawler.settings import Secret
 
+_HOST = re.compile(r"[^\s\\]+")
+
 
 class Address(msgspec.Struct, frozen=True):
     """`url` has no user info, query or fragment, so it may be shown and linked to."""
@@ -37,7 +39,7 @@ def datahub_cloud(url: str) -> str:
 def _parts(text: str, option: str, hint: str) -> SplitResult:
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        usable = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
     except ValueError:
         # The message of a ValueError quotes the whole address.
         raise SettingsError(f"{option}: the address cannot be read.", hint) from None

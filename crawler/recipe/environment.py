@@ -4,20 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crawler.errors import SettingsError
-from crawler.recipe.document import read_document
+from crawler.recipe.refusals import REFUSED_IN_REST_SINK
 from crawler.recipe.sections import MlflowSource, RestSink
 from crawler.recipe.strict import section
 from crawler.settings import Secret
 
 _TRUE = frozenset({"1", "true", "yes"})
 _FROM_ENVIRONMENT = "__from_env__"
-_CLIENT_OPTIONS = frozenset(
-    {
-        *("server", "token", "timeout_sec", "retry_max_times", "extra_headers"),
-        *("ca_certificate_path", "client_certificate_path", "client_key_path", "disable_ssl_verification"),
-    }
-)
-"""What `gms` of ~/.datahubenv says about the connection; `datahub init` writes more there, and all of it as null."""
 
 
 def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
@@ -26,12 +19,14 @@ def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
     source.registry_uri = environment.get("MLFLOW_REGISTRY_URI") or source.registry_uri
     username = environment.get("MLFLOW_TRACKING_USERNAME")
     password = environment.get("MLFLOW_TRACKING_PASSWORD")
-    if username and password:
-        source.username, source.password = username, Secret(password)
-    elif token := environment.get("MLFLOW_TRACKING_TOKEN"):
+    token = environment.get("MLFLOW_TRACKING_TOKEN")
+    if token and not (username and password):
         source.username, source.password, source.token = None, None, Secret(token)
-    if environment.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in _TRUE:
-        source.disable_ssl_verification = True
+    else:
+        source.username = username or source.username
+        source.password = Secret(password) if password else source.password
+    if insecure := environment.get("MLFLOW_TRACKING_INSECURE_TLS"):
+        source.disable_ssl_verification = insecure.lower() in _TRUE
     if certificate := environment.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
         source.ca_certificate_path = Path(certificate)
     if certificate := environment.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
@@ -71,9 +66,13 @@ def datahubenv(environment: Mapping[str, str], home: Path, url: str | None) -> R
     skipped = environment.get("DATAHUB_SKIP_CONFIG", "").lower() in _TRUE
     if skipped or datahub_url(environment) or not path.is_file():
         return None
+    from crawler.recipe.document import read_document  # noqa: PLC0415  only this file and a recipe need YAML
+
     gms = read_document(path, "file").get("gms")
     if not isinstance(gms, dict):
         raise SettingsError(f"{path} has no mapping gms.", "Write it again with `datahub init`.")
-    known = section({key: gms[key] for key in gms if key in _CLIENT_OPTIONS}, str(path), RestSink)
-    same = url is None or (known.server or "").rstrip("/") == url.rstrip("/")
-    return known if known.server and same else None
+    # Other tools' options stand there too, so what we do not know is left alone; but not another way to sign in.
+    concerns = {key: gms[key] for key in gms if key == "auth" or key in RestSink.__struct_fields__}
+    stored = section(concerns, f"{path}: gms", RestSink, {"auth": REFUSED_IN_REST_SINK["auth"]})
+    same = url is None or (stored.server or "").rstrip("/") == url.rstrip("/")
+    return stored if stored.server and same else None

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from enum import EnumType
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -12,7 +13,15 @@ from crawler.errors import SettingsError
 from crawler.settings import Secret
 
 Section = TypeVar("Section")
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?:\.(?P<key>\w+))?(?P<rest>.*)`)?", re.DOTALL)
+_WORDS = {
+    " | null": "",
+    "`object`": "a mapping",
+    "`array`": "a list",
+    "object missing required field": "there must be a key",
+    "`null`": "nothing",
+    "`": "",
+}
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -26,6 +35,12 @@ class Refused(msgspec.Struct, frozen=True):
     harmless: tuple[Any, ...] = (None,)
     only_enabled: bool = False
 
+    def takes(self, value: Any) -> bool:
+        """Whether `value` asks for nothing that would be missed."""
+        if self.only_enabled and isinstance(value, dict) and not value.get("enabled"):
+            return True
+        return any(_same(value, harmless) for harmless in self.harmless)
+
 
 def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None) -> Section:
     """The section as a struct. Raises SettingsError with the key's path; values are not shown, they may be secrets."""
@@ -33,18 +48,19 @@ def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, R
         data = {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: expected a mapping, got {_kind(data)}.")
-    defaults = {field.encode_name: field.default for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
     refused = refused or {}
     for key, value in data.items():
         if key in refused:
-            _check_refused(refused[key], value, f"{path}.{key}".lstrip("."))
-        elif key not in defaults:
-            raise _unknown(key, path, [*defaults, *refused])
-    known = {key: data[key] for key in data if key not in refused and not _left_out(data[key], defaults[key])}
+            if not refused[key].takes(value):
+                raise SettingsError(f"{_place(struct, path, key)}: {refused[key].why}")
+        elif key not in fields:
+            raise _unknown(key, path, [*fields, *refused])
+    known = {key: data[key] for key in data if key in fields and not _left_out(data[key], fields[key].default)}
     try:
         return msgspec.convert(known, struct, strict=False, dec_hook=_special)
     except msgspec.ValidationError as error:
-        raise SettingsError(_readable(str(error), path)) from None
+        raise SettingsError(_sentence(str(error), path, struct, fields)) from None
 
 
 def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
@@ -54,16 +70,15 @@ def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
     return known[value]
 
 
+def _place(struct: type, path: str, key: str) -> str:
+    """Where a key stands. A struct that is no part of a recipe says itself how its keys are named."""
+    place = getattr(struct, "place", None)
+    return f"{path}.{key}".lstrip(".") if place is None else str(place(path, key))
+
+
 def _left_out(value: Any, default: Any) -> bool:
     """Nothing was given: no value, or the empty text of `${NAME:-}` for an option that may be missing."""
     return value is None or (value == "" and default is None)
-
-
-def _check_refused(option: Refused, value: Any, path: str) -> None:
-    if option.only_enabled and isinstance(value, dict) and not value.get("enabled"):
-        return
-    if not any(_same(value, harmless) for harmless in option.harmless):
-        raise SettingsError(f"{path}: {option.why}")
 
 
 def _same(value: Any, harmless: Any) -> bool:
@@ -98,6 +113,8 @@ def _special(kind: type, value: Any) -> Any:
 
 
 def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("Expected a path, got an empty text")
     if "://" in text:
         raise ValueError("Expected a path on this machine, got a URL")
     try:
@@ -106,11 +123,24 @@ def _path(text: str) -> Path:
         raise ValueError("Expected a path, got ~ of a user who is not known here") from None
 
 
-def _readable(message: str, path: str) -> str:
-    match = _AT.match(message)
-    what, inner = (match["what"], match["path"] or "") if match else (message, "")
-    where = path + inner.removeprefix("key` in `").removeprefix("$")
-    return f"{where.lstrip('.')}: {what[:1].lower()}{what[1:]}.".replace("`", "")
+def _sentence(message: str, path: str, struct: type, fields: Mapping[str, msgspec.structs.FieldInfo]) -> str:
+    """What msgspec says, in the words of a recipe and with the place as it is written there."""
+    match = _AT.fullmatch(message)
+    what, key, rest = match.group("what", "key", "rest") if match else (message, None, None)
+    if key is not None and what.startswith("Invalid enum value"):
+        what = f"expected one of {', '.join(_choices(fields[key].type))}"
+    what = what[:1].lower() + what[1:]
+    for theirs, ours in _WORDS.items():
+        what = what.replace(theirs, ours)
+    where = path if key is None else _place(struct, path, key)
+    return f"{where}{rest or ''}: {what}.".lstrip(": ")
+
+
+def _choices(kind: Any) -> list[str]:
+    """What an enum or a Literal, possibly optional, can be."""
+    if isinstance(kind, EnumType):
+        return [str(member.value) for member in kind]  # type: ignore[var-annotated]
+    return [choice for each in get_args(kind) for choice in ([each] if isinstance(each, str) else _choices(each))]
 
 
 def _kind(value: object) -> str:

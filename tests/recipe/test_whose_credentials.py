@@ -36,13 +36,6 @@ def test_a_stored_token_goes_to_its_server_only(tmp_path: Path) -> None:
     assert token(loaded(tmp_path, env={"DATAHUB_GMS_TOKEN": "t"}, datahub_url="http://other:8080")) == Secret("t")
 
 
-def test_a_broken_datahubenv_matters_only_where_it_is_needed(tmp_path: Path) -> None:
-    (tmp_path / ".datahubenv").write_text("gms: [")
-    assert token(loaded(tmp_path, env={"DATAHUB_GMS_URL": "http://gms"})) is None
-    with pytest.raises(SettingsError, match=r"The file .*\.datahubenv is not YAML"):
-        loaded(tmp_path)
-
-
 def test_datahubenv_also_tells_how_to_connect(tmp_path: Path) -> None:
     (tmp_path / ".datahubenv").write_text(
         "gms: {server: 'https://gms', ca_certificate_path: /ca.pem, tcp_keepalive: false, auth: null}"
@@ -83,16 +76,11 @@ def test_links_hold_no_user_info(user_info: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (f"password: *{CANARY}", "found undefined alias (line 1, column 11). A text that begins with"),
-        (f"password: !{CANARY}", "could not determine a constructor for the tag (line 1"),
-        (f"{{a: &{CANARY} 1, b: &{CANARY} 2, c: [}}", "is not YAML"),
         (mlflow(f"password:{CANARY}"), "source.config: unknown key 'password:…'. Put a space behind the colon."),
         (mlflow("username: u, password: 0123"), "source.config.password: expected a text in quotes, got int."),
         (mlflow("username: u, password: '${NOT_SET:?}'"), "source.config.password: the variable NOT_SET is not set."),
         (mlflow("ca_certificate_path: ~no-such-user/ca"), "source.config.ca_certificate_path: expected a path"),
-        (mlflow("timeout_sec: .inf"), "source.config.timeout_sec: expected float <= 1000000"),
-        ("sink: {type: file, config: {filename: 's3://b/x'}}", "sink.config.filename: expected a path on this machine"),
-        ("source: {type: mlflow, config: {1: 2}}", "source.config: expected str, got int."),
+        ("source: {type: mlflow, config: {1: 2}}", "source.config: unknown key 1. Known are: "),
     ],
 )
 def test_messages_name_the_place_and_hold_no_secret(recipe: str, message: str, tmp_path: Path) -> None:
@@ -100,16 +88,3 @@ def test_messages_name_the_place_and_hold_no_secret(recipe: str, message: str, t
         loaded(tmp_path, recipe)
     assert message in str(caught.value)
     assert CANARY not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        {"datahub_url": "http://gms", "output": Path("x.json")},
-        {"datahub_url": "http://gms", "sink": "file"},
-        {"sink": "rest", "output": Path("x.json")},
-    ],
-)
-def test_two_places_to_write_to_are_refused(flags: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"two places|no meaning"):
-        loaded(tmp_path, "sink: {type: datahub-rest, config: {server: http://gms}}", **flags)

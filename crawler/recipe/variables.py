@@ -1,0 +1,46 @@
+"""`${VAR}` in the texts of a recipe, as the official loader expands it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import expandvars
+
+from crawler.errors import SettingsError
+
+_BRACED = re.compile(r"\$\{.+\}")
+
+
+def expand(document: dict[Any, Any], environment: Mapping[str, str]) -> dict[Any, Any]:
+    """The document with `${VAR}`, `${VAR:-default}` and a leading `$VAR` replaced in all its texts.
+
+    Only texts are expanded, so a variable's value never changes the structure, and nothing is ever run. One copy of
+    the environment serves the whole document: `${VAR:=default}` sets a variable for what comes after it.
+    """
+    expanded: dict[Any, Any] = _expand(document, dict(environment), "")
+    return expanded
+
+
+def _expand(value: Any, variables: dict[str, str], path: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, variables, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, variables, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, str) and (_BRACED.search(value) or value.startswith("$")):
+        return _expand_text(value, variables, path)
+    return value
+
+
+def _expand_text(text: str, variables: dict[str, str], path: str) -> str:
+    try:
+        return str(expandvars.expand(text, nounset=True, environ=variables))
+    except (expandvars.UnboundVariable, expandvars.ParameterNullOrNotSet) as error:
+        if isinstance(error, expandvars.UnboundVariable) and not _BRACED.search(text):
+            # A password that begins with a dollar sign: the official loader takes it as it is.
+            return text
+        name = str(error.args[0]).partition(":")[0]
+        raise SettingsError(
+            f"{path}: the variable {name} is not set.", "Set it, or give a default: ${NAME:-default}."
+        ) from None
+    except (expandvars.ExpandvarsException, ValueError, IndexError, KeyError, RecursionError):
+        raise SettingsError(f"{path}: the expression with $ cannot be read.", r"Write \$ for a dollar sign.") from None
