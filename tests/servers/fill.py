@@ -26,6 +26,8 @@ START = 1_700_000_000_000
 EXPERIMENTS = ["churn", "naïve café — 実験", "slash/and:colon,comma (paren) 'single' \"double\" 100%", "empty"]
 MODELS = ["fraud", "modèle-é", "with, comma (and) brackets", "it's", "both \" and '", "slash/and:colon", "no-versions"]
 STATUSES = ["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"]
+ODD_NAME = "ünï/code: 'single' \"double\", (paren) 実"
+NOWHERE = "0" * 32
 STAGES = ["None", "Staging", "Production", "Archived"]
 COLUMNS = json.dumps({"mlflow_colspec": [{"name": "age", "type": "long"}, {"name": "naïve", "type": "string"}]})
 OTHER_COLUMNS = json.dumps({"mlflow_colspec": [{"name": "x", "type": "double"}]})
@@ -58,8 +60,8 @@ class Filler:
         self.client.set_experiment_tag(experiment, "mlflow.note.content", f"note of *{name}*\nline 2")
         return experiment
 
-    def run(self, experiment, name, start, status, parent=None, params=None, metrics=None, end=None):
-        tags = {"mlflow.runName": name, "mlflow.user": "ann", "empty": "", "ünï": 'çödé 実 " \\ \n'}
+    def run(self, experiment, name, start, status, parent=None, params=None, metrics=None, end=None, user="ann"):
+        tags = {"mlflow.runName": name, "mlflow.user": user, "empty": "", "ünï": 'çödé 実 " \\ \n'}
         if parent:
             tags["mlflow.parentRunId"] = parent
         run = self.client.create_run(experiment, start_time=start, tags=tags).info.run_id
@@ -99,12 +101,21 @@ class Filler:
             self.run(experiment, "nothing", START + 101, "FINISHED", params={}, metrics={}),
             self.run(experiment, "many", START + 102, "FINISHED", params={f"p{i:04}": str(i) for i in range(1_000)}),
             self.run(experiment, "ends before it starts", START + 200, "FINISHED", end=START + 1),
+            self.run(experiment, ODD_NAME, START + 103, "FINISHED", user=ODD_NAME),
         ]
-        self.client.log_batch(runs[1], tags=[RunTag("long", "x" * 4_990)])
+        self.long_tag(runs[1])
         untimed = self.post("runs/create", {"experiment_id": experiment, "user_id": "bob"})["run"]["info"]["run_id"]
         ended = self.post("runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
         self.post("runs/update", {"run_id": ended, "status": "FINISHED", "end_time": START + 9})
         return [*runs, untimed, ended]
+
+    def long_tag(self, run):
+        for length in (8_000, 5_000):
+            try:
+                self.client.log_batch(run, tags=[RunTag("long", "x" * length)])
+            except MlflowException:
+                continue
+            return
 
     def equal_start_times(self, experiment):
         for number in range(25):
@@ -124,7 +135,7 @@ class Filler:
             Dataset("no schema", "d7", "code", "{}"),
         ]
         context = InputTag("mlflow.data.context", "training" if number % 3 else "eval")
-        chosen = datasets[number % 4 :]
+        chosen = datasets[: 1 + number % 4]
         self.client.log_inputs(run, [DatasetInput(dataset, [context] if number % 2 else []) for dataset in chosen])
 
     def models(self, runs, deleted_run, run_in_gone):
@@ -134,7 +145,7 @@ class Filler:
             except MlflowException:
                 continue
             if name != "no-versions":
-                self.versions(name, [runs[number], None, runs[0], deleted_run, run_in_gone])
+                self.versions(name, [runs[number], None, runs[0], deleted_run, run_in_gone, NOWHERE])
 
     def versions(self, name, runs):
         for number, run in enumerate(runs, start=1):
@@ -212,7 +223,7 @@ class Filler:
             "params": dict(run.data.params),
             "metrics": {key: str(value) for key, value in run.data.metrics.items()},
             "tags": dict(run.data.tags),
-            "datasets": sorted(each.dataset.name for each in inputs.dataset_inputs) if inputs else [],
+            "datasets": [[each.dataset.name, each.dataset.schema] for each in inputs.dataset_inputs] if inputs else [],
         }
 
     def describe_model(self, model):
@@ -225,7 +236,7 @@ class Filler:
         }
 
     def describe_version(self, version):
-        run = self.client.get_run(version.run_id) if version.run_id else None
+        run = self.client.get_run(version.run_id) if version.run_id not in (None, "", NOWHERE) else None
         return {
             "name": version.name,
             "version": str(version.version),
