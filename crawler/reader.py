@@ -33,7 +33,7 @@ REGISTRY_MISSING = "This MLflow keeps its data where no model registry can be, s
 EXPERIMENT_UNREAD = "The runs of an experiment could not be read to the end."
 UNTIMED_UNKNOWN = "Whether there are runs without start_time, which MLflow cannot list, could not be told."
 RUNS_UNREAD = "The runs of some model versions could not be read, so these carry no params and metrics."
-RUNS_LOST = "Model versions name runs that MLflow no longer has, so they carry no params and metrics."
+RUNS_LOST = "Model versions name runs that MLflow cannot give, so they carry no params and metrics."
 
 Item = TypeVar("Item")
 
