@@ -1,6 +1,7 @@
 """DataHub's GMS, through its Rest.li batch endpoint."""
 
 import zlib
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -31,15 +32,15 @@ class RestSink:
         self._system_metadata = system_metadata
         self._server = Server("DataHub", settings.server, report.datahub, counts="sent")
         self._client = GmsClient(self._server)
+        self._opened: AsyncExitStack
         self.unsupported: frozenset[tuple[str, str]] = frozenset()
 
     async def __aenter__(self) -> Self:
-        await self._server.__aenter__()
-        try:
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self._server)
             version = await self._client.version()
-        except BaseException:
-            await self._server.__aexit__(None, None, None)
-            raise
+            # Whoever is no GMS is left again above; from here on __aexit__ closes.
+            self._opened = opened.pop_all()
         self._report.datahub.version = version
         self._report.output = self._server.url
         self.unsupported = unsupported_aspects(version)
@@ -54,7 +55,7 @@ class RestSink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._server.__aexit__(kind, error, traceback)
+        await self._opened.aclose()
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as Rest.li takes it."""
