@@ -24,15 +24,20 @@ from tests.servers.mlflow_server import MlflowServer, mlflow_server
 CANARY = "c4n4ry-s3cr3t"
 
 
-async def run(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """One command in an environment with nothing of the user's own; its exit code, standard output and error."""
-    process = await asyncio.create_subprocess_exec(
+async def start(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+    """One command in an environment with nothing of the user's own."""
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "crawler", *map(str, arguments)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path.cwd()), **(env or {})},
     )
+
+
+async def run(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """One command to its end; its exit code, standard output and error."""
+    process = await start(*arguments, folder=folder, env=env)
     output, errors = await process.communicate()
     code = process.returncode if process.returncode is not None else -1
     assert "Traceback" not in errors.decode(), errors.decode()
@@ -266,12 +271,9 @@ async def test_a_signal_stops_cleanly_and_keeps_what_was_read(golden_server: Mlf
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", hold)
     async with TestServer(app) as server:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "crawler", "crawl", "--mlflow-uri", str(server.make_url("")), "-o", "out.json"),
-            *("--report", "report.json"),
-            stderr=subprocess.PIPE,
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())},
+        process = await start(
+            *("crawl", "--mlflow-uri", server.make_url(""), "-o", "out.json", "--report", "report.json"),
+            folder=tmp_path,
         )
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
@@ -300,6 +302,26 @@ async def test_check_tells_both_sides(golden_server: MlflowServer, tmp_path: Pat
     code, output, _ = await run("check", folder=tmp_path, env={**env, "MLFLOW_TRACKING_URI": f"{golden_server.url}/no"})
     assert code == 3
     assert output.count("wrong:") == 2
+
+
+async def test_a_server_without_a_registry_is_no_error(tmp_path: Path) -> None:
+    """MLflow 1.x on a file store, in its own words."""
+    told = {"error_code": "INVALID_PARAMETER_VALUE", "message": " Model registry functionality is unavailable; got …"}
+
+    async def answer(request: web.Request) -> web.Response:
+        if "model" in request.path.rsplit("/", 2)[-2]:
+            return web.json_response(told, status=400)
+        return web.json_response({"experiments": []}) if "search" in request.path else web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        code, output, errors = await run("check", "--mlflow-uri", server.make_url(""), folder=tmp_path)
+        assert code == 0, output + errors
+        assert "no model registry" in output
+        code, _, errors = await run("crawl", "--mlflow-uri", server.make_url(""), folder=tmp_path)
+    assert code == 0, errors
+    assert "registry_missing" in errors
 
 
 @pytest.mark.parametrize("command", [[], ["crawl"], ["check"], ["demo"]])
@@ -350,12 +372,10 @@ async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: Ml
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", hang)
     async with TestServer(app) as server:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "crawler", "crawl", "--mlflow-uri", golden_server.url),
-            *("--datahub-url", str(server.make_url("")), "--report", "report.json"),
-            stderr=subprocess.PIPE,
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())},
+        process = await start(
+            *("crawl", "--mlflow-uri", golden_server.url),
+            *("--datahub-url", server.make_url(""), "--report", "report.json"),
+            folder=tmp_path,
         )
         await arrived.wait()
         process.send_signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ from crawler.datahub.client import GmsClient
 from crawler.errors import CrawlerError, ExitCode
 from crawler.http import Server
 from crawler.logs import configure_logging
-from crawler.mlflow.client import ExperimentsMissing
+from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
 from crawler.pipeline import open_mlflow
 from crawler.report import CrawlReport
 from crawler.settings import FileSettings, LiteSettings, RestSettings, Settings
@@ -58,10 +58,14 @@ async def _check_mlflow(settings: Settings, report: CrawlReport) -> None:
     async with open_mlflow(settings.mlflow, report) as client:
         sys.stdout.write(f"MLflow at {client.url}\n")
         version = await client.version()
-        models = await _count(client.registered_models())
-        versions = await _count(client.model_versions())
         sys.stdout.write(f"  version {version or 'not told (older than 2.0)'}\n")
-        sys.stdout.write(f"  {models} registered models, {versions} model versions\n")
+        try:
+            models = await _count(client.registered_models())
+            versions = await _count(client.model_versions())
+        except RegistryMissing:
+            sys.stdout.write("  no model registry: its data is kept where none can be\n")
+        else:
+            sys.stdout.write(f"  {models} registered models, {versions} model versions\n")
         try:
             experiments = await _count(client.experiments())
         except ExperimentsMissing:
