@@ -20,6 +20,11 @@ class Place(msgspec.Struct, frozen=True):
             self.draft.replace(self.final)
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a path cannot be used, in the system's words."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def place_of(path: Path) -> Place:
     """The place of a path. A link stays a link: what it leads to is replaced. Raises OSError or ValueError."""
     if path == STDOUT:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import chain
 from typing import TypeVar
 
 from crawler.datahub.proposals import Entity
@@ -76,8 +77,7 @@ class Reader:
             await self._deliver(map(self._mapper.registered_model, models))
         async for versions in self._client.model_versions():
             self._report.read["model_versions"] += len(versions)
-            for version in versions:
-                await self._deliver(self._mapper.model_version(version))
+            await self._deliver(chain.from_iterable(map(self._mapper.model_version, versions)))
         await self._deliver(self._mapper.versions_complete())
 
     async def _read_experiments(self) -> AsyncIterator[Experiment]:

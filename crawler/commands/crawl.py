@@ -12,7 +12,7 @@ import msgspec
 from crawler.commands.settings import settings_of
 from crawler.errors import CrawlerError, ExitCode, Interrupted, OutputError, SettingsError
 from crawler.logs import configure_logging
-from crawler.outputs import Place, place_of
+from crawler.outputs import Place, place_of, reason_of
 from crawler.pipeline import crawl
 from crawler.progress import show_progress
 from crawler.report import CrawlReport
@@ -111,9 +111,8 @@ def _report_place(path: Path | None) -> Place | None:
         if not place.final.parent.is_dir():
             raise FileNotFoundError(2, "No such folder")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(
-            f"Cannot write the report {path}: {reason}.", "Give the path of a file in a folder that exists."
+            f"Cannot write the report {path}: {reason_of(error)}.", "Give the path of a file in a folder that exists."
         ) from None
     return place
 

@@ -101,11 +101,9 @@ class VersionIndex:
 
     def _release(self, name: str) -> Iterator[Entity]:
         versions = self._models.get(name, [])
-        while versions and versions[-1].entity is not None:
-            waiting = versions.pop()
-            if waiting.entity is not None:
-                yield waiting.entity
-                waiting.entity = None
+        while versions and (entity := versions[-1].entity) is not None:
+            versions.pop().entity = None
+            yield entity
         if not versions:
             self._models.pop(name, None)
 

@@ -17,7 +17,7 @@ from crawler.datahub import proposals
 from crawler.datahub.batches import Batch
 from crawler.datahub.proposals import Proposal
 from crawler.errors import OutputError, SettingsError
-from crawler.outputs import STDOUT, Place, place_of
+from crawler.outputs import STDOUT, Place, place_of, reason_of
 from crawler.report import CrawlReport
 from crawler.settings import FileSettings
 
@@ -46,9 +46,8 @@ class FileSink:
             self._place = place_of(self._path)
             self._file = _open(self._place.draft)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             raise SettingsError(
-                f"Cannot write {self._path}: {reason}.", "Give another path with -o, or make it writable."
+                f"Cannot write {self._path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
             ) from None
         self._report.output = str(self._path)
         return self
