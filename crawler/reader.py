@@ -1,14 +1,17 @@
 """The order of reading: stages, models, versions, experiments with their runs, and what is left over of each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 from typing import TypeVar
+
+import msgspec
 
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.errors import DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.runs import RunContext
 from crawler.mlflow.client import (
     EXPERIMENT_IDS_A_REQUEST,
     EXPERIMENTS_A_PAGE,
@@ -16,8 +19,10 @@ from crawler.mlflow.client import (
     MlflowClient,
     RegistryMissing,
 )
-from crawler.mlflow.entities import Experiment
+from crawler.mlflow.entities import Run
+from crawler.mlflow.run_walk import RunWalk
 from crawler.report import CrawlReport
+from crawler.sharing import Shares, work_through
 
 RUN_IDS_A_REQUEST = 200
 
@@ -39,6 +44,16 @@ RUNS_LOST = "Model versions name runs that MLflow cannot give, so they carry no 
 Item = TypeVar("Item")
 
 
+class _Reading(msgspec.Struct):
+    """An experiment whose runs are being read, by so many walks at once."""
+
+    context: RunContext
+    walks: int = 1
+
+
+_Stretch = tuple[_Reading, RunWalk]
+
+
 class Reader:
     """Reads one MLflow server once, `workers` experiments at a time, and hands the delivery what it maps to."""
 
@@ -57,31 +72,38 @@ class Reader:
         self._report.mlflow.version = await self._client.version()
         await self._deliver(self._mapper.stages())
         try:
-            await self._read_models()
-        except RegistryMissing:
+            await self._read_registry()
+        except* RegistryMissing:
             self._report.warn("registry_missing", REGISTRY_MISSING)
         try:
-            await _in_parallel(self._read_experiments(), self._read_runs, self._workers)
+            await work_through(self._experiment_runs(), self._read_runs, self._workers)
             await self._name_untimed()
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
-        await _in_parallel(self._missing_runs(), self._read_missing, self._workers)
+        await work_through(self._missing_runs(), self._read_missing, self._workers)
 
     async def deliver_held(self) -> None:
         """Hands on what was held back, however the reading ended."""
         await self._deliver(self._mapper.held())
 
+    async def _read_registry(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_models())
+            tasks.create_task(self._read_versions())
+        await self._deliver(self._mapper.versions_complete())
+
     async def _read_models(self) -> None:
         async for models in self._client.registered_models():
             self._report.read["registered_models"] += len(models)
             await self._deliver(map(self._mapper.registered_model, models))
+
+    async def _read_versions(self) -> None:
         async for versions in self._client.model_versions():
             self._report.read["model_versions"] += len(versions)
             await self._deliver(chain.from_iterable(map(self._mapper.model_version, versions)))
-        await self._deliver(self._mapper.versions_complete())
 
-    async def _read_experiments(self) -> AsyncIterator[Experiment]:
-        """Delivers the containers of all active experiments and yields these."""
+    async def _experiment_runs(self) -> AsyncIterator[_Stretch]:
+        """Delivers the containers of all active experiments and yields what there is to read in each."""
         async for experiments in self._client.experiments():
             self._experiment_ids += [experiment.experiment_id for experiment in experiments]
             active = [experiment for experiment in experiments if experiment.lifecycle_stage != "deleted"]
@@ -91,24 +113,34 @@ class Reader:
             # A page that is not full is the last one: known before the runs of its experiments are read.
             self._report.experiments_listed = len(experiments) < EXPERIMENTS_A_PAGE
             for experiment in active:
-                yield experiment
+                yield _Reading(self._mapper.runs_of(experiment)), RunWalk()
 
-    async def _read_runs(self, experiment: Experiment) -> None:
-        context = self._mapper.runs_of(experiment)
+    async def _read_runs(self, stretch: _Stretch, shares: Shares[_Stretch]) -> None:
+        """Reads one stretch of an experiment's runs, and shares what is left of it with idle workers."""
+        reading, walk = stretch
+        experiment = reading.context.experiment
         try:
-            async for runs in self._client.runs(experiment.experiment_id):
-                active = sum(not run.deleted for run in runs)
-                self._report.read["runs"] += active
-                self._skip("deleted runs", len(runs) - active)
-                for run in runs:
-                    for entity in self._mapper.run(run, context):
-                        self._delivery.add(entity)
-                    if self._delivery.has_full_batches:
-                        await self._settle()
-                await self._settle()
+            while walk.query is not None:
+                runs = await self._client.next_runs(experiment.experiment_id, walk)
+                for part in walk.split(shares.idle, self._client.run_page_rows):
+                    reading.walks += 1
+                    shares.give((reading, part))
+                await self._deliver_runs(runs, reading.context)
         except (RequestRefused, DecodeError) as error:
             self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
-        self._report.experiments_done += 1
+        reading.walks -= 1
+        self._report.experiments_done += reading.walks == 0
+
+    async def _deliver_runs(self, runs: list[Run], context: RunContext) -> None:
+        active = sum(not run.deleted for run in runs)
+        self._report.read["runs"] += active
+        self._skip("deleted runs", len(runs) - active)
+        for run in runs:
+            for entity in self._mapper.run(run, context):
+                self._delivery.add(entity)
+            if self._delivery.has_full_batches:
+                await self._settle()
+        await self._settle()
 
     async def _name_untimed(self) -> None:
         try:
@@ -121,7 +153,7 @@ class Reader:
         for run_ids in _slices(self._mapper.missing_runs, RUN_IDS_A_REQUEST):
             yield run_ids
 
-    async def _read_missing(self, run_ids: list[str]) -> None:
+    async def _read_missing(self, run_ids: list[str], _: object) -> None:
         """Finds runs in deleted experiments and on servers that list none; the versions of the others go without."""
         missing = set(run_ids)
         try:
@@ -156,23 +188,6 @@ class Reader:
     def _skip(self, what: str, count: int) -> None:
         if count:
             self._report.skipped[what] += count
-
-
-async def _in_parallel(source: AsyncIterator[Item], work: Callable[[Item], Awaitable[None]], workers: int) -> None:
-    """Does the work for each item, at most `workers` at a time; the source is asked for no more than these can take."""
-    turn = asyncio.Lock()
-
-    async def worker() -> None:
-        while True:
-            async with turn:
-                item = await anext(source, None)
-            if item is None:
-                return
-            await work(item)
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(workers):
-            tasks.create_task(worker())
 
 
 def _slices(items: list[Item], size: int) -> list[list[Item]]:

@@ -51,13 +51,14 @@ class VersionIndex:
         if version.run_id:
             self._by_run.setdefault(version.run_id, []).append(waiting)
             self._unseen.add(version.run_id)
-        else:
-            waiting.entity = self._entity(version, None)
         return None
 
     def seal(self) -> Iterator[Entity]:
-        """Says that all versions are there; gives those that wait for no run."""
+        """Says that all models and versions are there; gives those that wait for no run."""
         for name, versions in list(self._models.items()):
+            for waiting in versions:
+                if not waiting.version.run_id:
+                    waiting.entity = self._entity(waiting.version, None)
             # Released from the end of the list, so the highest version comes first.
             versions.sort(key=lambda waiting: _sort_key(waiting.version.version), reverse=True)
             yield from self._release(name)

@@ -11,7 +11,8 @@ from crawler.http import Response, Server
 from crawler.mlflow import pages
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.pages import Page, Row
-from crawler.mlflow.paging import OffsetWalk, RunQuery, RunWalk, is_offset, offset_token
+from crawler.mlflow.paging import OffsetWalk, PageRows, is_offset, offset_token
+from crawler.mlflow.run_walk import RunQuery, RunWalk
 
 API = "/api/2.0/mlflow"
 AJAX_API = "/ajax-api/2.0/mlflow"
@@ -52,7 +53,7 @@ class MlflowClient:
     def __init__(self, tracking: Server, registry: Server, page_size: int, unreadable: Unreadable) -> None:
         self._tracking = tracking
         self._registry = registry
-        self._page_size = page_size
+        self._run_rows = PageRows(page_size)
         self._unreadable = unreadable
         self._api = API
         self._rows_behind_filter: dict[str, int] = {}
@@ -107,30 +108,33 @@ class MlflowClient:
                 raise ExperimentsMissing from refused
             yield walk.take(self._told("experiments", pages.decode_experiments(body)))
 
-    async def runs(self, experiment_id: str) -> AsyncIterator[list[Run]]:
-        """`runs/search` of one experiment, by start time, deleted ones included.
+    async def next_runs(self, experiment_id: str, walk: RunWalk) -> list[Run]:
+        """The next page of `runs/search` of one experiment, by start time, deleted runs included.
 
-        A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold it. Then
+        A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold one. Then
         the others are read alone, and `unreadable` is told.
         """
-        walk = RunWalk()
-        rows = 0
-        while (query := walk.query) is not None:
-            try:
-                page = await self._run_page([experiment_id], query)
-            except RequestRefused as refused:
-                if query.since is not None or not _is_untimed(refused):
-                    raise
-                self._tell_untimed(experiment_id)
-                walk = RunWalk(since=EARLIEST)
-                continue
-            runs = walk.take(page)
-            rows += len(runs)
-            if query.since is None and is_offset(page.token):
-                self._rows_behind_filter[experiment_id] = 0
-            yield runs
+        query = walk.query or RunQuery()
+        try:
+            page = await self._run_page([experiment_id], query)
+        except RequestRefused as refused:
+            if query.since is not None or not _is_untimed(refused):
+                raise
+            self._tell_untimed(experiment_id)
+            self._rows_behind_filter.pop(experiment_id, None)
+            walk.begin(EARLIEST)
+            return []
+        runs = walk.take(page)
+        if query.since is None and is_offset(page.token):
+            self._rows_behind_filter.setdefault(experiment_id, 0)
         if experiment_id in self._rows_behind_filter:
-            self._rows_behind_filter[experiment_id] = rows
+            self._rows_behind_filter[experiment_id] += len(runs)
+        return runs
+
+    @property
+    def run_page_rows(self) -> int:
+        """How many runs the next page will ask for."""
+        return self._run_rows.rows
 
     async def name_untimed(self) -> None:
         """Tells `unreadable` which experiments have runs without start_time, beyond those that `runs` met.
@@ -202,14 +206,17 @@ class MlflowClient:
         search: dict[str, object] = {
             "experiment_ids": list(experiment_ids),
             "run_view_type": "ALL",
-            "max_results": self._page_size,
+            "max_results": self._run_rows.rows,
             "order_by": ["attributes.start_time ASC"],
         }
-        if query.since is not None:
-            search["filter"] = f"attributes.start_time >= {query.since}"
+        if query.filter:
+            search["filter"] = query.filter
         if query.token:
             search["page_token"] = query.token
-        return self._told("runs", pages.decode_runs(await self._post("runs/search", search)))
+        body = await self._post("runs/search", search)
+        page = pages.decode_runs(body)
+        self._run_rows.learn(len(page.rows), len(body))
+        return self._told("runs", page)
 
     async def _listing(
         self,
@@ -221,10 +228,11 @@ class MlflowClient:
         kind = endpoint.split("/", maxsplit=1)[0].replace("-", "_")
         while walk.token is not None:
             paged = [*params, ("page_token", walk.token)] if walk.token else params
+            api = self._api
             try:
-                response = await self._registry.get(f"{self._api}/{endpoint}", paged)
+                response = await self._registry.get(f"{api}/{endpoint}", paged)
             except RequestRefused as refused:
-                if refused.status == 404 and await self._is_below_prefix():
+                if refused.status == 404 and (self._api != api or await self._is_below_prefix()):
                     continue
                 raise _explained(refused, self._registry.url) from None
             yield walk.take(self._told(kind, decode(response.body)))

@@ -1,10 +1,9 @@
-"""Paging that stays exact while others write: pure state machines that say which page to ask for and which rows of it
-are new.
+"""Paging by offset that stays exact while others write: a pure state machine that says which page to ask for and which
+rows of it are new.
 
 MLflow's page tokens are offsets (base64 of `{"offset": n}`). A row that vanishes before the offset moves all later
 ones up, so a walk that trusts its token steps over one. `OffsetWalk` therefore asks for a few rows that it knows
-already and goes on behind them; `RunWalk` asks for runs from a start time on and needs offsets only among runs of one
-start time.
+already and goes on behind them.
 """
 
 import base64
@@ -15,16 +14,30 @@ from typing import Generic
 import msgspec
 
 from crawler.errors import ServerError
-from crawler.mlflow.entities import Run
 from crawler.mlflow.pages import Page, Row
 
 OVERLAP = 16
 MAX_FRUITLESS_PAGES = 100
 MAX_STEPS_BACK = 1_000
+PAGE_BYTES = 1_000_000
+FIRST_PAGE_ROWS = 250
 
 
 class _Offset(msgspec.Struct, forbid_unknown_fields=True):
     offset: int
+
+
+class PageRows:
+    """How many rows to ask for, at most `limit`, so that a page stays near PAGE_BYTES however heavy its rows are."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.rows = min(limit, FIRST_PAGE_ROWS)
+
+    def learn(self, rows: int, size: int) -> None:
+        """Takes what one page held, in rows and bytes; grows at most twofold, since the next rows may be heavier."""
+        if rows:
+            self.rows = max(1, min(self._limit, 2 * self.rows, PAGE_BYTES * rows // size))
 
 
 class OffsetWalk(Generic[Row]):
@@ -92,70 +105,6 @@ class OffsetWalk(Generic[Row]):
             raise ServerError(
                 f"MLflow gave {MAX_FRUITLESS_PAGES} pages in a row with nothing new, each with a token of a next one."
             )
-
-
-class RunQuery(msgspec.Struct, frozen=True):
-    """One `runs/search`: runs that started at `since` (ms since epoch) or later, all of them where it is None."""
-
-    since: int | None = None
-    token: str = ""
-
-
-class RunWalk:
-    """One experiment's runs by start time, deleted ones included (they keep their place). `query` is None at the end.
-
-    The first page is asked without a filter; each next one from the last start time seen on, so that rows which come
-    and go elsewhere move nothing. Runs without a start time sort last and are met only where no filter leaves them
-    out. A server that keeps neither order nor filter is read from the beginning by its tokens alone.
-    """
-
-    def __init__(self, since: int | None = None) -> None:
-        self.query: RunQuery | None = RunQuery(since)
-        self._first = since
-        self._since = since
-        self._by_time = True
-        self._seen: set[str] = set()
-        self._ties = OffsetWalk(_run_id)
-
-    def take(self, page: Page[Run]) -> list[Run]:
-        """The runs of the page that are new. Raises ServerError where the server's tokens go round in a circle."""
-        if self._by_time and not _goes_by_time(page.rows, self._since):
-            self._by_time = False
-            if self._since != self._first:
-                self._begin_again()
-                return []
-        fresh = self._ties.take(page)
-        rows = [run for run in fresh if run.info.run_id not in self._seen]
-        self._seen.update(run.info.run_id for run in rows)
-        last = fresh[-1].info.start_time if fresh else None
-        if self._ties.token is None:
-            self.query = None
-        elif self._by_time and last is not None and (self._since is None or last > self._since):
-            self._go_on_from(last, page.rows)
-        else:
-            self.query = RunQuery(self._since, self._ties.token)
-        return rows
-
-    def _begin_again(self) -> None:
-        self._since = self._first
-        self._ties = OffsetWalk(_run_id)
-        self.query = RunQuery(self._first)
-
-    def _go_on_from(self, start_time: int, rows: list[Run]) -> None:
-        self._since = start_time
-        self._seen = {run.info.run_id for run in rows if run.info.start_time == start_time}
-        self._ties = OffsetWalk(_run_id)
-        self.query = RunQuery(start_time)
-
-
-def _goes_by_time(rows: list[Run], since: int | None) -> bool:
-    """Whether these are runs in the order and behind the filter that were asked for."""
-    times = [run.info.start_time for run in rows if run.info.start_time is not None]
-    return times == sorted(times) and (since is None or not times or times[0] >= since)
-
-
-def _run_id(run: Run) -> str:
-    return run.info.run_id
 
 
 def is_offset(token: str) -> bool:

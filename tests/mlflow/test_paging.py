@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from crawler.errors import ServerError
 from crawler.mlflow.entities import Experiment, Run, RunInfo
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import OVERLAP, OffsetWalk, RunQuery, RunWalk
+from crawler.mlflow.paging import OVERLAP, PAGE_BYTES, OffsetWalk, PageRows
+from crawler.mlflow.run_walk import RunQuery, RunWalk
 
 Write = tuple[str, float, Any]
 """What to do, where (0 to 1), and a new row or a number of rows."""
@@ -37,7 +38,10 @@ def by_time(row: Run) -> tuple[bool, int, str]:
 
 
 def passes(row: Run, query: RunQuery) -> bool:
-    return query.since is None or (row.info.start_time is not None and row.info.start_time >= query.since)
+    since, until, start_time = query.since, query.until, row.info.start_time
+    if start_time is None:
+        return since is None and until is None
+    return (since is None or start_time >= since) and (until is None or start_time < until)
 
 
 def number_token(offset: int) -> str:
@@ -101,6 +105,21 @@ def walk_runs(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[st
     return [row_id(row) for row in read]
 
 
+def walk_runs_in_parts(store: Store, random: Random, *, ignores: str = "") -> list[str]:
+    """Several walks at once, whose pages come in any order; now and then one of them is split."""
+    walks, read = [RunWalk()], []
+    while walks:
+        walk = random.choice(walks)
+        query = walk.query
+        assert query is not None
+        seen = RunQuery(None, query.until, query.token) if "since" in ignores else query
+        seen = RunQuery(seen.since, None, seen.token) if "until" in ignores else seen
+        read += walk.take(store.page(query.token, lambda row, query=seen: passes(row, query)))
+        walks += walk.split(random.randrange(5), store.page_size)
+        walks = [each for each in walks if each.query is not None]
+    return [row_id(row) for row in read]
+
+
 def walk_names(store: Store) -> list[str]:
     walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
     read: list[Experiment] = []
@@ -144,6 +163,82 @@ def test_no_run_is_missed_whatever_is_written_meanwhile(
 ) -> None:
     store = Store(rows, page_size, writes, by_time)
     assert store.throughout - set(walk_runs(store)) == set()
+
+
+# Spread over more times, so that there is something to split.
+wide_times = st.one_of(st.integers(0, 1_000), st.sampled_from([7, 500, 500, 501, 999]))
+wide_runs = st.lists(wide_times, max_size=150).map(lambda times: [run(2 * i, time) for i, time in enumerate(times)])
+wide_new_runs = st.builds(run, st.integers(0, 150).map(lambda number: 2 * number + 1), wide_times)
+
+
+@thorough
+@given(wide_runs, schedules(wide_new_runs), st.integers(2, 20), st.randoms(use_true_random=False))
+def test_no_run_is_missed_by_walks_that_share_an_experiment(
+    rows: list[Run], writes: list[list[Write]], page_size: int, random: Random
+) -> None:
+    store = Store(rows, page_size, writes, by_time)
+    assert store.throughout - set(walk_runs_in_parts(store, random)) == set()
+
+
+@thorough
+@given(wide_runs, st.integers(2, 20), st.randoms(use_true_random=False), st.sampled_from(["", "until"]))
+def test_walks_that_share_an_experiment_read_each_run_once(
+    rows: list[Run], page_size: int, random: Random, ignores: str
+) -> None:
+    store = Store(rows, page_size, order=by_time)
+    assert Counter(walk_runs_in_parts(store, random, ignores=ignores)) == Counter(map(row_id, rows))
+
+
+@settings(max_examples=100, deadline=None)
+@given(wide_runs, st.integers(2, 20), st.randoms(use_true_random=False))
+def test_a_server_that_ignores_the_filter_is_not_split(rows: list[Run], page_size: int, random: Random) -> None:
+    store = Store(rows, page_size, order=by_time)
+    assert set(walk_runs_in_parts(store, random, ignores="since")) == store.throughout
+
+
+def test_a_long_experiment_is_shared_by_all_at_little_cost() -> None:
+    store = Store([run(number, 10 * number) for number in range(20_000)], 500, order=by_time)
+    walks, rounds = [RunWalk()], 0
+    workers = 8
+    while walks:
+        rounds += 1
+        for walk in list(walks):
+            query = walk.query
+            assert query is not None
+            walk.take(store.page(query.token, lambda row, query=query: passes(row, query)))
+            walks = [each for each in walks if each.query is not None]
+            walks += walk.split(workers - len(walks), store.page_size)
+    assert rounds <= 11
+    assert store.requests <= 40 + workers
+
+
+def test_what_is_given_away_begins_where_the_rest_ends() -> None:
+    store = Store([run(number, 10 * number) for number in range(1_000)], 100, order=by_time)
+    walk = RunWalk()
+    for _ in range(3):
+        query = walk.query
+        assert query is not None
+        walk.take(store.page(query.token, lambda row, query=query: passes(row, query)))
+    parts = walk.split(1, 100)
+    queries = [each.query for each in (walk, *parts)]
+    assert [query.filter for query in queries if query] == [
+        "attributes.start_time >= 2970 AND attributes.start_time < 5940",
+        "attributes.start_time >= 5940",
+    ]
+
+
+def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
+    rows = PageRows(5_000)
+    for _ in range(20):
+        rows.learn(rows.rows, rows.rows * 100_000)
+    assert rows.rows == PAGE_BYTES // 100_000
+    for _ in range(20):
+        rows.learn(rows.rows, rows.rows * 10)
+    assert rows.rows == 5_000
+    rows.learn(1, 10 * PAGE_BYTES)
+    assert rows.rows == 1
+    rows.learn(0, 30)
+    assert rows.rows == 1
 
 
 @thorough
