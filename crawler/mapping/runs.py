@@ -24,6 +24,7 @@ from crawler.datahub.aspects import (
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.experiments import container_urn
+from crawler.mapping.metric_values import python_texts
 from crawler.mapping.platform import PLATFORM, platform_instance, ui_page
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
@@ -87,7 +88,9 @@ def hyper_params(run: Run) -> list[NamedValue]:
 
 def training_metrics(run: Run) -> list[NamedValue]:
     """The run's latest metrics as DataHub's MLMetrics, values as Python's `str` gives them."""
-    return [NamedValue(metric.key, str(metric.value)) for metric in run.data.metrics]
+    metrics = run.data.metrics
+    texts = python_texts([metric.value for metric in metrics])
+    return [NamedValue(metric.key, text) for metric, text in zip(metrics, texts, strict=True)]
 
 
 def _properties(run: Run, tags: dict[str, str], context: RunContext) -> DataProcessInstanceProperties:
