@@ -10,7 +10,7 @@ from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
 from crawler.mapping.dataset_catalog import DatasetCatalog
-from crawler.mapping.datasets import dataset_use
+from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.experiments import experiment_entity
 from crawler.mapping.once import Once
 from crawler.mapping.registered_models import registered_model_entity
@@ -42,6 +42,7 @@ class CrawlMapper:
     def __init__(self, settings: MappingSettings) -> None:
         self._settings = settings
         self._versions = VersionIndex(settings)
+        self._dataset_mapper = DatasetMapper(settings)
         self._datasets = DatasetCatalog()
         self._users = Once(REMEMBERED_USERS)
         self._remarks: list[Remark] = []
@@ -117,7 +118,7 @@ class CrawlMapper:
     def _inputs(self, run: Run, edges: list[Edge]) -> Iterator[Entity]:
         """The datasets that the run used; its edges to them are added to `edges`, each once."""
         for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
-            use = dataset_use(dataset_input, self._settings)
+            use = self._dataset_mapper.use(dataset_input)
             if use.warning:
                 self._remarks.append(Remark("dataset_schema_cut", use.warning))
             if use.failure:

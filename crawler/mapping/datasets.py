@@ -1,5 +1,6 @@
 """Dataset input of a run → dataset on platform mlflow, the hosted dataset behind it, and an edge of the run."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,6 +26,10 @@ from crawler.settings import MappingSettings
 
 MAX_SCHEMA_CHARACTERS = 4_096
 """Longer property values are left out of DataHub's search index (`SEARCH_DOCUMENT_MAX_VALUE_LENGTH`)."""
+
+REMEMBERED_DATASETS = 256
+REMEMBERED_CHARACTERS = 20_000
+"""Of a schema; longer ones are mapped anew for each run, or the memory would not be bounded."""
 
 _ENV = "PROD"
 _UNKNOWN = TimeStamp(time=0, actor="urn:li:corpuser:unknown")
@@ -77,26 +82,48 @@ class DatasetUse(msgspec.Struct, frozen=True):
     failure: str | None = None
 
 
-def dataset_use(dataset_input: DatasetInput, settings: MappingSettings) -> DatasetUse:
-    """The datasets that the input stands for, and the run's edge to it, which carries the tags of this one use."""
-    dataset = dataset_input.dataset
-    platform = None if dataset.source_type in _IN_PLACE else source_platform(dataset.source_type, settings)
-    hosted = dataset.source_type not in _IN_PLACE and settings.materialize_dataset_inputs
-    if hosted and platform is None:
-        return DatasetUse(edge=None, entities=[], failure=f"{dataset.name}: source type {dataset.source_type}")
-    columns = _columns(dataset.schema)
-    upstream = urns.dataset(platform, dataset.name, _ENV) if platform else None
-    if upstream and urns.problem(upstream):
-        # Longer than the name on platform mlflow. Lineage to it would lead nowhere.
-        upstream = None
-    entities = [_entity(PLATFORM, dataset, columns, upstream)]
-    if hosted and platform is not None:
-        entities.append(_entity(platform, dataset, columns, None))
-    return DatasetUse(
-        edge=Edge(destination_urn=entities[0].urn, properties=as_dict(dataset_input.tags) or None),
-        entities=entities,
-        warning=_warning(dataset, columns),
-    )
+class _Mapped(msgspec.Struct, frozen=True):
+    """What a dataset comes to, whichever run uses it."""
+
+    entities: list[Entity] = []
+    warning: str | None = None
+    failure: str | None = None
+
+
+class DatasetMapper:
+    """Maps inputs of runs. Runs share their datasets, so those used last are remembered: a schema takes much longer
+    to decode and map than all the rest of a run.
+    """
+
+    def __init__(self, settings: MappingSettings) -> None:
+        self._settings = settings
+        self._remembered = lru_cache(REMEMBERED_DATASETS)(self._map)
+
+    def use(self, dataset_input: DatasetInput) -> DatasetUse:
+        """The datasets that the input stands for, and the run's edge to it, which carries the tags of this one use."""
+        dataset = dataset_input.dataset
+        short = len(dataset.schema or "") <= REMEMBERED_CHARACTERS
+        mapped = self._remembered(dataset) if short else self._map(dataset)
+        edge = None
+        if mapped.entities:
+            edge = Edge(destination_urn=mapped.entities[0].urn, properties=as_dict(dataset_input.tags) or None)
+        return DatasetUse(edge, mapped.entities, mapped.warning, mapped.failure)
+
+    def _map(self, dataset: Dataset) -> _Mapped:
+        in_place = dataset.source_type in _IN_PLACE
+        platform = None if in_place else source_platform(dataset.source_type, self._settings)
+        hosted = not in_place and self._settings.materialize_dataset_inputs
+        if hosted and platform is None:
+            return _Mapped(failure=f"{dataset.name}: source type {dataset.source_type}")
+        columns = _columns(dataset.schema)
+        upstream = urns.dataset(platform, dataset.name, _ENV) if platform else None
+        if upstream and urns.problem(upstream):
+            # Longer than the name on platform mlflow. Lineage to it would lead nowhere.
+            upstream = None
+        entities = [_entity(PLATFORM, dataset, columns, upstream)]
+        if hosted and platform is not None:
+            entities.append(_entity(platform, dataset, columns, None))
+        return _Mapped(entities, _warning(dataset, columns))
 
 
 def source_platform(source_type: str, settings: MappingSettings) -> str | None:
