@@ -56,13 +56,14 @@ class CrawlMapper:
         self._versions.add_model(model)
         return registered_model_entity(model, self._settings)
 
-    def model_version(self, version: ModelVersion) -> Iterator[Entity]:
-        """The version's user; the version itself waits until it can leave in order."""
+    def model_version(self, version: ModelVersion) -> list[Entity]:
+        """The version's user, if new; the version itself waits until it can leave in order."""
         if taken_by := self._versions.add(version):
             sample = f"{version.name} {version.version}: its URN is one of {taken_by}"
             self._remarks.append(Remark("urn_taken", sample, failure=True))
-        elif version.user_id:
-            yield from self._user(version.user_id)
+        elif version.user_id and self._users.first(version.user_id):
+            return [user_entity(version.user_id)]
+        return []
 
     def versions_complete(self) -> Iterator[Entity]:
         """The versions that wait for no run."""
@@ -76,24 +77,25 @@ class CrawlMapper:
         """What the runs of one experiment share; `run` wants it."""
         return run_context(experiment, self._settings)
 
-    def run(self, run: Run, context: RunContext) -> Iterator[Entity]:
+    def run(self, run: Run, context: RunContext) -> list[Entity]:
         """The run with its user and settled datasets, and the versions that waited for it. A deleted run only frees
         versions.
         """
+        entities: list[Entity] = []
         if not run.deleted:
-            yield from self._user(run_user(run))
-            edges: list[Edge] = []
-            for dataset in self._inputs(run, edges):
-                yield from self._datasets.offer(dataset, run)
-            yield run_entity(run, context, edges, self._versions.outputs(run.info.run_id))
-        yield from self._versions.resolve(run)
+            user = run_user(run)
+            if self._users.first(user):
+                entities.append(user_entity(user))
+            inputs = self._inputs(run, entities) if run.inputs else []
+            entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id)))
+        return entities + self._versions.resolve(run)
 
     @property
     def missing_runs(self) -> list[str]:
         """Run ids that versions name and that did not come by."""
         return self._versions.unseen
 
-    def found_run(self, run: Run) -> Iterator[Entity]:
+    def found_run(self, run: Run) -> list[Entity]:
         """The versions that waited for a run which is not crawled itself."""
         return self._versions.resolve(run)
 
@@ -111,12 +113,9 @@ class CrawlMapper:
         remarks, self._remarks = self._remarks, []
         return remarks
 
-    def _user(self, user: str) -> Iterator[Entity]:
-        if self._users.first(user):
-            yield user_entity(user)
-
-    def _inputs(self, run: Run, edges: list[Edge]) -> Iterator[Entity]:
-        """The datasets that the run used; its edges to them are added to `edges`, each once."""
+    def _inputs(self, run: Run, settled: list[Entity]) -> list[Edge]:
+        """The run's edges to the datasets that it used, each once; datasets that are settled by it are added."""
+        edges: list[Edge] = []
         for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
             use = self._dataset_mapper.use(dataset_input)
             if use.warning:
@@ -128,4 +127,6 @@ class CrawlMapper:
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if use.edge and use.edge not in edges and not urns.problem(use.edge.destination_urn):
                 edges.append(use.edge)
-            yield from use.entities
+            for dataset in use.entities:
+                settled += self._datasets.offer(dataset, run)
+        return edges

@@ -33,7 +33,11 @@ from crawler.settings import MappingSettings
 PARENT_TAG = "mlflow.parentRunId"
 _SUBTYPE = SubTypes(type_names=["ML Training Run"])
 _WHOLE_TABLE = PartitionSpec(partition="FULL_TABLE_SNAPSHOT", type="FULL_TABLE")
-_RESULTS = {"FINISHED": "SUCCESS", "FAILED": "FAILURE"}
+_SKIPPED = RunResult(type="SKIPPED", native_result_type=PLATFORM)
+_RESULTS = {
+    "FINISHED": RunResult(type="SUCCESS", native_result_type=PLATFORM),
+    "FAILED": RunResult(type="FAILURE", native_result_type=PLATFORM),
+}
 
 
 class RunContext(msgspec.Struct, frozen=True):
@@ -120,7 +124,7 @@ def _ended(run: Run, end_time: int) -> DataProcessInstanceRunEvent:
     return DataProcessInstanceRunEvent(
         timestamp_millis=end_time,
         status="COMPLETE",
-        result=RunResult(type=_RESULTS.get(run.info.status, "SKIPPED"), native_result_type=PLATFORM),
+        result=_RESULTS.get(run.info.status, _SKIPPED),
         partition_spec=_WHOLE_TABLE,
         duration_millis=None if start_time is None else end_time - start_time,
     )

@@ -71,18 +71,17 @@ class VersionIndex:
         """The URNs of all versions that the run made and that DataHub can take."""
         return [waiting.urn for waiting in self._by_run.get(run_id, ()) if not urns.problem(waiting.urn)]
 
-    def resolve(self, run: Run) -> Iterator[Entity]:
+    def resolve(self, run: Run) -> list[Entity]:
         """Gives the versions that can leave now that their run is known."""
         if run.info.run_id not in self._unseen:
-            return
+            return []
         self._unseen.remove(run.info.run_id)
         names: dict[str, None] = {}
         for waiting in self._by_run[run.info.run_id]:
             version = _unpack(waiting.packed)
             names[version.name] = None
             self._settle(waiting, version, run)
-        for name in names:
-            yield from self._release(name)
+        return [entity for name in names for entity in self._release(name)]
 
     @property
     def unseen(self) -> list[str]:
