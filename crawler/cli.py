@@ -28,7 +28,8 @@ configured anywhere the proposals are written to a file that `datahub ingest` ca
 CRAWL_EPILOG = """\
 environment:
   MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN,
-  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN and ~/.datahubenv
+  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN,
+  DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT and ~/.datahubenv
 
 examples:
   mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
@@ -117,6 +118,11 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-c", "--config", type=Path, metavar="FILE", help="recipe (YAML) of `datahub ingest`")
     group.add_argument("--mlflow-uri", metavar="URL", help="MLflow tracking server")
     group.add_argument("--datahub-url", metavar="URL", help="DataHub's metadata service (GMS)")
+    group.add_argument(
+        "--endpoint",
+        choices=("restli", "openapi"),
+        help="how DataHub is written to (default restli; openapi: >= 1.0.1)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log more, such as each retry")
 
 
@@ -138,7 +144,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tuning")
     group.add_argument("--page-size", type=int, metavar="N", help="runs a page (default 500)")
-    group.add_argument("--mlflow-concurrency", type=int, metavar="N", help="requests to MLflow at once (default 4)")
+    group.add_argument(
+        "--mlflow-concurrency", type=int, metavar="N", help="requests to MLflow at once, at most (default 16)"
+    )
     group.add_argument("--mlflow-rps", type=float, metavar="N", help="requests to MLflow a second, at most")
-    group.add_argument("--datahub-concurrency", type=int, metavar="N", help="requests to DataHub at once")
+    group.add_argument(
+        "--datahub-concurrency", type=int, metavar="N", help="requests to DataHub at once, at most (default 16)"
+    )
     group.add_argument("--batch-size", type=int, metavar="N", help="proposals a request to DataHub (at most 200)")

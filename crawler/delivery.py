@@ -4,12 +4,12 @@ order.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
-from crawler.datahub.batches import Batch, Packer, Parcel
-from crawler.datahub.proposals import Entity, Proposal, propose
-from crawler.errors import RequestRefused
+from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
+from crawler.datahub.proposals import Entity, Proposal, once_each, propose
+from crawler.errors import NotTaken, RequestRefused
 from crawler.report import SAMPLES, CrawlReport
 from crawler.sinks.sink import Sink
 
@@ -27,8 +27,8 @@ Validator = Callable[[Proposal], str | None]
 class Lane:
     """One batch after the other: what is queued here is written in order, one request at a time."""
 
-    def __init__(self, max_proposals: int, max_bytes: int) -> None:
-        self.packer = Packer(max_proposals, max_bytes)
+    def __init__(self, packer: Packer | PackerByType) -> None:
+        self.packer = packer
         self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
         self.load = 0
         """Batches that are queued or being written."""
@@ -44,7 +44,7 @@ class Delivery:
         self._sink = sink
         self._report = report
         self._validator = validator
-        self.lanes = [Lane(sink.max_proposals, sink.max_bytes) for _ in range(sink.lanes)]
+        self.lanes = [Lane(sink.packer()) for _ in range(sink.lanes)]
         self._full: deque[tuple[Lane, Batch]] = deque()
         self._settling = asyncio.Lock()
 
@@ -53,12 +53,15 @@ class Delivery:
         proposals, refusals = propose(entity)
         for refusal in refusals:
             self._refuse(refusal.code, f"{refusal.subject}: {refusal.reason}")
-        taken = [self._sink.encode(proposal) for proposal in proposals if self._may_go(proposal)]
-        if not taken:
+        groups = once_each([proposal for proposal in proposals if self._may_go(proposal)])
+        if not groups:
             return
         self._report.mapped[entity.type] += 1
         lane = self._lane(entity)
-        self._fill(lane, lane.packer.add(Parcel(entity.type, entity.urn, taken)))
+        for number, group in enumerate(groups, start=1):
+            encoded = [self._sink.encode(proposal) for proposal in group]
+            parcel = Parcel(entity.type, entity.urn, encoded, last=number == len(groups))
+            self._fill(lane, lane.packer.add(parcel))
 
     async def settle(self) -> None:
         """Waits until the full batches have a place in their lanes: this is what holds reading back.
@@ -91,6 +94,9 @@ class Delivery:
                 await self._sink.write(batch)
             except RequestRefused as refused:
                 self._batch_refused(batch, refused)
+            except NotTaken as answer:
+                self._delivered(batch, answer.items)
+                self._left_out(answer)
             else:
                 self._delivered(batch)
             lane.load -= 1
@@ -116,12 +122,20 @@ class Delivery:
         self._report.rejected += 1
         self._report.fail(code, REASONS[code], sample)
 
-    def _delivered(self, batch: Batch) -> None:
+    def _delivered(self, batch: Batch, left_out: Sequence[tuple[str, str]] = ()) -> None:
         if self._report.dry_run:
             return
         self._report.batches += 1
-        self._report.proposals += batch.proposals
-        self._report.delivered.update(parcel.entity_type for parcel in batch.parcels if parcel.last)
+        self._report.proposals += batch.proposals - len(left_out)
+        incomplete = {urn for urn, _ in left_out}
+        self._report.delivered.update(
+            parcel.entity_type for parcel in batch.parcels if parcel.last and parcel.urn not in incomplete
+        )
+
+    def _left_out(self, answer: NotTaken) -> None:
+        self._report.rejected += len(answer.items)
+        for urn, aspect in answer.items:
+            self._report.fail(answer.code, str(answer), f"{urn}: {aspect}")
 
     def _batch_refused(self, batch: Batch, refused: RequestRefused) -> None:
         self._report.rejected += batch.proposals

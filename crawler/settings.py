@@ -1,5 +1,6 @@
 """What a crawl is told to do: one frozen struct a part, made from recipe, environment and flags by `crawler.recipe`."""
 
+from enum import Enum
 from pathlib import Path
 
 import msgspec
@@ -41,7 +42,10 @@ class Tls(_Settings, frozen=True, kw_only=True):
 
 
 class ServerSettings(_Settings, frozen=True, kw_only=True):
-    """One HTTP server and how hard it may be asked. Times in seconds."""
+    """One HTTP server and how hard it may be asked. Times in seconds.
+
+    `min_concurrency` to `concurrency` requests are in flight, as many as the server bears.
+    """
 
     url: str
     username: str | None = None
@@ -49,7 +53,8 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     token: Secret | None = None
     headers: dict[str, Secret] = {}
     tls: Tls = Tls()
-    concurrency: int = 4
+    concurrency: int = 16
+    min_concurrency: int = 1
     requests_per_second: float | None = None
     timeout: float = 120.0
     attempts: int = 8
@@ -65,7 +70,7 @@ class MlflowSettings(_Settings, frozen=True, kw_only=True):
 
     tracking: ServerSettings
     registry: ServerSettings | None = None
-    page_size: int = 500
+    page_size: int = 250
 
 
 class MappingSettings(_Settings, frozen=True, kw_only=True):
@@ -82,10 +87,22 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     source_mapping_to_platform: dict[str, str] = {}
 
 
+class Endpoint(Enum):
+    """GMS' ways in: Rest.li's batches, which all versions know, or OpenAPI v3, from 1.0.1 on. In capitals or not."""
+
+    RESTLI = "RESTLI"
+    OPENAPI = "OPENAPI"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Endpoint | None":
+        return cls.__members__.get(str(value).upper())
+
+
 class RestSettings(_Settings, frozen=True, kw_only=True):
     """DataHub's GMS. Batches hold at most `batch_size` proposals and `batch_bytes` bytes."""
 
     server: ServerSettings
+    endpoint: Endpoint = Endpoint.RESTLI
     gzip: bool = False
     asynchronous: bool = True
     batch_size: int = 200

@@ -10,7 +10,8 @@ import yaml
 from crawler.pipeline import crawl
 from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
-from crawler.settings import Settings
+from crawler.settings import Endpoint, Settings
+from tests.gms.server import Gms
 from tests.judge import judge_all
 
 Proposals = list[dict[str, Any]]
@@ -49,3 +50,22 @@ async def crawl_to_file(
     proposals = json.loads(output.read_bytes())
     judge_all(proposals)
     return report, proposals
+
+
+async def crawl_to_gms(recipe: Path, folder: Path, endpoint: str) -> dict[tuple[str, str], tuple[Any, dict[str, Any]]]:
+    """Crawls into the double of GMS by one of its endpoints, which must take everything: value and system metadata of
+    each (URN, aspect), without what differs between two crawls.
+    """
+    async with Gms() as gms:
+        flags = Flags(datahub_url=gms.url, endpoint=Endpoint(endpoint))
+        settings = load(recipe, {}, flags, home=folder)
+        report = await crawl_settings(settings)
+    assert (report.failures, gms.dropped, gms.violations) == ([], [], [])
+    assert len(gms.history) == len(gms.aspects) == report.proposals, "an aspect was written twice"
+    found = {}
+    for key, value in gms.aspects.items():
+        metadata = dict(gms.system_metadata[key] or {})
+        assert metadata.pop("runId") == report.run_id
+        assert metadata.pop("lastObserved") > 1_700_000_000_000
+        found[key] = (value, metadata)
+    return found

@@ -81,8 +81,12 @@ async def test_a_crawl_from_flags_to_gms(golden_server: MlflowServer, tmp_path: 
         "requests": report["datahub"]["requests"],
         "retries": 0,
         "bytes": report["datahub"]["bytes"],
+        "concurrency": report["datahub"]["concurrency"],
         "batches": len(gms.batches),
     }
+    for server in ("mlflow", "datahub"):
+        concurrency = report[server]["concurrency"]
+        assert 1 <= concurrency["min"] <= concurrency["last"] <= concurrency["max"] <= 16
     assert set(report) >= {"run_id", "started_at", "duration_s", "rejected", "peak_rss_bytes", "warnings", "failures"}
     assert len(gms.aspects) == 376
 
@@ -299,6 +303,11 @@ async def test_check_tells_both_sides(golden_server: MlflowServer, tmp_path: Pat
         code, output, _ = await run("check", folder=tmp_path, env={**env, "DATAHUB_GMS_TOKEN": CANARY})
         assert code == 3
         assert CANARY not in output
+    async with Gms(version="v1.0.0") as old:
+        given = ("check", "--datahub-url", old.url, "--endpoint", "openapi")
+        code, output, _ = await run(*given, folder=tmp_path, env=env)
+    assert code == 2
+    assert "wrong: DataHub v1.0.0 is older than 1.0.1" in output
     code, output, _ = await run("check", folder=tmp_path, env={**env, "MLFLOW_TRACKING_URI": f"{golden_server.url}/no"})
     assert code == 3
     assert output.count("wrong:") == 2

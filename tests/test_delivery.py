@@ -5,10 +5,13 @@ from itertools import count, pairwise
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
-from crawler.datahub.batches import Batch
+from crawler.datahub.batches import Batch, Packer, PackerByType
 from crawler.datahub.proposals import Entity, Proposal
 from crawler.delivery import Delivery
+from crawler.errors import NotTaken
 from crawler.report import CrawlReport
 
 
@@ -16,12 +19,13 @@ class SlowSink:
     """Keeps what it gets, giving others a turn before each batch."""
 
     lanes = 1
-    max_bytes = 10**6
     unsupported: frozenset[tuple[str, str]] = frozenset()
 
-    def __init__(self, max_proposals: int = 1) -> None:
+    def __init__(self, max_proposals: int = 1, kind: type[Packer | PackerByType] = Packer) -> None:
         self.max_proposals = max_proposals
+        self.kind = kind
         self.urns: list[str] = []
+        self.batches: list[Batch] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -30,20 +34,35 @@ class SlowSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
+    def packer(self) -> Packer | PackerByType:
+        return self.kind(self.max_proposals, 10**6)
+
     def encode(self, proposal: Proposal) -> bytes:
         return proposal.urn.encode()
 
     async def write(self, batch: Batch) -> None:
         await asyncio.sleep(0)
         self.urns += [parcel.urn for parcel in batch.parcels]
+        self.batches.append(batch)
+
+
+class ForgetfulSink(SlowSink):
+    """Leaves out each `status`, as a server that does not know it."""
+
+    async def write(self, batch: Batch) -> None:
+        await super().write(batch)
+        raise NotTaken("It is not listed.", items=[(parcel.urn, "status") for parcel in batch.parcels])
 
 
 def entity(number: int) -> Entity:
     return Entity("tag", f"urn:li:tag:{number:05}", (NOT_REMOVED,), series="model")
 
 
-async def test_a_series_keeps_its_order_although_many_readers_settle_at_once() -> None:
-    sink = SlowSink()
+@pytest.mark.parametrize("kind", [Packer, PackerByType])
+async def test_a_series_keeps_its_order_although_many_readers_settle_at_once(
+    kind: type[Packer | PackerByType],
+) -> None:
+    sink = SlowSink(kind=kind)
     delivery, numbers = Delivery(sink, CrawlReport("r")), count()
 
     async def reader(turns: int) -> None:
@@ -90,3 +109,46 @@ async def test_an_entity_that_is_cut_counts_once() -> None:
         delivery.add(Entity("container", "urn:li:container:1", (NOT_REMOVED, SubTypes(type_names=["x"]))))
         await delivery.close()
     assert (report.proposals, report.batches, report.delivered["container"]) == (2, 2, 1)
+
+
+async def test_an_aspect_that_an_entity_has_twice_is_delivered_twice_and_in_order() -> None:
+    sink, report = SlowSink(max_proposals=200), CrawlReport("r")
+    delivery = Delivery(sink, report)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.send(delivery.lanes[0]))
+        delivery.add(Entity("container", "urn:li:container:1", (SubTypes(["x"]), NOT_REMOVED, SubTypes(["y"]))))
+        await delivery.close()
+    ((first, second),) = [batch.parcels for batch in sink.batches]
+    assert (len(first.proposals), first.last, len(second.proposals), second.last) == (2, False, 1, True)
+    assert (report.proposals, report.delivered["container"]) == (3, 1)
+
+
+async def test_batches_of_one_type_where_the_sink_wants_them() -> None:
+    sink, report = SlowSink(max_proposals=4, kind=PackerByType), CrawlReport("r")
+    delivery = Delivery(sink, report)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.send(delivery.lanes[0]))
+        for number in range(9):
+            delivery.add(Entity("tag", f"urn:li:tag:{number}", (NOT_REMOVED,)))
+            delivery.add(Entity("container", f"urn:li:container:{number}", (NOT_REMOVED,)))
+            await delivery.settle()
+        await delivery.close()
+    types = [{parcel.entity_type for parcel in batch.parcels} for batch in sink.batches]
+    assert all(len(each) == 1 for each in types)
+    assert sorted(batch.proposals for batch in sink.batches) == [1, 1, 4, 4, 4, 4]
+    assert report.delivered == {"tag": 9, "container": 9}
+
+
+async def test_what_an_answer_leaves_out_is_a_failure_and_not_delivered() -> None:
+    sink, report = ForgetfulSink(max_proposals=200), CrawlReport("r")
+    delivery = Delivery(sink, report)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.send(delivery.lanes[0]))
+        for number in range(7):
+            urn = f"urn:li:container:{number}"
+            delivery.add(Entity("container", urn, (NOT_REMOVED, SubTypes(type_names=["x"]))))
+        await delivery.close()
+    (failure,) = report.failures
+    assert (failure.code, failure.count, len(failure.samples)) == ("not_taken", 7, 5)
+    assert failure.samples[0] == "urn:li:container:0: status"
+    assert (report.proposals, report.rejected, report.batches, report.delivered["container"]) == (7, 7, 1, 0)

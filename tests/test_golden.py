@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crawls import crawl_to_file, recipe_file
+from tests.crawls import crawl_to_file, crawl_to_gms, recipe_file
 from tests.servers.mlflow_server import MlflowServer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,6 +71,16 @@ async def test_every_aspect_is_equal_or_differs_on_purpose(
     with capsys.disabled():
         print(f"\n{official}: {dict(counts)} of {len(theirs)} official aspects")
     assert (counts["equal"], counts["differ on purpose"], counts["extra"]) == (equal, differ, extra)
+
+
+async def test_both_endpoints_deliver_the_same(golden_server: MlflowServer, tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, golden_server.url, OPTIONS)
+    _, proposals = await crawl_to_file(recipe, tmp_path)
+    arrived = {endpoint: await crawl_to_gms(recipe, tmp_path, endpoint) for endpoint in ("restli", "openapi")}
+    assert arrived["openapi"] == arrived["restli"]
+    in_file = {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
+    assert {key: value for key, (value, _) in arrived["openapi"].items()} == in_file
+    assert all(metadata == {"pipelineName": "tests"} for _, metadata in arrived["openapi"].values())
 
 
 def _compare(ours: Aspects, theirs: Aspects) -> Counter[str]:

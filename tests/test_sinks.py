@@ -34,13 +34,19 @@ async def into_gms(server: MlflowServer, folder: Path, gms: Gms, **config: objec
     return await crawl_settings(settings)
 
 
-@pytest.mark.parametrize("config", [{}, {"max_per_batch": 7, "max_threads": 3}, {"mode": "SYNC"}])
+endpoints = pytest.mark.parametrize("endpoint", ["restli", "openapi"])
+
+
+@endpoints
+@pytest.mark.parametrize(
+    "config", [{}, {"max_per_batch": 7, "max_threads": 3}, {"mode": "SYNC"}, {"max_batch_bytes": 2_000}], ids=str
+)
 async def test_gms_holds_what_the_file_holds(
-    golden_server: MlflowServer, tmp_path: Path, config: dict[str, Any]
+    golden_server: MlflowServer, tmp_path: Path, config: dict[str, Any], endpoint: str
 ) -> None:
     _, proposals = await crawl_to_file(recipe_file(tmp_path, golden_server.url), tmp_path)
     async with Gms(token="secret", latency=0.01) as gms:
-        report = await into_gms(golden_server, tmp_path, gms, token="secret", **config)
+        report = await into_gms(golden_server, tmp_path, gms, token="secret", endpoint=endpoint, **config)
     assert report.failures == []
     assert gms.aspects == values(proposals)
     assert (gms.violations, gms.dropped) == ([], [])
@@ -58,19 +64,24 @@ async def test_every_proposal_names_its_run(golden_server: MlflowServer, tmp_pat
         assert proposal["systemMetadata"]["lastObserved"] > 1_700_000_000_000
 
 
-async def test_gzip_reaches_a_gateway_that_inflates(golden_server: MlflowServer, tmp_path: Path) -> None:
+@endpoints
+async def test_gzip_reaches_a_gateway_that_inflates(golden_server: MlflowServer, tmp_path: Path, endpoint: str) -> None:
     async with Gms(inflates=True) as gms:
-        report = await into_gms(golden_server, tmp_path, gms, compression="gzip")
+        report = await into_gms(golden_server, tmp_path, gms, compression="gzip", endpoint=endpoint)
     assert report.failures == []
     assert len(gms.aspects) == 376
 
 
+@endpoints
+@pytest.mark.parametrize(
+    "body", [b'{"status":422,"message":"no such thing"}', b'{"error":"Validation Error","message":"no such thing"}']
+)
 async def test_a_refused_batch_is_a_named_failure_and_the_others_arrive(
-    golden_server: MlflowServer, tmp_path: Path
+    golden_server: MlflowServer, tmp_path: Path, body: bytes, endpoint: str
 ) -> None:
     async with Gms() as gms:
-        gms.script = [None, Fault(status=422, body=b'{"status":422,"message":"no such thing"}')]
-        report = await into_gms(golden_server, tmp_path, gms, max_per_batch=50, max_threads=1)
+        gms.script = [None, Fault(status=422, body=body)]
+        report = await into_gms(golden_server, tmp_path, gms, max_per_batch=50, max_threads=1, endpoint=endpoint)
     (failure,) = report.failures
     assert failure.code == "batch_refused_422"
     assert all("no such thing" in sample for sample in failure.samples)
@@ -80,19 +91,46 @@ async def test_a_refused_batch_is_a_named_failure_and_the_others_arrive(
     assert report.status == "failures"
 
 
-async def test_throttling_is_waited_out(golden_server: MlflowServer, tmp_path: Path) -> None:
+@endpoints
+async def test_a_batch_that_the_token_may_not_write_is_named(
+    golden_server: MlflowServer, tmp_path: Path, endpoint: str
+) -> None:
+    async with Gms(forbidden={"urn:li:tag:mlflow_production"}) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint, max_per_batch=4)
+    (failure,) = report.failures
+    assert failure.code == "batch_refused_403"
+    assert "unauthorized" in failure.samples[0]
+    assert failure.count == report.rejected == 376 - len(gms.aspects)
+
+
+@endpoints
+async def test_a_proxy_that_takes_only_small_bodies_is_named(
+    golden_server: MlflowServer, tmp_path: Path, endpoint: str
+) -> None:
+    async with Gms(body_limit=20_000) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint)
+        assert {failure.code for failure in report.failures} == {"batch_refused_413"}
+        assert report.rejected == 376 - len(gms.aspects) > 0
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint, max_batch_bytes=19_000)
+    assert report.failures == []
+    assert len(gms.aspects) == 376
+
+
+@endpoints
+async def test_throttling_is_waited_out(golden_server: MlflowServer, tmp_path: Path, endpoint: str) -> None:
     async with Gms() as gms:
         gms.script = [Fault(status=429, headers={"Retry-After": "0"}), Fault(status=503, headers={"Retry-After": "0"})]
-        report = await into_gms(golden_server, tmp_path, gms)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint)
     assert report.failures == []
     assert report.datahub.retries == 2
     assert len(gms.aspects) == 376
 
 
-async def test_a_wrong_token_ends_the_crawl(golden_server: MlflowServer, tmp_path: Path) -> None:
+@endpoints
+async def test_a_wrong_token_ends_the_crawl(golden_server: MlflowServer, tmp_path: Path, endpoint: str) -> None:
     async with Gms(token="right") as gms:
         with pytest.raises(CredentialsRefused) as caught:
-            await into_gms(golden_server, tmp_path, gms, token="wrong-secret")
+            await into_gms(golden_server, tmp_path, gms, token="wrong-secret", endpoint=endpoint)
     assert "wrong-secret" not in str(caught.value)
 
 
@@ -116,6 +154,34 @@ async def test_what_an_old_datahub_does_not_know_is_left_out(golden_server: Mlfl
     assert warning.code == "old_datahub"
     assert "versionProperties" in warning.message
     assert not any(aspect == "versionProperties" for _, aspect in gms.aspects)
+
+
+async def test_openapi_is_refused_to_a_server_that_is_too_old(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(version="v1.0.0") as gms:
+        with pytest.raises(SettingsError, match=r"DataHub v1\.0\.0 is older than 1\.0\.1.*Use --endpoint restli"):
+            await into_gms(golden_server, tmp_path, gms, endpoint="openapi")
+        assert gms.requests == 0
+
+
+async def test_what_openapi_leaves_out_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(names_unknown_aspects=False, lacks={("mlModel", "versionProperties")}) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, endpoint="openapi")
+    (failure,) = report.failures
+    assert (failure.code, failure.count, report.rejected) == ("not_taken", 18, 18)
+    assert all(sample.startswith("urn:li:mlModel:") for sample in failure.samples)
+    assert all(sample.endswith(": versionProperties") for sample in failure.samples)
+    assert report.proposals == len(gms.aspects) == 376 - 18
+    assert report.delivered["mlModel"] == 0
+    assert report.delivered["mlModelGroup"] == 5
+
+
+@pytest.mark.parametrize("body", [b"", b'{"value":"success"}', b"null"])
+async def test_an_answer_without_a_list_is_believed(golden_server: MlflowServer, tmp_path: Path, body: bytes) -> None:
+    async with Gms() as gms:
+        gms.rule = Fault(status=202, body=body, stored=True)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint="openapi")
+    assert report.failures == []
+    assert report.proposals == len(gms.aspects) == 376
 
 
 async def test_lite_holds_what_the_file_holds(golden_server: MlflowServer, tmp_path: Path) -> None:

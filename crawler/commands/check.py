@@ -9,13 +9,14 @@ from msgspec import structs
 
 from crawler.commands.settings import settings_of
 from crawler.datahub.client import GmsClient
+from crawler.datahub.versions import require_openapi
 from crawler.errors import CrawlerError, ExitCode
 from crawler.http import Server
 from crawler.logs import configure_logging
 from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
 from crawler.pipeline import open_mlflow
 from crawler.report import CrawlReport
-from crawler.settings import FileSettings, LiteSettings, RestSettings, Settings
+from crawler.settings import Endpoint, FileSettings, LiteSettings, RestSettings, Settings
 
 ATTEMPTS = 2
 
@@ -87,6 +88,8 @@ async def _check_datahub(sink: RestSettings, report: CrawlReport) -> None:
         sys.stdout.write(f"DataHub at {server.url}\n")
         version = await client.version()
         sys.stdout.write(f"  version {version or 'not told'}\n")
+        if sink.endpoint is Endpoint.OPENAPI:
+            require_openapi(version)
         await client.require_credentials()
         sys.stdout.write("  credentials accepted\n" if sink.server.token else "  no token needed\n")
 

@@ -1,10 +1,14 @@
 """Packing encoded proposals into requests: pure, by count and by bytes, an entity's proposals together and in order."""
 
+from collections.abc import Callable
+
 import msgspec
 
 
 class Parcel(msgspec.Struct, frozen=True, gc=False):
-    """One entity's encoded proposals, which travel together. Of an entity that was cut one piece is the `last`."""
+    """One entity's encoded proposals, no aspect twice, which travel together. Of an entity in several pieces one is the
+    `last`.
+    """
 
     entity_type: str
     urn: str
@@ -13,11 +17,20 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What one request carries. `bytes` counts the proposals without the request's frame."""
+    """What one request carries. `bytes` counts the proposals and their entities without the request's frame."""
 
     parcels: list[Parcel]
     proposals: int
     bytes: int
+
+
+Frame = Callable[[Parcel], int]
+"""The bytes that a request spends on an entity beside its proposals."""
+
+
+def no_frame(_parcel: Parcel) -> int:
+    """Of requests in which each proposal names its entity itself."""
+    return 0
 
 
 class Packer:
@@ -27,9 +40,10 @@ class Packer:
     proposal larger than `max_bytes` travels alone. Nothing is lost, doubled or reordered within an entity.
     """
 
-    def __init__(self, max_proposals: int, max_bytes: int) -> None:
+    def __init__(self, max_proposals: int, max_bytes: int, frame: Frame = no_frame) -> None:
         self._max_proposals = max_proposals
         self._max_bytes = max_bytes
+        self._frame = frame
         self._parcels: list[Parcel] = []
         self._proposals = 0
         self._bytes = 0
@@ -37,8 +51,7 @@ class Packer:
     def add(self, parcel: Parcel) -> list[Batch]:
         """Takes one entity; gives the batches that are full now."""
         full: list[Batch] = []
-        for piece in self._cut(parcel):
-            size = _size(piece)
+        for piece, size in self._cut(parcel):
             if not self._fits(len(piece.proposals), size):
                 full += self.flush()
             self._parcels.append(piece)
@@ -57,24 +70,50 @@ class Packer:
     def _fits(self, proposals: int, size: int) -> bool:
         return self._proposals + proposals <= self._max_proposals and self._bytes + size <= self._max_bytes
 
-    def _cut(self, parcel: Parcel) -> list[Parcel]:
-        if len(parcel.proposals) <= self._max_proposals and _size(parcel) <= self._max_bytes:
-            return [parcel] if parcel.proposals else []
+    def _cut(self, parcel: Parcel) -> list[tuple[Parcel, int]]:
+        """The parcel, or its pieces where it is larger than a batch, each with its bytes in a request."""
+        if not parcel.proposals:
+            return []
+        frame = self._frame(parcel)
+        size = frame + _size(parcel.proposals)
+        if len(parcel.proposals) <= self._max_proposals and size <= self._max_bytes:
+            return [(parcel, size)]
         pieces: list[list[bytes]] = [[]]
-        room = self._max_bytes
+        room = self._max_bytes - frame
         for proposal in parcel.proposals:
-            size = len(proposal) + 1
-            if pieces[-1] and (len(pieces[-1]) == self._max_proposals or size > room):
+            if pieces[-1] and (len(pieces[-1]) == self._max_proposals or len(proposal) >= room):
                 pieces.append([])
-                room = self._max_bytes
+                room = self._max_bytes - frame
             pieces[-1].append(proposal)
-            room -= size
+            room -= len(proposal) + 1
         return [
-            Parcel(parcel.entity_type, parcel.urn, piece, last=number == len(pieces))
+            (
+                Parcel(parcel.entity_type, parcel.urn, piece, last=parcel.last and number == len(pieces)),
+                frame + _size(piece),
+            )
             for number, piece in enumerate(pieces, start=1)
         ]
 
 
-def _size(parcel: Parcel) -> int:
+def _size(proposals: list[bytes]) -> int:
     """Bytes in a request, each proposal's comma included."""
-    return sum(map(len, parcel.proposals)) + len(parcel.proposals)
+    return sum(map(len, proposals)) + len(proposals)
+
+
+class PackerByType:
+    """Fills batches as Packer does, each with entities of one type only."""
+
+    def __init__(self, max_proposals: int, max_bytes: int, frame: Frame = no_frame) -> None:
+        self._limits = (max_proposals, max_bytes, frame)
+        self._packers: dict[str, Packer] = {}
+
+    def add(self, parcel: Parcel) -> list[Batch]:
+        """Takes one entity; gives the batches that are full now."""
+        packer = self._packers.get(parcel.entity_type)
+        if packer is None:
+            packer = self._packers[parcel.entity_type] = Packer(*self._limits)
+        return packer.add(parcel)
+
+    def flush(self) -> list[Batch]:
+        """The batches begun: at most one a type."""
+        return [batch for packer in self._packers.values() for batch in packer.flush()]

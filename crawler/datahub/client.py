@@ -1,9 +1,12 @@
-"""DataHub's GMS: `/config` and the Rest.li batch endpoint (`AspectResource.java`)."""
+"""DataHub's GMS: `/config`, the Rest.li batch endpoint (`AspectResource.java`) and OpenAPI v3
+(`EntityController.java`).
+"""
 
 from contextlib import suppress
 
 import msgspec
 
+from crawler.datahub import openapi
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 
@@ -42,11 +45,15 @@ class GmsClient:
         )
 
     async def ingest(self, body: bytes, *, gzip: bool = False) -> None:
-        """Sends one batch. Raises RequestRefused where GMS does not take it."""
-        headers = {"X-RestLi-Protocol-Version": "2.0.0", "Content-Type": "application/json"}
-        if gzip:
-            headers["Content-Encoding"] = "gzip"
-        await self._server.post(INGEST, body, headers)
+        """Sends one batch by Rest.li. Raises RequestRefused where GMS does not take it."""
+        await self._server.post(INGEST, body, {"X-RestLi-Protocol-Version": "2.0.0"} | _labels(gzip))
+
+    async def write_entities(self, entity_type: str, body: bytes, *, asynchronous: bool, gzip: bool = False) -> bytes:
+        """Sends entities of one type by OpenAPI v3; gives the answer, which lists what was taken. Raises
+        RequestRefused where GMS does not take them.
+        """
+        response = await self._server.post(openapi.path(entity_type, asynchronous=asynchronous), body, _labels(gzip))
+        return response.body
 
     async def require_credentials(self) -> None:
         """Sends a batch of nothing. Raises CredentialsRefused where the token is refused; `/config` takes any."""
@@ -68,3 +75,7 @@ class GmsClient:
         except msgspec.DecodeError:
             return None
         return config if config.no_code == "true" else None
+
+
+def _labels(gzip: bool) -> dict[str, str]:
+    return {"Content-Encoding": "gzip"} if gzip else {}

@@ -67,6 +67,20 @@ def propose(entity: Entity) -> tuple[list[Proposal], list[Refusal]]:
     return proposals, refusals
 
 
+def once_each(proposals: list[Proposal]) -> list[list[Proposal]]:
+    """An entity's proposals in order, in as few groups as hold no aspect twice: of two with one name a JSON object
+    keeps the last.
+    """
+    if len({proposal.aspect_name for proposal in proposals}) == len(proposals):
+        return [proposals] if proposals else []
+    groups: list[list[Proposal]] = [[]]
+    for proposal in proposals:
+        if any(proposal.aspect_name == other.aspect_name for other in groups[-1]):
+            groups.append([])
+        groups[-1].append(proposal)
+    return groups
+
+
 class _Text(msgspec.Struct, frozen=True, rename="camel", gc=False):
     value: str
     content_type: str = "application/json"

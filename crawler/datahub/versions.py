@@ -2,6 +2,8 @@
 
 import re
 
+from crawler.errors import SettingsError
+
 _BEFORE_1_0 = frozenset(
     {
         ("dataProcessInstance", "mlTrainingRunProperties"),
@@ -12,6 +14,9 @@ _BEFORE_1_0 = frozenset(
         ("mlModel", "versionProperties"),
     }
 )
+_NUMBERS = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+_CLOUD = ((0, 3, 11), (0, 4))
+"""DataHub Cloud once counted by itself: its 0.3.11 is 1.0.1 (acryl-datahub's `server_config_util.py`)."""
 
 
 def unsupported_aspects(version: str | None) -> frozenset[tuple[str, str]]:
@@ -19,5 +24,22 @@ def unsupported_aspects(version: str | None) -> frozenset[tuple[str, str]]:
 
     DataHub learnt them for its own MLflow connector in 1.0 (pull requests 12174, 12334, 12587).
     """
-    match = re.match(r"v?(\d+)\.", version or "")
-    return _BEFORE_1_0 if match and int(match[1]) < 1 else frozenset()
+    return _BEFORE_1_0 if _is_older(version, (1, 0, 0)) else frozenset()
+
+
+def require_openapi(version: str | None) -> None:
+    """Raises SettingsError for a server that is older than its OpenAPI v3 endpoint as we write to it."""
+    if _is_older(version, (1, 0, 1)):
+        raise SettingsError(
+            f"DataHub {version} is older than 1.0.1, the first version that can be written to with endpoint openapi.",
+            "Use --endpoint restli, or endpoint: restli under sink.config.",
+        )
+
+
+def _is_older(version: str | None, than: tuple[int, int, int]) -> bool:
+    match = _NUMBERS.match(version or "")
+    if match is None:
+        return False
+    numbers = tuple(int(number or 0) for number in match.groups())
+    first, end = _CLOUD
+    return numbers < than and not first <= numbers < end

@@ -22,6 +22,7 @@ REGISTERED_MODELS_A_PAGE = 500
 MODEL_VERSIONS_A_PAGE = 2_000
 EXPERIMENTS_A_PAGE = 2_000
 EXPERIMENT_IDS_A_REQUEST = 1_000
+MAX_RUNS_A_PAGE = 50_000
 EARLIEST = -(2**63)
 
 _UNTIMED = b"start_time cannot be None"
@@ -206,7 +207,7 @@ class MlflowClient:
         search: dict[str, object] = {
             "experiment_ids": list(experiment_ids),
             "run_view_type": "ALL",
-            "max_results": self._run_rows.rows,
+            "max_results": min(self._run_rows.rows + query.known, MAX_RUNS_A_PAGE),
             "order_by": ["attributes.start_time ASC"],
         }
         if query.filter:

@@ -20,7 +20,6 @@ OVERLAP = 16
 MAX_FRUITLESS_PAGES = 100
 MAX_STEPS_BACK = 1_000
 PAGE_BYTES = 1_000_000
-FIRST_PAGE_ROWS = 250
 
 
 class _Offset(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,11 +27,11 @@ class _Offset(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PageRows:
-    """How many rows to ask for, at most `limit`, so that a page stays near PAGE_BYTES however heavy its rows are."""
+    """How many rows to ask for: `limit`, or as many fewer as keep a page near PAGE_BYTES, however heavy its rows are."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.rows = min(limit, FIRST_PAGE_ROWS)
+        self.rows = limit
 
     def learn(self, rows: int, size: int) -> None:
         """Takes what one page held, in rows and bytes; grows at most twofold, since the next rows may be heavier."""

@@ -18,11 +18,15 @@ PAGES_WORTH_A_WALK = 2
 
 
 class RunQuery(msgspec.Struct, frozen=True):
-    """One `runs/search`: runs that started at `since` or later and before `until` (ms since epoch), where given."""
+    """One `runs/search`: runs that started at `since` or later and before `until` (ms since epoch), where given.
+
+    `known` of them are known already and come once more, first.
+    """
 
     since: int | None = None
     until: int | None = None
     token: str = ""
+    known: int = 0
 
     @property
     def filter(self) -> str:
@@ -107,7 +111,7 @@ class RunWalk:
         if given:
             self._is_part = True
             self._until = cuts[0]
-            self.query = RunQuery(self._since, self._until)
+            self.query = RunQuery(self._since, self._until, known=self.query.known)
         return given
 
     def _part(self, since: int | None, until: int | None) -> "RunWalk":
@@ -147,7 +151,7 @@ class RunWalk:
         self._since = start_time
         self._seen = {run.info.run_id for run in rows if run.info.start_time == start_time}
         self._ties = OffsetWalk(_run_id)
-        self.query = RunQuery(start_time, self._until)
+        self.query = RunQuery(start_time, self._until, known=len(self._seen))
 
 
 def _run_id(run: Run) -> str:

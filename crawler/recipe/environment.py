@@ -7,7 +7,7 @@ from crawler.errors import SettingsError
 from crawler.recipe.refusals import REFUSED_IN_REST_SINK
 from crawler.recipe.sections import MlflowSource, RestSink
 from crawler.recipe.strict import section
-from crawler.settings import Secret
+from crawler.settings import Endpoint, Secret
 
 _TRUE = frozenset({"1", "true", "yes"})
 _FROM_ENVIRONMENT = "__from_env__"
@@ -34,7 +34,7 @@ def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
 
 
 def apply_datahub(sink: RestSink, environment: Mapping[str, str]) -> None:
-    """Puts what DATAHUB_GMS_… variables say over the recipe's options."""
+    """Puts what DATAHUB_GMS_… variables say over the recipe's options; the endpoint that they name is a default."""
     if sink.server == _FROM_ENVIRONMENT:
         sink.server = None
     sink.server = datahub_url(environment) or sink.server
@@ -43,6 +43,19 @@ def apply_datahub(sink: RestSink, environment: Mapping[str, str]) -> None:
     if certificate := environment.get("DATAHUB_CLIENT_CERT_PATH"):
         key = environment.get("DATAHUB_CLIENT_KEY_PATH")
         sink.client_certificate_path, sink.client_key_path = Path(certificate), Path(key) if key else None
+    sink.endpoint = sink.endpoint or _endpoint(environment)
+
+
+def _endpoint(environment: Mapping[str, str]) -> Endpoint | None:
+    name = environment.get("DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT")
+    if not name:
+        return None
+    try:
+        return Endpoint(name)
+    except ValueError:
+        raise SettingsError(
+            f"DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT: DataHub has no endpoint {name!r}.", "Set RESTLI or OPENAPI."
+        ) from None
 
 
 def datahub_url(environment: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from crawler.recipe.sections import BatchSize, Count, PageSize, Positive
+from crawler.settings import Endpoint
 
 
 class Flags(msgspec.Struct, kw_only=True, frozen=True):
@@ -14,6 +15,7 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     mlflow_uri: str | None = None
     datahub_url: str | None = None
     sink: Literal["rest", "file", "lite"] | None = None
+    endpoint: Endpoint | None = None
     output: Path | None = None
     report: Path | None = None
     dry_run: bool = False

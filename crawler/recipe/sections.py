@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from crawler.settings import Secret, Tls
+from crawler.errors import SettingsError
+from crawler.settings import Endpoint, Secret, Tls
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]
@@ -65,6 +66,8 @@ class StatefulIngestion(msgspec.Struct, kw_only=True):
 class Connection(msgspec.Struct, kw_only=True):
     """What the source and datahub-rest call by the same names."""
 
+    min_threads: Count = 1
+    max_threads: Count = 16
     token: Secret | None = None
     retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
     extra_headers: dict[str, Secret] = {}
@@ -72,6 +75,14 @@ class Connection(msgspec.Struct, kw_only=True):
     client_certificate_path: Path | None = None
     client_key_path: Path | None = None
     disable_ssl_verification: bool = False
+
+    def require_bounds(self, path: str) -> None:
+        """Raises SettingsError where the lower bound of the requests at once is above the upper one."""
+        if self.min_threads > self.max_threads:
+            raise SettingsError(
+                f"{path}: min_threads is {self.min_threads}, above max_threads, which is {self.max_threads}.",
+                "Lower the one or raise the other; alike, they fix how many requests are in flight.",
+            )
 
     def tls(self) -> Tls:
         """The options on certificates."""
@@ -97,8 +108,7 @@ class MlflowSource(Connection, kw_only=True):
     env: str = "PROD"
     stateful_ingestion: Options | None = None
     platform_instance: str | None = None
-    page_size: PageSize = 500
-    max_threads: Count = 4
+    page_size: PageSize = 250
     requests_per_second: Positive | None = None
     timeout_sec: Positive = 120.0
 
@@ -108,7 +118,7 @@ class RestSink(Connection, kw_only=True):
 
     server: str | None = None
     mode: Mode = Mode.ASYNC_BATCH
-    max_threads: Count = 8
+    endpoint: Endpoint | None = None
     max_per_batch: BatchSize = 200
     timeout_sec: Positive = 60.0
     compression: Literal["none", "gzip"] = "none"

@@ -13,7 +13,7 @@ from crawler.recipe.flags import Flags
 from crawler.recipe.refusals import REFUSED_IN_LITE_FILE, REFUSED_IN_LITE_SINK, REFUSED_IN_REST_SINK
 from crawler.recipe.sections import DEFAULT_FILE, FileSink, LiteFile, LiteSink, Mode, Options, RestSink, Typed
 from crawler.recipe.strict import choose, section
-from crawler.settings import FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
+from crawler.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
 
 Kind = Literal["rest", "file", "lite"]
 _KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite"}
@@ -84,6 +84,8 @@ def _rest(sink: RestSink, flags: Flags) -> RestSettings:
     place = address(
         sink.server, "server of DataHub", "Give the URL of its metadata service (GMS), http://host:8080 for example."
     )
+    sink.require_bounds("sink.config")
+    concurrency = flags.datahub_concurrency or sink.max_threads
     return RestSettings(
         server=ServerSettings(
             url=datahub_cloud(place.url.rstrip("/")),
@@ -92,10 +94,12 @@ def _rest(sink: RestSink, flags: Flags) -> RestSettings:
             token=sink.token,
             headers=sink.extra_headers,
             tls=sink.tls(),
-            concurrency=flags.datahub_concurrency or sink.max_threads,
+            concurrency=concurrency,
+            min_concurrency=min(sink.min_threads, concurrency),
             timeout=sink.timeout_sec,
             attempts=sink.retry_max_times + 1,
         ),
+        endpoint=flags.endpoint or sink.endpoint or Endpoint.RESTLI,
         gzip=sink.compression == "gzip",
         asynchronous=sink.mode is not Mode.SYNC,
         batch_size=flags.batch_size or sink.max_per_batch,

@@ -68,6 +68,7 @@ def _from_recipe(source: Options) -> MlflowSource:
     typed = section(source, "source", Typed, REFUSED_IN_SOURCE)
     choose(typed.type, {"mlflow": MlflowSource}, "source.type")
     options = section(typed.config, "source.config", MlflowSource)
+    options.require_bounds("source.config")
     if section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion).enabled:
         raise SettingsError(STATE_WANTED)
     if options.env.upper() not in _ENVS:
@@ -90,6 +91,7 @@ def _server(source: MlflowSource, text: str, option: str) -> ServerSettings:
         headers=source.extra_headers,
         tls=source.tls(),
         concurrency=source.max_threads,
+        min_concurrency=min(source.min_threads, source.max_threads),
         requests_per_second=source.requests_per_second,
         timeout=source.timeout_sec,
         attempts=source.retry_max_times + 1,

@@ -3,10 +3,11 @@
 import msgspec
 
 from crawler.report import CrawlReport
-from crawler.settings import FileSettings, RestSettings, Settings
+from crawler.settings import Endpoint, FileSettings, RestSettings, Settings
 from crawler.sinks.dry_run import DryRunSink
 from crawler.sinks.file import FileSink
 from crawler.sinks.lite import LiteSink
+from crawler.sinks.openapi import OpenApiSink
 from crawler.sinks.rest import RestSink
 from crawler.sinks.sink import Sink
 
@@ -16,7 +17,8 @@ def make_sink(settings: Settings, report: CrawlReport, system_metadata: msgspec.
     if settings.dry_run:
         return DryRunSink(system_metadata)
     if isinstance(settings.sink, RestSettings):
-        return RestSink(settings.sink, report, system_metadata)
+        sink = OpenApiSink if settings.sink.endpoint is Endpoint.OPENAPI else RestSink
+        return sink(settings.sink, report, system_metadata)
     if isinstance(settings.sink, FileSettings):
         return FileSink(settings.sink, report, system_metadata)
     return LiteSink(settings.sink, report, system_metadata)

@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from crawler.datahub import proposals
-from crawler.datahub.batches import Batch
+from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.proposals import Proposal
 
 
@@ -14,8 +14,6 @@ class DryRunSink:
     """Encodes proposals as the Rest.li endpoint would take them and drops them."""
 
     lanes = 1
-    max_proposals = 200
-    max_bytes = 15_000_000
     unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, system_metadata: msgspec.Raw) -> None:
@@ -28,6 +26,10 @@ class DryRunSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         return None
+
+    def packer(self) -> Packer:
+        """Batches as Rest.li would take them."""
+        return Packer(max_proposals=200, max_bytes=15_000_000)
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as it would be sent."""

@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 import msgspec
 
 from crawler.datahub import proposals
-from crawler.datahub.batches import Batch
+from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.proposals import Proposal
 from crawler.errors import OutputError, SettingsError
 from crawler.outputs import STDOUT, Place, place_of, reason_of
@@ -28,8 +28,6 @@ class FileSink:
     """Streams batches into one file; nothing is held back but the system's buffer."""
 
     lanes = 1
-    max_proposals = 1_000
-    max_bytes = 1_000_000
     unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
@@ -68,6 +66,10 @@ class FileSink:
             raise _failed(self._path, failed) from error
         if kind is not None:
             self._report.output = f"{self._place.draft} (incomplete)"
+
+    def packer(self) -> Packer:
+        """Batches that are small enough to wait in memory."""
+        return Packer(max_proposals=1_000, max_bytes=1_000_000)
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as an element of the array."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from crawler.datahub import proposals
-from crawler.datahub.batches import Batch
+from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.proposals import Proposal
 from crawler.errors import OutputError, SettingsError
 from crawler.report import CrawlReport
@@ -22,8 +22,6 @@ class LiteSink:
     """Writes through acryl-datahub's own classes, in a thread of its own."""
 
     lanes = 1
-    max_proposals = 500
-    max_bytes = 5_000_000
     unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, settings: LiteSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
@@ -41,6 +39,10 @@ class LiteSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._lite.close)
+
+    def packer(self) -> Packer:
+        """Batches that are small enough to wait in memory."""
+        return Packer(max_proposals=500, max_bytes=5_000_000)
 
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal in DataHub's file format, which `write` reads back."""

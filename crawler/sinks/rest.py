@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 
 from crawler.datahub import proposals
-from crawler.datahub.batches import Batch
+from crawler.datahub.batches import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
@@ -21,12 +21,10 @@ GZIP_FORMAT = 31
 
 
 class RestSink:
-    """Writes to one GMS, `server.concurrency` batches at once."""
+    """Writes to one GMS by Rest.li, `server.concurrency` batches at once."""
 
     def __init__(self, settings: RestSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self.lanes = settings.server.concurrency
-        self.max_proposals = settings.batch_size
-        self.max_bytes = settings.batch_bytes
         self._settings = settings
         self._report = report
         self._system_metadata = system_metadata
@@ -39,6 +37,7 @@ class RestSink:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self._server)
             version = await self._client.version()
+            self._require(version)
             # Whoever is no GMS is left again above; from here on __aexit__ closes.
             self._opened = opened.pop_all()
         self._report.datahub.version = version
@@ -57,6 +56,10 @@ class RestSink:
     ) -> None:
         await self._opened.aclose()
 
+    def packer(self) -> Packer | PackerByType:
+        """Batches as large as the settings allow."""
+        return Packer(self._settings.batch_size, self._settings.batch_bytes)
+
     def encode(self, proposal: Proposal) -> bytes:
         """The proposal as Rest.li takes it."""
         return proposals.restli(proposal, self._system_metadata)
@@ -65,8 +68,10 @@ class RestSink:
         """Sends the batch as one request."""
         encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
         body = proposals.restli_body(encoded, asynchronous=self._settings.asynchronous)
-        await self._client.ingest(_gzip(body) if self._settings.gzip else body, gzip=self._settings.gzip)
+        await self._client.ingest(self._compressed(body), gzip=self._settings.gzip)
 
+    def _require(self, version: str | None) -> None:
+        """Raises SettingsError for a server that this endpoint cannot write to: Rest.li can to any."""
 
-def _gzip(body: bytes) -> bytes:
-    return zlib.compress(body, GZIP_LEVEL, GZIP_FORMAT)
+    def _compressed(self, body: bytes) -> bytes:
+        return zlib.compress(body, GZIP_LEVEL, GZIP_FORMAT) if self._settings.gzip else body

@@ -1,6 +1,7 @@
 """Proposals in the forms in which they travel, and what is never sent."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from crawler.datahub.proposals import (
     Proposal,
     SystemMetadata,
     encode_system_metadata,
+    once_each,
     propose,
     restli,
     restli_body,
@@ -91,6 +93,17 @@ def test_both_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
         )
 
 
+@given(st.lists(st.sampled_from("abc"), max_size=8))
+def test_no_group_holds_an_aspect_twice_and_none_is_larger_than_it_must(names: list[str]) -> None:
+    given_proposals = [Proposal("tag", "urn:li:tag:x", name, b"%d" % number) for number, name in enumerate(names)]
+    groups = once_each(given_proposals)
+    assert [proposal for group in groups for proposal in group] == given_proposals
+    for group in groups:
+        assert len({proposal.aspect_name for proposal in group}) == len(group) > 0
+    for group, following in pairwise(groups):
+        assert following[0].aspect_name in {proposal.aspect_name for proposal in group}
+
+
 @given(texts, texts)
 def test_the_aspect_has_the_names_of_datahubs_schema_and_the_values_as_they_are(name: str, description: str) -> None:
     tag = TagProperties(name=name, description=description, color_hex="#fff")
@@ -147,5 +160,6 @@ def test_the_limit_counts_bytes_and_is_still_taken_itself() -> None:
 def test_versions_of_datahub_as_it_names_them() -> None:
     assert unsupported_aspects("v0.14.1")
     assert unsupported_aspects("0.15.0rc2")
-    for version in ("v1.0.0", "v1.7.0rc1", "1.7.0.17", "v10.2.0", None, "head", ""):
+    assert unsupported_aspects("v0.3.10")
+    for version in ("v1.0.0", "v1.7.0rc1", "1.7.0.17", "v10.2.0", "v0.3.11", "v0.3.12.4-acryl", None, "head", ""):
         assert not unsupported_aspects(version)

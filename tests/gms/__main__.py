@@ -14,6 +14,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token", help="refuse requests without this bearer token")
     parser.add_argument("--latency", type=float, default=0.001, help="seconds that each batch takes")
+    parser.add_argument("--inflates", action="store_true", help="take compressed requests, as a proxy before GMS may")
     parser.add_argument("--trust", action="store_true", help="decode nothing, count only: for benchmarks")
     return parser.parse_args()
 
@@ -31,7 +32,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         _say(gms.url)
         await ended.wait()
     counts = ("requests", "proposals", "bytes", "peak", "dropped", "violations")
-    _say(json.dumps({name: getattr(gms, name) for name in counts}))
+    census = gms.census.summary() if arguments.trust else {}
+    _say(json.dumps({name: getattr(gms, name) for name in counts} | census))
 
 
 if __name__ == "__main__":

@@ -24,18 +24,6 @@ def as_json(body: Any, status: int = 200, headers: Mapping[str, str] | None = No
     return web.Response(status=status, body=orjson.dumps(body), content_type=JSON, headers=headers)
 
 
-def restli_error(refusal: Refusal) -> web.Response:
-    """Rest.li's ErrorResponse (RU): no list of items, and a stack trace that clients leave out."""
-    exception = "com.linkedin.restli.server.RestLiServiceException"
-    body = {
-        "status": refusal.status,
-        "message": refusal.message,
-        "exceptionClass": exception,
-        "stackTrace": f"{exception} [HTTP Status:{refusal.status}]: {refusal.message}\n\tat …",
-    }
-    return as_json(body, refusal.status, {"X-RestLi-Error-Response": "true"})
-
-
 def unauthorized(accept: str) -> web.Response:
     """The servlet filter before Rest.li (AEF) lets Jetty write the page: HTML unless JSON was asked for."""
     message = "Unauthorized to perform this action."

@@ -26,6 +26,10 @@ class Behaviour:
     """(entity type, aspect) pairs that an older server's registry does not have."""
     forbidden: Collection[str] = ()
     """URNs that the token's user may not write."""
+    names_unknown_aspects: bool = True
+    """OpenAPI: 400 for an unknown aspect (PR #19628); older servers leave it out of their answer and say nothing."""
+    validation_status: int = 400
+    """OpenAPI: the status of a ValidationException; older servers answer 500, without its message."""
     inflates: bool = False
     """Take `Content-Encoding: gzip`; GMS does not."""
     body_limit: int = BODY_LIMIT

@@ -1,4 +1,4 @@
-"""What can be seen of a body before any check: for the script, and for the notes about what is under way."""
+"""What can be seen of a batch before any check: for the script, and for the notes about what is under way."""
 
 from contextlib import suppress
 from typing import Any
@@ -6,19 +6,7 @@ from typing import Any
 import orjson
 
 Proposals = list[dict[str, Any]]
-
-
-def proposals(body: bytes) -> Proposals:
-    """The proposals of a body, as far as it is one."""
-    try:
-        return [proposal for proposal in orjson.loads(body)["proposals"] if isinstance(proposal, dict)]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return []
-
-
-def count(body: bytes) -> int:
-    """How many proposals, told by their key alone: within an aspect's text its quotes are escaped."""
-    return body.count(b'"entityUrn"')
+"""In Rest.li's form, also where they came by OpenAPI."""
 
 
 def urns(batch: Proposals) -> frozenset[str]:

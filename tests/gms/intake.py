@@ -1,4 +1,4 @@
-"""What GMS makes of one batch: refuses it, drops items silently, stores them. Bytes in, verdict out."""
+"""What GMS makes of one batch, by whichever endpoint it came: refuses it, drops items silently, stores them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,9 @@ class Proposal(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
-    """The parameters of the action ingestProposalBatch (AR): `async` is a string, and false by default."""
+    """The parameters of the action ingestProposalBatch (AR): `async` is a string, and false by default. A request by
+    OpenAPI is brought into this form.
+    """
 
     proposals: list[Proposal]
     asynchronous: str = msgspec.field(name="async", default="false")
@@ -66,27 +68,19 @@ class _Dropped(Exception):
     """An IllegalArgumentException while an item is built: ABI.mcps logs it, skips the item and proceeds."""
 
 
-def parse(body: bytes) -> Batch:
-    """Rest.li's own decoding, before any code of DataHub's: what fails here is a 400 for the whole batch."""
-    try:
-        batch = msgspec.json.decode(body, type=Batch)
-    except msgspec.DecodeError as error:
-        raise Refusal(400, f"Cannot parse request entity: {error}") from error
-    if batch.asynchronous not in {"true", "false"}:
-        raise Refusal(400, f"Parameter 'async' is neither 'true' nor 'false' but {batch.asynchronous!r}")
-    for proposal in batch.proposals:
-        _check_envelope(proposal)
-    return batch
+def weigh(batch: Batch, behaviour: Behaviour, *, skips: bool) -> Verdict:
+    """In the order of AR: privileges, items (ABI, CII), proposed-phase validators (ABI), storage (ESI).
 
-
-def weigh(batch: Batch, behaviour: Behaviour) -> Verdict:
-    """In the order of AR: privileges, items (ABI, CII), proposed-phase validators (ABI), storage (ESI)."""
+    An IllegalArgumentException skips its item (Rest.li), or else fails the request with 500 (OpenAPI).
+    """
     _check_privileges(batch, behaviour)
     verdict = Verdict()
     for proposal in batch.proposals:
         try:
             verdict.stored.append(_built(proposal, behaviour))
         except _Dropped as dropped:
+            if not skips:
+                raise Refusal(500, str(dropped)) from dropped
             verdict.dropped.append((proposal.entity_urn, str(dropped)))
     for item in verdict.stored:
         _check_proposed(item)
@@ -94,8 +88,8 @@ def weigh(batch: Batch, behaviour: Behaviour) -> Verdict:
     return verdict
 
 
-def _check_envelope(proposal: Proposal) -> None:
-    """Coercion of `entityUrn` and `systemMetadata` [inferred: whole batch]."""
+def check_envelope(proposal: Proposal) -> None:
+    """Coercion of `entityUrn` and `systemMetadata`: what is malformed is a 400 for the whole batch [inferred]."""
     try:
         entity_type_of(proposal.entity_urn)
         key_parts(proposal.entity_urn)
@@ -133,12 +127,13 @@ def _check_registry(proposal: Proposal, behaviour: Behaviour) -> None:
         raise _Dropped(f"Urn {proposal.entity_urn} is not of entity type {entity_type}")
     if not aspect_name or proposal.aspect is None:
         raise Refusal(500, "Aspect and aspect name is required for create and update operations")
-    if not _knows_aspect(entity_type, aspect_name, behaviour):
+    if not knows_aspect(entity_type, aspect_name, behaviour):
         status = 422 if behaviour.alternate else 500
         raise Refusal(status, f"Unknown aspect {aspect_name} for entity {entity_type}")
 
 
-def _knows_aspect(entity_type: str, aspect_name: str, behaviour: Behaviour) -> bool:
+def knows_aspect(entity_type: str, aspect_name: str, behaviour: Behaviour) -> bool:
+    """Whether the server's registry has the aspect."""
     if (entity_type, aspect_name) in behaviour.lacks:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The double itself: GMS' two endpoints on a port of the loopback, and what was written to it."""
+"""The double itself: GMS' endpoints on a port of the loopback, and what was written to it."""
 
 import asyncio
 import gzip
@@ -11,10 +11,12 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.gms import answers, glimpse
-from tests.gms.answers import JSON, Refusal
+from tests.gms.answers import Refusal
 from tests.gms.behaviour import Behaviour
+from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of
 from tests.gms.flights import Flights
+from tests.gms.paths import RESTLI, entity_type_in
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -49,8 +51,10 @@ class Gms:
         self._port = port
         self._traces = count(1)
         self._exit = AsyncExitStack()
-        # The strict intake brings all of acryl-datahub with it: a trusting double does without.
-        self._intake: Any = None if self.behaviour.trust else importlib.import_module("tests.gms.intake")
+        self.census = Census()
+        # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
+        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi"]
+        self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
 
     @property
     def url(self) -> str:
@@ -91,35 +95,42 @@ class Gms:
             path = path.removeprefix("/api/gms")
         if path == "/config" and request.method == "GET" and not self.behaviour.without_config:
             return answers.config(self.behaviour.version)
-        if path == "/aspects" and request.method == "POST":
-            return await self._ingest(request)
-        return answers.not_found(path)
+        if request.method == "POST" and path == RESTLI:
+            return await self._ingest(request, "restli")
+        if request.method == "POST" and entity_type_in(path):
+            return await self._ingest(request, "openapi")
+        return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
 
-    async def _ingest(self, request: web.Request) -> web.Response:
+    async def _ingest(self, request: web.Request, endpoint: str) -> web.Response:
         """One batch, from its bytes to its answer, with all that is counted about it."""
         body = await request.read()
         self.requests += 1
         self.bytes += len(body)
         if self.behaviour.trust:
-            return await self._count(request, body)
+            return await self._count(request, endpoint, self._inflated(request, body))
+        door = self._strict[endpoint]
         self.headers.append(dict(request.headers))
         if "User-Agent" not in request.headers:
             self.violations.append("a request without User-Agent, which escapes throttling")
-        proposals = glimpse.proposals(self._inflated(request, body))
+        proposals = door.glimpse(request, self._inflated(request, body))
         step = self.script.pop(0) if self.script else self.rule
         fault = fault_of(step, proposals)
-        response = await self._answer(request, body, fault, proposals)
+        response = await self._answer(door, request, body, fault, proposals)
         self.answers.append((0 if fault and fault.disconnect else response.status, len(proposals)))
         return response
 
-    async def _count(self, request: web.Request, body: bytes) -> web.Response:
+    async def _count(self, request: web.Request, endpoint: str, body: bytes) -> web.Response:
         with self._flights.flight(request.transport, NOTHING, NOTHING):
             await asyncio.sleep(self.behaviour.latency)
-        self.proposals += glimpse.count(body)
-        return self._success()
+        if endpoint == "restli":
+            self.proposals += self.census.count_restli(body)
+            return answers.as_json({"value": "success"})
+        self.proposals += self.census.count_openapi(body)
+        # The request itself lists what was taken.
+        return web.Response(status=202, body=body, content_type=answers.JSON)
 
     async def _answer(
-        self, request: web.Request, body: bytes, fault: Fault | None, proposals: list[dict[str, Any]]
+        self, door: Any, request: web.Request, body: bytes, fault: Fault | None, proposals: list[dict[str, Any]]
     ) -> web.Response:
         """The script's answer, or the double's own; within it the batch counts as under way."""
         urns, version_sets = glimpse.urns(proposals), glimpse.version_sets(proposals)
@@ -128,24 +139,26 @@ class Gms:
             if fault and fault.hold:
                 await fault.hold.wait()
             if fault is None or not fault.answers:
-                return self._handle(request, body)
+                return self._handle(door, request, body)
             if fault.stored:
-                self._handle(request, body)
-            return _scripted(request, fault)
+                self._handle(door, request, body)
+            return self._scripted(door, request, fault)
 
-    def _handle(self, request: web.Request, body: bytes) -> web.Response:
-        """The way through a proxy, the filter of tokens and Rest.li."""
+    def _handle(self, door: Any, request: web.Request, body: bytes) -> web.Response:
+        """The way through a proxy, the filter of tokens and the endpoint."""
         if len(body) > self.behaviour.body_limit:
             return answers.too_large()
         token = self.behaviour.token
         if token is not None and request.headers.get("Authorization") != f"Bearer {token}":
             return answers.unauthorized(request.headers.get("Accept", ""))
         try:
-            _check_headers(request)
-            self._take(self._inflated(request, body))
+            batch = door.parse(request, self._inflated(request, body), self.behaviour)
+            unchanged = self._take(batch, skips=door.SKIPS_BAD_ITEMS)
         except Refusal as refusal:
-            return answers.restli_error(refusal)
-        return self._success()
+            return door.error(refusal, self.behaviour)
+        response: web.Response = door.success(batch, unchanged)
+        response.headers["traceparent"] = f"00-{next(self._traces):032x}-{1:016x}-01"
+        return response
 
     def _inflated(self, request: web.Request, body: bytes) -> bytes:
         """GMS inflates nothing: compressed bytes are no JSON, so they end as 400."""
@@ -154,12 +167,14 @@ class Gms:
                 return gzip.decompress(body)
         return body
 
-    def _take(self, body: bytes) -> None:
-        """Store what GMS would store, drop what it would drop."""
-        batch = self._intake.parse(body)
-        verdict = self._intake.weigh(batch, self.behaviour)
+    def _take(self, batch: Any, *, skips: bool) -> set[tuple[str, str]]:
+        """Store what GMS would store, drop what it would drop; gives what was there before, metadata and all."""
+        verdict = self._strict["intake"].weigh(batch, self.behaviour, skips=skips)
+        unchanged = set()
         for item in verdict.stored:
             key = (item.urn, item.aspect_name)
+            if (item.value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
+                unchanged.add(key)
             self.aspects[key] = item.value
             self.history.append((*key, item.value))
             self.system_metadata[key] = item.system_metadata
@@ -168,35 +183,21 @@ class Gms:
         self.modes.add(batch.asynchronous)
         self.batches.append(len(batch.proposals))
         self.proposals += len(batch.proposals)
+        return unchanged
 
-    def _success(self) -> web.Response:
-        """Nothing about items, and nobody reads it (AR); the trace id is in a header of each answer."""
-        trace = f"00-{next(self._traces):032x}-{1:016x}-01"
-        headers = {"X-RestLi-Protocol-Version": "2.0.0", "traceparent": trace}
-        return answers.as_json({"value": "success"}, headers=headers)
-
-
-def _check_headers(request: web.Request) -> None:
-    """Rest.li's own demands on a request."""
-    if request.query.get("action") != "ingestProposalBatch":
-        raise Refusal(400, f"POST operation named {request.query.get('action')} not supported on resource")
-    if request.headers.get("X-RestLi-Protocol-Version") != "2.0.0":
-        raise Refusal(400, "Rest.li protocol version is not 2.0.0")
-    if request.content_type != JSON:
-        raise Refusal(415, f"Unsupported media type {request.content_type}")
-
-
-def _scripted(request: web.Request, fault: Fault) -> web.Response:
-    """A fault as a response; after a disconnect it has nowhere to go."""
-    if fault.disconnect and request.transport:
-        request.transport.abort()
-    status = fault.status or 200
-    if fault.body is None:
-        response = answers.restli_error(Refusal(status, "scripted by the test"))
-    elif isinstance(fault.body, dict):
-        response = answers.as_json(fault.body, status)
-    else:
-        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
-        response = web.Response(status=status, body=body)
-    response.headers.update(fault.headers)
-    return response
+    def _scripted(self, door: Any, request: web.Request, fault: Fault) -> web.Response:
+        """A fault as a response; after a disconnect it has nowhere to go."""
+        if fault.disconnect and request.transport:
+            request.transport.abort()
+        status = fault.status or 200
+        response: web.Response
+        if fault.body is None:
+            response = door.error(Refusal(status, "scripted by the test"), self.behaviour)
+            response.set_status(status)
+        elif isinstance(fault.body, dict):
+            response = answers.as_json(fault.body, status)
+        else:
+            body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+            response = web.Response(status=status, body=body)
+        response.headers.update(fault.headers)
+        return response

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crawler.recipe import sections
-from crawler.settings import Secret, Settings
+from crawler.settings import Endpoint, Secret, Settings
 from tests.recipe.recipes import datahub, loaded, recipe, rest
 
 MLFLOW: dict[str, tuple[Any, str, Any]] = {
@@ -19,6 +19,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "env": ("qa", "mapping.env", "QA"),
     "platform_instance": ("east", "mapping.platform_instance", "east"),
     "page_size": ("77", "mlflow.page_size", 77),
+    "min_threads": (3, "mlflow.tracking.min_concurrency", 3),
     "max_threads": (3, "mlflow.tracking.concurrency", 3),
     "requests_per_second": ("2.5", "mlflow.tracking.requests_per_second", 2.5),
     "timeout_sec": (5, "mlflow.tracking.timeout", 5.0),
@@ -35,6 +36,8 @@ REST: dict[str, tuple[Any, str, Any]] = {
     "server": ("https://g/", "sink.server.url", "https://g"),
     "token": ("t", "sink.server.token", Secret("t")),
     "mode": ("SYNC", "sink.asynchronous", False),
+    "endpoint": ("OpenAPI", "sink.endpoint", Endpoint.OPENAPI),
+    "min_threads": (2, "sink.server.min_concurrency", 2),
     "max_threads": ("2", "sink.server.concurrency", 2),
     "max_per_batch": (9, "sink.batch_size", 9),
     "timeout_sec": (1.5, "sink.server.timeout", 1.5),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crawler.settings import FileSettings, LiteSettings, RestSettings, Secret
+from crawler.settings import Endpoint, FileSettings, LiteSettings, RestSettings, Secret
 from tests.recipe.recipes import datahub, loaded, recipe, refused, rest
 
 STORED = "gms: {server: 'http://stored', token: stored-token, timeout_sec: 9, unknown-to-us: 1}"
@@ -58,6 +58,20 @@ def test_later_layers_win_at_mlflow(tmp_path: Path) -> None:
 def test_the_parts_of_datahubs_address(env: dict[str, str], url: str, tmp_path: Path) -> None:
     (tmp_path / ".datahubenv").write_text(STORED)
     assert datahub(loaded(tmp_path, recipe(), env)).server.url == url
+
+
+def test_the_endpoint_of_the_environment_is_a_default(tmp_path: Path) -> None:
+    def endpoint(config: dict[str, Any], env: dict[str, str], **flags: Any) -> Endpoint:
+        return datahub(loaded(tmp_path, recipe(sink=rest(**config)), env, **flags)).endpoint
+
+    env = {"DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT": "openapi"}
+    assert endpoint({}, {}) is Endpoint.RESTLI
+    assert endpoint({}, env) is Endpoint.OPENAPI
+    assert endpoint({"endpoint": "RESTLI"}, env) is Endpoint.RESTLI
+    assert endpoint({"endpoint": "RESTLI"}, {}, endpoint=Endpoint.OPENAPI) is Endpoint.OPENAPI
+    wrong = {"DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT": "graphql"}
+    message = refused(tmp_path, recipe(sink=rest()), wrong)
+    assert message.startswith("DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT: DataHub has no endpoint 'graphql'. Set RESTLI")
 
 
 def test_flags_win_over_numbers(tmp_path: Path) -> None:

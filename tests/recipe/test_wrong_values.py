@@ -24,6 +24,8 @@ WRONG: list[tuple[Any, str]] = [
     (recipe({"page_size": 50_001}), "source.config.page_size: expected int <= 50000."),
     (recipe({"page_size": 1.5}), "source.config.page_size: expected int, got float."),
     (recipe({"max_threads": -1}), "source.config.max_threads: expected int >= 1."),
+    (recipe({"min_threads": 17}), "source.config: min_threads is 17, above max_threads, which is 16."),
+    (recipe(sink=rest(min_threads=3, max_threads=2)), "sink.config: min_threads is 3, above max_threads, which is 2."),
     (recipe({"requests_per_second": 0}), "source.config.requests_per_second: expected float > 0"),
     (recipe({"timeout_sec": float("nan")}), "source.config.timeout_sec: expected"),
     (recipe({"timeout_sec": float("inf")}), "source.config.timeout_sec: expected float <= 1000000"),
@@ -49,6 +51,7 @@ WRONG: list[tuple[Any, str]] = [
     (recipe(sink=rest(max_per_batch=201)), "sink.config.max_per_batch: expected int <= 200."),
     (recipe(sink=rest(max_batch_bytes=10)), "sink.config.max_batch_bytes: expected int >= 1000."),
     (recipe(sink=rest(mode=CANARY)), "sink.config.mode: expected one of SYNC, ASYNC, ASYNC_BATCH."),
+    (recipe(sink=rest(endpoint=CANARY)), "sink.config.endpoint: expected one of RESTLI, OPENAPI."),
     (recipe(sink=rest(compression=CANARY)), "sink.config.compression: expected one of none, gzip."),
     (
         recipe(sink=rest(server="gms:8080")),
