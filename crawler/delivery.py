@@ -4,16 +4,17 @@ order.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
-from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
-from crawler.datahub.proposals import Entity, Proposal, once_each, propose
+from crawler.datahub.batches import Batch, Packer, PackerByType
+from crawler.datahub.encoding import Encoder, Validator
+from crawler.datahub.proposals import Entity
 from crawler.errors import NotTaken, RequestRefused
 from crawler.report import SAMPLES, CrawlReport
 from crawler.sinks.sink import Sink
 
-BATCHES_QUEUED = 2
+BATCHES_QUEUED = 1
 
 REASONS = {
     "urn": "DataHub takes no such URN, so the entity was not sent. Rename it in MLflow.",
@@ -21,11 +22,11 @@ REASONS = {
     "invalid": "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
 }
 
-Validator = Callable[[Proposal], str | None]
-
 
 class Lane:
-    """One batch after the other: what is queued here is written in order, one request at a time."""
+    """One batch after the other: what is queued here is written in order, one request at a time. `packer` is for
+    series.
+    """
 
     def __init__(self, packer: Packer | PackerByType) -> None:
         self.packer = packer
@@ -43,24 +44,25 @@ class Delivery:
     def __init__(self, sink: Sink, report: CrawlReport, validator: Validator | None = None) -> None:
         self._sink = sink
         self._report = report
-        self._validator = validator
+        self._encoder = Encoder(sink.wire, sink.unsupported, validator)
+        self._packer = sink.packer()
         self.lanes = [Lane(sink.packer()) for _ in range(sink.lanes)]
         self._full: deque[tuple[Lane, Batch]] = deque()
         self._settling = asyncio.Lock()
 
     def add(self, entity: Entity) -> None:
         """Checks, encodes and packs one entity. What DataHub cannot take is named in the report."""
-        proposals, refusals = propose(entity)
+        parcel, refusals = self._encoder.encode(entity)
         for refusal in refusals:
-            self._refuse(refusal.code, f"{refusal.subject}: {refusal.reason}")
-        groups = once_each([proposal for proposal in proposals if self._may_go(proposal)])
-        if not groups:
+            self._report.rejected += 1
+            self._report.fail(refusal.code, REASONS[refusal.code], f"{refusal.subject}: {refusal.reason}")
+        if not parcel.proposals:
             return
         self._report.mapped[entity.type] += 1
-        lane = self._lane(entity)
-        for number, group in enumerate(groups, start=1):
-            encoded = [self._sink.encode(proposal) for proposal in group]
-            parcel = Parcel(entity.type, entity.urn, encoded, last=number == len(groups))
+        if entity.series is None:
+            self._hand_out(self._packer.add(parcel))
+        else:
+            lane = self.lanes[crc32(entity.series.encode(errors="replace")) % len(self.lanes)]
             self._fill(lane, lane.packer.add(parcel))
 
     async def settle(self) -> None:
@@ -81,6 +83,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Hands on everything that was added; the lanes then end by themselves."""
+        self._hand_out(self._packer.flush())
         for lane in self.lanes:
             self._fill(lane, lane.packer.flush())
         await self.settle()
@@ -105,22 +108,14 @@ class Delivery:
         lane.load += len(batches)
         self._full.extend((lane, batch) for batch in batches)
 
-    def _lane(self, entity: Entity) -> Lane:
-        if entity.series is not None:
-            return self.lanes[crc32(entity.series.encode(errors="replace")) % len(self.lanes)]
-        return min(self.lanes, key=lambda lane: lane.load)
-
-    def _may_go(self, proposal: Proposal) -> bool:
-        if (proposal.entity_type, proposal.aspect_name) in self._sink.unsupported:
-            return False
-        if self._validator is not None and (problem := self._validator(proposal)):
-            self._refuse("invalid", f"{proposal.urn}: {problem}")
-            return False
-        return True
-
-    def _refuse(self, code: str, sample: str) -> None:
-        self._report.rejected += 1
-        self._report.fail(code, REASONS[code], sample)
+    def _hand_out(self, batches: list[Batch]) -> None:
+        """Gives batches of no series to the lane that has least to do."""
+        if not batches:
+            return
+        if not batches[-1].parcels[-1].last:
+            # An entity was cut: its pieces stay in one lane, and so in order.
+            batches += self._packer.flush()
+        self._fill(min(self.lanes, key=lambda lane: lane.load), batches)
 
     def _delivered(self, batch: Batch, left_out: Sequence[tuple[str, str]] = ()) -> None:
         if self._report.dry_run:

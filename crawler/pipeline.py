@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from crawler.datahub.encoding import Validator
 from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
-from crawler.delivery import Delivery, Validator
+from crawler.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper

@@ -9,7 +9,9 @@ import pytest
 
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
 from crawler.datahub.batches import Batch, Packer, PackerByType
-from crawler.datahub.proposals import Entity, Proposal
+from crawler.datahub.encoding import Wire
+from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
+from crawler.datahub.restli import RestliWire
 from crawler.delivery import Delivery
 from crawler.errors import NotTaken
 from crawler.report import CrawlReport
@@ -20,6 +22,7 @@ class SlowSink:
 
     lanes = 1
     unsupported: frozenset[tuple[str, str]] = frozenset()
+    wire: Wire = RestliWire(encode_system_metadata(SystemMetadata(1, "r")))
 
     def __init__(self, max_proposals: int = 1, kind: type[Packer | PackerByType] = Packer) -> None:
         self.max_proposals = max_proposals
@@ -36,9 +39,6 @@ class SlowSink:
 
     def packer(self) -> Packer | PackerByType:
         return self.kind(self.max_proposals, 10**6)
-
-    def encode(self, proposal: Proposal) -> bytes:
-        return proposal.urn.encode()
 
     async def write(self, batch: Batch) -> None:
         await asyncio.sleep(0)
@@ -111,16 +111,20 @@ async def test_an_entity_that_is_cut_counts_once() -> None:
     assert (report.proposals, report.batches, report.delivered["container"]) == (2, 2, 1)
 
 
-async def test_an_aspect_that_an_entity_has_twice_is_delivered_twice_and_in_order() -> None:
-    sink, report = SlowSink(max_proposals=200), CrawlReport("r")
-    delivery = Delivery(sink, report)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(delivery.send(delivery.lanes[0]))
-        delivery.add(Entity("container", "urn:li:container:1", (SubTypes(["x"]), NOT_REMOVED, SubTypes(["y"]))))
-        await delivery.close()
-    ((first, second),) = [batch.parcels for batch in sink.batches]
-    assert (len(first.proposals), first.last, len(second.proposals), second.last) == (2, False, 1, True)
-    assert (report.proposals, report.delivered["container"]) == (3, 1)
+async def test_the_pieces_of_an_entity_that_is_cut_stay_in_one_lane() -> None:
+    sink = SlowSink(max_proposals=2)
+    sink.lanes = 3
+    delivery = Delivery(sink, CrawlReport("r"))
+    tasks = [asyncio.create_task(delivery.send(lane)) for lane in delivery.lanes]
+    many = tuple(SubTypes(type_names=[str(number)]) for number in range(5))
+    for number in range(4):
+        delivery.add(Entity("container", f"urn:li:container:{number}", many))
+        lanes_used = {id(lane) for lane in delivery.lanes if lane.load}
+        assert len(lanes_used) == min(number + 1, 3)
+        assert {lane.load for lane in delivery.lanes} <= {0, 3, 6}
+    await delivery.close()
+    await asyncio.gather(*tasks)
+    assert sorted(sink.urns) == [f"urn:li:container:{number}" for number in range(4) for _ in range(3)]
 
 
 async def test_batches_of_one_type_where_the_sink_wants_them() -> None:

@@ -15,9 +15,12 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename=
 
 
 class Aspect(_Record, frozen=True):
-    """Base of all aspects; `NAME` is the aspect's name in DataHub's registry."""
+    """Base of all aspects; `NAME` is the aspect's name in DataHub's registry. Of those that `REPEATS`, many entities
+    have the same one.
+    """
 
     NAME: ClassVar[str]
+    REPEATS: ClassVar[bool] = False
 
 
 class TimeStamp(_Record, frozen=True):
@@ -27,6 +30,7 @@ class TimeStamp(_Record, frozen=True):
 
 class Status(Aspect, frozen=True):
     NAME: ClassVar[str] = "status"
+    REPEATS: ClassVar[bool] = True
 
     removed: bool
 
@@ -52,6 +56,7 @@ class ContainerProperties(Aspect, frozen=True):
 
 class DataPlatformInstance(Aspect, frozen=True):
     NAME: ClassVar[str] = "dataPlatformInstance"
+    REPEATS: ClassVar[bool] = True
 
     platform: str
     instance: str | None = None
@@ -59,6 +64,7 @@ class DataPlatformInstance(Aspect, frozen=True):
 
 class SubTypes(Aspect, frozen=True):
     NAME: ClassVar[str] = "subTypes"
+    REPEATS: ClassVar[bool] = True
 
     type_names: list[str]
 
@@ -94,6 +100,7 @@ class ContainerOf(Aspect, frozen=True):
     """The aspect `container`: where an entity belongs."""
 
     NAME: ClassVar[str] = "container"
+    REPEATS: ClassVar[bool] = True
 
     container: str
 

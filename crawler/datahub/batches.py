@@ -50,13 +50,17 @@ class Packer:
 
     def add(self, parcel: Parcel) -> list[Batch]:
         """Takes one entity; gives the batches that are full now."""
-        full: list[Batch] = []
-        for piece, size in self._cut(parcel):
-            if not self._fits(len(piece.proposals), size):
+        if not parcel.proposals:
+            return []
+        size = self._frame(parcel) + _size(parcel.proposals)
+        if self._fits(len(parcel.proposals), size):
+            self._put(parcel, size)
+            return []
+        full = []
+        for piece, piece_size in self._cut(parcel, size):
+            if not self._fits(len(piece.proposals), piece_size):
                 full += self.flush()
-            self._parcels.append(piece)
-            self._proposals += len(piece.proposals)
-            self._bytes += size
+            self._put(piece, piece_size)
         return full
 
     def flush(self) -> list[Batch]:
@@ -70,14 +74,16 @@ class Packer:
     def _fits(self, proposals: int, size: int) -> bool:
         return self._proposals + proposals <= self._max_proposals and self._bytes + size <= self._max_bytes
 
-    def _cut(self, parcel: Parcel) -> list[tuple[Parcel, int]]:
-        """The parcel, or its pieces where it is larger than a batch, each with its bytes in a request."""
-        if not parcel.proposals:
-            return []
-        frame = self._frame(parcel)
-        size = frame + _size(parcel.proposals)
+    def _put(self, parcel: Parcel, size: int) -> None:
+        self._parcels.append(parcel)
+        self._proposals += len(parcel.proposals)
+        self._bytes += size
+
+    def _cut(self, parcel: Parcel, size: int) -> list[tuple[Parcel, int]]:
+        """The parcel in pieces that each fit in a batch, with their bytes."""
         if len(parcel.proposals) <= self._max_proposals and size <= self._max_bytes:
             return [(parcel, size)]
+        frame = self._frame(parcel)
         pieces: list[list[bytes]] = [[]]
         room = self._max_bytes - frame
         for proposal in parcel.proposals:

@@ -5,7 +5,6 @@ answer that lists what was taken.
 import msgspec
 
 from crawler.datahub.batches import Batch, Parcel
-from crawler.datahub.proposals import Proposal
 
 _encode = msgspec.json.Encoder().encode
 _decode_listing = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
@@ -19,9 +18,19 @@ def path(entity_type: str, *, asynchronous: bool) -> str:
     return f"/openapi/v3/entity/{entity_type}?async={'true' if asynchronous else 'false'}"
 
 
-def encode(proposal: Proposal, system_metadata: msgspec.Raw) -> bytes:
-    """The proposal as a member of its entity's object."""
-    return b'"%b":{"value":%b,"systemMetadata":%b}' % (proposal.aspect_name.encode(), proposal.aspect, system_metadata)
+class OpenApiWire:
+    """Proposals as members of their entity's object, which names the entity itself."""
+
+    def __init__(self, system_metadata: msgspec.Raw) -> None:
+        self._end = b',"systemMetadata":%b}' % bytes(system_metadata)
+
+    def head(self, entity_type: str, urn: str) -> bytes:  # noqa: ARG002  the entity's object has them
+        """Nothing."""
+        return b""
+
+    def tail(self, aspect_name: str, aspect: bytes) -> bytes:
+        """The aspect under its name."""
+        return b'"%b":{"value":%b%b' % (aspect_name.encode(), aspect, self._end)
 
 
 def frame(parcel: Parcel) -> int:

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawler.datahub.proposals import Proposal, simplified
+from crawler.datahub.proposals import Proposal
 
 if TYPE_CHECKING:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
-
-_NO_METADATA = msgspec.Raw(b"null")
 
 
 def as_wrapper(obj: dict[str, Any]) -> "MetadataChangeProposalWrapper":
@@ -28,8 +26,15 @@ def as_wrapper(obj: dict[str, Any]) -> "MetadataChangeProposalWrapper":
 
 def problem(proposal: Proposal) -> str | None:
     """Why acryl-datahub would refuse the proposal, or None."""
+    in_file = {
+        "entityType": proposal.entity_type,
+        "entityUrn": proposal.urn,
+        "changeType": "UPSERT",
+        "aspectName": proposal.aspect_name,
+        "aspect": {"json": msgspec.json.decode(proposal.aspect)},
+    }
     try:
-        valid = as_wrapper(msgspec.json.decode(simplified(proposal, _NO_METADATA))).validate()
+        valid = as_wrapper(in_file).validate()
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
         return f"aspect {proposal.aspect_name}: {error}"
     return None if valid else f"aspect {proposal.aspect_name} does not fit DataHub's schema"

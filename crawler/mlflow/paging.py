@@ -27,7 +27,7 @@ class _Offset(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PageRows:
-    """How many rows to ask for: `limit`, or as many fewer as keep a page near PAGE_BYTES, however heavy its rows are."""
+    """How many rows to ask for: `limit`, or fewer where rows are so heavy that a page would exceed PAGE_BYTES."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

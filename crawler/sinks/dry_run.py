@@ -5,9 +5,9 @@ from typing import Self
 
 import msgspec
 
-from crawler.datahub import proposals
 from crawler.datahub.batches import Batch, Packer
-from crawler.datahub.proposals import Proposal
+from crawler.datahub.encoding import Wire
+from crawler.datahub.restli import RestliWire
 
 
 class DryRunSink:
@@ -17,7 +17,7 @@ class DryRunSink:
     unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, system_metadata: msgspec.Raw) -> None:
-        self._system_metadata = system_metadata
+        self.wire: Wire = RestliWire(system_metadata)
 
     async def __aenter__(self) -> Self:
         return self
@@ -30,10 +30,6 @@ class DryRunSink:
     def packer(self) -> Packer:
         """Batches as Rest.li would take them."""
         return Packer(max_proposals=200, max_bytes=15_000_000)
-
-    def encode(self, proposal: Proposal) -> bytes:
-        """The proposal as it would be sent."""
-        return proposals.restli(proposal, self._system_metadata)
 
     async def write(self, batch: Batch) -> None:
         """Drops the batch."""

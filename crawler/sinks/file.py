@@ -13,9 +13,9 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from crawler.datahub import proposals
 from crawler.datahub.batches import Batch, Packer
-from crawler.datahub.proposals import Proposal
+from crawler.datahub.encoding import Wire
+from crawler.datahub.restli import FileWire, RestliWire
 from crawler.errors import OutputError, SettingsError
 from crawler.outputs import STDOUT, Place, place_of, reason_of
 from crawler.report import CrawlReport
@@ -33,9 +33,8 @@ class FileSink:
     def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._path = settings.path
         self._place = Place(settings.path, settings.path)
-        self._encode = proposals.restli if settings.nested_json else proposals.simplified
+        self.wire: Wire = RestliWire(system_metadata) if settings.nested_json else FileWire(system_metadata)
         self._report = report
-        self._system_metadata = system_metadata
         self._separator = b"[\n"
         self._file: BinaryIO
 
@@ -70,10 +69,6 @@ class FileSink:
     def packer(self) -> Packer:
         """Batches that are small enough to wait in memory."""
         return Packer(max_proposals=1_000, max_bytes=1_000_000)
-
-    def encode(self, proposal: Proposal) -> bytes:
-        """The proposal as an element of the array."""
-        return self._encode(proposal, self._system_metadata)
 
     async def write(self, batch: Batch) -> None:
         """Appends the batch. Raises OutputError, such as for a full disk."""

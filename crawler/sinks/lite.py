@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from crawler.datahub import proposals
 from crawler.datahub.batches import Batch, Packer
-from crawler.datahub.proposals import Proposal
+from crawler.datahub.encoding import Wire
+from crawler.datahub.restli import FileWire
 from crawler.errors import OutputError, SettingsError
 from crawler.report import CrawlReport
 from crawler.settings import LiteSettings
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class LiteSink:
-    """Writes through acryl-datahub's own classes, in a thread of its own."""
+    """Writes through acryl-datahub's own classes, which read DataHub's file format, in a thread of its own."""
 
     lanes = 1
     unsupported: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, settings: LiteSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._settings = settings
-        self._system_metadata = system_metadata
+        self.wire: Wire = FileWire(system_metadata)
         self._report = report
         self._lite: DataHubLiteLocal
 
@@ -43,10 +43,6 @@ class LiteSink:
     def packer(self) -> Packer:
         """Batches that are small enough to wait in memory."""
         return Packer(max_proposals=500, max_bytes=5_000_000)
-
-    def encode(self, proposal: Proposal) -> bytes:
-        """The proposal in DataHub's file format, which `write` reads back."""
-        return proposals.simplified(proposal, self._system_metadata)
 
     async def write(self, batch: Batch) -> None:
         """Writes the batch. Raises OutputError, such as for a full disk."""

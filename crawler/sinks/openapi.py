@@ -1,8 +1,10 @@
 """DataHub's GMS, through its OpenAPI v3 endpoint."""
 
+import msgspec
+
 from crawler.datahub import openapi
 from crawler.datahub.batches import Batch, PackerByType
-from crawler.datahub.proposals import Proposal
+from crawler.datahub.encoding import Wire
 from crawler.datahub.versions import require_openapi
 from crawler.errors import NotTaken
 from crawler.sinks.rest import RestSink
@@ -14,10 +16,6 @@ class OpenApiSink(RestSink):
     def packer(self) -> PackerByType:
         """Batches of one entity type, as large as the settings allow."""
         return PackerByType(self._settings.batch_size, self._settings.batch_bytes, openapi.frame)
-
-    def encode(self, proposal: Proposal) -> bytes:
-        """The proposal as OpenAPI v3 takes it: a member of its entity's object."""
-        return openapi.encode(proposal, self._system_metadata)
 
     async def write(self, batch: Batch) -> None:
         """Sends the batch as one request. Raises NotTaken where the answer does not list all of it."""
@@ -34,6 +32,9 @@ class OpenApiSink(RestSink):
                 "had stored already when a lost answer made us send again: crawl again to see.",
                 items=missing,
             )
+
+    def _wire(self, system_metadata: msgspec.Raw) -> Wire:
+        return openapi.OpenApiWire(system_metadata)
 
     def _require(self, version: str | None) -> None:
         require_openapi(version)

@@ -7,10 +7,10 @@ from typing import Self
 
 import msgspec
 
-from crawler.datahub import proposals
+from crawler.datahub import restli
 from crawler.datahub.batches import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
-from crawler.datahub.proposals import Proposal
+from crawler.datahub.encoding import Wire
 from crawler.datahub.versions import unsupported_aspects
 from crawler.http import Server
 from crawler.report import CrawlReport
@@ -27,7 +27,7 @@ class RestSink:
         self.lanes = settings.server.concurrency
         self._settings = settings
         self._report = report
-        self._system_metadata = system_metadata
+        self.wire = self._wire(system_metadata)
         self._server = Server("DataHub", settings.server, report.datahub, counts="sent")
         self._client = GmsClient(self._server)
         self._opened: AsyncExitStack
@@ -60,15 +60,14 @@ class RestSink:
         """Batches as large as the settings allow."""
         return Packer(self._settings.batch_size, self._settings.batch_bytes)
 
-    def encode(self, proposal: Proposal) -> bytes:
-        """The proposal as Rest.li takes it."""
-        return proposals.restli(proposal, self._system_metadata)
-
     async def write(self, batch: Batch) -> None:
         """Sends the batch as one request."""
         encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
-        body = proposals.restli_body(encoded, asynchronous=self._settings.asynchronous)
+        body = restli.body(encoded, asynchronous=self._settings.asynchronous)
         await self._client.ingest(self._compressed(body), gzip=self._settings.gzip)
+
+    def _wire(self, system_metadata: msgspec.Raw) -> Wire:
+        return restli.RestliWire(system_metadata)
 
     def _require(self, version: str | None) -> None:
         """Raises SettingsError for a server that this endpoint cannot write to: Rest.li can to any."""

@@ -4,18 +4,19 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from crawler.datahub.batches import Batch, Packer, PackerByType
-from crawler.datahub.proposals import Proposal
+from crawler.datahub.encoding import Wire
 
 
 class Sink(Protocol):
     """Where proposals go. Opened and closed by `async with`; raises SettingsError or ServerError where it cannot be
     opened.
 
-    `lanes` is how many batches may be written at once, `unsupported` the (entity type, aspect) that this DataHub does
-    not know.
+    `lanes` is how many batches may be written at once, `wire` the form of their proposals, `unsupported` the (entity
+    type, aspect) that this DataHub does not know.
     """
 
     lanes: int
+    wire: Wire
     unsupported: frozenset[tuple[str, str]]
 
     async def __aenter__(self) -> Self: ...
@@ -25,11 +26,7 @@ class Sink(Protocol):
     ) -> None: ...
 
     def packer(self) -> Packer | PackerByType:
-        """What fills the batches of one lane, within the limits of this sink."""
-        ...
-
-    def encode(self, proposal: Proposal) -> bytes:
-        """The proposal as this sink writes it."""
+        """What fills batches, within the limits of this sink."""
         ...
 
     async def write(self, batch: Batch) -> None:

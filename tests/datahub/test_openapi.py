@@ -3,14 +3,16 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.datahub import openapi
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, SubTypes, TagProperties
-from crawler.datahub.batches import Batch, PackerByType, Parcel
-from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata, once_each, propose
+from crawler.datahub.batches import Batch, PackerByType
+from crawler.datahub.encoding import Encoder
+from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.versions import require_openapi
 from crawler.errors import SettingsError
 
@@ -29,7 +31,7 @@ entities = st.lists(
         lambda kind, name, given_aspects: Entity(kind, f"urn:li:{kind}:{name.strip()}", tuple(given_aspects)),
         st.sampled_from(["tag", "container"]),
         names,
-        st.lists(aspects, min_size=1, max_size=5),
+        st.lists(aspects, min_size=1, max_size=4, unique_by=lambda aspect: aspect.NAME),
     ),
     max_size=12,
 )
@@ -37,14 +39,12 @@ Sent = list[tuple[str, str, Any]]
 
 
 def packed(given_entities: list[Entity], max_proposals: int, max_bytes: int) -> list[Batch]:
-    packer = PackerByType(max_proposals, max_bytes, openapi.frame)
+    packer, encoder = PackerByType(max_proposals, max_bytes, openapi.frame), Encoder(openapi.OpenApiWire(METADATA))
     batches = []
     for entity in given_entities:
-        proposals, refusals = propose(entity)
+        parcel, refusals = encoder.encode(entity)
         assert refusals == []
-        for group in once_each(proposals):
-            encoded = [openapi.encode(proposal, METADATA) for proposal in group]
-            batches += packer.add(Parcel(entity.type, entity.urn, encoded))
+        batches += packer.add(parcel)
     return batches + packer.flush()
 
 
@@ -67,10 +67,10 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def meant(given_entities: list[Entity], entity_type: str) -> Sent:
     return [
-        (proposal.urn, proposal.aspect_name, json.loads(proposal.aspect))
+        (entity.urn, aspect.NAME, json.loads(msgspec.json.encode(aspect)))
         for entity in given_entities
         if entity.type == entity_type
-        for proposal in propose(entity)[0]
+        for aspect in entity.aspects
     ]
 
 

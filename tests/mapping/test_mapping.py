@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crawler.datahub import urns
-from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata, propose, simplified
+from crawler.datahub.encoding import Encoder
+from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
+from crawler.datahub.restli import FileWire
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.datasets import MAX_SCHEMA_CHARACTERS
 from crawler.mlflow.entities import (
@@ -159,11 +161,13 @@ def everything(
 
 def aspects(entities: Iterable[Entity]) -> dict[tuple[str, str], Any]:
     """The JSON of every aspect that can be sent, by (entity type and end of URN, aspect)."""
-    return {
-        (proposal.urn, proposal.aspect_name): json.loads(proposal.aspect)
-        for entity in entities
-        for proposal in propose(entity)[0]
-    }
+    return {(proposal["entityUrn"], proposal["aspectName"]): proposal["aspect"]["json"] for proposal in sent(entities)}
+
+
+def sent(entities: Iterable[Entity]) -> list[dict[str, Any]]:
+    """What can be sent of them, in DataHub's file format."""
+    encoder = Encoder(FileWire(METADATA))
+    return [json.loads(proposal) for entity in entities for proposal in encoder.encode(entity)[0].proposals]
 
 
 def one(entities: Iterable[Entity], entity_type: str, aspect: str) -> Any:
@@ -191,8 +195,7 @@ def test_acryl_datahub_accepts_whatever_mlflow_holds(
     rows = {"models": models, "versions": versions, "experiment": experiment, "runs": runs}
     entities = everything(mapping, **rows)
     assert entities == everything(mapping, **rows)
-    sent = [proposal for entity in entities for proposal in propose(entity)[0]]
-    plain = [json.loads(simplified(proposal, METADATA)) for proposal in sent]
+    plain = sent(entities)
     judge_all(plain)
     judge_one_value(plain)
     judge_contiguous(plain)
@@ -396,7 +399,7 @@ def test_nothing_leads_to_a_dataset_that_datahub_cannot_take() -> None:
     entities = everything(PLAIN, runs=[run(inputs=use("x", name="n" * 600))])
     assert not any(key[1] == "dataProcessInstanceInput" for key in aspects(entities))
     (dataset,) = [entity for entity in entities if entity.type == "dataset"]
-    assert [refusal.code for refusal in propose(dataset)[1]] == ["urn"]
+    assert [refusal.code for refusal in Encoder(FileWire(METADATA)).encode(dataset)[1]] == ["urn"]
 
 
 def test_two_versions_never_share_a_urn_in_silence() -> None:

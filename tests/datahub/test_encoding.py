@@ -1,27 +1,19 @@
 """Proposals in the forms in which they travel, and what is never sent."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.datahub import aspects
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, TagProperties, TimeStamp
-from crawler.datahub.proposals import (
-    MAX_ASPECT_BYTES,
-    Entity,
-    Proposal,
-    SystemMetadata,
-    encode_system_metadata,
-    once_each,
-    propose,
-    restli,
-    restli_body,
-    simplified,
-)
+from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder, Wire
+from crawler.datahub.openapi import OpenApiWire
+from crawler.datahub.proposals import Entity, Proposal, Refusal, SystemMetadata, encode_system_metadata
+from crawler.datahub.restli import FileWire, RestliWire, body
 from crawler.datahub.versions import unsupported_aspects
 from tests.judge import judge
 
@@ -63,21 +55,30 @@ made = st.one_of(
 )
 
 
-def travelling(entity: Entity) -> list[tuple[Proposal, dict[str, Any], dict[str, Any]]]:
-    """The entity's proposals in both of their forms."""
-    proposals, refusals = propose(entity)
+WIRES: tuple[Wire, ...] = (FileWire(METADATA), RestliWire(METADATA), OpenApiWire(METADATA))
+
+
+def encoded(entity: Entity, wire: Wire = WIRES[0]) -> list[bytes]:
+    """The entity's proposals, none of which is refused."""
+    parcel, refusals = Encoder(wire).encode(entity)
     assert refusals == []
-    return [(each, json.loads(simplified(each, METADATA)), json.loads(restli(each, METADATA))) for each in proposals]
+    assert (parcel.entity_type, parcel.urn, parcel.last) == (entity.type, entity.urn, True)
+    return parcel.proposals
 
 
 @settings(max_examples=300, deadline=None)
 @given(made)
-def test_both_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
-    sent = travelling(entity)
-    assert [plain["aspectName"] for _, plain, _ in sent] == [aspect.NAME for aspect in entity.aspects]
-    for proposal, plain, nested in sent:
+def test_all_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
+    plain_ones, nested_ones, members = (encoded(entity, wire) for wire in WIRES)
+    for aspect, in_file, in_batch, in_object in zip(entity.aspects, plain_ones, nested_ones, members, strict=True):
+        plain, nested = json.loads(in_file), json.loads(in_batch)
         judge(plain)
-        assert json.loads(nested["aspect"].pop("value")) == plain["aspect"]["json"] == json.loads(proposal.aspect)
+        value = plain["aspect"]["json"]
+        assert value == json.loads(msgspec.json.encode(aspect))
+        assert json.loads(nested["aspect"].pop("value")) == value
+        assert json.loads(b"{%b}" % in_object) == {
+            aspect.NAME: {"value": value, "systemMetadata": nested["systemMetadata"]}
+        }
         assert nested.pop("aspect") == {"contentType": "application/json"}
         assert plain.pop("aspect").keys() == {"json"}
         assert (
@@ -87,35 +88,67 @@ def test_both_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
                 "entityType": entity.type,
                 "entityUrn": entity.urn,
                 "changeType": "UPSERT",
-                "aspectName": proposal.aspect_name,
+                "aspectName": aspect.NAME,
                 "systemMetadata": {"lastObserved": 5, "runId": "r", "pipelineName": "p"},
             }
         )
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=8))
-def test_no_group_holds_an_aspect_twice_and_none_is_larger_than_it_must(names: list[str]) -> None:
-    given_proposals = [Proposal("tag", "urn:li:tag:x", name, b"%d" % number) for number, name in enumerate(names)]
-    groups = once_each(given_proposals)
-    assert [proposal for group in groups for proposal in group] == given_proposals
-    for group in groups:
-        assert len({proposal.aspect_name for proposal in group}) == len(group) > 0
-    for group, following in pairwise(groups):
-        assert following[0].aspect_name in {proposal.aspect_name for proposal in group}
-
-
 @given(texts, texts)
 def test_the_aspect_has_the_names_of_datahubs_schema_and_the_values_as_they_are(name: str, description: str) -> None:
     tag = TagProperties(name=name, description=description, color_hex="#fff")
-    ((_, plain, _),) = travelling(Entity("tag", "urn:li:tag:x", (tag,)))
-    assert plain["aspect"]["json"] == {"name": name, "description": description, "colorHex": "#fff"}
+    (proposal,) = encoded(Entity("tag", "urn:li:tag:x", (tag,)))
+    assert json.loads(proposal)["aspect"]["json"] == {"name": name, "description": description, "colorHex": "#fff"}
 
 
 @given(st.lists(made, max_size=4), st.booleans())
 def test_a_request_holds_its_proposals_in_order(given_entities: list[Entity], asynchronous: bool) -> None:
-    encoded = [restli(each, METADATA) for entity in given_entities for each in propose(entity)[0]]
-    body = json.loads(restli_body(encoded, asynchronous=asynchronous))
-    assert body == {"proposals": [json.loads(each) for each in encoded], "async": "true" if asynchronous else "false"}
+    proposals = [each for entity in given_entities for each in encoded(entity, RestliWire(METADATA))]
+    request = json.loads(body(proposals, asynchronous=asynchronous))
+    in_order = [json.loads(each) for each in proposals]
+    assert request == {"proposals": in_order, "async": "true" if asynchronous else "false"}
+
+
+# Aspects as the mapping shares them between entities: the same objects, of which one has a `status` that a type lacks.
+shared = (aspects.SubTypes(["a"]), Status(removed=False), aspects.ContainerOf("urn:li:container:1"))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["tag", "container"]), st.lists(st.sampled_from(shared), max_size=4))))
+def test_what_is_remembered_is_what_would_be_encoded(uses: list[tuple[str, list[Aspect]]]) -> None:
+    lacks = {("tag", "status")}
+    remembers = Encoder(WIRES[1], lacks)
+    for number, (kind, used) in enumerate(uses):
+        entity = Entity(kind, f"urn:li:{kind}:{number}", tuple(used))
+        assert remembers.encode(entity) == Encoder(WIRES[1], lacks).encode(entity)
+        assert len(remembers.encode(entity)[0].proposals) == sum((kind, each.NAME) not in lacks for each in used)
+
+
+def test_memory_for_repeated_aspects_is_bounded_and_stays_right() -> None:
+    encoder = Encoder(WIRES[0])
+    for number in range(3 * REMEMBERED):
+        container = aspects.ContainerOf(f"urn:li:container:{number}")
+        entity = Entity("dataProcessInstance", RUN, (container, shared[1]))
+        assert encoder.encode(entity) == Encoder(WIRES[0]).encode(entity)
+        assert len(encoder._remembered) <= REMEMBERED
+
+
+def test_a_validator_sees_each_proposal_and_keeps_back_what_it_refuses() -> None:
+    seen: list[Proposal] = []
+
+    def validator(proposal: Proposal) -> str | None:
+        seen.append(proposal)
+        return "not today" if proposal.aspect_name == "status" else None
+
+    encoder = Encoder(WIRES[0], validator=validator)
+    for number in range(2):
+        urn = f"urn:li:container:{number}"
+        parcel, refusals = encoder.encode(Entity("container", urn, shared[:2]))
+        assert [json.loads(each)["aspectName"] for each in parcel.proposals] == ["subTypes"]
+        assert refusals == [Refusal("invalid", urn, "not today")]
+    assert [(each.urn[-1], each.aspect_name) for each in seen] == [
+        *(("0", "subTypes"), ("0", "status")),
+        *(("1", "subTypes"), ("1", "status")),
+    ]
 
 
 def test_metadata_without_a_pipeline_names_none() -> None:
@@ -133,8 +166,9 @@ def test_metadata_without_a_pipeline_names_none() -> None:
     ],
 )
 def test_an_entity_with_a_bad_urn_is_refused_as_a_whole(urn: str) -> None:
-    proposals, (refusal,) = propose(Entity(urn.split(":")[2], urn, (Status(removed=False), Status(removed=True))))
-    assert proposals == []
+    entity = Entity(urn.split(":")[2], urn, (Status(removed=False), aspects.SubTypes(["a"])))
+    parcel, (refusal,) = Encoder(WIRES[0]).encode(entity)
+    assert parcel.proposals == []
     assert (refusal.code, refusal.subject) == ("urn", urn)
     assert refusal.reason
 
@@ -143,8 +177,8 @@ def test_an_entity_with_a_bad_urn_is_refused_as_a_whole(urn: str) -> None:
 def test_an_aspect_that_is_too_large_is_refused_alone(place: int) -> None:
     given_aspects: list[Aspect] = [Status(removed=False)]
     given_aspects.insert(place, ContainerProperties(name="x", custom_properties={"a": "y" * MAX_ASPECT_BYTES}))
-    (proposal,), (refusal,) = propose(Entity("container", "urn:li:container:1", tuple(given_aspects)))
-    assert proposal.aspect_name == "status"
+    parcel, (refusal,) = Encoder(WIRES[0]).encode(Entity("container", "urn:li:container:1", tuple(given_aspects)))
+    assert [json.loads(each)["aspectName"] for each in parcel.proposals] == ["status"]
     assert (refusal.code, refusal.subject) == ("aspect_size", "urn:li:container:1")
     assert "containerProperties" in refusal.reason
 
@@ -152,9 +186,13 @@ def test_an_aspect_that_is_too_large_is_refused_alone(place: int) -> None:
 def test_the_limit_counts_bytes_and_is_still_taken_itself() -> None:
     frame = len(json.dumps({"typeNames": [""]}, separators=(",", ":")))
     for text, taken in (("x" * (MAX_ASPECT_BYTES - frame), 1), ("x" * (MAX_ASPECT_BYTES - frame + 1), 0)):
-        assert len(propose(Entity("container", "urn:li:container:1", (aspects.SubTypes([text]),)))[0]) == taken
+        assert len(Encoder(WIRES[0]).encode(one(aspects.SubTypes([text])))[0].proposals) == taken
     cjk = aspects.SubTypes(["実" * (MAX_ASPECT_BYTES // 3)])
-    assert propose(Entity("container", "urn:li:container:1", (cjk,)))[0] == []
+    assert Encoder(WIRES[0]).encode(one(cjk))[0].proposals == []
+
+
+def one(aspect: Aspect) -> Entity:
+    return Entity("container", "urn:li:container:1", (aspect,))
 
 
 def test_versions_of_datahub_as_it_names_them() -> None:

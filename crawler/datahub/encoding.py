@@ -1,0 +1,85 @@
+"""From entities to the bytes of their proposals: checked, each aspect encoded once, pure.
+
+A crawl says some things again and again, such as the platform, the subtype and the container of each run. These are the
+same objects each time, so what they come to on the wire is remembered.
+"""
+
+from collections.abc import Callable, Container
+from typing import Protocol
+
+import msgspec
+
+from crawler.datahub import urns
+from crawler.datahub.aspects import Aspect
+from crawler.datahub.batches import Parcel
+from crawler.datahub.proposals import Entity, Proposal, Refusal
+
+MAX_ASPECT_BYTES = 5_000_000
+REMEMBERED = 1_024
+
+_encode = msgspec.json.Encoder().encode
+
+Validator = Callable[[Proposal], str | None]
+"""Tells why a proposal must not be sent, or None."""
+
+
+class Wire(Protocol):
+    """A form in which proposals travel: `head + tail`, of which the tail is the same for all entities."""
+
+    def head(self, entity_type: str, urn: str) -> bytes:
+        """What names the entity."""
+        ...
+
+    def tail(self, aspect_name: str, aspect: bytes) -> bytes:
+        """What names the aspect and holds its JSON."""
+        ...
+
+
+class Encoder:
+    """Makes parcels of entities for one wire, without the (entity type, aspect) that are `unsupported`."""
+
+    def __init__(
+        self, wire: Wire, unsupported: Container[tuple[str, str]] = (), validator: Validator | None = None
+    ) -> None:
+        self._wire = wire
+        self._unsupported = unsupported
+        self._validator = validator
+        self._remembered: dict[tuple[str, int], tuple[Aspect, bytes]] = {}
+
+    def encode(self, entity: Entity) -> tuple[Parcel, list[Refusal]]:
+        """The entity's proposals, and what of it DataHub could not take: all of it for its URN, or an aspect."""
+        parcel = Parcel(entity.type, entity.urn, [])
+        if reason := urns.problem(entity.urn):
+            return parcel, [Refusal("urn", entity.urn, reason)]
+        refusals: list[Refusal] = []
+        head = self._wire.head(entity.type, entity.urn)
+        for aspect in entity.aspects:
+            known = self._remembered.get((entity.type, id(aspect))) if aspect.REPEATS else None
+            tail = self._tail(aspect, entity, refusals) if known is None else known[1]
+            if tail:
+                parcel.proposals.append(head + tail)
+        return parcel, refusals
+
+    def _tail(self, aspect: Aspect, entity: Entity, refusals: list[Refusal]) -> bytes:
+        """Empty for what is not to be sent."""
+        if (entity.type, aspect.NAME) in self._unsupported:
+            return b""
+        data = _encode(aspect)
+        if len(data) > MAX_ASPECT_BYTES:
+            reason = f"aspect {aspect.NAME} takes {len(data)} bytes, DataHub takes at most {MAX_ASPECT_BYTES}"
+            refusals.append(Refusal("aspect_size", entity.urn, reason))
+            return b""
+        tail = self._wire.tail(aspect.NAME, data)
+        if self._validator is None:
+            self._remember(aspect, entity.type, tail)
+        elif problem := self._validator(Proposal(entity.type, entity.urn, aspect.NAME, data)):
+            refusals.append(Refusal("invalid", entity.urn, problem))
+            return b""
+        return tail
+
+    def _remember(self, aspect: Aspect, entity_type: str, tail: bytes) -> None:
+        if aspect.REPEATS:
+            if len(self._remembered) == REMEMBERED:
+                self._remembered.clear()
+            # Kept with the aspect itself, whose id is no other's as long as it lives.
+            self._remembered[entity_type, id(aspect)] = (aspect, tail)
