@@ -4,7 +4,8 @@ A crawl says some things again and again, such as the platform, the subtype and 
 same objects each time, so what they come to on the wire is remembered.
 """
 
-from collections.abc import Callable, Container
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -39,12 +40,12 @@ class Encoder:
     """Makes parcels of entities for one wire, without the (entity type, aspect) that are `unsupported`."""
 
     def __init__(
-        self, wire: Wire, unsupported: Container[tuple[str, str]] = (), validator: Validator | None = None
+        self, wire: Wire, unsupported: Collection[tuple[str, str]] = (), validator: Validator | None = None
     ) -> None:
         self._wire = wire
         self._unsupported = unsupported
         self._validator = validator
-        self._remembered: dict[tuple[str, int], tuple[Aspect, bytes]] = {}
+        self._remembered: defaultdict[str, dict[int, tuple[Aspect, bytes]]] = defaultdict(dict)
 
     def encode(self, entity: Entity) -> tuple[Parcel, list[Refusal]]:
         """The entity's proposals, and what of it DataHub could not take: all of it for its URN, or an aspect."""
@@ -53,8 +54,9 @@ class Encoder:
             return parcel, [Refusal("urn", entity.urn, reason)]
         refusals: list[Refusal] = []
         head = self._wire.head(entity.type, entity.urn)
+        remembered = self._remembered[entity.type]
         for aspect in entity.aspects:
-            known = self._remembered.get((entity.type, id(aspect))) if aspect.REPEATS else None
+            known = remembered.get(id(aspect))
             tail = self._tail(aspect, entity, refusals) if known is None else known[1]
             if tail:
                 parcel.proposals.append(head + tail)
@@ -62,7 +64,7 @@ class Encoder:
 
     def _tail(self, aspect: Aspect, entity: Entity, refusals: list[Refusal]) -> bytes:
         """Empty for what is not to be sent."""
-        if (entity.type, aspect.NAME) in self._unsupported:
+        if self._unsupported and (entity.type, aspect.NAME) in self._unsupported:
             return b""
         data = _encode(aspect)
         if len(data) > MAX_ASPECT_BYTES:
@@ -71,15 +73,15 @@ class Encoder:
             return b""
         tail = self._wire.tail(aspect.NAME, data)
         if self._validator is None:
-            self._remember(aspect, entity.type, tail)
+            self._remember(aspect, tail, self._remembered[entity.type])
         elif problem := self._validator(Proposal(entity.type, entity.urn, aspect.NAME, data)):
             refusals.append(Refusal("invalid", entity.urn, problem))
             return b""
         return tail
 
-    def _remember(self, aspect: Aspect, entity_type: str, tail: bytes) -> None:
+    def _remember(self, aspect: Aspect, tail: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
         if aspect.REPEATS:
-            if len(self._remembered) == REMEMBERED:
-                self._remembered.clear()
+            if len(remembered) == REMEMBERED:
+                remembered.clear()
             # Kept with the aspect itself, whose id is no other's as long as it lives.
-            self._remembered[entity_type, id(aspect)] = (aspect, tail)
+            remembered[id(aspect)] = (aspect, tail)

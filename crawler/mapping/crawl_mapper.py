@@ -88,7 +88,8 @@ class CrawlMapper:
                 entities.append(user_entity(user))
             inputs = self._inputs(run, entities) if run.inputs else []
             entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id)))
-        return entities + self._versions.resolve(run)
+        entities += self._versions.resolve(run)
+        return entities
 
     @property
     def missing_runs(self) -> list[str]:

@@ -30,6 +30,7 @@ from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
 from crawler.settings import MappingSettings
 
+_run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
 PARENT_TAG = "mlflow.parentRunId"
 _SUBTYPE = SubTypes(type_names=["ML Training Run"])
 _WHOLE_TABLE = PartitionSpec(partition="FULL_TABLE_SNAPSHOT", type="FULL_TABLE")
@@ -61,7 +62,7 @@ def run_context(experiment: Experiment, settings: MappingSettings) -> RunContext
 
 def run_urn(run_id: str) -> str:
     """urn:li:dataProcessInstance:guid of a run id."""
-    return urns.data_process_instance(urns.guid(id=run_id, orchestrator=PLATFORM))
+    return urns.data_process_instance(_run_guid(run_id))
 
 
 def run_user(run: Run) -> str:

@@ -129,7 +129,7 @@ def test_memory_for_repeated_aspects_is_bounded_and_stays_right() -> None:
         container = aspects.ContainerOf(f"urn:li:container:{number}")
         entity = Entity("dataProcessInstance", RUN, (container, shared[1]))
         assert encoder.encode(entity) == Encoder(WIRES[0]).encode(entity)
-        assert len(encoder._remembered) <= REMEMBERED
+        assert len(encoder._remembered["dataProcessInstance"]) <= REMEMBERED
 
 
 def test_a_validator_sees_each_proposal_and_keeps_back_what_it_refuses() -> None:

@@ -49,7 +49,9 @@ def test_tags_platforms_and_version_sets(name: str) -> None:
 @given(names, names)
 @example("", "")
 def test_guids(first: str, second: str) -> None:
-    assert urns.guid(platform=first, name=second) == datahub_guid({"platform": first, "name": second})
+    expected = datahub_guid({"platform": first, "name": second})
+    assert urns.guid(platform=first, name=second) == expected
+    assert urns.GuidBy("platform", name=second)(first) == urns.GuidBy("name", platform=first)(second) == expected
 
 
 @many
