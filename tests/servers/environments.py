@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,14 @@ def mlflow_environment(version: str) -> Path:
     """The folder of an environment that has this MLflow; built if it is not there. Safe to call from several
     processes.
     """
-    folder = _cache() / f"mlflow-{version}-{_fingerprint(version)}"
+    return environment(f"mlflow-{version}", REQUIREMENTS / f"{version}.txt")
+
+
+def environment(name: str, *requirements: Path) -> Path:
+    """The folder of an environment that has all that these files pin; built if it is not there. Safe to call from
+    several processes.
+    """
+    folder = cache() / f"{name}-{_fingerprint(*requirements)}"
     complete = folder / ".complete"
     if complete.exists():
         return folder
@@ -31,14 +38,19 @@ def mlflow_environment(version: str) -> Path:
     with _locked(folder.with_suffix(".lock")):
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(folder, version)
+            _build(folder, requirements)
             complete.touch()
     return folder
 
 
-def _build(folder: Path, version: str) -> None:
+def cache() -> Path:
+    """Where this project keeps what takes long to make."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-datahub-crawler"
+
+
+def _build(folder: Path, requirements: Sequence[Path]) -> None:
     """With uv where it is on PATH, else with venv and pip. MLflow 1.x needs Python 3.11, not a newer one."""
-    wanted = [f"mlflow=={version}", "--requirements", str(REQUIREMENTS / f"{version}.txt")]
+    wanted = [part for path in requirements for part in ("--requirements", str(path))]
     python = folder / "bin" / "python"
     if uv := _uv():
         _run(uv, "venv", "--quiet", "--python", PYTHON, str(folder))
@@ -66,13 +78,10 @@ def _run(*command: str) -> None:
         raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-datahub-crawler"
-
-
-def _fingerprint(version: str) -> str:
+def _fingerprint(*requirements: Path) -> str:
     """Changes with what is installed and with how."""
-    return hashlib.sha256((REQUIREMENTS / f"{version}.txt").read_bytes() + Path(__file__).read_bytes()).hexdigest()[:8]
+    sources = [*requirements, Path(__file__)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
 
 
 @contextmanager

@@ -21,10 +21,12 @@ STOP_SECONDS = 10
 class MlflowServer:
     """Where the server is, and what it keeps its data in."""
 
-    def __init__(self, version: str, url: str, database: Path) -> None:
+    def __init__(self, version: str, url: str, database: Path, pid: int, log: Path) -> None:
         self.version = version
         self.url = url
         self.database = database
+        self.pid = pid
+        self.log = log
 
     @property
     def python(self) -> Path:
@@ -38,20 +40,26 @@ def mlflow_server(
     folder: Path,
     *,
     database: Path | None = None,
+    database_uri: str = "",
+    home: Path | None = None,
+    workers: int = 1,
     static_prefix: str = "",
     options: Sequence[str] = (),
     environment: dict[str, str] | None = None,
 ) -> Iterator[MlflowServer]:
-    """Serves a new database, or a copy of `database`, from `folder`; gone when the context ends."""
+    """Serves a new database, or a copy of `database`, from `folder`, or what is at `database_uri`; gone when the
+    context ends. `home` is an environment with this version, if it shall not be the tests' own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / "mlflow.db"
     if database is not None:
         shutil.copyfile(database, copy)
-    port = _free_port()
-    bin_folder = mlflow_environment(version) / "bin"
+    port = free_port()
+    bin_folder = (home or mlflow_environment(version)) / "bin"
+    store = database_uri or f"sqlite:///{copy}"
     command = [
-        *(str(bin_folder / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{copy}", "--default-artifact-root", str(folder / "artifacts")),
+        *(str(bin_folder / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
+        *("--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")),
         *(("--static-prefix", static_prefix) if static_prefix else ()),
         *options,
     ]
@@ -70,7 +78,7 @@ def mlflow_server(
     try:
         url = f"http://127.0.0.1:{port}{static_prefix}"
         _wait_until_up(url, process, log)
-        yield MlflowServer(version, url, copy)
+        yield MlflowServer(version, url, copy, process.pid, log)
     finally:
         _stop(process)
 
@@ -101,7 +109,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(STOP_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,67 @@
+"""`python -m benchmarks NAME [--quick] [--repeats N] [--output FOLDER]`, and `python -m benchmarks readme`."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import machine, readme_table
+from benchmarks.results import Result, table, write
+
+NAMES = ("peer", "floor", "pipeline", "scale", "adapt", "start")
+RESULTS = Path(__file__).parent / "results"
+REPEATS = 5
+MORE_REPEATS = {"floor": 10}
+"""Where every repeat must reach the target, not the median."""
+
+
+def main() -> None:
+    """Runs what the command line names; prints the table."""
+    # As by Ctrl-C, all servers that were started are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # No settings of the user's own take part.
+    for name in [name for name in os.environ if name.startswith(("DATAHUB_", "MLFLOW_"))]:
+        del os.environ[name]
+    arguments = _arguments()
+    if arguments.name == "readme":
+        readme_table.renew()
+        return
+    usual = 1 if arguments.quick else MORE_REPEATS.get(arguments.name, REPEATS)
+    result = _run(arguments.name, arguments.quick, arguments.repeats or usual)
+    print(table(result))
+    folder = arguments.output or (None if arguments.quick else RESULTS)
+    if folder:
+        print(*write(result, folder), sep="\n", file=sys.stderr)
+
+
+def _run(name: str, quick: bool, repeats: int) -> Result:
+    started = datetime.now(UTC)
+    result: Result = importlib.import_module(f"benchmarks.{name}").run(quick, repeats)
+    result.command = f"python -m benchmarks {name}{' --quick' if quick else ''} --repeats {repeats}"
+    result.quick = quick
+    result.started_at = started.isoformat(timespec="seconds")
+    result.machine = machine.describe()
+    result.versions = machine.versions() | result.versions
+    if quick:
+        # The data is far too small to be held against a target.
+        for row in result.rows:
+            row.target, row.reached = "", None
+    return result
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=(*NAMES, "readme"))
+    parser.add_argument("--quick", action="store_true", help="tiny data: that it runs and that counts agree")
+    parser.add_argument("--repeats", type=int, help=f"default {REPEATS}, 10 of floor, or 1 with --quick")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="default benchmarks/results; with --quick: print only"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""One crawl of a server into a fresh double, and what it cost each process."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from benchmarks.processes import CommandFailed, measured
+from benchmarks.servers import ROOT, Double, gms
+
+REPORT = "report.json"
+
+
+class Source(Protocol):
+    """A server to crawl, whose CPU can be told."""
+
+    url: str
+
+    def cpu_seconds(self) -> float:
+        """What it spent so far."""
+
+
+class Cost(msgspec.Struct):
+    """Seconds and bytes of one crawl; `counts` is what the double says that it got, `report` our own crawl's."""
+
+    wall: float
+    cpu: float
+    peak_rss: int
+    mlflow_cpu: float
+    double_cpu: float
+    counts: dict[str, Any]
+    report: dict[str, Any] = {}
+
+    @property
+    def all_cpu(self) -> float:
+        """Of both servers and the client."""
+        return self.mlflow_cpu + self.double_cpu + self.cpu
+
+
+Command = Callable[[Path, str], Sequence[str | Path]]
+OpenLine = Callable[[str], AbstractContextManager[str]]
+
+
+def crawl(source: Source, line: OpenLine = nullcontext) -> Cost:
+    """Our crawl, as users start it. `line` leads to a server of which it gets the URL.
+
+    Raises CommandFailed unless it delivered what it reports.
+    """
+    with line(source.url) as mlflow_url:
+
+        def command(folder: Path, datahub_url: str) -> Sequence[str | Path]:
+            urls = ("--mlflow-uri", mlflow_url, "--datahub-url", datahub_url)
+            return [sys.executable, "-m", "crawler", "crawl", *urls, "--report", folder / REPORT, "--no-progress"]
+
+        cost = cost_of(command, source, environment={"PYTHONPATH": str(ROOT)}, line=line)
+    delivered = {kind: count for kind, count in cost.report["written"]["entities"].items() if count}
+    if delivered != cost.counts["entities"]:
+        raise CommandFailed(f"The crawl reports {delivered}, the double got {cost.counts['entities']}.")
+    return cost
+
+
+def cost_of(
+    command: Command, source: Source, *, environment: dict[str, str] | None = None, line: OpenLine = nullcontext
+) -> Cost:
+    """Runs a client that reads the source and writes to a fresh double. `command` gets a folder and the double's URL.
+
+    Raises CommandFailed where it fails, or writes what the double drops.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name, gms() as double, line(double.url) as datahub_url:
+        folder = Path(name)
+        # Nobody's own settings: an empty home has no ~/.datahubenv.
+        variables = {"HOME": name} | (environment or {})
+        before = source.cpu_seconds(), double.cpu_seconds()
+        client = measured(command(folder, datahub_url), environment=variables, cwd=folder)
+        spent = source.cpu_seconds() - before[0], double.cpu_seconds() - before[1]
+        report = folder / REPORT
+        told = msgspec.json.decode(report.read_bytes()) if report.exists() else {}
+    _require_kept(double)
+    return Cost(client.wall, client.cpu, client.peak_rss, *spent, double.counts, told)
+
+
+def _require_kept(double: Double) -> None:
+    if double.counts["dropped"]:
+        raise CommandFailed(f"The double dropped {double.counts['dropped'][:3]}.")

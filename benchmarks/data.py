@@ -1,0 +1,210 @@
+"""MLflow databases of a given size: the schema is made by the real MLflow, the rows by SQL."""
+
+import csv
+import hashlib
+import io
+import math
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from crawler.settings import MlflowSettings, ServerSettings
+from tests.servers.environments import cache
+from tests.servers.mlflow_server import mlflow_server
+
+MLFLOW = "3.17.2"
+PARAMS, METRICS, TAGS = 8, 10, 6
+START = 1_700_000_000_000
+EVERY_MS, LASTS_MS = 10, 5_000
+FIRST_EXPERIMENT = 100
+COPIED_AT_ONCE = 50_000
+PAGE_SIZE = MlflowSettings(tracking=ServerSettings(url="")).page_size
+
+
+class Data(NamedTuple):
+    """How much of everything; each run has 8 params, 10 metrics and 6 tags."""
+
+    runs: int
+    experiments: int
+    models: int = 50
+    versions: int = 4
+
+
+QUICK = Data(runs=100, experiments=4, models=3, versions=2)
+
+Cells = tuple[str | int | float | bool, ...]
+
+
+class Table(NamedTuple):
+    """Rows of one table; those columns that MLflow itself leaves empty are left out."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Iterator[Cells]
+
+
+def runs_by_experiment(data: Data) -> list[int]:
+    """How many runs each experiment has."""
+    return [len(range(first, data.runs, data.experiments)) for first in range(data.experiments)]
+
+
+def pages_needed(data: Data) -> int:
+    """The fewest requests that list it all: one each for models, versions and experiments, and the pages of runs of
+    each experiment, the empty one included that MLflow makes itself.
+    """
+    return 3 + 1 + sum(max(1, math.ceil(count / PAGE_SIZE)) for count in runs_by_experiment(data))
+
+
+def sqlite_database(data: Data) -> Path:
+    """A database file with this data, kept in the user's cache folder: serve a copy of it."""
+    source = Path(__file__).read_bytes()
+    name = "-".join([*map(str, data), hashlib.sha256(source).hexdigest()[:8]])
+
+    def make(folder: Path) -> Path:
+        made = folder / "filled.db"
+        shutil.copyfile(_kept(f"{MLFLOW}-empty", _empty_database), made)
+        _fill_sqlite(made, data)
+        return made
+
+    return _kept(f"{MLFLOW}-{name}", make)
+
+
+def _empty_database(folder: Path) -> Path:
+    """What MLflow makes of nothing when it starts."""
+    with mlflow_server(MLFLOW, folder) as server:
+        return server.database
+
+
+def _kept(name: str, make: Callable[[Path], Path]) -> Path:
+    """The database of that name in the cache folder; made in a folder that `make` gets, if it is not there."""
+    kept = cache() / "benchmarks" / f"{name}.db"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            made = make(Path(folder))
+            made.rename(kept)
+    return kept
+
+
+def fill_postgresql(uri: str, data: Data) -> None:
+    """Puts the data, and nothing else, into a database that MLflow has made its tables in.
+
+    Raises CalledProcessError where psql refuses.
+    """
+    _psql(uri, "TRUNCATE runs, registered_models CASCADE")
+    _psql(uri, f"DELETE FROM experiments WHERE experiment_id >= {FIRST_EXPERIMENT}")
+    for table in tables(data):
+        rows = iter(table.rows)
+        while text := _csv(rows, COPIED_AT_ONCE):
+            _psql(uri, f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN CSV", text)
+    _psql(uri, "VACUUM ANALYZE")
+
+
+def tables(data: Data) -> Iterator[Table]:
+    """All rows, parents first; the same for the same size, and never more than one of them in memory."""
+    yield Table(
+        "experiments",
+        ("experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time"),
+        ((number, f"experiment {number}", "s3://bucket", "active", START, START) for number in _experiments(data)),
+    )
+    run_columns = "run_uuid name source_type source_name entry_point_name user_id status start_time end_time"
+    yield Table(
+        "runs",
+        (*run_columns.split(), "source_version", "lifecycle_stage", "artifact_uri", "experiment_id"),
+        (_run(number, data) for number in range(data.runs)),
+    )
+    yield Table("params", ("key", "value", "run_uuid"), _each(data, PARAMS, _param))
+    columns = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
+    yield Table("latest_metrics", columns, _each(data, METRICS, _metric))
+    yield Table("tags", ("key", "value", "run_uuid"), _each(data, TAGS, _tag))
+    yield Table(
+        "registered_models",
+        ("name", "creation_time", "last_updated_time", "description"),
+        ((f"model {number}", START, START, f"about model {number}") for number in range(data.models)),
+    )
+    version_columns = "name version creation_time last_updated_time description current_stage source run_id status"
+    yield Table("model_versions", tuple(version_columns.split()), _versions(data))
+
+
+def _experiments(data: Data) -> range:
+    return range(FIRST_EXPERIMENT, FIRST_EXPERIMENT + data.experiments)
+
+
+def run_id(number: int) -> str:
+    """As random as MLflow's own, and the same each time."""
+    return hashlib.md5(b"run %d" % number, usedforsecurity=False).hexdigest()
+
+
+def _run(number: int, data: Data) -> Cells:
+    start = START + number * EVERY_MS
+    experiment = FIRST_EXPERIMENT + number % data.experiments
+    artifacts = f"s3://bucket/{experiment}/{run_id(number)}/artifacts"
+    user = f"user{number % 20}"
+    named = (run_id(number), f"run {number}", "UNKNOWN", "", "", user)
+    return (*named, "FINISHED", start, start + LASTS_MS, "", "active", artifacts, experiment)
+
+
+def _each(data: Data, count: int, row: Callable[[int, int], Cells]) -> Iterator[Cells]:
+    return (row(run, number) for run in range(data.runs) for number in range(count))
+
+
+def _param(run: int, number: int) -> Cells:
+    return (f"param{number}", str(_fraction(run, number)), run_id(run))
+
+
+def _metric(run: int, number: int) -> Cells:
+    return (f"metric{number}", _fraction(run, number), START + run * EVERY_MS, number, False, run_id(run))
+
+
+def _tag(run: int, number: int) -> Cells:
+    special = {
+        0: ("mlflow.runName", f"run {run}"),
+        1: ("mlflow.user", f"user{run % 20}"),
+        2: ("mlflow.source.name", "train.py"),
+        3: ("mlflow.source.type", "LOCAL"),
+    }
+    return (*special.get(number, (f"tag{number}", f"value {run % 97}")), run_id(run))
+
+
+def _fraction(run: int, number: int) -> float:
+    """A number with as many digits as a measured one."""
+    return ((run * 7_919 + number * 104_729) % 1_000_003) / 1_000_003
+
+
+def _versions(data: Data) -> Iterator[Cells]:
+    total = data.models * data.versions
+    for number in range(total):
+        run = run_id(number * data.runs // total)
+        model, version = number // data.versions, number % data.versions + 1
+        yield (f"model {model}", version, START, START, "", "None", f"s3://bucket/models/{run}", run, "READY")
+
+
+def _fill_sqlite(path: Path, data: Data) -> None:
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("PRAGMA synchronous = OFF")
+        for table in tables(data):
+            marks = ", ".join("?" * len(table.columns))
+            columns = ", ".join(table.columns)
+            connection.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", table.rows)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def _csv(rows: Iterator[Cells], limit: int) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for _, row in zip(range(limit), rows, strict=False):
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def _psql(uri: str, statement: str, text: str = "") -> None:
+    command = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", uri, "--command", statement]
+    subprocess.run(command, input=text, text=True, check=True, capture_output=True, env=os.environ | {"LC_ALL": "C"})
