@@ -179,7 +179,8 @@ def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
 
 
 def _traffic(traffic: Traffic) -> str:
-    return f"{traffic.in_flight:>3} in flight, {traffic.requests:,} requests, {traffic.retries:,} retries"
+    at_once = f"{traffic.in_flight:>3} of {traffic.limit} in flight"
+    return f"{at_once}, {traffic.requests:,} requests, {traffic.retries:,} retries"
 
 
 def _findings(report: CrawlReport) -> str:

@@ -21,13 +21,25 @@ class Finding(msgspec.Struct):
 
 
 class Traffic(msgspec.Struct):
-    """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub."""
+    """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
+
+    `limit` is how many requests may be in flight at once, now.
+    """
 
     version: str | None = None
     requests: int = 0
     retries: int = 0
     bytes: int = 0
     in_flight: int = 0
+    limit: int = 0
+    lowest_limit: int = 0
+    highest_limit: int = 0
+
+    def raise_limit(self, by: int) -> None:
+        """More requests may be in flight, or fewer where `by` is negative; 0 changes nothing."""
+        self.limit += by
+        self.lowest_limit = min(self.lowest_limit or self.limit, self.limit)
+        self.highest_limit = max(self.highest_limit, self.limit)
 
 
 class CrawlReport:
@@ -115,6 +127,6 @@ def _add(findings: dict[str, Finding], code: str, message: str, sample: str, cou
 
 
 def _wire(traffic: Traffic) -> dict[str, object]:
-    fields: dict[str, object] = msgspec.structs.asdict(traffic)
-    del fields["in_flight"]
-    return fields
+    fields = ("version", "requests", "retries", "bytes")
+    concurrency = {"min": traffic.lowest_limit, "max": traffic.highest_limit, "last": traffic.limit}
+    return {**{field: getattr(traffic, field) for field in fields}, "concurrency": concurrency}

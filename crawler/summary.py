@@ -90,8 +90,14 @@ def _traffic(name: str, traffic: Traffic, verb: str) -> str:
     version = f" {printable(traffic.version)}" if traffic.version else ""
     return (
         f"{name}{version}: {traffic.requests:,} requests, {traffic.retries:,} retries, "
-        f"{human_bytes(traffic.bytes)} {verb}"
+        f"{human_bytes(traffic.bytes)} {verb}{_at_once(traffic)}"
     )
+
+
+def _at_once(traffic: Traffic) -> str:
+    if traffic.lowest_limit == traffic.highest_limit:
+        return f", {traffic.limit} at once" if traffic.limit else ""
+    return f", {traffic.lowest_limit} to {traffic.highest_limit} at once"
 
 
 def _print_findings(console: "Console", title: str, findings: list[Finding]) -> None:

@@ -159,6 +159,7 @@ def busy_report() -> CrawlReport:
     report = CrawlReport("run-1")
     report.mlflow.version = "3.17.2"
     report.mlflow.requests, report.mlflow.retries, report.mlflow.in_flight = 120, 3, 4
+    report.mlflow.raise_limit(7)
     report.read.update(experiments=20, runs=12_345)
     report.mapped["dataProcessInstance"] = 12_000
     report.delivered["dataProcessInstance"] = 11_000
@@ -176,7 +177,7 @@ def test_the_live_view_shows_kinds_rates_and_requests() -> None:
     with console.capture() as capture:
         console.print(live_view(report, rates))
     text = capture.get()
-    for expected in ("12,845", "12,000", "11,000", "50 runs/s", "400 proposals/s", "4 in flight", "3 retries"):
+    for expected in ("12,845", "12,000", "11,000", "50 runs/s", "400 proposals/s", "4 of 7 in flight", "3 retries"):
         assert expected in text
 
 

@@ -44,7 +44,7 @@ class Judge:
 
     def check(self, response: Response, path: str) -> Response:
         """The response itself if it is a success that can be data; CrawlerError otherwise."""
-        if response.status not in _SUCCESS:
+        if not is_success(response.status):
             raise self._error(response, path)
         if is_page(response):
             raise WrongServer(
@@ -98,6 +98,11 @@ class Judge:
             )
         base = str(target).rstrip("/").removesuffix(_bare(path).rstrip("/"))
         return f"Set the URL of {self._name} to {self._redact(base)} if that is the server you mean."
+
+
+def is_success(status: int) -> bool:
+    """Whether a server did what it was asked for."""
+    return status in _SUCCESS
 
 
 def is_page(response: Response) -> bool:

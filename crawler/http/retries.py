@@ -27,6 +27,8 @@ BACKOFF_CAP = 30.0
 _PASSING_4XX = {408, 425, 429}
 _SERVER_ERROR = range(500, 600)
 _LASTING_5XX = {501, 505}
+_THROTTLING = {429, 503}
+_OVERLOAD = {408, 502, 504}
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _full_jitter = wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
 
@@ -40,6 +42,16 @@ IsFinal = Callable[[Response], bool]
 def is_retryable(status: int) -> bool:
     """Whether the same request may succeed later: time-outs, throttling and the server's own failures."""
     return status in _PASSING_4XX or (status in _SERVER_ERROR and status not in _LASTING_5XX)
+
+
+def is_throttling(status: int) -> bool:
+    """Whether a server says that it is asked for too much at once."""
+    return status in _THROTTLING
+
+
+def is_overload(status: int) -> bool:
+    """Whether a server, or the proxy before it, was not answered in time or at all."""
+    return status in _OVERLOAD
 
 
 def is_transient(error: BaseException) -> bool:

@@ -10,14 +10,16 @@ import aiohttp
 from multidict import CIMultiDict
 
 from crawler.http.address import Address, parse_address
-from crawler.http.answers import Judge, Response
+from crawler.http.answers import Judge, Response, is_success
+from crawler.http.concurrency import Start, Vegas
 from crawler.http.credentials import Credentials, credentials_of, header_secrets, request_headers
 from crawler.http.failures import Peer, unreachable
 from crawler.http.pacing import Pace, Sleep
 from crawler.http.proxy import parse_proxy, proxy_for
 from crawler.http.redaction import Redactor
-from crawler.http.retries import IsFinal, retrying
+from crawler.http.retries import IsFinal, is_overload, is_throttling, is_transient, retrying
 from crawler.http.session import Params, Request, connect_timeout, exchange, open_session
+from crawler.http.slots import Slots
 from crawler.report import Traffic
 from crawler.settings import Secret, ServerSettings
 
@@ -63,13 +65,16 @@ class Server:
         self._peer = _peer(name, settings, address, proxy)
         self._redact = Redactor(secret.reveal() for secret in _secrets(settings, credentials, address, proxy))
         self._judge = Judge(name, address.url, credentials.shown, self._redact)
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._concurrency = Vegas(settings.min_concurrency, settings.concurrency)
+        self._told_limit = 0
+        self._slots = Slots(lambda: self._concurrency.limit)
         self._pace = Pace(settings.requests_per_second, _loop_time, sleep)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
         """Opens the session; SettingsError for certificates that cannot be used."""
         self._session = open_session(self._name, self._settings, self._headers, keep_alive=self._keep_alive)
+        self._tell_limit()
         return self
 
     async def __aexit__(
@@ -99,19 +104,52 @@ class Server:
 
     async def _attempt(self, request: Request) -> Response:
         # The slot is held for one try only: a request that waits for its next one leaves room for others.
-        async with self._slots:
+        async with self._slots.slot():
             await self._pace.turn()
             self._traffic.requests += 1
             self._traffic.in_flight += 1
             if self._counts == "sent":
                 self._traffic.bytes += len(request.body or b"")
             try:
-                response = await exchange(self._session, request, self._proxy)
+                response = await self._observed(request)
             finally:
                 self._traffic.in_flight -= 1
         if self._counts == "received":
             self._traffic.bytes += len(response.body)
         return response
+
+    async def _observed(self, request: Request) -> Response:
+        """One exchange, of whose end the concurrency learns before its slot is free again."""
+        start, began = self._concurrency.start(), _loop_time()
+        try:
+            response = await exchange(self._session, request, self._proxy)
+        except BaseException as error:
+            tell = self._concurrency.failed if is_transient(error) else self._concurrency.dropped
+            tell(start)
+            raise
+        else:
+            self._learn(start, request, response, _loop_time() - began)
+            return response
+        finally:
+            self._tell_limit()
+
+    def _learn(self, start: Start, request: Request, response: Response, seconds: float) -> None:
+        if is_throttling(response.status):
+            self._concurrency.refused(start)
+        elif is_overload(response.status):
+            self._concurrency.failed(start)
+        elif is_success(response.status):
+            size = len(response.body if self._counts == "received" else request.body or b"")
+            self._concurrency.answered(start, request.url.partition("?")[0], seconds, size)
+        else:
+            # An error may come fast: it must not look like a fast server.
+            self._concurrency.dropped(start)
+
+    def _tell_limit(self) -> None:
+        # By the difference: tracking server and registry share one traffic.
+        level = self._concurrency.level
+        self._traffic.raise_limit(level - self._told_limit)
+        self._told_limit = level
 
     def _on_retry(self, attempt: int, wait: float, reason: str) -> None:
         self._traffic.retries += 1
