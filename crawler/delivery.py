@@ -76,11 +76,6 @@ class Delivery:
                 await lane.queue.put(batch)
                 self._full.popleft()
 
-    @property
-    def has_full_batches(self) -> bool:
-        """Whether `settle` has something to hand on."""
-        return bool(self._full)
-
     async def close(self) -> None:
         """Hands on everything that was added; the lanes then end by themselves."""
         self._hand_out(self._packer.flush())

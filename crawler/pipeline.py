@@ -61,7 +61,7 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
 
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)
-        yield MlflowClient(tracking, registry, settings.page_size, _unreadable(report))
+        yield MlflowClient(tracking, registry, settings.page_size, _unreadable(report), report.time)
 
 
 async def _read(reader: Reader, stop: asyncio.Event) -> BaseException | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from crawler.logs import printable
 from crawler.report import CrawlReport, Traffic, peak_rss_bytes
 from crawler.summary import KINDS, human_bytes, human_seconds
+from crawler.timing import slowest
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,20 +38,23 @@ async def show_progress(report: CrawlReport, *, live: bool, interval: float = LO
 
 
 class Rates:
-    """Runs read and proposals delivered a second, over the last seconds."""
+    """Runs read and proposals delivered a second, and what they wait for, over the last seconds."""
 
     def __init__(self, report: CrawlReport, clock: Callable[[], float] = time.monotonic) -> None:
         self._report = report
         self._clock = clock
         self._points: deque[tuple[float, int, int]] = deque()
+        self._shares: deque[dict[str, float]] = deque()
         self.note()
 
     def note(self) -> None:
         """Takes a point; to be called now and then."""
         now = self._clock()
         self._points.append((now, self._report.read["runs"], self._report.proposals))
+        self._shares.append(self._report.time.shares())
         while len(self._points) > 2 and now - self._points[0][0] > RATE_SECONDS:
             self._points.popleft()
+            self._shares.popleft()
 
     @property
     def runs(self) -> float:
@@ -61,6 +65,11 @@ class Rates:
     def proposals(self) -> float:
         """Proposals delivered a second."""
         return self._rate(2)
+
+    @property
+    def limit(self) -> str:
+        """What limits the crawl, in words."""
+        return slowest(self._shares[0], self._shares[-1])
 
     def _rate(self, column: int) -> float:
         first, last = self._points[0], self._points[-1]
@@ -84,7 +93,7 @@ def progress_line(report: CrawlReport, rates: Rates) -> str:
         f"{human_seconds(report.duration)}: {report.read['experiments']:,} experiments, {report.read['runs']:,} runs "
         f"({rates.runs:,.0f}/s) read; {report.proposals:,} proposals ({rates.proposals:,.0f}/s) delivered; "
         f"{report.mlflow.in_flight + report.datahub.in_flight} requests in flight, "
-        f"{report.mlflow.retries + report.datahub.retries:,} retries"
+        f"{report.mlflow.retries + report.datahub.retries:,} retries; {rates.limit}"
         + (f"; about {human_seconds(left)} left" if left is not None else "")
     )
 
@@ -172,7 +181,7 @@ def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
         f"DataHub  {rates.proposals:>8,.0f} proposals/s   {_traffic(report.datahub)}",
         f"{human_seconds(report.duration)} elapsed"
         + (f", about {human_seconds(left)} left" if left is not None else "")
-        + f", at most {human_bytes(peak_rss_bytes())} of memory"
+        + f", at most {human_bytes(peak_rss_bytes())} of memory; {rates.limit}"
         + _findings(report),
     ]
     return Group(table, Text("\n".join(lines)))

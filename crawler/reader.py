@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeVar
 
 import msgspec
@@ -19,12 +19,12 @@ from crawler.mlflow.client import (
     MlflowClient,
     RegistryMissing,
 )
-from crawler.mlflow.entities import Run
 from crawler.mlflow.run_walk import RunWalk
 from crawler.report import CrawlReport
 from crawler.sharing import Shares, work_through
 
 RUN_IDS_A_REQUEST = 200
+ENTITIES_AT_ONCE = 100
 
 REMARKS = {
     "urn_taken": "Two model versions come to one URN, so the second was left out. Choose another model_name_separator.",
@@ -116,31 +116,28 @@ class Reader:
                 yield _Reading(self._mapper.runs_of(experiment)), RunWalk()
 
     async def _read_runs(self, stretch: _Stretch, shares: Shares[_Stretch]) -> None:
-        """Reads one stretch of an experiment's runs, and shares what is left of it with idle workers."""
+        """Reads one stretch of an experiment's runs to its end."""
         reading, walk = stretch
-        experiment = reading.context.experiment
         try:
             while walk.query is not None:
-                runs = await self._client.next_runs(experiment.experiment_id, walk)
-                for part in walk.split(shares.idle, self._client.run_page_rows):
-                    reading.walks += 1
-                    shares.give((reading, part))
-                await self._deliver_runs(runs, reading.context)
+                await self._read_page(reading, walk, shares)
         except (RequestRefused, DecodeError) as error:
+            experiment = reading.context.experiment
             self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
         reading.walks -= 1
         self._report.experiments_done += reading.walks == 0
 
-    async def _deliver_runs(self, runs: list[Run], context: RunContext) -> None:
-        active = sum(not run.deleted for run in runs)
-        self._report.read["runs"] += active
-        self._skip("deleted runs", len(runs) - active)
-        for run in runs:
-            for entity in self._mapper.run(run, context):
-                self._delivery.add(entity)
-            if self._delivery.has_full_batches:
-                await self._settle()
-        await self._settle()
+    async def _read_page(self, reading: _Reading, walk: RunWalk, shares: Shares[_Stretch]) -> None:
+        """Delivers a page of runs, and shares what is left of the walk with idle workers."""
+        context = reading.context
+        async with self._client.next_runs(context.experiment.experiment_id, walk) as runs:
+            for part in walk.split(shares.idle, self._client.run_page_rows):
+                reading.walks += 1
+                shares.give((reading, part))
+            active = sum(not run.deleted for run in runs)
+            self._report.read["runs"] += active
+            self._skip("deleted runs", len(runs) - active)
+            await self._deliver(entity for run in runs for entity in self._mapper.run(run, context))
 
     async def _name_untimed(self) -> None:
         try:
@@ -175,9 +172,17 @@ class Reader:
                 return
 
     async def _deliver(self, entities: Iterable[Entity]) -> None:
-        for entity in entities:
-            self._delivery.add(entity)
-        await self._settle()
+        """Maps and hands on what comes, in stretches that are small enough for memory."""
+        entities = iter(entities)
+        while True:
+            with self._report.time.stage("map"):
+                mapped = list(islice(entities, ENTITIES_AT_ONCE))
+            with self._report.time.stage("encode"):
+                for entity in mapped:
+                    self._delivery.add(entity)
+            await self._settle()
+            if len(mapped) < ENTITIES_AT_ONCE:
+                return
 
     async def _settle(self) -> None:
         for remark in self._mapper.take_remarks():

@@ -4,11 +4,17 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
 
+from crawler.timing import Timing
+
 SAMPLES = 5
+
+
+def _nothing() -> None: ...
 
 
 class Finding(msgspec.Struct):
@@ -23,7 +29,7 @@ class Finding(msgspec.Struct):
 class Traffic(msgspec.Struct):
     """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
 
-    `limit` is how many requests may be in flight at once, now.
+    `limit` is how many requests may be in flight at once, now. `changed` is called when `in_flight` has changed.
     """
 
     version: str | None = None
@@ -34,6 +40,18 @@ class Traffic(msgspec.Struct):
     limit: int = 0
     lowest_limit: int = 0
     highest_limit: int = 0
+    changed: Callable[[], None] = _nothing
+
+    def begin(self) -> None:
+        """A request is sent."""
+        self.requests += 1
+        self.in_flight += 1
+        self.changed()
+
+    def end(self) -> None:
+        """A request has ended, in whatever way."""
+        self.in_flight -= 1
+        self.changed()
 
     def raise_limit(self, by: int) -> None:
         """More requests may be in flight, or fewer where `by` is negative; 0 changes nothing."""
@@ -51,8 +69,9 @@ class CrawlReport:
         self.started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._finished: float | None = None
-        self.mlflow = Traffic()
-        self.datahub = Traffic()
+        self.time = Timing()
+        self.mlflow = Traffic(changed=self._waits)
+        self.datahub = Traffic(changed=self._waits)
         self.batches = 0
         self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
@@ -93,6 +112,10 @@ class CrawlReport:
         self.status = status
         self._finished = time.monotonic()
 
+    def _waits(self) -> None:
+        # With nothing on its way from MLflow, all that is read waits for DataHub.
+        self.time.wait_for("mlflow" if self.mlflow.in_flight else "datahub" if self.datahub.in_flight else "other")
+
     def to_dict(self) -> dict[str, object]:
         """The report as `--report` writes it; counts in numbers, times in seconds, sizes in bytes."""
         return {
@@ -107,6 +130,7 @@ class CrawlReport:
             "datahub": {**_wire(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "rejected": self.rejected,
+            "time": self.time.to_dict(),
             "peak_rss_bytes": peak_rss_bytes(),
             "warnings": self.warnings,
             "failures": self.failures,

@@ -1,6 +1,7 @@
-"""One HTTP server behind one session: authentication, TLS, time-outs, retries, pacing, redaction."""
+"""One HTTP server behind one session: credentials, TLS, time-outs, retries, adaptive concurrency, redaction."""
 
 from crawler.http.answers import Response
 from crawler.http.server import Server
+from crawler.http.slots import Slots
 
-__all__ = ["Response", "Server"]
+__all__ = ["Response", "Server", "Slots"]

@@ -1,10 +1,12 @@
 """When a request is tried again, and how long that waits. Decisions are pure; tenacity carries them out."""
 
+import asyncio
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain, repeat
 
 import aiohttp
 from tenacity import (
@@ -34,6 +36,8 @@ _full_jitter = wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
 
 OnRetry = Callable[[int, float, str], None]
 """Told before each retry: the number of the coming attempt, the seconds until then, what went wrong."""
+
+Attempt = Callable[[], Awaitable[Response]]
 
 IsFinal = Callable[[Response], bool]
 """Whether an answer will be the same next time, although its status says that it may pass."""
@@ -80,26 +84,54 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_CAP)
 
 
-def retrying(attempts: int, sleep: Sleep, on_retry: OnRetry, is_final: IsFinal) -> AsyncRetrying:
+class Retries:
     """Tries up to `attempts` times; what the last one gave is the outcome, be it a response or an error."""
 
-    def is_worth_retrying(response: Response) -> bool:
-        return is_retryable(response.status) and not is_final(response)
+    def __init__(self, attempts: int, sleep: Sleep, on_retry: OnRetry, is_final: IsFinal) -> None:
+        self._attempts = attempts
+        self._sleep = sleep
+        self._on_retry = on_retry
+        self._is_final = is_final
 
-    def tell(state: RetryCallState) -> None:
-        on_retry(state.attempt_number + 1, state.upcoming_sleep, _reason(state))
+    async def __call__(self, attempt: Attempt) -> Response:
+        """Tenacity inspects what it calls, which costs as much as half a request: it is asked after a failure only."""
+        first: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        try:
+            response = await attempt()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            first.set_exception(error)
+        else:
+            if not self._is_worth_retrying(response):
+                return response
+            first.set_result(response)
+        outcomes = chain([lambda: first], repeat(attempt))
 
-    async def wait(seconds: float) -> None:
-        await sleep(seconds)
+        async def next_attempt() -> Response:
+            return await next(outcomes)()
 
-    return AsyncRetrying(
-        retry=retry_if_result(is_worth_retrying) | retry_if_exception(is_transient),
-        stop=stop_after_attempt(attempts),
-        wait=_wait,
-        sleep=wait,
-        before_sleep=tell,
-        retry_error_callback=_last_outcome,
-    )
+        outcome: Response = await self._tenacity()(next_attempt)
+        return outcome
+
+    def _tenacity(self) -> AsyncRetrying:
+        async def wait(seconds: float) -> None:
+            await self._sleep(seconds)
+
+        return AsyncRetrying(
+            retry=retry_if_result(self._is_worth_retrying) | retry_if_exception(is_transient),
+            stop=stop_after_attempt(self._attempts),
+            wait=_wait,
+            sleep=wait,
+            before_sleep=self._tell,
+            retry_error_callback=_last_outcome,
+        )
+
+    def _is_worth_retrying(self, response: Response) -> bool:
+        return is_retryable(response.status) and not self._is_final(response)
+
+    def _tell(self, state: RetryCallState) -> None:
+        self._on_retry(state.attempt_number + 1, state.upcoming_sleep, _reason(state))
 
 
 def _wait(state: RetryCallState) -> float:

@@ -17,7 +17,7 @@ from crawler.http.failures import Peer, unreachable
 from crawler.http.pacing import Pace, Sleep
 from crawler.http.proxy import parse_proxy, proxy_for
 from crawler.http.redaction import Redactor
-from crawler.http.retries import IsFinal, is_overload, is_throttling, is_transient, retrying
+from crawler.http.retries import IsFinal, Retries, is_overload, is_throttling, is_transient
 from crawler.http.session import Params, Request, connect_timeout, exchange, open_session
 from crawler.http.slots import Slots
 from crawler.report import Traffic
@@ -57,8 +57,7 @@ class Server:
         self._traffic = traffic
         self._keep_alive = keep_alive
         self._counts = counts
-        self._is_final = is_final
-        self._sleep = sleep
+        self._retries = Retries(settings.attempts, sleep, self._on_retry, is_final)
         self._headers = request_headers(name, settings, credentials)
         self._proxy = proxy_for(address)
         proxy = None if self._proxy is None else parse_proxy(self._proxy)
@@ -83,6 +82,11 @@ class Server:
         """Closes the session and its connections."""
         await self._session.close()
 
+    @property
+    def limit(self) -> int:
+        """How many requests may be in flight now."""
+        return self._concurrency.limit
+
     async def get(self, path: str, params: Params | None = None) -> Response:
         """Reads `path`, which begins with `/`, below the base URL; CrawlerError if no data comes back."""
         return await self._send(Request(method="GET", url=self.url + path, params=params or ()), path)
@@ -94,9 +98,8 @@ class Server:
         return await self._send(Request(method="POST", url=self.url + path, body=body, headers=labelled), path)
 
     async def _send(self, request: Request, path: str) -> Response:
-        attempts = retrying(self._settings.attempts, self._sleep, self._on_retry, self._is_final)
         try:
-            response: Response = await attempts(self._attempt, request)
+            response = await self._retries(lambda: self._attempt(request))
         except (aiohttp.ClientError, TimeoutError) as error:
             # Their reprs hold the request's headers or the proxy's password: not to be shown beside ours.
             raise unreachable(error, self._peer) from None
@@ -106,14 +109,13 @@ class Server:
         # The slot is held for one try only: a request that waits for its next one leaves room for others.
         async with self._slots.slot():
             await self._pace.turn()
-            self._traffic.requests += 1
-            self._traffic.in_flight += 1
+            self._traffic.begin()
             if self._counts == "sent":
                 self._traffic.bytes += len(request.body or b"")
             try:
                 response = await self._observed(request)
             finally:
-                self._traffic.in_flight -= 1
+                self._traffic.end()
         if self._counts == "received":
             self._traffic.bytes += len(response.body)
         return response

@@ -14,6 +14,7 @@ from crawler.http.tls import tls_context
 from crawler.settings import ServerSettings
 
 CONNECT_TIMEOUT = 15.0
+WRITTEN_AT_ONCE = 1 << 20
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -49,14 +50,18 @@ def open_session(
     )
 
 
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """aiohttp writes bytes in one go and warns of large ones, which are a stream of its own for each try."""
+    return io.BytesIO(body) if body is not None and len(body) > WRITTEN_AT_ONCE else body
+
+
 async def exchange(session: aiohttp.ClientSession, request: Request, proxy: str | None) -> Response:
     """One try: the whole answer, whatever its status; aiohttp's errors and TimeoutError pass through."""
     async with session.request(
         request.method,
         URL(request.url),
         params=request.params,
-        # A stream of its own for each try: aiohttp warns about large bytes, which it writes in one go.
-        data=None if request.body is None else io.BytesIO(request.body),
+        data=_payload(request.body),
         headers=request.headers,
         proxy=proxy,
         allow_redirects=False,

@@ -2,17 +2,20 @@
 do not disturb.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
-from crawler.http import Response, Server
+from crawler.http import Response, Server, Slots
 from crawler.mlflow import pages
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.pages import Page, Row
 from crawler.mlflow.paging import OffsetWalk, PageRows, is_offset, offset_token
 from crawler.mlflow.run_walk import RunQuery, RunWalk
+from crawler.timing import Timing
 
 API = "/api/2.0/mlflow"
 AJAX_API = "/ajax-api/2.0/mlflow"
@@ -45,17 +48,22 @@ def is_final(response: Response) -> bool:
 
 
 class MlflowClient:
-    """Reads one tracking server and the registry that belongs to it.
+    """Reads one tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
     `unreadable(kind, rows)` is told of rows that are listed but cannot be read. Errors: those of `crawler.http`, and
     WrongServer where something else than MLflow answers.
     """
 
-    def __init__(self, tracking: Server, registry: Server, page_size: int, unreadable: Unreadable) -> None:
+    def __init__(
+        self, tracking: Server, registry: Server, page_size: int, unreadable: Unreadable, timing: Timing
+    ) -> None:
         self._tracking = tracking
         self._registry = registry
         self._run_rows = PageRows(page_size)
+        self._pages = Slots(lambda: tracking.limit)
+        self._one_page = asyncio.Lock()
         self._unreadable = unreadable
+        self._timing = timing
         self._api = API
         self._rows_behind_filter: dict[str, int] = {}
 
@@ -109,28 +117,41 @@ class MlflowClient:
                 raise ExperimentsMissing from refused
             yield walk.take(self._told("experiments", pages.decode_experiments(body)))
 
-    async def next_runs(self, experiment_id: str, walk: RunWalk) -> list[Run]:
+    @asynccontextmanager
+    async def next_runs(self, experiment_id: str, walk: RunWalk) -> AsyncIterator[list[Run]]:
         """The next page of `runs/search` of one experiment, by start time, deleted runs included.
+
+        Pages that come meanwhile wait as bytes, a third of the size, until the context is left, and instead of those
+        that could be asked for: memory stays flat however fast MLflow is.
 
         A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold one. Then
         the others are read alone, and `unreadable` is told.
         """
+        async with self._pages.slot(), self._next_runs(experiment_id, walk) as runs:
+            yield runs
+
+    @asynccontextmanager
+    async def _next_runs(self, experiment_id: str, walk: RunWalk) -> AsyncIterator[list[Run]]:
         query = walk.query or RunQuery()
         try:
-            page = await self._run_page([experiment_id], query)
+            body = await self._search_runs([experiment_id], query)
         except RequestRefused as refused:
             if query.since is not None or not _is_untimed(refused):
                 raise
             self._tell_untimed(experiment_id)
             self._rows_behind_filter.pop(experiment_id, None)
             walk.begin(EARLIEST)
-            return []
-        runs = walk.take(page)
-        if query.since is None and is_offset(page.token):
-            self._rows_behind_filter.setdefault(experiment_id, 0)
-        if experiment_id in self._rows_behind_filter:
-            self._rows_behind_filter[experiment_id] += len(runs)
-        return runs
+            yield []
+            return
+        async with self._one_page:
+            page = self._decoded_runs(body)
+            del body
+            runs = walk.take(page)
+            if query.since is None and is_offset(page.token):
+                self._rows_behind_filter.setdefault(experiment_id, 0)
+            if experiment_id in self._rows_behind_filter:
+                self._rows_behind_filter[experiment_id] += len(runs)
+            yield runs
 
     @property
     def run_page_rows(self) -> int:
@@ -150,12 +171,12 @@ class MlflowClient:
     async def _name_untimed(self, experiment_ids: list[str]) -> None:
         rows = sum(self._rows_behind_filter[experiment_id] for experiment_id in experiment_ids)
         try:
-            page = await self._run_page(experiment_ids, RunQuery(token=offset_token(rows)))
+            body = await self._search_runs(experiment_ids, RunQuery(token=offset_token(rows)))
         except RequestRefused as refused:
             if not _is_untimed(refused):
                 raise
         else:
-            if all(run.info.start_time is not None for run in page.rows):
+            if all(run.info.start_time is not None for run in self._decoded_runs(body).rows):
                 return
         if len(experiment_ids) == 1:
             self._tell_untimed(experiment_ids[0])
@@ -202,7 +223,7 @@ class MlflowClient:
                 runs.append(pages.decode_run(response.body))
         return runs
 
-    async def _run_page(self, experiment_ids: Sequence[str], query: RunQuery) -> Page[Run]:
+    async def _search_runs(self, experiment_ids: Sequence[str], query: RunQuery) -> bytes:
         """The order by start time makes equal times go by run id on MLflow's SQL stores, in all versions."""
         search: dict[str, object] = {
             "experiment_ids": list(experiment_ids),
@@ -214,8 +235,11 @@ class MlflowClient:
             search["filter"] = query.filter
         if query.token:
             search["page_token"] = query.token
-        body = await self._post("runs/search", search)
-        page = pages.decode_runs(body)
+        return await self._post("runs/search", search)
+
+    def _decoded_runs(self, body: bytes) -> Page[Run]:
+        with self._timing.stage("decode"):
+            page = pages.decode_runs(body)
         self._run_rows.learn(len(page.rows), len(body))
         return self._told("runs", page)
 
@@ -236,7 +260,9 @@ class MlflowClient:
                 if refused.status == 404 and (self._api != api or await self._is_below_prefix()):
                     continue
                 raise _explained(refused, self._registry.url) from None
-            yield walk.take(self._told(kind, decode(response.body)))
+            with self._timing.stage("decode"):
+                page = decode(response.body)
+            yield walk.take(self._told(kind, page))
 
     async def _is_below_prefix(self) -> bool:
         """Whether the API is where only MLflow's own pages look for it; from now on it is asked there."""

@@ -19,13 +19,14 @@ class OpenApiSink(RestSink):
 
     async def write(self, batch: Batch) -> None:
         """Sends the batch as one request. Raises NotTaken where the answer does not list all of it."""
+        with self._report.time.stage("send"):
+            body = self._compressed(openapi.body(batch))
         answer = await self._client.write_entities(
-            batch.parcels[0].entity_type,
-            self._compressed(openapi.body(batch)),
-            asynchronous=self._settings.asynchronous,
-            gzip=self._settings.gzip,
+            batch.parcels[0].entity_type, body, asynchronous=self._settings.asynchronous, gzip=self._settings.gzip
         )
-        if missing := openapi.left_out(batch, answer):
+        with self._report.time.stage("send"):
+            missing = openapi.left_out(batch, answer)
+        if missing:
             raise NotTaken(
                 "DataHub's answer does not list all that was sent, so what is missing there may not be stored.",
                 "It may not know these aspects: its version and log tell more. In mode SYNC it also leaves out what it "

@@ -62,9 +62,10 @@ class RestSink:
 
     async def write(self, batch: Batch) -> None:
         """Sends the batch as one request."""
-        encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
-        body = restli.body(encoded, asynchronous=self._settings.asynchronous)
-        await self._client.ingest(self._compressed(body), gzip=self._settings.gzip)
+        with self._report.time.stage("send"):
+            encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
+            body = self._compressed(restli.body(encoded, asynchronous=self._settings.asynchronous))
+        await self._client.ingest(body, gzip=self._settings.gzip)
 
     def _wire(self, system_metadata: msgspec.Raw) -> Wire:
         return restli.RestliWire(system_metadata)

@@ -14,10 +14,10 @@ from crawler.http.retries import (
     BACKOFF_BASE,
     BACKOFF_CAP,
     RETRY_AFTER_CAP,
+    Retries,
     is_retryable,
     is_transient,
     retry_after,
-    retrying,
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -113,7 +113,7 @@ async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
     async def fail() -> Response:
         return Response(status=500, body=b"", headers={})
 
-    outcome = await retrying(12, naps, lambda *retry: told.append(retry), lambda _: False)(fail)
+    outcome = await Retries(12, naps, lambda *retry: told.append(retry), lambda _: False)(fail)
     assert outcome.status == 500
     assert len(naps) == 11
     for tried, nap in enumerate(naps):
@@ -126,5 +126,5 @@ async def test_what_the_last_try_raised_is_raised(naps):
         raise ServerDisconnectedError
 
     with pytest.raises(ServerDisconnectedError):
-        await retrying(3, naps, lambda *_: None, lambda _: False)(fail)
+        await Retries(3, naps, lambda *_: None, lambda _: False)(fail)
     assert len(naps) == 2

@@ -1,0 +1,74 @@
+"""Where the time of a crawl goes: its own CPU by stage, and the server that it waits for."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+Clock = Callable[[], float]
+Stage = Literal["decode", "map", "encode", "send"]
+STAGES: tuple[Stage, ...] = ("decode", "map", "encode", "send")
+Party = Literal["mlflow", "datahub", "other"]
+PARTIES: tuple[Party, ...] = ("mlflow", "datahub", "other")
+"""Whom a crawl waits for; `other` are pauses before retries, the requests a second that were asked for, the disk."""
+
+_NAMES: dict[str, str] = {
+    "mlflow": "MLflow answers slowest",
+    "datahub": "DataHub answers slowest",
+    "cpu": "this crawler's CPU is the limit",
+    "other": "pauses between requests are the limit",
+}
+
+
+class Timing:
+    """Splits the time since it was made into CPU seconds of this process and seconds of waiting for each party."""
+
+    def __init__(self, clock: Clock = time.perf_counter, cpu_clock: Clock = time.process_time) -> None:
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._party: Party = "other"
+        self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._waited: dict[str, float] = dict.fromkeys(PARTIES, 0.0)
+        self._begun = self._noted = (clock(), cpu_clock())
+
+    @contextmanager
+    def stage(self, name: Stage) -> Iterator[None]:
+        """Counts the CPU time of what happens within to a stage; nothing within may be awaited."""
+        start = self._cpu_clock()
+        try:
+            yield
+        finally:
+            self._stages[name] += self._cpu_clock() - start
+
+    def wait_for(self, party: Party) -> None:
+        """Says whom the crawl waits for from now on, whenever it has nothing to do."""
+        if party != self._party:
+            self._note()
+            self._party = party
+
+    def shares(self) -> dict[str, float]:
+        """Seconds so far by `cpu` and by party: together the time that has passed."""
+        self._note()
+        return {"cpu": self._noted[1] - self._begun[1], **self._waited}
+
+    def to_dict(self) -> dict[str, object]:
+        """The report's `time`: seconds of CPU by stage (`other` is HTTP and the event loop) and of waiting by party."""
+        shares = self.shares()
+        cpu = shares.pop("cpu")
+        rest = max(cpu - sum(self._stages.values()), 0.0)
+        return {"cpu_s": _rounded({"total": cpu, **self._stages, "other": rest}), "waiting_s": _rounded(shares)}
+
+    def _note(self) -> None:
+        now, cpu = self._clock(), self._cpu_clock()
+        idle = (now - self._noted[0]) - (cpu - self._noted[1])
+        self._waited[self._party] += max(idle, 0.0)
+        self._noted = (now, cpu)
+
+
+def slowest(before: dict[str, float], now: dict[str, float]) -> str:
+    """What limited the crawl between two `shares`, in words."""
+    return _NAMES[max(now, key=lambda name: now[name] - before[name])]
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in seconds.items()}
