@@ -59,6 +59,7 @@ class RunWalk:
         self._pages = 0
         self._pace = 0.0
         self._seen: set[str] = set()
+        self._known = 0
         self._ties = OffsetWalk(_run_id)
 
     def take(self, page: Page[Run]) -> list[Run]:
@@ -83,12 +84,13 @@ class RunWalk:
         elif self._by_time and last is not None and (self._since is None or last > self._since):
             self._go_on_from(last, page.rows)
         else:
-            self.query = RunQuery(self._since, self._until, self._ties.token)
+            self.query = RunQuery(self._since, self._until, self._ties.token, self._known)
         return rows
 
     def begin(self, since: int | None) -> None:
         """Starts again, at `since`."""
         self._first = self._since = since
+        self._known = 0
         self._ties = OffsetWalk(_run_id)
         self.query = RunQuery(since, self._until)
 
@@ -111,7 +113,7 @@ class RunWalk:
         if given:
             self._is_part = True
             self._until = cuts[0]
-            self.query = RunQuery(self._since, self._until, known=self.query.known)
+            self.query = RunQuery(self._since, self._until, known=self._known)
         return given
 
     def _part(self, since: int | None, until: int | None) -> "RunWalk":
@@ -150,8 +152,9 @@ class RunWalk:
     def _go_on_from(self, start_time: int, rows: list[Run]) -> None:
         self._since = start_time
         self._seen = {run.info.run_id for run in rows if run.info.start_time == start_time}
+        self._known = len(self._seen)
         self._ties = OffsetWalk(_run_id)
-        self.query = RunQuery(start_time, self._until, known=len(self._seen))
+        self.query = RunQuery(start_time, self._until, known=self._known)
 
 
 def _run_id(run: Run) -> str:
