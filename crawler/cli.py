@@ -131,6 +131,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sink", choices=("rest", "file", "lite"), help="DataHub's REST API, a file, or DataHub Lite")
     group.add_argument("-o", "--output", type=Path, metavar="PATH", help="file to write, `-` for standard output")
     group.add_argument("--report", type=Path, metavar="PATH", help="write a report (JSON), also when the crawl fails")
+    group.add_argument("--profile", type=Path, metavar="PATH", help="write where the time went (JSON)")
     group.add_argument("--dry-run", action="store_true", help="read and map everything, write nothing")
     group.add_argument(
         "--validate", action="store_true", help="pass each proposal through acryl-datahub's classes first (slow)"

@@ -116,6 +116,12 @@ class CrawlReport:
         # With nothing on its way from MLflow, all that is read waits for DataHub.
         self.time.wait_for("mlflow" if self.mlflow.in_flight else "datahub" if self.datahub.in_flight else "other")
 
+    def profile(self) -> dict[str, object]:
+        """Where the time went, as `--profile` writes it: `limit` says what the crawl waited for most."""
+        report = self.to_dict()
+        kept = ("run_id", "status", "started_at", "duration_s", "time", "mlflow", "datahub", "peak_rss_bytes")
+        return {"limit": self.time.limit, **{name: report[name] for name in kept}}
+
     def to_dict(self) -> dict[str, object]:
         """The report as `--report` writes it; counts in numbers, times in seconds, sizes in bytes."""
         return {

@@ -51,6 +51,11 @@ class Timing:
         self._note()
         return {"cpu": self._noted[1] - self._begun[1], **self._waited}
 
+    @property
+    def limit(self) -> str:
+        """What limited the crawl all in all, in words."""
+        return slowest(dict.fromkeys(self.shares(), 0.0), self.shares())
+
     def to_dict(self) -> dict[str, object]:
         """The report's `time`: seconds of CPU by stage (`other` is HTTP and the event loop) and of waiting by party."""
         shares = self.shares()

@@ -341,12 +341,15 @@ async def test_help_reads_well(command: list[str], tmp_path: Path) -> None:
     assert max(map(len, output.splitlines())) <= 125
 
 
-async def test_output_and_report_are_two_files(golden_server: MlflowServer, tmp_path: Path) -> None:
-    for report in ("same.json", "same.json.part"):
-        code, _, errors = await run(
-            *("crawl", "--mlflow-uri", golden_server.url, "-o", "same.json", "--report", report), folder=tmp_path
-        )
-        assert code == 2, report
+async def test_all_that_is_written_goes_to_files_of_its_own(golden_server: MlflowServer, tmp_path: Path) -> None:
+    for flags in (
+        ("-o", "same.json", "--report", "same.json"),
+        ("-o", "same.json", "--report", "same.json.part"),
+        ("-o", "same.json", "--profile", "same.json"),
+        ("-o", "other.json", "--report", "same.json", "--profile", "same.json"),
+    ):
+        code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, *flags, folder=tmp_path)
+        assert code == 2, flags
         assert "Give them two paths" in errors
 
 
@@ -364,7 +367,7 @@ async def test_a_link_stays_a_link_and_a_pipe_a_pipe(golden_server: MlflowServer
 
 
 async def test_names_that_no_file_can_have(golden_server: MlflowServer, tmp_path: Path) -> None:
-    for flag in ("-o", "--report"):
+    for flag in ("-o", "--report", "--profile"):
         code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, flag, "x" * 300, folder=tmp_path)
         assert code == 2
         assert "File name too long" in errors
@@ -393,6 +396,25 @@ async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: Ml
         held.set()
     assert process.returncode == 143, errors.decode()
     assert json.loads((tmp_path / "report.json").read_text())["status"] == "interrupted"
+
+
+async def test_the_profile_tells_where_the_time_went(golden_server: MlflowServer, tmp_path: Path) -> None:
+    flags = ("-o", "out.json", "--report", "report.json", "--profile", "profile.json")
+    code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, *flags, folder=tmp_path)
+    assert code == 0, errors
+    profile, report = (json.loads((tmp_path / name).read_text()) for name in ("profile.json", "report.json"))
+    assert profile["run_id"] == report["run_id"]
+    assert profile["limit"] in {"MLflow answers slowest", "this crawler's CPU is the limit"}
+    for time in (profile["time"], report["time"]):
+        cpu, waiting = time["cpu_s"], time["waiting_s"]
+        total = cpu.pop("total")
+        assert set(cpu) == {"decode", "map", "encode", "send", "other"}
+        assert sum(cpu.values()) == pytest.approx(total, abs=0.01)
+        assert cpu["decode"] > 0
+        assert cpu["map"] > 0
+        assert waiting["mlflow"] > 0
+        assert waiting["datahub"] == 0
+        assert total + sum(waiting.values()) == pytest.approx(report["duration_s"], rel=0.2, abs=0.2)
 
 
 async def test_the_last_json_line_holds_the_report(golden_server: MlflowServer, tmp_path: Path) -> None:

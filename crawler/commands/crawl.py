@@ -29,14 +29,15 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     """Crawls, prints the summary and writes the report, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
     report = CrawlReport(run_id="")
-    place = _report_place(arguments.report)
+    place = _place(arguments.report, "report")
     try:
         settings = settings_of(arguments)
-        _require_apart(place, settings)
+        profile = _place(arguments.profile, "profile")
+        _require_apart(settings, report=place, profile=profile)
     except CrawlerError as error:
         report.fail(error.code, str(error))
         report.finish("failed")
-        write_report(report, place)
+        _write("report", report.to_dict(), place)
         raise
     report.run_id = settings.run_id
     for note in settings.notes:
@@ -48,7 +49,8 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
         if report.status == "running":
             report.finish("failed")
         _tell(report, arguments)
-        write_report(report, place)
+        _write("report", report.to_dict(), place)
+        _write("profile", report.profile(), profile)
 
 
 def run_crawl(settings: Settings, report: CrawlReport, *, live: bool) -> ExitCode:
@@ -97,15 +99,15 @@ async def _crawl_until_signal(
         await crawl(settings, report, stop)
 
 
-def write_report(report: CrawlReport, place: Place | None) -> None:
-    """Writes the report as JSON, whole or not at all. Raises OutputError."""
+def _write(what: str, content: dict[str, object], place: Place | None) -> None:
+    """Writes JSON, whole or not at all. Raises OutputError."""
     if place is None:
         return
     try:
-        place.draft.write_bytes(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2) + b"\n")
+        place.draft.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
         place.settle()
     except OSError as error:
-        raise OutputError(f"Writing the report {place.final} failed: {error.strerror}.", "Give another path.") from None
+        raise OutputError(f"Writing the {what} {place.final} failed: {error.strerror}.", "Give another path.") from None
 
 
 def _tell(report: CrawlReport, arguments: argparse.Namespace) -> None:
@@ -115,7 +117,7 @@ def _tell(report: CrawlReport, arguments: argparse.Namespace) -> None:
         print_summary(report, report_path=arguments.report, stream=sys.stderr)
 
 
-def _report_place(path: Path | None) -> Place | None:
+def _place(path: Path | None, what: str) -> Place | None:
     if path is None:
         return None
     try:
@@ -124,15 +126,20 @@ def _report_place(path: Path | None) -> Place | None:
             raise FileNotFoundError(2, "No such folder")
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"Cannot write the report {path}: {reason_of(error)}.", "Give the path of a file in a folder that exists."
+            f"Cannot write the {what} {path}: {reason_of(error)}.", "Give the path of a file in a folder that exists."
         ) from None
     return place
 
 
-def _require_apart(report: Place | None, settings: Settings) -> None:
-    """Raises SettingsError where report and output would overwrite each other."""
-    if report is None or settings.dry_run or not isinstance(settings.sink, FileSettings | LiteSettings):
-        return
-    output = settings.sink.path.absolute()
-    if output in (report.final, report.draft) or output.with_name(output.name + ".part") == report.final:
-        raise SettingsError(f"The output and the report are both {settings.sink.path}.", "Give them two paths.")
+def _require_apart(settings: Settings, **places: Place | None) -> None:
+    """Raises SettingsError where two of the files that a crawl writes would overwrite each other."""
+    taken: dict[Path, str] = {}
+    if not settings.dry_run and isinstance(settings.sink, FileSettings | LiteSettings):
+        output = settings.sink.path.absolute()
+        taken = dict.fromkeys((output, output.with_name(output.name + ".part")), "output")
+    for what, place in places.items():
+        for path in () if place is None else (place.final, place.draft):
+            if path in taken:
+                raise SettingsError(f"The {taken[path]} and the {what} are both {path}.", "Give them two paths.")
+        if place is not None:
+            taken |= dict.fromkeys((place.final, place.draft), what)
