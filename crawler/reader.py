@@ -66,6 +66,7 @@ class Reader:
         self._report = report
         self._workers = workers
         self._experiment_ids: list[str] = []
+        self._walks: list[_Stretch] = []
 
     async def read(self) -> None:
         """The whole server. Raises ServerError where it cannot go on."""
@@ -76,7 +77,7 @@ class Reader:
         except* RegistryMissing:
             self._report.warn("registry_missing", REGISTRY_MISSING)
         try:
-            await work_through(self._experiment_runs(), self._read_runs, self._workers)
+            await work_through(self._experiment_runs(), self._read_runs, self._workers, self._spare)
             await self._name_untimed()
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
@@ -118,26 +119,44 @@ class Reader:
     async def _read_runs(self, stretch: _Stretch, shares: Shares[_Stretch]) -> None:
         """Reads one stretch of an experiment's runs to its end."""
         reading, walk = stretch
+        self._walks.append(stretch)
         try:
             while walk.query is not None:
                 await self._read_page(reading, walk, shares)
         except (RequestRefused, DecodeError) as error:
             experiment = reading.context.experiment
             self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
+        self._walks.remove(stretch)
         reading.walks -= 1
         self._report.experiments_done += reading.walks == 0
 
     async def _read_page(self, reading: _Reading, walk: RunWalk, shares: Shares[_Stretch]) -> None:
         """Delivers a page of runs, and shares what is left of the walk with idle workers."""
         context = reading.context
-        async with self._client.next_runs(context.experiment.experiment_id, walk) as runs:
-            for part in walk.split(shares.idle, self._client.run_page_rows):
-                reading.walks += 1
-                shares.give((reading, part))
+        short = not walk.can_be_split and self._room(shares) > 0
+        async with self._client.next_runs(context.experiment.experiment_id, walk, short=short) as runs:
+            for part in self._split(reading, walk, self._room(shares)):
+                shares.give(part)
             active = sum(not run.deleted for run in runs)
             self._report.read["runs"] += active
             self._skip("deleted runs", len(runs) - active)
             await self._deliver(entity for run in runs for entity in self._mapper.run(run, context))
+
+    def _spare(self, shares: Shares[_Stretch]) -> _Stretch | None:
+        """A part of the longest walk, where MLflow has room for one more."""
+        if self._room(shares) < 1 or not self._walks:
+            return None
+        reading, walk = max(self._walks, key=lambda stretch: stretch[1].pages_left(self._client.run_page_rows))
+        return next(iter(self._split(reading, walk, 1)), None)
+
+    def _split(self, reading: _Reading, walk: RunWalk, parts: int) -> list[_Stretch]:
+        given = walk.split(parts, self._client.run_page_rows)
+        reading.walks += len(given)
+        return [(reading, part) for part in given]
+
+    def _room(self, shares: Shares[_Stretch]) -> int:
+        """How many more walks MLflow has room for."""
+        return min(shares.idle, self._client.limit - (self._workers - shares.idle))
 
     async def _name_untimed(self) -> None:
         try:

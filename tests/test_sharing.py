@@ -52,7 +52,37 @@ async def test_one_large_item_keeps_all_workers_busy() -> None:
     assert peak == 4
 
 
-async def test_the_source_is_asked_for_no_more_than_the_workers_can_take() -> None:
+async def test_idle_workers_take_what_busy_ones_can_spare() -> None:
+    """One item of 40 steps; nobody gives, so whoever is idle takes half of the longest."""
+    left: dict[int, int] = {}
+    busy = peak = steps = 0
+
+    async def work(name: int, shares: Shares[int]) -> None:
+        nonlocal busy, peak, steps
+        busy += 1
+        peak = max(peak, busy)
+        left.setdefault(name, 40)
+        while left[name]:
+            await asyncio.sleep(0)
+            left[name] -= 1
+            steps += 1
+        busy -= 1
+
+    def spare(shares: Shares[int]) -> int | None:
+        longest = max(left, key=lambda name: left[name], default=None)
+        if longest is None or left[longest] < 2:
+            return None
+        half = left[longest] // 2
+        left[longest] -= half
+        left[len(left)] = half
+        return len(left) - 1
+
+    await asyncio.wait_for(work_through(items([0]), work, 4, spare), 10)
+    assert (peak, steps) == (4, 40)
+    assert not any(left.values())
+
+
+async def test_the_source_is_asked_for_one_item_more_than_the_workers_can_take() -> None:
     asked: list[int] = []
     gate = asyncio.Event()
 
@@ -67,7 +97,7 @@ async def test_the_source_is_asked_for_no_more_than_the_workers_can_take() -> No
     working = asyncio.create_task(work_through(source(), work, 3))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert asked == [0, 1, 2]
+    assert asked == [0, 1, 2, 3]
     gate.set()
     await working
     assert len(asked) == 10

@@ -23,6 +23,8 @@ from crawler.http.slots import Slots
 from crawler.report import Traffic
 from crawler.settings import Secret, ServerSettings
 
+CONNECTIONS_PER_SECOND = 100.0
+
 _log = logging.getLogger("crawler.http")
 
 
@@ -67,7 +69,11 @@ class Server:
         self._concurrency = Vegas(settings.min_concurrency, settings.concurrency)
         self._told_limit = 0
         self._slots = Slots(lambda: self._concurrency.limit)
-        self._pace = Pace(settings.requests_per_second, _loop_time, sleep)
+        rate = settings.requests_per_second
+        if not keep_alive:
+            # A worker takes all connections that wait when it looks: those that come at once would share one worker.
+            rate = min(rate or CONNECTIONS_PER_SECOND, CONNECTIONS_PER_SECOND)
+        self._pace = Pace(rate, _loop_time, sleep)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:

@@ -40,7 +40,7 @@ class RunQuery(msgspec.Struct, frozen=True):
 
 
 class RunWalk:
-    """One experiment's runs by start time, deleted ones included (they keep their place). `query` is None at the end.
+    """One experiment's runs by start time, deleted ones included (they keep their place).
 
     The first page is asked without a filter; each next one from the last start time seen on. Runs without a start time
     sort last and are met only where no filter leaves them out. A server that keeps neither order nor filter is read
@@ -48,7 +48,8 @@ class RunWalk:
     """
 
     def __init__(self, since: int | None = None, until: int | None = None) -> None:
-        self.query: RunQuery | None = RunQuery(since, until)
+        self._ended = False
+        self._token = ""
         self._first = since
         self._since = since
         self._until = until
@@ -57,10 +58,17 @@ class RunWalk:
         self._is_part = False
         self._earliest: int | None = None
         self._pages = 0
+        self._pages_before = 0
+        self._given = 0
         self._pace = 0.0
         self._seen: set[str] = set()
         self._known = 0
         self._ties = OffsetWalk(_run_id)
+
+    @property
+    def query(self) -> RunQuery | None:
+        """What to ask for next; None at the end."""
+        return None if self._ended else RunQuery(self._since, self._until, self._token, self._known)
 
     def take(self, page: Page[Run]) -> list[Run]:
         """The runs of the page that are new. Raises ServerError where the server's tokens go round in a circle,
@@ -80,46 +88,63 @@ class RunWalk:
         self._seen.update(run.info.run_id for run in rows)
         last = fresh[-1].info.start_time if fresh else None
         if self._ties.token is None:
-            self.query = None
+            self._ended = True
         elif self._by_time and last is not None and (self._since is None or last > self._since):
             self._go_on_from(last, page.rows)
         else:
-            self.query = RunQuery(self._since, self._until, self._ties.token, self._known)
+            self._token = self._ties.token
         return rows
 
     def begin(self, since: int | None) -> None:
         """Starts again, at `since`."""
         self._first = self._since = since
         self._known = 0
+        self._token = ""
         self._ties = OffsetWalk(_run_id)
-        self.query = RunQuery(since, self._until)
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether a second page has shown that the server keeps the filter."""
+        return self._filter_holds
+
+    def pages_left(self, page_rows: int) -> float:
+        """How many pages of `page_rows` there may be behind the one that is asked for, as far as the last one tells; 0
+        unless it `can_be_split`. A walk without an end is taken to be as long again as it was so far.
+        """
+        if self._ended or self._token or not self._filter_holds or self._since is None:
+            return 0.0
+        if self._until is None:
+            return float(self._pages_before + self._pages)
+        page_ms = self._pace * page_rows
+        return max((self._until - self._since) / page_ms - 1, 0.0) if page_ms >= 1 else 0.0
 
     def split(self, parts: int, page_rows: int) -> list["RunWalk"]:
-        """Gives later stretches of what is left to at most `parts` other walks, each worth some pages of `page_rows` as
-        far as the last page tells.
+        """Gives later stretches of what is left behind the page that is asked for to at most `parts` other walks, each
+        worth pages enough. Of a walk without an end, what lies beyond its `pages_left` is one stretch.
 
-        None before a second page has shown that the server keeps the filter. A walk without an end is taken to be as
-        long again as it was so far: what lies beyond that is one stretch.
+        The page may be on its way: what it holds of the stretches given away is left to these. A walk gives no more
+        parts than it has read pages, so that stretches that turn out to be empty cost as many requests at most.
         """
-        page_ms = self._pace * page_rows
-        if self.query is None or self.query.token or not self._filter_holds or self._since is None or page_ms < 1:
+        left, page_ms = self.pages_left(page_rows), self._pace * page_rows
+        parts = min(parts, self._pages - self._given)
+        stretches = min(int(left / PAGES_WORTH_A_WALK), parts + (self._until is not None))
+        if self._since is None or stretches < 1 or parts < 1 or page_ms < 1:
             return []
-        end = self._until if self._until is not None else self._since + int(self._pages * page_ms)
-        beyond = [] if self._until is not None else [end]
-        stretches = min(int((end - self._since) / page_ms) // PAGES_WORTH_A_WALK, parts + 1 - len(beyond))
-        step = (end - self._since) / max(stretches, 1)
-        cuts = [self._since + int(step * number) for number in range(1, stretches)] + beyond
+        begin, step = self._since + page_ms, left * page_ms / stretches
+        cuts = [int(begin + step * number) for number in range(1, stretches)]
+        if self._until is None:
+            cuts.append(int(begin + left * page_ms))
         given = [self._part(*bounds) for bounds in pairwise([*cuts, self._until])]
         if given:
             self._is_part = True
             self._until = cuts[0]
-            self.query = RunQuery(self._since, self._until, known=self._known)
+            self._given += len(given)
         return given
 
     def _part(self, since: int | None, until: int | None) -> "RunWalk":
         part = RunWalk(since, until)
         part._is_part = part._filter_holds = True
-        part._pages, part._pace = self._pages, self._pace
+        part._pace, part._pages_before = self._pace, self._pages_before + self._pages
         return part
 
     def _goes_by_time(self, rows: list[Run]) -> bool:
@@ -145,16 +170,15 @@ class RunWalk:
         self._pace = (last - first) / len(rows)
         if self._earliest is None:
             self._earliest = first
-        asked = self.query
-        if asked and asked.since is not None and not asked.token and first > self._earliest:
+        if self._since is not None and not self._token and first > self._earliest:
             self._filter_holds = True
 
     def _go_on_from(self, start_time: int, rows: list[Run]) -> None:
         self._since = start_time
         self._seen = {run.info.run_id for run in rows if run.info.start_time == start_time}
         self._known = len(self._seen)
+        self._token = ""
         self._ties = OffsetWalk(_run_id)
-        self.query = RunQuery(start_time, self._until, known=self._known)
 
 
 def _run_id(run: Run) -> str:
