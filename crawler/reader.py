@@ -55,7 +55,9 @@ _Stretch = tuple[_Reading, RunWalk]
 
 
 class Reader:
-    """Reads one MLflow server once, `workers` experiments at a time, and hands the delivery what it maps to."""
+    """Reads one MLflow server once, with at most `workers` pages of runs at a time, and hands the delivery what they
+    map to.
+    """
 
     def __init__(
         self, client: MlflowClient, mapper: CrawlMapper, delivery: Delivery, report: CrawlReport, workers: int
@@ -143,11 +145,14 @@ class Reader:
             await self._deliver(entity for run in runs for entity in self._mapper.run(run, context))
 
     def _spare(self, shares: Shares[_Stretch]) -> _Stretch | None:
-        """A part of the longest walk, where MLflow has room for one more."""
-        if self._room(shares) < 1 or not self._walks:
+        """A part of the longest walk that can give one, where MLflow has room for one more."""
+        if self._room(shares) < 1:
             return None
-        reading, walk = max(self._walks, key=lambda stretch: stretch[1].pages_left(self._client.run_page_rows))
-        return next(iter(self._split(reading, walk, 1)), None)
+        rows = self._client.run_page_rows
+        for reading, walk in sorted(self._walks, key=lambda stretch: stretch[1].pages_left(rows), reverse=True):
+            for part in self._split(reading, walk, 1):
+                return part
+        return None
 
     def _split(self, reading: _Reading, walk: RunWalk, parts: int) -> list[_Stretch]:
         given = walk.split(parts, self._client.run_page_rows)

@@ -117,7 +117,9 @@ class MlflowClient:
                     raise
                 await self._require_mlflow(self._tracking)
                 raise ExperimentsMissing from refused
-            yield walk.take(self._told("experiments", pages.decode_experiments(body)))
+            with self._timing.stage("decode"):
+                page = pages.decode_experiments(body)
+            yield walk.take(self._told("experiments", page))
 
     @asynccontextmanager
     async def next_runs(self, experiment_id: str, walk: RunWalk, *, short: bool = False) -> AsyncIterator[list[Run]]:
