@@ -49,6 +49,7 @@ class _Reading(msgspec.Struct):
 
     context: RunContext
     walks: int = 1
+    failed: bool = False
 
 
 _Stretch = tuple[_Reading, RunWalk]
@@ -127,7 +128,10 @@ class Reader:
                 await self._read_page(reading, walk, shares)
         except (RequestRefused, DecodeError) as error:
             experiment = reading.context.experiment
-            self._report.fail("experiment", EXPERIMENT_UNREAD, f"{experiment.experiment_id} {experiment.name}: {error}")
+            sample = f"{experiment.experiment_id} {experiment.name}: {error}"
+            self._report.fail("experiment", EXPERIMENT_UNREAD, sample, count=not reading.failed)
+            reading.failed = True
+            self._client.leave_uncounted(experiment.experiment_id)
         self._walks.remove(stretch)
         reading.walks -= 1
         self._report.experiments_done += reading.walks == 0
@@ -135,7 +139,7 @@ class Reader:
     async def _read_page(self, reading: _Reading, walk: RunWalk, shares: Shares[_Stretch]) -> None:
         """Delivers a page of runs, and shares what is left of the walk with idle workers."""
         context = reading.context
-        short = not walk.can_be_split and self._room(shares) > 0
+        short = walk.is_unproven and self._room(shares) > 0
         async with self._client.next_runs(context.experiment.experiment_id, walk, short=short) as runs:
             for part in self._split(reading, walk, self._room(shares)):
                 shares.give(part)
@@ -171,7 +175,7 @@ class Reader:
 
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
         """Run ids that versions name and that did not come by, in batches of one request."""
-        for run_ids in _slices(self._mapper.missing_runs, RUN_IDS_A_REQUEST):
+        for run_ids in _slices(self._mapper.missing_runs, min(RUN_IDS_A_REQUEST, self._client.run_page_rows)):
             yield run_ids
 
     async def _read_missing(self, run_ids: list[str], _: object) -> None:

@@ -53,8 +53,8 @@ class Traffic(msgspec.Struct):
         self.in_flight -= 1
         self.changed()
 
-    def raise_limit(self, by: int) -> None:
-        """More requests may be in flight, or fewer where `by` is negative; 0 changes nothing."""
+    def change_limit(self, by: int) -> None:
+        """So many more requests may be in flight, or fewer where `by` is negative."""
         self.limit += by
         self.lowest_limit = min(self.lowest_limit or self.limit, self.limit)
         self.highest_limit = max(self.highest_limit, self.limit)

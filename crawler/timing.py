@@ -16,7 +16,7 @@ _NAMES: dict[str, str] = {
     "mlflow": "MLflow answers slowest",
     "datahub": "DataHub answers slowest",
     "cpu": "this crawler's CPU is the limit",
-    "other": "pauses between requests are the limit",
+    "other": "pauses between requests, or the disk, are the limit",
 }
 
 

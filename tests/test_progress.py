@@ -159,7 +159,7 @@ def busy_report() -> CrawlReport:
     report = CrawlReport("run-1")
     report.mlflow.version = "3.17.2"
     report.mlflow.requests, report.mlflow.retries, report.mlflow.in_flight = 120, 3, 4
-    report.mlflow.raise_limit(7)
+    report.mlflow.change_limit(7)
     report.read.update(experiments=20, runs=12_345)
     report.mapped["dataProcessInstance"] = 12_000
     report.delivered["dataProcessInstance"] = 11_000

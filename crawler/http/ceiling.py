@@ -1,7 +1,7 @@
 """How many requests at once a server refuses, remembered: so that it refuses few."""
 
 PATIENCE = 128
-"""Answers until one more is tried after a refusal: less than 1 % are refused."""
+"""Answers at that number until one more is tried after a refusal: less than 1 % are refused."""
 HASTE = 4
 """Each try that goes well divides the patience by this."""
 
@@ -18,9 +18,9 @@ class Ceiling:
         """Whether so many may be tried."""
         return self._highest is None or in_flight <= self._highest
 
-    def answered(self) -> None:
-        """The server took a request."""
-        if self._highest is None:
+    def answered(self, in_flight: int) -> None:
+        """The server took a request that made so many in flight."""
+        if self._highest is None or in_flight < self._highest:
             return
         self._left -= 1
         if self._left <= 0:

@@ -12,8 +12,8 @@ from crawler.http.latency import Latency
 
 START = 4
 WAITING_LOW, WAITING_HIGH = 3, 6
-"""Requests that may wait at the server, times log10 of the limit: below the first the limit grows, above the second it
-shrinks (alpha and beta of Netflix' VegasLimit)."""
+"""Requests that may wait at the server, times log10 of the limit and at least one: below the first the limit grows,
+above the second it shrinks (alpha and beta of Netflix' VegasLimit)."""
 CUT = 0.7
 """What is left of the limit when a request is refused or breaks off (as in CUBIC, RFC 9438)."""
 FIRST_PROBE = 30
@@ -69,7 +69,7 @@ class Vegas:
     def answered(self, start: Start, endpoint: str, seconds: float, size: int) -> None:
         """What was asked for came `seconds` after the start; its cost goes with a body of `size` bytes."""
         self._in_flight -= 1
-        self._ceiling.answered()
+        self._ceiling.answered(start.in_flight)
         size = max(size, 1)
         latency = self._latencies.setdefault(endpoint, Latency())
         if latency.begins(seconds, size):
@@ -86,7 +86,9 @@ class Vegas:
 
     def refused(self, start: Start) -> None:
         """So many at once are too many for the server: 429 or 503."""
-        self._ceiling.refused(start.in_flight)
+        # The first refusal of a jam tells how many were too many: by the last ones few are left in flight.
+        if start.number > self._last_cut:
+            self._ceiling.refused(max(start.in_flight, self._in_flight))
         self.failed(start)
 
     def failed(self, start: Start) -> None:

@@ -94,7 +94,8 @@ class Retries:
         self._is_final = is_final
 
     async def __call__(self, attempt: Attempt) -> Response:
-        """Tenacity inspects what it calls, which costs as much as half a request: it is asked after a failure only."""
+        """What the last try gives, or the error that it raises."""
+        # Tenacity inspects what it calls, which costs as much as half a request: it is asked after a failure only.
         first: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         try:
             response = await attempt()

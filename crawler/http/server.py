@@ -24,6 +24,7 @@ from crawler.report import Traffic
 from crawler.settings import Secret, ServerSettings
 
 CONNECTIONS_PER_SECOND = 100.0
+"""A worker takes all connections that wait when it looks, so those that come at once would share one worker."""
 
 _log = logging.getLogger("crawler.http")
 
@@ -69,11 +70,8 @@ class Server:
         self._concurrency = Vegas(settings.min_concurrency, settings.concurrency)
         self._told_limit = 0
         self._slots = Slots(lambda: self._concurrency.limit)
-        rate = settings.requests_per_second
-        if not keep_alive:
-            # A worker takes all connections that wait when it looks: those that come at once would share one worker.
-            rate = min(rate or CONNECTIONS_PER_SECOND, CONNECTIONS_PER_SECOND)
-        self._pace = Pace(rate, _loop_time, sleep)
+        spread = None if keep_alive else CONNECTIONS_PER_SECOND
+        self._pace = Pace(settings.requests_per_second or spread, _loop_time, sleep)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -90,8 +88,8 @@ class Server:
 
     @property
     def limit(self) -> int:
-        """How many requests may be in flight now."""
-        return self._concurrency.limit
+        """How many requests may be in flight now, but for short measurements."""
+        return self._concurrency.level
 
     async def get(self, path: str, params: Params | None = None) -> Response:
         """Reads `path`, which begins with `/`, below the base URL; CrawlerError if no data comes back."""
@@ -156,7 +154,7 @@ class Server:
     def _tell_limit(self) -> None:
         # By the difference: tracking server and registry share one traffic.
         level = self._concurrency.level
-        self._traffic.raise_limit(level - self._told_limit)
+        self._traffic.change_limit(level - self._told_limit)
         self._told_limit = level
 
     def _on_retry(self, attempt: int, wait: float, reason: str) -> None:

@@ -28,7 +28,7 @@ MAX_SCHEMA_CHARACTERS = 4_096
 """Longer property values are left out of DataHub's search index (`SEARCH_DOCUMENT_MAX_VALUE_LENGTH`)."""
 
 REMEMBERED_DATASETS = 256
-REMEMBERED_CHARACTERS = 20_000
+REMEMBERED_CHARACTERS = 5_000
 """Of a schema; longer ones are mapped anew for each run, or the memory would not be bounded."""
 
 _ENV = "PROD"

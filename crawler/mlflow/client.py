@@ -13,7 +13,7 @@ from crawler.http import Response, Server, Slots
 from crawler.mlflow import pages
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.pages import Page, Row
-from crawler.mlflow.paging import OffsetWalk, PageRows, is_offset, offset_token
+from crawler.mlflow.paging import OVERLAP, OffsetWalk, PageRows, is_offset, offset_token
 from crawler.mlflow.run_walk import RunQuery, RunWalk
 from crawler.timing import Timing
 
@@ -62,7 +62,7 @@ class MlflowClient:
         self._tracking = tracking
         self._registry = registry
         self._run_rows = PageRows(page_size)
-        self._pages = Slots(lambda: tracking.limit)
+        self._page_slots = Slots(lambda: tracking.limit)
         self._one_page = asyncio.Lock()
         self._unreadable = unreadable
         self._timing = timing
@@ -132,14 +132,16 @@ class MlflowClient:
         A run without start_time makes MLflow (1.27 to 3.17 alike) answer 500 for every page that would hold one. Then
         the others are read alone, and `unreadable` is told.
         """
-        async with self._pages.slot(), self._next_runs(experiment_id, walk, short=short) as runs:
+        async with self._page_slots.slot(), self._next_runs(experiment_id, walk, short=short) as runs:
             yield runs
 
     @asynccontextmanager
     async def _next_runs(self, experiment_id: str, walk: RunWalk, *, short: bool) -> AsyncIterator[list[Run]]:
-        query = walk.query or RunQuery()
+        query = walk.query
+        if query is None:
+            raise ValueError("The walk is at its end.")
         try:
-            body = await self._search_runs([experiment_id], query, short=short)
+            body = await self._search_runs([experiment_id], query, self._rows_to_ask(query, short=short))
         except RequestRefused as refused:
             if query.since is not None or not _is_untimed(refused):
                 raise
@@ -165,11 +167,15 @@ class MlflowClient:
 
     @property
     def run_page_rows(self) -> int:
-        """How many runs the next page will ask for."""
+        """How many runs a whole page asks for now."""
         return self._run_rows.rows
 
+    def leave_uncounted(self, experiment_id: str) -> None:
+        """Its runs could not all be read, so their number tells nothing to `name_untimed`."""
+        self._rows_behind_filter.pop(experiment_id, None)
+
     async def name_untimed(self) -> None:
-        """Tells `unreadable` which experiments have runs without start_time, beyond those that `runs` met.
+        """Tells `unreadable` which experiments have runs without start_time, beyond those that `next_runs` met.
 
         They sort last, so where they are asked for is known by the number of all others: one request for a thousand
         experiments of several pages, and some more only where there are such runs.
@@ -181,7 +187,7 @@ class MlflowClient:
     async def _name_untimed(self, experiment_ids: list[str]) -> None:
         rows = sum(self._rows_behind_filter[experiment_id] for experiment_id in experiment_ids)
         try:
-            body = await self._search_runs(experiment_ids, RunQuery(token=offset_token(rows)))
+            body = await self._search_runs(experiment_ids, RunQuery(token=offset_token(rows)), self._run_rows.limit)
         except RequestRefused as refused:
             if not _is_untimed(refused):
                 raise
@@ -213,13 +219,16 @@ class MlflowClient:
             "run_view_type": "ALL",
             "max_results": len(run_ids),
         }
-        try:
-            body = await self._post("runs/search", query)
-        except RequestRefused as refused:
-            if refused.status != 400:
-                raise
-            return await self._runs_one_by_one(run_ids)
-        return self._told("runs", pages.decode_runs(body)).rows
+        async with self._page_slots.slot():
+            try:
+                body = await self._post("runs/search", query)
+            except RequestRefused as refused:
+                if refused.status != 400:
+                    raise
+                return await self._runs_one_by_one(run_ids)
+            with self._timing.stage("decode"):
+                page = pages.decode_runs(body)
+        return self._told("runs", page).rows
 
     async def _runs_one_by_one(self, run_ids: Sequence[str]) -> list[Run]:
         runs: list[Run] = []
@@ -233,9 +242,13 @@ class MlflowClient:
                 runs.append(pages.decode_run(response.body))
         return runs
 
-    async def _search_runs(self, experiment_ids: Sequence[str], query: RunQuery, *, short: bool = False) -> bytes:
-        """The order by start time makes equal times go by run id on MLflow's SQL stores, in all versions."""
+    def _rows_to_ask(self, query: RunQuery, *, short: bool) -> int:
         rows = max(1, self._run_rows.rows // SHORT_PAGES) if short else self._run_rows.rows
+        # Offsets overlap: a page must bring more than what comes once more.
+        return max(rows, min(self._run_rows.limit, 2 * OVERLAP)) if query.token else rows
+
+    async def _search_runs(self, experiment_ids: Sequence[str], query: RunQuery, rows: int) -> bytes:
+        """The order by start time makes equal times go by run id on MLflow's SQL stores, in all versions."""
         search: dict[str, object] = {
             "experiment_ids": list(experiment_ids),
             "run_view_type": "ALL",

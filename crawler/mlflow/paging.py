@@ -30,13 +30,13 @@ class PageRows:
     """How many rows to ask for: `limit`, or fewer where rows are so heavy that a page would exceed PAGE_BYTES."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.rows = limit
 
     def learn(self, rows: int, size: int) -> None:
         """Takes what one page held, in rows and bytes; grows at most twofold, since the next rows may be heavier."""
         if rows:
-            self.rows = max(1, min(self._limit, 2 * self.rows, PAGE_BYTES * rows // size))
+            self.rows = max(1, min(self.limit, 2 * self.rows, PAGE_BYTES * rows // size))
 
 
 class OffsetWalk(Generic[Row]):

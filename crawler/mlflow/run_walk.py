@@ -12,9 +12,12 @@ import msgspec
 from crawler.errors import DecodeError
 from crawler.mlflow.entities import Run
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import OffsetWalk
+from crawler.mlflow.paging import OVERLAP, OffsetWalk
 
 PAGES_WORTH_A_WALK = 2
+PAGES_OF_PROOF = 2
+LATEST = 2**62
+"""No start time is later; those beyond 2**63 no database can compare with."""
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -42,9 +45,9 @@ class RunQuery(msgspec.Struct, frozen=True):
 class RunWalk:
     """One experiment's runs by start time, deleted ones included (they keep their place).
 
-    The first page is asked without a filter; each next one from the last start time seen on. Runs without a start time
-    sort last and are met only where no filter leaves them out. A server that keeps neither order nor filter is read
-    from the beginning by its tokens alone.
+    The first page is asked without a filter, unless the walk is a part; each next one from the last start time seen on.
+    Runs without a start time sort last and are met only where no filter leaves them out. A server that keeps neither
+    order nor filter is read from the beginning by its tokens alone.
     """
 
     def __init__(self, since: int | None = None, until: int | None = None) -> None:
@@ -68,7 +71,10 @@ class RunWalk:
     @property
     def query(self) -> RunQuery | None:
         """What to ask for next; None at the end."""
-        return None if self._ended else RunQuery(self._since, self._until, self._token, self._known)
+        if self._ended:
+            return None
+        known = min(self._known, OVERLAP) if self._token else self._known
+        return RunQuery(self._since, self._until, self._token, known)
 
     def take(self, page: Page[Run]) -> list[Run]:
         """The runs of the page that are new. Raises ServerError where the server's tokens go round in a circle,
@@ -103,15 +109,17 @@ class RunWalk:
         self._ties = OffsetWalk(_run_id)
 
     @property
-    def can_be_split(self) -> bool:
-        """Whether a second page has shown that the server keeps the filter."""
-        return self._filter_holds
+    def is_unproven(self) -> bool:
+        """Whether a second page may yet show that the server keeps the filter, so that the walk can be split."""
+        return not self._filter_holds and self._pages < PAGES_OF_PROOF
 
     def pages_left(self, page_rows: int) -> float:
-        """How many pages of `page_rows` there may be behind the one that is asked for, as far as the last one tells; 0
-        unless it `can_be_split`. A walk without an end is taken to be as long again as it was so far.
+        """How many pages of `page_rows` there may be behind the one that is asked for, as far as the last one tells.
+
+        A walk without an end is taken to be as long again as it was so far. 0 unless the server is known to keep the
+        filter.
         """
-        if self._ended or self._token or not self._filter_holds or self._since is None:
+        if self._ended or self._token or not self._by_time or not self._filter_holds or self._since is None:
             return 0.0
         if self._until is None:
             return float(self._pages_before + self._pages)
@@ -130,15 +138,15 @@ class RunWalk:
         stretches = min(int(left / PAGES_WORTH_A_WALK), parts + (self._until is not None))
         if self._since is None or stretches < 1 or parts < 1 or page_ms < 1:
             return []
-        begin, step = self._since + page_ms, left * page_ms / stretches
-        cuts = [int(begin + step * number) for number in range(1, stretches)]
-        if self._until is None:
-            cuts.append(int(begin + left * page_ms))
+        step = left * page_ms / stretches
+        ends = stretches + (self._until is None)
+        cuts = [self._since + round(page_ms + step * number) for number in range(1, ends)]
+        if not cuts or cuts[-1] > LATEST:
+            return []
         given = [self._part(*bounds) for bounds in pairwise([*cuts, self._until])]
-        if given:
-            self._is_part = True
-            self._until = cuts[0]
-            self._given += len(given)
+        self._is_part = True
+        self._until = cuts[0]
+        self._given += len(given)
         return given
 
     def _part(self, since: int | None, until: int | None) -> "RunWalk":

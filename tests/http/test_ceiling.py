@@ -9,7 +9,7 @@ def _highest(ceiling: Ceiling) -> int:
 
 def _answer(ceiling: Ceiling, answers: int) -> None:
     for _ in range(answers):
-        ceiling.answered()
+        ceiling.answered(_highest(ceiling))
 
 
 def test_everything_is_allowed_until_something_is_refused() -> None:
@@ -35,6 +35,14 @@ def test_one_more_is_tried_with_patience_and_then_ever_sooner() -> None:
     ceiling.refused(9)
     _answer(ceiling, PATIENCE - 1)
     assert _highest(ceiling) == 8
+
+
+def test_answers_to_fewer_requests_at_once_tell_nothing() -> None:
+    ceiling = Ceiling()
+    ceiling.refused(7)
+    for _ in range(10 * PATIENCE):
+        ceiling.answered(5)
+    assert _highest(ceiling) == 6
 
 
 def test_a_lone_request_that_is_refused_was_not_one_too_many() -> None:

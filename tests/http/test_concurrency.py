@@ -188,3 +188,29 @@ def test_the_limit_stays_within_its_bounds_whatever_happens(low: int, more: int,
             getattr(vegas, end)(start)
             assert vegas.level <= before
         assert low <= vegas.limit <= vegas.level <= low + more
+
+
+def _answer_all(vegas: Vegas, answers: int) -> None:
+    """A server on which nothing waits, given as many at once as the limit allows."""
+    under_way = [vegas.start() for _ in range(vegas.limit)]
+    for _ in range(answers):
+        vegas.answered(under_way.pop(0), "/x", 0.1, 1_000)
+        while len(under_way) < vegas.limit:
+            under_way.append(vegas.start())
+    for start in under_way:
+        vegas.dropped(start)
+
+
+@pytest.mark.parametrize(("refused", "back_at"), [(slice(1, 2), 15), (slice(0, 16), 15), (slice(3, 9), 15)])
+def test_a_jam_counts_as_the_number_in_flight_when_it_began(refused: slice, back_at: int) -> None:
+    vegas = Vegas(1, 16)
+    _answer_all(vegas, 25)
+    assert vegas.level == 16
+    burst = [vegas.start() for _ in range(16)]
+    for start in burst[refused]:
+        vegas.refused(start)
+    for start in (each for each in burst if each not in burst[refused]):
+        vegas.dropped(start)
+    assert vegas.level == int(16 * 0.7)
+    _answer_all(vegas, 20)
+    assert vegas.level == back_at

@@ -106,11 +106,14 @@ def walk_runs(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[st
     return [row_id(row) for row in read]
 
 
-def walk_runs_in_parts(store: Store, random: Random, *, ignores: str = "") -> list[str]:
+def walk_runs_in_parts(
+    store: Store, random: Random, *, ignores: str = "", walks: list[RunWalk] | None = None
+) -> list[str]:
     """Several walks at once, whose pages come in any order; now and then one of them is split, also while its page is
     on its way.
     """
-    walks, read = [RunWalk()], []
+    walks, read = [] if walks is None else walks, []
+    walks.append(RunWalk())
     while walks:
         walk = random.choice(walks)
         query = walk.query
@@ -121,7 +124,7 @@ def walk_runs_in_parts(store: Store, random: Random, *, ignores: str = "") -> li
         seen = RunQuery(seen.since, None, seen.token) if "until" in ignores else seen
         read += walk.take(store.page(query.token, lambda row, query=seen: passes(row, query), query.known))
         walks += walk.split(random.randrange(5), store.page_size)
-        walks = [each for each in walks if each.query is not None]
+        walks[:] = [each for each in walks if each.query is not None]
     return [row_id(row) for row in read]
 
 
@@ -230,6 +233,39 @@ def test_what_is_given_away_begins_where_the_rest_ends() -> None:
         "attributes.start_time >= 2990 AND attributes.start_time < 6950",
         "attributes.start_time >= 6950",
     ]
+
+
+# Start times of milliseconds, and behind them some that were written in nanoseconds.
+far_times = st.one_of(st.integers(0, 400), st.integers(10**18, 10**18 + 400), st.integers(2**62 - 10**6, 2**62 - 1))
+far_runs = st.lists(far_times, max_size=120).map(lambda times: [run(2 * i, time) for i, time in enumerate(times)])
+
+
+@thorough
+@given(far_runs, st.integers(2, 20), st.randoms(use_true_random=False))
+def test_start_times_far_apart_are_split_within_what_a_database_can_compare(
+    rows: list[Run], page_size: int, random: Random
+) -> None:
+    class Bounded(Store):
+        def page(self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0) -> Page[Any]:
+            asked = [query for walk in walks if (query := walk.query)]
+            assert all(-(2**63) <= bound < 2**63 for query in asked for bound in (query.since or 0, query.until or 0))
+            assert all(query.until is None or (query.since or 0) < query.until for query in asked)
+            return super().page(token, keep, known)
+
+    walks: list[RunWalk] = []
+    store = Bounded(rows, page_size, order=by_time)
+    assert Counter(walk_runs_in_parts(store, random, walks=walks)) == Counter(map(row_id, rows))
+
+
+def test_a_walk_that_lost_the_order_gives_no_parts() -> None:
+    walk = RunWalk()
+    walk.begin(-(2**63))
+    times = [[1, 2, 3, 4], [4, 5, 6, 7], [7, 9, 8, 10]]
+    for number, page in enumerate(times):
+        walk.take(Page([run(10 * number + i, time) for i, time in enumerate(page)], number_token(4)))
+    assert walk.query == RunQuery(-(2**63))
+    assert walk.pages_left(4) == 0
+    assert walk.split(3, 4) == []
 
 
 def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
