@@ -145,7 +145,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tuning")
     group.add_argument(
-        "--page-size", type=int, metavar="N", help="runs a page, fewer where they are heavy (default 512)"
+        "--page-size", type=int, metavar="N", help="runs a page, fewer where they are heavy (default 1024)"
     )
     group.add_argument(
         "--mlflow-concurrency", type=int, metavar="N", help="requests to MLflow at once, at most (default 16)"

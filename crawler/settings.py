@@ -70,7 +70,7 @@ class MlflowSettings(_Settings, frozen=True, kw_only=True):
 
     tracking: ServerSettings
     registry: ServerSettings | None = None
-    page_size: int = 512
+    page_size: int = 1024
 
 
 class MappingSettings(_Settings, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from crawler.mlflow.pages import Page, Row
 OVERLAP = 16
 MAX_FRUITLESS_PAGES = 100
 MAX_STEPS_BACK = 1_000
-PAGE_BYTES = 2_000_000
+PAGE_BYTES = 4_000_000
 
 
 class _Offset(msgspec.Struct, forbid_unknown_fields=True):

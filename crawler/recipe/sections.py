@@ -108,7 +108,7 @@ class MlflowSource(Connection, kw_only=True):
     env: str = "PROD"
     stateful_ingestion: Options | None = None
     platform_instance: str | None = None
-    page_size: PageSize = 512
+    page_size: PageSize = 1024
     requests_per_second: Positive | None = None
     timeout_sec: Positive = 120.0
 
