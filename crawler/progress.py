@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from crawler.logs import printable
 from crawler.report import CrawlReport, Traffic, peak_rss_bytes
@@ -37,44 +37,51 @@ async def show_progress(report: CrawlReport, *, live: bool, interval: float = LO
             yield
 
 
+class _Point(NamedTuple):
+    """What was counted at one time, and where the time had gone by then."""
+
+    at: float
+    runs: int
+    proposals: int
+    shares: dict[str, float]
+
+
 class Rates:
     """Runs read and proposals delivered a second, and what they wait for, over the last seconds."""
 
     def __init__(self, report: CrawlReport, clock: Callable[[], float] = time.monotonic) -> None:
         self._report = report
         self._clock = clock
-        self._points: deque[tuple[float, int, int]] = deque()
-        self._shares: deque[dict[str, float]] = deque()
+        self._points: deque[_Point] = deque()
         self.note()
 
     def note(self) -> None:
         """Takes a point; to be called now and then."""
         now = self._clock()
-        self._points.append((now, self._report.read["runs"], self._report.proposals))
-        self._shares.append(self._report.time.shares())
-        while len(self._points) > 2 and now - self._points[0][0] > RATE_SECONDS:
+        report = self._report
+        self._points.append(_Point(now, report.read["runs"], report.proposals, report.time.shares()))
+        while len(self._points) > 2 and now - self._points[0].at > RATE_SECONDS:
             self._points.popleft()
-            self._shares.popleft()
 
     @property
     def runs(self) -> float:
         """Runs read a second."""
-        return self._rate(1)
+        return self._rate(lambda point: point.runs)
 
     @property
     def proposals(self) -> float:
         """Proposals delivered a second."""
-        return self._rate(2)
+        return self._rate(lambda point: point.proposals)
 
     @property
     def limit(self) -> str:
         """What limits the crawl, in words."""
-        return slowest(self._shares[0], self._shares[-1])
+        return slowest(self._points[0].shares, self._points[-1].shares)
 
-    def _rate(self, column: int) -> float:
+    def _rate(self, count: Callable[["_Point"], int]) -> float:
         first, last = self._points[0], self._points[-1]
-        elapsed = last[0] - first[0]
-        return (last[column] - first[column]) / elapsed if elapsed > 0 else 0.0
+        elapsed = last.at - first.at
+        return (count(last) - count(first)) / elapsed if elapsed > 0 else 0.0
 
 
 def seconds_left(report: CrawlReport) -> float | None:

@@ -49,8 +49,10 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
         if report.status == "running":
             report.finish("failed")
         _tell(report, arguments)
-        _write("report", report.to_dict(), place)
-        _write("profile", report.profile(), profile)
+        try:
+            _write("report", report.to_dict(), place)
+        finally:
+            _write("profile", report.profile(), profile)
 
 
 def run_crawl(settings: Settings, report: CrawlReport, *, live: bool) -> ExitCode:

@@ -91,6 +91,18 @@ async def test_a_posted_body_goes_out_as_it_is(serve, connect, traffic):
     assert traffic.bytes == len(body)
 
 
+async def test_answers_may_come_compressed(serve, connect, traffic):
+    async def answer(request: web.Request) -> web.Response:
+        response = web.json_response({"asked": request.headers["Accept-Encoding"], "rows": ["x"] * 1_000})
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    server = await connect(await serve(answer))
+    body = json.loads((await server.get("/x")).body)
+    assert "gzip" in body["asked"]
+    assert len(body["rows"]) == 1_000
+
+
 async def test_a_body_of_megabytes_is_sent_without_complaint(serve, connect):
     async def size(request: web.Request) -> web.Response:
         return web.json_response(sum([len(chunk) async for chunk in request.content.iter_any()]))
