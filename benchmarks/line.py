@@ -75,6 +75,8 @@ async def _deliver(under_way: asyncio.Queue[tuple[float, bytes]], writer: asynci
             writer.write(chunk)
             await writer.drain()
     writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

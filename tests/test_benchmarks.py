@@ -178,11 +178,17 @@ async def test_a_line_passes_everything_on_and_takes_its_time() -> None:
         writer.write(await reader.readexactly(len(sent)))
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await line.serve(reader, writer)
+        served.set()
+
+    served = asyncio.Event()
     sent = bytes(range(256)) * 1_000
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as target:
         line = Line("127.0.0.1", target.sockets[0].getsockname()[1], round_trip=0.1, bytes_a_second=2_560_000)
-        async with await asyncio.start_server(line.serve, "127.0.0.1", 0) as slow:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as slow:
             began = asyncio.get_running_loop().time()
             reader, writer = await asyncio.open_connection(*slow.sockets[0].getsockname())
             writer.write(sent)
@@ -190,6 +196,8 @@ async def test_a_line_passes_everything_on_and_takes_its_time() -> None:
             took = asyncio.get_running_loop().time() - began
             writer.close()
             await writer.wait_closed()
+            # Its own end is on its way a while longer, and must not outlive the loop.
+            await asyncio.wait_for(served.wait(), 5)
     assert received == sent
     # 0.1 s of transfer and half a round trip each way; the handshake hides behind the first transfer.
     assert took > 0.29
