@@ -76,4 +76,4 @@ def slowest(before: dict[str, float], now: dict[str, float]) -> str:
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in seconds.items()}
+    return {name: round(value, 6) for name, value in seconds.items()}
