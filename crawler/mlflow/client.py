@@ -117,9 +117,7 @@ class MlflowClient:
                     raise
                 await self._require_mlflow(self._tracking)
                 raise ExperimentsMissing from refused
-            with self._timing.stage("decode"):
-                page = pages.decode_experiments(body)
-            yield walk.take(self._told("experiments", page))
+            yield walk.take(self._decoded("experiments", pages.decode_experiments, body))
 
     @asynccontextmanager
     async def next_runs(self, experiment_id: str, walk: RunWalk, *, short: bool = False) -> AsyncIterator[list[Run]]:
@@ -146,7 +144,7 @@ class MlflowClient:
             if query.since is not None or not _is_untimed(refused):
                 raise
             self._tell_untimed(experiment_id)
-            self._rows_behind_filter.pop(experiment_id, None)
+            self.leave_uncounted(experiment_id)
             walk.begin(EARLIEST)
             yield []
             return
@@ -226,9 +224,7 @@ class MlflowClient:
                 if refused.status != 400:
                     raise
                 return await self._runs_one_by_one(run_ids)
-            with self._timing.stage("decode"):
-                page = pages.decode_runs(body)
-        return self._told("runs", page).rows
+            return self._decoded("runs", pages.decode_runs, body).rows
 
     async def _runs_one_by_one(self, run_ids: Sequence[str]) -> list[Run]:
         runs: list[Run] = []
@@ -262,10 +258,9 @@ class MlflowClient:
         return await self._post("runs/search", search)
 
     def _decoded_runs(self, body: bytes) -> Page[Run]:
-        with self._timing.stage("decode"):
-            page = pages.decode_runs(body)
+        page = self._decoded("runs", pages.decode_runs, body)
         self._run_rows.learn(len(page.rows), len(body))
-        return self._told("runs", page)
+        return page
 
     async def _listing(
         self,
@@ -284,9 +279,7 @@ class MlflowClient:
                 if refused.status == 404 and (self._api != api or await self._is_below_prefix()):
                     continue
                 raise _explained(refused, self._registry.url) from None
-            with self._timing.stage("decode"):
-                page = decode(response.body)
-            yield walk.take(self._told(kind, page))
+            yield walk.take(self._decoded(kind, decode, response.body))
 
     async def _is_below_prefix(self) -> bool:
         """Whether the API is where only MLflow's own pages look for it; from now on it is asked there."""
@@ -302,7 +295,9 @@ class MlflowClient:
     async def _post(self, endpoint: str, query: dict[str, object]) -> bytes:
         return (await self._tracking.post(f"{self._api}/{endpoint}", msgspec.json.encode(query))).body
 
-    def _told(self, kind: str, page: Page[Row]) -> Page[Row]:
+    def _decoded(self, kind: str, decode: Callable[[bytes], Page[Row]], body: bytes) -> Page[Row]:
+        with self._timing.stage("decode"):
+            page = decode(body)
         if page.unreadable:
             self._unreadable(kind, page.unreadable)
         return page
