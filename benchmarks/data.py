@@ -19,6 +19,7 @@ from tests.servers.mlflow_server import mlflow_server
 
 MLFLOW = "3.17.2"
 PARAMS, METRICS, TAGS = 8, 10, 6
+DATASETS_AN_EXPERIMENT, RUNS_A_DATASET_INPUT = 4, 4
 START = 1_700_000_000_000
 EVERY_MS, LASTS_MS = 10, 5_000
 FIRST_EXPERIMENT = 100
@@ -27,7 +28,7 @@ PAGE_SIZE = MlflowSettings(tracking=ServerSettings(url="")).page_size
 
 
 class Data(NamedTuple):
-    """How much of everything; each run has 8 params, 10 metrics and 6 tags."""
+    """How much of everything; each run has 8 params, 10 metrics and 6 tags, and every fourth a dataset."""
 
     runs: int
     experiments: int
@@ -122,6 +123,10 @@ def tables(data: Data) -> Iterator[Table]:
     columns = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
     yield Table("latest_metrics", columns, _each(data, METRICS, _metric))
     yield Table("tags", ("key", "value", "run_uuid"), _each(data, TAGS, _tag))
+    dataset_columns = "dataset_uuid experiment_id name digest dataset_source_type dataset_source dataset_schema"
+    yield Table("datasets", tuple(dataset_columns.split()), _datasets(data))
+    input_columns = "input_uuid source_type source_id destination_type destination_id step"
+    yield Table("inputs", tuple(input_columns.split()), _inputs(data))
     yield Table(
         "registered_models",
         ("name", "creation_time", "last_updated_time", "description"),
@@ -142,7 +147,7 @@ def run_id(number: int) -> str:
 
 def _run(number: int, data: Data) -> Cells:
     start = START + number * EVERY_MS
-    experiment = FIRST_EXPERIMENT + number % data.experiments
+    experiment = _experiment(number, data)
     artifacts = f"s3://bucket/{experiment}/{run_id(number)}/artifacts"
     user = f"user{number % 20}"
     named = (run_id(number), f"run {number}", "UNKNOWN", "", "", user)
@@ -169,6 +174,30 @@ def _tag(run: int, number: int) -> Cells:
         3: ("mlflow.source.type", "LOCAL"),
     }
     return (*special.get(number, (f"tag{number}", f"value {run % 97}")), run_id(run))
+
+
+def _datasets(data: Data) -> Iterator[Cells]:
+    schema = '{"mlflow_colspec": [{"type": "double", "name": "x"}, {"type": "long", "name": "y"}]}'
+    for experiment in _experiments(data):
+        for number in range(DATASETS_AN_EXPERIMENT):
+            source = f'{{"uri": "s3://bucket/data/{experiment}/{number}.parquet"}}'
+            identifier = _dataset_id(experiment, number)
+            yield (identifier, experiment, f"dataset {number}", identifier[:8], "s3", source, schema)
+
+
+def _inputs(data: Data) -> Iterator[Cells]:
+    for run in range(0, data.runs, RUNS_A_DATASET_INPUT):
+        dataset = _dataset_id(_experiment(run, data), run // RUNS_A_DATASET_INPUT % DATASETS_AN_EXPERIMENT)
+        yield (f"input{run}", "DATASET", dataset, "RUN", run_id(run), 0)
+
+
+def _dataset_id(experiment: int, number: int) -> str:
+    return hashlib.md5(b"dataset %d %d" % (experiment, number), usedforsecurity=False).hexdigest()
+
+
+def _experiment(run: int, data: Data) -> int:
+    """The experiment of a run."""
+    return FIRST_EXPERIMENT + run % data.experiments
 
 
 def _fraction(run: int, number: int) -> float:
