@@ -42,10 +42,22 @@ class OutputError(CrawlerError):
     code = "output"
 
 
+class InputError(CrawlerError):
+    """A file that could not be read to its end."""
+
+    code = "input"
+
+
 class DecodeError(CrawlerError):
     """An answer that is JSON of another shape than its endpoint promises; names the path of the wrong value."""
 
     code = "unexpected_answer"
+
+
+class AnswerTooLarge(CrawlerError):
+    """An answer with more bytes than are read, packed or unpacked: asking for less at once may help."""
+
+    code = "answer_too_large"
 
 
 class ServerError(CrawlerError):
@@ -56,9 +68,16 @@ class ServerError(CrawlerError):
 
 
 class Unreachable(ServerError):
-    """No answer after all retries: refused, unknown host, time-out, broken connection, TLS failure."""
+    """No answer after all retries: refused, unknown host, time-out, broken connection, TLS failure.
+
+    `timed_out`: the server was reached, but no whole answer came in time.
+    """
 
     code = "unreachable"
+
+    def __init__(self, message: str, hint: str = "", *, timed_out: bool = False) -> None:
+        super().__init__(message, hint)
+        self.timed_out = timed_out
 
 
 class CredentialsRefused(ServerError):
@@ -76,15 +95,16 @@ class WrongServer(ServerError):
 class RequestRefused(CrawlerError):
     """One request that the server refused for good: a 4xx, or a 5xx that outlasted all retries.
 
-    `status` is the HTTP status, `answer` the server's own words, shortened and free of secrets.
+    `status` is the HTTP status, `answer` the server's own words, shortened and free of secrets, `body` more of them.
     """
 
     code = "refused"
 
-    def __init__(self, message: str, hint: str = "", *, status: int, answer: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, status: int, answer: str = "", body: str = "") -> None:
         super().__init__(message, hint)
         self.status = status
         self.answer = answer
+        self.body = body
 
 
 class NotTaken(CrawlerError):

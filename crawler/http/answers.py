@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import msgspec
 from yarl import URL
 
-from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, WrongServer
+from crawler.errors import AnswerTooLarge, CrawlerError, CredentialsRefused, RequestRefused, WrongServer
 from crawler.http.redaction import Redactor
-from crawler.http.words import words_of
+from crawler.http.words import whole_words_of, words_of
 
 _LOGIN = re.compile(r"(log|sign)[-_]?in\b|\boauth2?\b|\bopenid|\bsso\b|\bsaml|\bauthorize\b|\bauth\b", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -45,7 +45,7 @@ class Judge:
     def check(self, response: Response, path: str) -> Response:
         """The response itself if it is a success that can be data; CrawlerError otherwise."""
         if not is_success(response.status):
-            raise self._error(response, path)
+            raise self.error(response, path)
         if is_page(response):
             raise WrongServer(
                 f"{self._name} at {self._url}{_bare(path)} answered with a web page, not JSON.",
@@ -53,7 +53,16 @@ class Judge:
             )
         return response
 
-    def _error(self, response: Response, path: str) -> CrawlerError:
+    def too_large(self, status: int, limit: int, path: str) -> AnswerTooLarge:
+        """The error for an answer of more than `limit` bytes."""
+        return AnswerTooLarge(
+            f"{self._name} at {self._url}{_bare(path)} answered {status} with more than {limit:,} bytes, "
+            "unpacked; the rest was not read.",
+            "Ask for less at once (page size), or look at what makes the answer so large.",
+        )
+
+    def error(self, response: Response, path: str) -> CrawlerError:
+        """What an answer that is no success means."""
         if response.status in _REDIRECT:
             return self._redirect(response, path)
         if response.status == _UNAUTHORIZED:
@@ -69,6 +78,7 @@ class Judge:
             _HINTS.get(response.status, fallback),
             status=response.status,
             answer=answer,
+            body=whole_words_of(response.body, self._redact),
         )
 
     def _unauthorized(self, response: Response) -> CredentialsRefused:

@@ -11,7 +11,7 @@ from crawler.errors import SettingsError
 from crawler.http.address import Address
 from crawler.settings import Secret, ServerSettings
 
-_SHORTEST_HEADER_SECRET = 4
+_SHORTEST_SECRET = 4
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -28,9 +28,11 @@ def credentials_of(settings: ServerSettings, address: Address) -> Credentials:
     if settings.token is not None:
         return _bearer(settings.token)
     if settings.username is not None:
+        if settings.user_info:
+            return _user_info(settings.username, settings.password)
         return _basic(settings.username, settings.password, shown=f"user name {settings.username!r}")
     if address.username is not None or address.password is not None:
-        return _user_info(address)
+        return _user_info(address.username or "", address.password)
     if any(name.lower() == "authorization" for name in settings.headers):
         return Credentials(authorization=None, shown="the Authorization header of the settings")
     return Credentials(authorization=None, shown="no credentials")
@@ -51,10 +53,25 @@ def request_headers(name: str, settings: ServerSettings, credentials: Credential
     return headers
 
 
+def secrets_of(
+    settings: ServerSettings, credentials: Credentials, address: Address, proxy: Address | None
+) -> Iterator[Secret]:
+    """Everything that must not be shown, also credentials that others have displaced."""
+    yield from credentials.secrets
+    for value in settings.headers.values():
+        yield from header_secrets(value)
+    for place in (address, proxy):
+        if place is not None and (place.username is not None or place.password is not None):
+            yield from _user_info(place.username or "", place.password).secrets
+    for secret in (settings.token, settings.password):
+        if secret is not None:
+            yield secret
+
+
 def header_secrets(value: Secret) -> Iterator[Secret]:
     """A value and its last word, the token of `Bearer <token>`; one as short as `1` hides nothing."""
     text = value.reveal()
-    yield from (Secret(part) for part in {text, *text.split()[-1:]} if len(part) >= _SHORTEST_HEADER_SECRET)
+    yield from (Secret(part) for part in {text, *text.split()[-1:]} if len(part) >= _SHORTEST_SECRET)
 
 
 def _bearer(token: Secret) -> Credentials:
@@ -63,11 +80,11 @@ def _bearer(token: Secret) -> Credentials:
     return Credentials(Secret(f"Bearer {text}"), "a token", (Secret(text),))
 
 
-def _user_info(address: Address) -> Credentials:
+def _user_info(username: str, password: Secret | None) -> Credentials:
     # Here the user name may be the secret, as in https://<token>@host: it is not shown.
-    username = address.username or ""
-    basic = _basic(username, address.password, shown="the user info of its URL")
-    return msgspec.structs.replace(basic, secrets=(*basic.secrets, Secret(username)))
+    basic = _basic(username, password, shown="the user info of its URL")
+    named = (Secret(username),) if len(username) >= _SHORTEST_SECRET else ()
+    return msgspec.structs.replace(basic, secrets=(*basic.secrets, *named))
 
 
 def _basic(username: str, password: Secret | None, shown: str) -> Credentials:

@@ -15,6 +15,12 @@ _WRONG_NAME = {62, 64}
 _CA_HINT = "name the CA that signed it in the TLS settings (ca_certificate)"
 _NO_CHECK_HINT = "turn the check off there (verify: false), which lets anyone in between read the credentials"
 
+_IN_SHORT = {
+    aiohttp.ConnectionTimeoutError: "no connection in time",
+    TimeoutError: "no answer in time",
+    aiohttp.ClientPayloadError: "answers break off",
+}
+
 
 class Peer(msgspec.Struct, frozen=True):
     """The server as messages name it, and the seconds it is given. `proxy` is host:port."""
@@ -41,6 +47,16 @@ def unreachable(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreac
     if isinstance(error, aiohttp.ClientConnectorError):
         return _no_connection(error, peer)
     return _no_answer(error, peer)
+
+
+def in_short(error: aiohttp.ClientError | TimeoutError) -> str:
+    """What a passing failure is, in a few words."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        refused = error.os_error.errno == errno.ECONNREFUSED
+        return "connection refused" if refused else (error.os_error.strerror or "no connection").lower()
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answers {error.status}"
+    return next((words for kind, words in _IN_SHORT.items() if isinstance(error, kind)), "connection closed")
 
 
 def _bad_certificate(failure: ssl.SSLCertVerificationError, peer: Peer) -> Unreachable:
@@ -111,6 +127,7 @@ def _no_answer(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreach
         return Unreachable(
             f"{peer} gave no whole answer within {peer.timeout:g} s.",
             "Give it more time (timeout), or ask for less at once (page size, concurrency).",
+            timed_out=True,
         )
     if isinstance(error, aiohttp.ClientPayloadError):
         return Unreachable(

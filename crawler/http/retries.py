@@ -1,4 +1,7 @@
-"""When a request is tried again, and how long that waits. Decisions are pure; tenacity carries them out."""
+"""When a request is tried again, and how long that waits. Decisions are pure; tenacity carries them out.
+
+docs/decisions/0008-retries-budget-and-outages.md says what comes from where.
+"""
 
 import asyncio
 import re
@@ -7,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain, repeat
+from typing import TypeGuard
 
 import aiohttp
 from tenacity import (
@@ -14,21 +18,24 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     retry_if_result,
-    stop_after_attempt,
     wait_random_exponential,
 )
 
 from crawler.http.answers import Response
+from crawler.http.budget import RetryBudget
 from crawler.http.pacing import Sleep
 from crawler.http.tls import is_lasting, tls_failure
 
 RETRY_AFTER_CAP = 120.0
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 30.0
+TRIES_OF_500 = 3
+"""A 500 seldom passes: most often the request itself, or a row that it asks for, is what the server cannot bear."""
 
 _PASSING_4XX = {408, 425, 429}
 _SERVER_ERROR = range(500, 600)
 _LASTING_5XX = {501, 505}
+_INTERNAL_ERROR = 500
 _THROTTLING = {429, 503}
 _OVERLOAD = {408, 502, 504}
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -39,6 +46,12 @@ OnRetry = Callable[[int, float, str], None]
 
 Attempt = Callable[[], Awaitable[Response]]
 
+Failure = aiohttp.ClientError | TimeoutError
+"""A broken exchange."""
+
+Outcome = Response | Failure
+"""What a try came to."""
+
 IsFinal = Callable[[Response], bool]
 """Whether an answer will be the same next time, although its status says that it may pass."""
 
@@ -46,6 +59,11 @@ IsFinal = Callable[[Response], bool]
 def is_retryable(status: int) -> bool:
     """Whether the same request may succeed later: time-outs, throttling and the server's own failures."""
     return status in _PASSING_4XX or (status in _SERVER_ERROR and status not in _LASTING_5XX)
+
+
+def is_silence(response: Response) -> bool:
+    """Whether an answer is as good as none: time-outs and gateways without a server behind them, but no 500."""
+    return is_retryable(response.status) and response.status != _INTERNAL_ERROR
 
 
 def is_throttling(status: int) -> bool:
@@ -58,7 +76,7 @@ def is_overload(status: int) -> bool:
     return status in _OVERLOAD
 
 
-def is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> TypeGuard[Failure]:
     """Whether a broken exchange may go well next time; a bad certificate or an unknown host will not."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return is_retryable(error.status)
@@ -84,17 +102,46 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_CAP)
 
 
-class Retries:
-    """Tries up to `attempts` times; what the last one gave is the outcome, be it a response or an error."""
+def asked_wait(last: Outcome | None) -> float | None:
+    """The seconds that a refusal asks to wait, if it does."""
+    # "Retry-After: 0" says that the server is ready, not that it wants all tries at once.
+    return (retry_after(last.headers, datetime.now(UTC)) or None) if isinstance(last, Response) else None
 
-    def __init__(self, attempts: int, sleep: Sleep, on_retry: OnRetry, is_final: IsFinal) -> None:
+
+class Silent(Exception):
+    """All tries failed in ways that pass, and nobody else was answered meanwhile: `last` is what the last came to."""
+
+    def __init__(self, last: Outcome) -> None:
+        super().__init__()
+        self.last = last
+
+
+class Retries:
+    """Tries up to `attempts` times; what the last one gave is the outcome, be it a response or an error.
+
+    `answers()` counts the good answers to all requests. With an empty `budget` one request at a time is tried again.
+    """
+
+    def __init__(
+        self,
+        attempts: int,
+        sleep: Sleep,
+        on_retry: OnRetry,
+        is_final: IsFinal,
+        *,
+        budget: RetryBudget,
+        answers: Callable[[], int],
+    ) -> None:
         self._attempts = attempts
         self._sleep = sleep
         self._on_retry = on_retry
         self._is_final = is_final
+        self._budget = budget
+        self._answers = answers
+        self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, attempt: Attempt) -> Response:
-        """What the last try gives, or the error that it raises."""
+        """What the last try gives, or the error that it raises; Silent where the server answers nobody."""
         # Tenacity inspects what it calls, which costs as much as half a request: it is asked after a failure only.
         first: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         try:
@@ -107,26 +154,41 @@ class Retries:
             if not self._is_worth_retrying(response):
                 return response
             first.set_result(response)
+        # From the first failure on: what was answered while the request was under way tells nothing about that.
+        answers = self._answers()
+        try:
+            response = await self._retried(attempt, first, answers)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if is_transient(error) and self._answers() == answers:
+                raise Silent(error) from None
+            raise
+        if is_silence(response) and not self._is_final(response) and self._answers() == answers:
+            raise Silent(response)
+        return response
+
+    async def _retried(self, attempt: Attempt, first: asyncio.Future[Response], answers: int) -> Response:
+        course = _Course(self._attempts, self._budget, lambda: self._answers() == answers)
         outcomes = chain([lambda: first], repeat(attempt))
 
         async def next_attempt() -> Response:
-            return await next(outcomes)()
+            if not course.on_credit:
+                return await next(outcomes)()
+            async with self._one_at_a_time:
+                return await next(outcomes)()
 
-        outcome: Response = await self._tenacity()(next_attempt)
-        return outcome
-
-    def _tenacity(self) -> AsyncRetrying:
         async def wait(seconds: float) -> None:
             await self._sleep(seconds)
 
-        return AsyncRetrying(
+        retrying = AsyncRetrying(
             retry=retry_if_result(self._is_worth_retrying) | retry_if_exception(is_transient),
-            stop=stop_after_attempt(self._attempts),
+            stop=course.is_over,
             wait=_wait,
             sleep=wait,
             before_sleep=self._tell,
             retry_error_callback=_last_outcome,
         )
+        outcome: Response = await retrying(next_attempt)
+        return outcome
 
     def _is_worth_retrying(self, response: Response) -> bool:
         return is_retryable(response.status) and not self._is_final(response)
@@ -135,11 +197,33 @@ class Retries:
         self._on_retry(state.attempt_number + 1, state.upcoming_sleep, _reason(state))
 
 
+class _Course:
+    """The failed tries of one request, so far."""
+
+    def __init__(self, attempts: int, budget: RetryBudget, is_silent: Callable[[], bool]) -> None:
+        self.on_credit = False
+        """Whether the next try is one that the budget does not pay for."""
+        self._attempts = attempts
+        self._budget = budget
+        self._is_silent = is_silent
+        self._internal_errors = 0
+
+    def is_over(self, state: RetryCallState) -> bool:
+        """Asked once after each failure: whether that was the last try."""
+        response = _response(state)
+        if response is not None and response.status == _INTERNAL_ERROR:
+            self._internal_errors += 1
+        if state.attempt_number >= self._attempts or self._internal_errors >= TRIES_OF_500:
+            return True
+        error = state.outcome.exception() if state.outcome else None
+        paid = self._budget.take(timed_out=isinstance(error, TimeoutError))
+        stops = not paid and self.on_credit and self._is_silent()
+        self.on_credit = not paid
+        return stops
+
+
 def _wait(state: RetryCallState) -> float:
-    response = _response(state)
-    asked = None if response is None else retry_after(response.headers, datetime.now(UTC))
-    # "Retry-After: 0" says that the server is ready, not that it wants all tries at once.
-    return asked or _full_jitter(state)
+    return asked_wait(_response(state)) or _full_jitter(state)
 
 
 def _reason(state: RetryCallState) -> str:

@@ -1,32 +1,41 @@
 """One HTTP server: requests go out bounded and paced, are tried again where that may help, and are judged."""
 
 import asyncio
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Literal, Self
 
 import aiohttp
 from multidict import CIMultiDict
 
+from crawler.errors import Unreachable
 from crawler.http.address import Address, parse_address
 from crawler.http.answers import Judge, Response, is_success
+from crawler.http.budget import RetryBudget
 from crawler.http.concurrency import Start, Vegas
-from crawler.http.credentials import Credentials, credentials_of, header_secrets, request_headers
+from crawler.http.credentials import credentials_of, request_headers, secrets_of
 from crawler.http.failures import Peer, unreachable
+from crawler.http.notices import Notices
+from crawler.http.outage import Endurance, StillOut
 from crawler.http.pacing import Pace, Sleep
 from crawler.http.proxy import parse_proxy, proxy_for
 from crawler.http.redaction import Redactor
-from crawler.http.retries import IsFinal, Retries, is_overload, is_throttling, is_transient
-from crawler.http.session import Params, Request, connect_timeout, exchange, open_session
+from crawler.http.retries import IsFinal, Retries, is_overload, is_silence, is_throttling, is_transient
+from crawler.http.session import (
+    MAX_ANSWER_BYTES,
+    Params,
+    Request,
+    TooManyBytes,
+    connect_timeout,
+    exchange,
+    open_session,
+)
 from crawler.http.slots import Slots
 from crawler.report import Traffic
-from crawler.settings import Secret, ServerSettings
+from crawler.settings import ServerSettings
 
 CONNECTIONS_PER_SECOND = 100.0
 """A worker takes all connections that wait when it looks, so those that come at once would share one worker."""
-
-_log = logging.getLogger("crawler.http")
 
 
 class Server:
@@ -34,8 +43,8 @@ class Server:
 
     `name` is how messages call it. `counts` says which bodies `traffic.bytes` adds up. Without `keep_alive`
     each request makes its own connection: a kept one sticks to the gunicorn worker that accepted it, new
-    ones spread the load over all workers. `is_final` tells failures that no retry will mend. `sleep` is there
-    for tests.
+    ones spread the load over all workers. `is_final` tells failures that no retry will mend. An answer of more
+    than `max_answer_bytes`, unpacked, raises AnswerTooLarge. `sleep` is there for tests.
     """
 
     url: str
@@ -50,6 +59,7 @@ class Server:
         keep_alive: bool = True,
         counts: Literal["received", "sent"] = "received",
         is_final: IsFinal = lambda _: False,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         address = parse_address(name, settings.url)
@@ -60,12 +70,23 @@ class Server:
         self._traffic = traffic
         self._keep_alive = keep_alive
         self._counts = counts
-        self._retries = Retries(settings.attempts, sleep, self._on_retry, is_final)
+        self._max_answer_bytes = max_answer_bytes
+        self._notices = Notices(name, settings, traffic)
+        self._budget = RetryBudget()
+        self._endurance = Endurance(settings.patience, _loop_time, sleep, self._notices)
+        self._retries = Retries(
+            settings.attempts,
+            sleep,
+            self._notices.retry,
+            is_final,
+            budget=self._budget,
+            answers=lambda: self._endurance.answers,
+        )
         self._headers = request_headers(name, settings, credentials)
         self._proxy = proxy_for(address)
         proxy = None if self._proxy is None else parse_proxy(self._proxy)
         self._peer = _peer(name, settings, address, proxy)
-        self._redact = Redactor(secret.reveal() for secret in _secrets(settings, credentials, address, proxy))
+        self._redact = Redactor(secret.reveal() for secret in secrets_of(settings, credentials, address, proxy))
         self._judge = Judge(name, address.url, credentials.shown, self._redact)
         self._concurrency = Vegas(settings.min_concurrency, settings.concurrency)
         self._told_limit = 0
@@ -91,27 +112,57 @@ class Server:
         """How many requests may be in flight now, but for short measurements."""
         return self._concurrency.level
 
-    async def get(self, path: str, params: Params | None = None) -> Response:
-        """Reads `path`, which begins with `/`, below the base URL; CrawlerError if no data comes back."""
-        return await self._send(Request(method="GET", url=self.url + path, params=params or ()), path)
+    async def get(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Response:
+        """Reads `path`, which begins with `/`, below the base URL; CrawlerError if no data comes back.
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
-        """Sends `body` as it is, as JSON unless `headers` say otherwise; CrawlerError if it is not taken."""
+        `limit` replaces `max_answer_bytes`.
+        """
+        request = Request(method="GET", url=self.url + path, params=params or (), limit=limit or self._max_answer_bytes)
+        return await self._send(request, path)
+
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, limit: int | None = None
+    ) -> Response:
+        """Sends `body` as it is, as JSON unless `headers` say otherwise; CrawlerError if it is not taken.
+
+        `limit` replaces `max_answer_bytes`.
+        """
         labelled = CIMultiDict({"Content-Type": "application/json"})
         labelled.update(headers or {})
-        return await self._send(Request(method="POST", url=self.url + path, body=body, headers=labelled), path)
+        limit = limit or self._max_answer_bytes
+        request = Request(method="POST", url=self.url + path, body=body, headers=labelled, limit=limit)
+        return await self._send(request, path)
 
     async def _send(self, request: Request, path: str) -> Response:
         try:
-            response = await self._retries(lambda: self._attempt(request))
+            response = await self._endurance(
+                lambda: self._retries(lambda: self._attempt(request)), lambda: self._probe(request)
+            )
+        except StillOut as out:
+            raise self._still_out(out, path) from None
+        except TooManyBytes as answer:
+            raise self._judge.too_large(answer.status, request.limit, path) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             # Their reprs hold the request's headers or the proxy's password: not to be shown beside ours.
             raise unreachable(error, self._peer) from None
         return self._judge.check(response, path)
 
-    async def _attempt(self, request: Request) -> Response:
+    def _still_out(self, out: StillOut, path: str) -> Unreachable:
+        last = out.last
+        error = self._judge.error(last, path) if isinstance(last, Response) else unreachable(last, self._peer)
+        silence = f"It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
+        return Unreachable(f"{error.message} {silence}", error.hint)
+
+    async def _probe(self, request: Request) -> Response:
+        """A try during an outage."""
+        self._traffic.retries += 1
+        return await self._attempt(request, probes=True)
+
+    async def _attempt(self, request: Request, *, probes: bool = False) -> Response:
         # The slot is held for one try only: a request that waits for its next one leaves room for others.
         async with self._slots.slot():
+            if not probes:
+                self._endurance.admit()
             await self._pace.turn()
             self._traffic.begin()
             if self._counts == "sent":
@@ -140,12 +191,15 @@ class Server:
             self._tell_limit()
 
     def _learn(self, start: Start, request: Request, response: Response, seconds: float) -> None:
+        if not is_silence(response):
+            self._endurance.answered()
         if is_throttling(response.status):
             self._concurrency.refused(start)
         elif is_overload(response.status):
             self._concurrency.failed(start)
         elif is_success(response.status):
             size = len(response.body if self._counts == "received" else request.body or b"")
+            self._budget.succeeded()
             self._concurrency.answered(start, request.url.partition("?")[0], seconds, size)
         else:
             # An error may come fast: it must not look like a fast server.
@@ -156,11 +210,6 @@ class Server:
         level = self._concurrency.level
         self._traffic.change_limit(level - self._told_limit)
         self._told_limit = level
-
-    def _on_retry(self, attempt: int, wait: float, reason: str) -> None:
-        self._traffic.retries += 1
-        limit = self._settings.attempts
-        _log.info("%s: retrying in %.1f s (attempt %d of %d): %s", self._name, wait, attempt, limit, reason)
 
 
 def _loop_time() -> float:
@@ -176,15 +225,3 @@ def _peer(name: str, settings: ServerSettings, address: Address, proxy: Address 
         connect_timeout=connect_timeout(settings),
         proxy=None if proxy is None else proxy.host,
     )
-
-
-def _secrets(
-    settings: ServerSettings, credentials: Credentials, address: Address, proxy: Address | None
-) -> Iterator[Secret]:
-    """Everything that must not be shown, also credentials that others have displaced."""
-    yield from credentials.secrets
-    for value in settings.headers.values():
-        yield from header_secrets(value)
-    for secret in (settings.token, settings.password, address.password, proxy.password if proxy else None):
-        if secret is not None:
-            yield secret

@@ -15,18 +15,28 @@ from crawler.settings import ServerSettings
 
 CONNECT_TIMEOUT = 15.0
 WRITTEN_AT_ONCE = 1 << 20
+MAX_ANSWER_BYTES = 256_000_000
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent in each attempt."""
+    """What is sent in each attempt, and how many bytes the answer may have when it is unpacked."""
 
     method: str
     url: str
     params: Params = ()
     body: bytes | None = None
     headers: Mapping[str, str] = {}
+    limit: int = MAX_ANSWER_BYTES
+
+
+class TooManyBytes(Exception):
+    """An answer was left in its midst since it is larger than the request allows."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 def connect_timeout(settings: ServerSettings) -> float:
@@ -56,7 +66,10 @@ def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
 
 
 async def exchange(session: aiohttp.ClientSession, request: Request, proxy: str | None) -> Response:
-    """One try: the whole answer, whatever its status; aiohttp's errors and TimeoutError pass through."""
+    """One try: the whole answer, whatever its status; aiohttp's errors and TimeoutError pass through.
+
+    Raises TooManyBytes as soon as the body is larger than it may be.
+    """
     async with session.request(
         request.method,
         URL(request.url),
@@ -66,4 +79,16 @@ async def exchange(session: aiohttp.ClientSession, request: Request, proxy: str 
         proxy=proxy,
         allow_redirects=False,
     ) as answer:
-        return Response(status=answer.status, body=await answer.read(), headers=answer.headers)
+        return Response(status=answer.status, body=await _body(answer, request.limit), headers=answer.headers)
+
+
+async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The unpacked body. aiohttp's own `read` unpacks all that has come at once, be it a thousand times as large."""
+    blocks, size = [], 0
+    while block := await answer.content.readany():
+        blocks.append(block)
+        size += len(block)
+        if size > limit:
+            answer.close()
+            raise TooManyBytes(answer.status)
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)

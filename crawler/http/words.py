@@ -8,6 +8,7 @@ import msgspec
 from crawler.http.redaction import Redactor
 
 LENGTH = 500
+WHOLE_LENGTH = 64_000
 
 # The patterns below look ahead for an end tag; a bounded text keeps that cheap whatever the server sends.
 _TEXT_READ = 8_000
@@ -18,10 +19,21 @@ _TAG = re.compile(r"<[^<>]*>")
 def words_of(body: bytes, redact: Redactor) -> str:
     """Error code and message of a JSON answer, else its text; without secrets, at most LENGTH characters."""
     text = _json_words(body)
-    line = _one_line(_page_words(body) if text is None else text)
+    line = _one_line(_page_words(body) if text is None else text[:_TEXT_READ])
     # Shortened last: half a secret would not be recognised.
     redacted = redact(line)
     return redacted if len(redacted) <= LENGTH else redacted[: LENGTH - 1] + "…"
+
+
+def whole_words_of(body: bytes, redact: Redactor) -> str:
+    """All that an answer says, as it stands, for programs to search: without secrets and control characters, at most
+    WHOLE_LENGTH characters.
+    """
+    text = _json_words(body)
+    if text is None:
+        text = body.decode("utf-8", errors="replace")
+    # Read beyond the end, so that a secret that crosses it is known as one.
+    return _printable(redact(text[: 2 * WHOLE_LENGTH]))[:WHOLE_LENGTH]
 
 
 def _json_words(body: bytes) -> str | None:
@@ -47,5 +59,8 @@ def _page_words(body: bytes) -> str:
 
 
 def _one_line(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())
+    return " ".join(_printable(text).split())
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,8 +1,10 @@
 """The decisions about retries, which need no network."""
 
+import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import count
 
 import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, InvalidURL, ServerDisconnectedError
@@ -10,11 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.http import Response
+from crawler.http.budget import RETRY_COST, RetryBudget
 from crawler.http.retries import (
     BACKOFF_BASE,
     BACKOFF_CAP,
     RETRY_AFTER_CAP,
+    TRIES_OF_500,
     Retries,
+    Silent,
     is_retryable,
     is_transient,
     retry_after,
@@ -107,24 +112,106 @@ def test_retry_after_never_fails_and_stays_within_bounds(value):
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
 
 
+def _retries(attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
+    return Retries(attempts, naps, told, lambda _: False, budget=RetryBudget(capacity), answers=answers)
+
+
+def _answering(*statuses):
+    """A try that gives these statuses in turn, the last one for ever; `tried` counts."""
+    left = list(statuses)
+
+    async def attempt() -> Response:
+        attempt.tried += 1
+        return Response(status=left.pop(0) if len(left) > 1 else left[0], body=b"", headers={})
+
+    attempt.tried = 0
+    return attempt
+
+
 async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
     told = []
-
-    async def fail() -> Response:
-        return Response(status=500, body=b"", headers={})
-
-    outcome = await Retries(12, naps, lambda *retry: told.append(retry), lambda _: False)(fail)
-    assert outcome.status == 500
+    with pytest.raises(Silent) as caught:
+        await _retries(12, naps, lambda *retry: told.append(retry))(_answering(503))
+    assert caught.value.last.status == 503
     assert len(naps) == 11
     for tried, nap in enumerate(naps):
         assert 0 <= nap <= min(BACKOFF_CAP, BACKOFF_BASE * 2**tried)
-    assert told == [(number, nap, "500") for number, nap in enumerate(naps, start=2)]
+    assert told == [(number, nap, "503") for number, nap in enumerate(naps, start=2)]
 
 
-async def test_what_the_last_try_raised_is_raised(naps):
+async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps):
     async def fail() -> Response:
         raise ServerDisconnectedError
 
+    answers = count()
     with pytest.raises(ServerDisconnectedError):
-        await Retries(3, naps, lambda *_: None, lambda _: False)(fail)
+        await _retries(3, naps, answers=lambda: next(answers))(fail)
     assert len(naps) == 2
+    assert (await _retries(3, naps, answers=lambda: next(answers))(_answering(504))).status == 504
+
+
+async def test_where_nobody_was_answered_it_is_silence(naps):
+    async def fail() -> Response:
+        raise ServerDisconnectedError
+
+    with pytest.raises(Silent) as caught:
+        await _retries(3, naps)(fail)
+    assert isinstance(caught.value.last, ServerDisconnectedError)
+    assert len(naps) == 2
+
+
+@pytest.mark.parametrize(("statuses", "tries"), [((500,), TRIES_OF_500), ((503, 500, 503, 500, 500), 5)])
+async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, tries):
+    attempt = _answering(*statuses)
+    assert (await _retries(8, naps)(attempt)).status == 500
+    assert attempt.tried == tries
+
+
+async def test_no_more_tries_of_a_500_than_attempts(naps):
+    attempt = _answering(500)
+    await _retries(2, naps)(attempt)
+    assert attempt.tried == 2
+
+
+async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps):
+    attempt = _answering(503)
+    with pytest.raises(Silent):
+        await _retries(8, naps, capacity=0)(attempt)
+    assert attempt.tried == 2
+
+
+async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps):
+    attempt, answers = _answering(503), count()
+    await _retries(8, naps, capacity=0, answers=lambda: next(answers))(attempt)
+    assert attempt.tried == 8
+
+
+async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
+    answers, trying, most = count(), 0, 0
+
+    def requests():
+        tried = 0
+
+        async def attempt() -> Response:
+            nonlocal trying, most, tried
+            tried += 1
+            if tried > 1:
+                trying += 1
+                most = max(most, trying)
+                await asyncio.sleep(0)
+                trying -= 1
+            return Response(status=503, body=b"", headers={})
+
+        return attempt
+
+    retries = _retries(4, naps, capacity=0, answers=lambda: next(answers))
+    await asyncio.gather(*(retries(requests()) for _ in range(10)))
+    assert most == 1
+
+
+async def test_a_storm_ends_with_the_budget(naps):
+    """100 requests of which each may be tried 8 times: the bucket pays for 100 retries, not for 700."""
+    attempt = _answering(503)
+    retries = _retries(8, naps)
+    await asyncio.gather(*(retries(attempt) for _ in range(100)), return_exceptions=True)
+    assert attempt.tried <= 100 + 500 // RETRY_COST + 100

@@ -1,0 +1,268 @@
+"""Outages on a virtual clock: who asks, who waits, and how it ends."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from types import SimpleNamespace
+from unittest import mock
+
+import aiohttp
+import pytest
+
+from crawler.errors import RequestRefused, Unreachable
+from crawler.http import Response, Server
+from crawler.http.session import Request
+from crawler.report import Traffic
+from crawler.settings import ServerSettings
+from tests.simulation.virtual_clock import run_virtually
+
+LATENCY = 0.1
+
+
+class Flaky:
+    """A server that is out in `begin <= t < end`, and then breaks connections or gives `status`."""
+
+    def __init__(self, begin: float, end: float, status: int | None = None, **headers: str) -> None:
+        self.begin = begin
+        self.end = end
+        self.status = status
+        self.headers = headers
+        self.seen: list[float] = []
+        self.poisoned: set[str] = set()
+
+    async def exchange(self, _session: object, request: Request, _proxy: str | None) -> Response:
+        """Stands for crawler.http.session.exchange."""
+        now = asyncio.get_running_loop().time()
+        self.seen.append(now)
+        await asyncio.sleep(LATENCY)
+        path = request.url.rpartition("/")[2]
+        if self.begin <= now < self.end:
+            if self.status is None:
+                raise aiohttp.ClientConnectorError(
+                    SimpleNamespace(host="h", port=1, ssl=None), OSError(errno.ECONNREFUSED, "Connection refused")
+                )
+            return Response(status=self.status, body=b"", headers=self.headers)
+        return Response(status=504 if path in self.poisoned else 200, body=b"{}", headers={})
+
+    @property
+    def seen_while_out(self) -> list[float]:
+        return [at for at in self.seen if self.begin <= at < self.end]
+
+
+def _run(
+    flaky: Flaky,
+    traffic: Traffic,
+    scenario: Callable[[Server], Coroutine[object, object, None]],
+    patience: float = 300.0,
+    slots: int = 1,
+) -> None:
+    async def main() -> None:
+        settings = ServerSettings(url="http://h:1", patience=patience, min_concurrency=slots, concurrency=16)
+        session = SimpleNamespace(close=mock.AsyncMock())
+        with (
+            mock.patch("crawler.http.server.exchange", flaky.exchange),
+            mock.patch("crawler.http.server.open_session", return_value=session),
+        ):
+            async with Server("MLflow", settings, traffic) as server:
+                await scenario(server)
+
+    run_virtually(main)
+
+
+async def _ask_on_and_on(server: Server, until: float, path: str = "/x") -> None:
+    while asyncio.get_running_loop().time() < until:
+        await server.get(path)
+
+
+async def _ask_in_parallel(server: Server, until: float, clients: int = 50) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(clients):
+            tasks.create_task(_ask_on_and_on(server, until, f"/{number}"))
+
+
+@pytest.mark.parametrize("status", [None, 408, 425, 429, 502, 503, 504])
+def test_an_outage_of_minutes_is_sat_out_with_few_requests(traffic, status):
+    flaky = Flaky(10, 250, status)
+    _run(flaky, traffic, lambda server: _ask_in_parallel(server, 260))
+    # Until it is noticed, retries that the budget allows for; then one at a time.
+    begun = [at for at in flaky.seen_while_out if at > 60]
+    gaps = [later - sooner for sooner, later in pairwise(begun)]
+    assert len(begun) < 60
+    assert min(gaps) >= LATENCY
+    assert max(gaps) <= 10 + 2 * LATENCY
+    assert traffic.outage == ""
+    assert traffic.in_flight == 0
+
+
+def test_all_go_on_at_the_first_good_answer(traffic):
+    flaky = Flaky(10, 100)
+    _run(flaky, traffic, lambda server: _ask_in_parallel(server, 130))
+    back = [at for at in flaky.seen if at >= 100]
+    assert back[0] <= 111
+    assert len([at for at in back if at <= back[0] + 1.5]) >= 10
+
+
+def test_retry_after_is_honoured_while_it_is_out(traffic):
+    flaky = Flaky(10, 200, 503, **{"Retry-After": "25"})
+    _run(flaky, traffic, lambda server: _ask_on_and_on(server, 210))
+    gaps = [later - sooner for sooner, later in pairwise(flaky.seen_while_out)]
+    assert gaps
+    assert min(gaps) >= 25
+
+
+@pytest.mark.parametrize(("status", "kind"), [(None, Unreachable), (503, Unreachable)])
+def test_the_end_of_patience_says_how_long_and_since_when(traffic, status, kind):
+    flaky = Flaky(10, 1e9, status)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        outcomes = await asyncio.gather(*(server.get("/x") for _ in range(20)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [kind] * 20
+        assert all("It has answered nobody for 300 s, since 20" in outcome.message for outcome in outcomes)
+        assert 309 <= asyncio.get_running_loop().time() <= 311
+
+    _run(flaky, traffic, scenario)
+    assert traffic.outage == ""
+
+
+def test_patience_counts_from_the_last_good_answer(traffic):
+    """When the first request has used up its tries, most of the patience may be over."""
+    flaky = Flaky(10, 1e9)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        with pytest.raises(Unreachable):
+            await server.get("/x")
+        assert asyncio.get_running_loop().time() <= 10 + LATENCY + 130
+
+    _run(flaky, traffic, scenario, patience=100)
+
+
+def test_a_server_that_never_answered_is_not_waited_for(traffic):
+    flaky = Flaky(0, 1e9)
+
+    async def scenario(server: Server) -> None:
+        with pytest.raises(Unreachable) as caught:
+            await server.get("/x")
+        assert "It has answered nobody" not in caught.value.message
+
+    _run(flaky, traffic, scenario)
+    assert len(flaky.seen) == 8
+
+
+def test_without_patience_nothing_is_waited_for(traffic):
+    flaky = Flaky(10, 1e9)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        with pytest.raises(Unreachable):
+            await server.get("/x")
+
+    _run(flaky, traffic, scenario, patience=0)
+    assert len(flaky.seen_while_out) == 8
+
+
+def test_a_request_of_its_own_fault_is_no_outage(traffic, caplog):
+    flaky = Flaky(1e9, 1e9)
+    flaky.poisoned = {"bad"}
+
+    async def scenario(server: Server) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_ask_on_and_on(server, 300))
+            with pytest.raises(RequestRefused) as caught:
+                await server.get("/bad")
+        assert caught.value.status == 504
+
+    _run(flaky, traffic, scenario)
+    assert "no answer" not in caplog.text
+    assert traffic.retries == 7
+
+
+def test_a_500_is_no_outage(traffic):
+    flaky = Flaky(10, 1e9, 500)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        with pytest.raises(RequestRefused):
+            await server.get("/x")
+
+    _run(flaky, traffic, scenario)
+    assert len(flaky.seen_while_out) == 3
+
+
+def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(traffic, caplog):
+    flaky = Flaky(10, 200)
+    shown = []
+
+    async def scenario(server: Server) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_ask_in_parallel(server, 210))
+            await asyncio.sleep(150)
+            shown.append((traffic.outage, traffic.patience))
+
+    _run(flaky, traffic, scenario)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 2
+    assert warnings[0].startswith("MLflow gives no answer for ")
+    assert "(connection refused)" in warnings[0]
+    assert warnings[1].startswith("MLflow answers again, after 19")
+    assert shown == [("connection refused", 300.0)]
+
+
+def test_who_probes_may_be_given_up_and_another_probes_on(traffic):
+    flaky = Flaky(10, 200)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        asked = [asyncio.create_task(server.get("/x")) for _ in range(3)]
+        await asyncio.sleep(100)
+        assert traffic.outage
+        for task in asked[:2]:
+            task.cancel()
+        assert (await asked[2]).status == 200
+        assert 200 <= asyncio.get_running_loop().time() <= 211
+
+    _run(flaky, traffic, scenario)
+
+
+def test_outages_that_follow_each_other_are_each_sat_out(traffic):
+    flaky = Flaky(10, 240)
+
+    async def scenario(server: Server) -> None:
+        await _ask_in_parallel(server, 260)
+        flaky.begin, flaky.end = 270, 500
+        await _ask_in_parallel(server, 520)
+
+    _run(flaky, traffic, scenario)
+    assert traffic.outage == ""
+
+
+def test_a_late_answer_to_another_request_ends_it(traffic):
+    """The one that probes does not sleep on through a Retry-After of two minutes."""
+    flaky = Flaky(10, 1e9, 503)
+    exchange = flaky.exchange
+
+    async def slow_for_one(session: object, request: Request, proxy: str | None) -> Response:
+        if request.url.endswith("/late"):
+            await asyncio.sleep(200)
+            flaky.end = 0
+            return Response(status=200, body=b"{}", headers={})
+        if traffic.outage:
+            flaky.headers = {"Retry-After": "120"}
+        return await exchange(session, request, proxy)
+
+    flaky.exchange = slow_for_one
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        late = asyncio.create_task(server.get("/late"))
+        asked = [asyncio.create_task(server.get("/x")) for _ in range(3)]
+        await late
+        ended = asyncio.get_running_loop().time()
+        await asyncio.gather(*asked)
+        assert asyncio.get_running_loop().time() < ended + 5
+
+    _run(flaky, traffic, scenario, patience=2_000, slots=4)
+    assert flaky.headers
