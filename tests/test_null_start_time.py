@@ -16,7 +16,7 @@ import pytest
 
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
-from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.run_reader import RunReader
 from crawler.report import CrawlReport
 from crawler.settings import MappingSettings
 from tests.crawls import crawl_to_file, recipe_file
@@ -162,14 +162,14 @@ async def test_without_such_runs_that_is_known_for_one_request(
     copy = copies(version)
     # One worker shares nothing, so that the number of pages does not depend on who is idle when.
     with_it, runs = await copy.crawl(tmp_path, 7, mlflow_concurrency=1)
-    monkeypatch.setattr(MlflowClient, "name_untimed", _asks_nothing)
+    monkeypatch.setattr(RunReader, "name_untimed", _asks_nothing)
     without_it, same_runs = await copy.crawl(tmp_path, 7, mlflow_concurrency=1)
     assert with_it.failures == []
     assert runs == same_runs == copy.others(set())
     assert with_it.mlflow.requests == without_it.mlflow.requests + 1
 
 
-async def _asks_nothing(_client: MlflowClient) -> None:
+async def _asks_nothing(_runs: RunReader) -> None:
     pass
 
 

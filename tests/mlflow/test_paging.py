@@ -10,92 +10,16 @@ from itertools import count, islice
 from random import Random
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from crawler.errors import ServerError
-from crawler.mlflow.entities import Experiment, Run, RunInfo
+from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.pages import Page
 from crawler.mlflow.paging import OVERLAP, PAGE_BYTES, OffsetWalk, PageRows
 from crawler.mlflow.run_walk import RunQuery, RunWalk
-
-Write = tuple[str, float, Any]
-"""What to do, where (0 to 1), and a new row or a number of rows."""
-
-
-def row_id(row: Run | Experiment) -> str:
-    return row.info.run_id if isinstance(row, Run) else row.experiment_id
-
-
-def run(number: int, start_time: int | None) -> Run:
-    return Run(RunInfo(run_id=f"{number:05}", start_time=start_time))
-
-
-def by_time(row: Run) -> tuple[bool, int, str]:
-    return (row.info.start_time is None, row.info.start_time or 0, row.info.run_id)
-
-
-def passes(row: Run, query: RunQuery) -> bool:
-    since, until, start_time = query.since, query.until, row.info.start_time
-    if start_time is None:
-        return since is None and until is None
-    return (since is None or start_time >= since) and (until is None or start_time < until)
-
-
-def number_token(offset: int) -> str:
-    return base64.b64encode(json.dumps({"offset": offset}).encode()).decode()
-
-
-class Store:
-    """Rows in one order, asked by offset as MLflow's SQL stores do it; the next `writes` happen after each page."""
-
-    def __init__(
-        self,
-        rows: Iterable[Any],
-        page_size: int,
-        writes: Iterable[Sequence[Write]] = (),
-        order: Callable[[Any], Any] = row_id,
-        broken: Iterable[str] = (),
-    ) -> None:
-        self.rows = sorted(rows, key=order)
-        self.order = order
-        self.page_size = page_size
-        self.writes = iter(writes)
-        self.broken = set(broken)
-        self.throughout = {row_id(row) for row in self.rows}
-        self.ever = set(self.throughout)
-        self.requests = 0
-
-    def page(self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0) -> Page[Any]:
-        offset = json.loads(base64.b64decode(token))["offset"] if token else 0
-        size = self.page_size + known
-        listed = [row for row in self.rows if keep(row)][offset : offset + size]
-        following = number_token(offset + size) if len(listed) == size else ""
-        self.requests += 1
-        assert self.requests < 3_000, "the walk does not end"
-        for write in next(self.writes, ()):
-            self._write(*write)
-        rows = [row for row in listed if row_id(row) not in self.broken]
-        return Page(rows, following, [f"{row_id(row)}: broken" for row in listed if row_id(row) in self.broken])
-
-    def _write(self, kind: str, where: float, what: Any) -> None:
-        place = int(where * len(self.rows))
-        if kind == "insert" and row_id(what) not in self.ever:
-            self.ever.add(row_id(what))
-            self.rows = sorted([*self.rows, what], key=self.order)
-        elif kind == "purge":
-            self.throughout -= {row_id(row) for row in self.rows[place : place + what]}
-            del self.rows[place : place + what]
-        elif kind == "delete" and self.rows:
-            self.rows[place] = in_trash(self.rows[place])
-
-
-def in_trash(row: Run | Experiment) -> Run | Experiment:
-    if isinstance(row, Run):
-        return msgspec.structs.replace(row, info=msgspec.structs.replace(row.info, lifecycle_stage="deleted"))
-    return msgspec.structs.replace(row, lifecycle_stage="deleted")
+from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
 
 
 def walk_runs(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[str]:

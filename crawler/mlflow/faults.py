@@ -1,0 +1,51 @@
+"""Pages that cannot be had: whether their rows are the reason, and what is told of those that are left out."""
+
+from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable
+from crawler.mlflow.entities import Run
+from crawler.mlflow.narrowing import Skipped
+from crawler.mlflow.pages import Row
+from crawler.mlflow.run_walk import RunQuery
+
+
+def fault_of_row(error: CrawlerError) -> str | None:
+    """The server's words, where one row may be why a whole page cannot be had: a lasting 500, no JSON, too large."""
+    if isinstance(error, RequestRefused):
+        return f"MLflow answers 500: {error.answer or 'no words'}" if error.status == 500 else None
+    return str(error) if isinstance(error, DecodeError | AnswerTooLarge) else None
+
+
+def is_slow(error: CrawlerError) -> bool:
+    """Whether a page took too long, so that a smaller one may come in time."""
+    if isinstance(error, RequestRefused):
+        return error.status == 504
+    return isinstance(error, Unreachable) and error.timed_out
+
+
+def run_left_out(experiment_id: str, query: RunQuery, skipped: Skipped[Run]) -> str:
+    """What is known of a run that cannot be read and that a query asked for."""
+    after = _run(skipped.after) or ("" if query.since is None else f"start_time {query.since}")
+    before = _run(skipped.before) or ("" if query.until is None else f"start_time {query.until}")
+    return f"experiment {experiment_id}: a run {_between(after, before)}: {skipped.words}"
+
+
+def row_left_out(skipped: Skipped[Row]) -> str:
+    """What is known of another row that cannot be read; its neighbours are named by their key."""
+    return f"one {_between(_name(skipped.after), _name(skipped.before))}: {skipped.words}"
+
+
+def _between(after: str, before: str) -> str:
+    if after and before:
+        return f"between {after} and {before}"
+    if after:
+        return f"behind {after}, at the end"
+    return f"before {before}, at the beginning" if before else "that is the only one"
+
+
+def _run(run: Run | None) -> str:
+    return f"{run.info.run_id} (start_time {run.info.start_time})" if run else ""
+
+
+def _name(row: Row | None) -> str:
+    """The row's name and version, or its id."""
+    known = (str(getattr(row, field, "")) for field in ("experiment_id", "name", "version"))
+    return " ".join(part for part in known if part)

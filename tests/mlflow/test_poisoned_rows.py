@@ -1,0 +1,245 @@
+"""Rows that make a server fail for every page that holds them: they cost themselves only, and are named."""
+
+from collections import Counter
+from math import ceil, log2
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from crawler.mlflow.entities import Experiment
+from crawler.mlflow.narrowing import Skipped
+from crawler.mlflow.pages import Page
+from crawler.mlflow.paging import MAX_SKIPPED, OVERLAP, OffsetWalk
+from crawler.mlflow.run_walk import RunQuery, RunWalk
+from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+
+FAULT = "MLflow answers 500"
+
+
+class GivenUp(Exception):
+    """The walk says that asking for less does not help."""
+
+
+class Reading:
+    """What came of a listing."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.read: list[Any] = []
+        self.skipped: list[Skipped[Any]] = []
+
+    @property
+    def ids(self) -> list[str]:
+        return [row_id(row) for row in self.read]
+
+    def take_names(self, walk: OffsetWalk[Any]) -> None:
+        """One page of a listing."""
+        try:
+            page = self.store.page(walk.token or "", most=walk.most)
+        except PageFailed as failed:
+            if not walk.failed(failed.rows, FAULT):
+                raise GivenUp from None
+            return
+        self.read += walk.take(page)
+        self.skipped += walk.take_skipped()
+
+    def take_runs(self, walk: RunWalk, query: RunQuery, until: int | None = None) -> None:
+        """One page of runs, asked by a query that the walk gave, perhaps before it was split."""
+        try:
+            page = self.store.page(query.token, lambda row: passes(row, query), query.known, query.most)
+        except PageFailed as failed:
+            if not walk.failed(query, failed.rows, FAULT):
+                raise GivenUp from None
+            return
+        self.read += walk.take(page)
+        self.skipped += walk.take_skipped()
+
+    def check(self) -> None:
+        """All but the poisoned rows came once; each of those was named once, by where it lies."""
+        assert Counter(self.ids) == Counter(self.store.throughout - self.store.poisoned)
+        assert len(self.skipped) == len(self.store.poisoned)
+        order = self.store.order
+        poisoned = [order(row) for row in self.store.rows if row_id(row) in self.store.poisoned]
+        for each in self.skipped:
+            assert each.words == FAULT
+            assert any(
+                (each.after is None or order(each.after) < place)
+                and (each.before is None or place < order(each.before))
+                for place in poisoned
+            )
+
+
+def read_names(store: Store) -> Reading:
+    reading, walk = Reading(store), OffsetWalk[Experiment](row_id)
+    while walk.token is not None:
+        reading.take_names(walk)
+    return reading
+
+
+def read_runs(store: Store) -> Reading:
+    reading, walk = Reading(store), RunWalk()
+    while (query := walk.query) is not None:
+        reading.take_runs(walk, query)
+    return reading
+
+
+def read_runs_in_parts(store: Store, random: Random) -> Reading:
+    """By several walks at once, some of which are split while their page is on its way."""
+    reading, walks = Reading(store), [RunWalk()]
+    while walks:
+        walk = random.choice(walks)
+        query = walk.query
+        assert query is not None
+        if random.random() < 0.5:
+            walks += walk.split(random.randrange(5), store.page_size)
+        reading.take_runs(walk, query)
+        walks += walk.split(random.randrange(5), store.page_size)
+        walks = [each for each in walks if each.query is not None]
+    return reading
+
+
+def poisoned(rows: list[Any], chosen: set[int]) -> list[str]:
+    """The ids at these places, but for what would be more in a row than a walk bears."""
+    ids: list[str] = []
+    in_a_row = 0
+    for place, row in enumerate(rows):
+        in_a_row = in_a_row + 1 if place in chosen and in_a_row < MAX_SKIPPED else 0
+        if in_a_row:
+            ids.append(row_id(row))
+    return ids
+
+
+def bound(rows: int, poisoned_rows: int, page_size: int, plain: int) -> float:
+    """Requests: those of a listing without poison, and for each poisoned row one that halves for each halving, as many
+    to grow again, and a few to be sure.
+    """
+    return plain + poisoned_rows * (3 * ceil(log2(page_size + OVERLAP)) + 6)
+
+
+thorough = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+times = st.lists(st.sampled_from([1, 2, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]) | st.integers(0, 400), max_size=120)
+places = st.sets(st.integers(0, 119), max_size=12) | st.integers(0, 110).map(lambda n: set(range(n, n + MAX_SKIPPED)))
+sizes = st.integers(1, 40)
+
+
+@thorough
+@given(times, places, sizes)
+def test_all_other_runs_come_once(times: list[int], places: set[int], page_size: int) -> None:
+    rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
+    plain = read_runs(Store(rows, page_size, order=by_time)).store.requests
+    store = Store(rows, page_size, order=by_time, poisoned=poisoned(rows, places))
+    read_runs(store).check()
+    assert store.requests <= bound(len(rows), len(store.poisoned), page_size, plain)
+
+
+@thorough
+@given(times, places, st.integers(2, 20), st.randoms(use_true_random=False))
+def test_all_other_runs_come_once_to_walks_that_share_them(
+    times: list[int], places: set[int], page_size: int, random: Random
+) -> None:
+    rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
+    store = Store(rows, page_size, order=by_time, poisoned=poisoned(rows, places))
+    read_runs_in_parts(store, random).check()
+
+
+@thorough
+@given(st.integers(0, 120), places, sizes)
+def test_all_other_rows_come_once(count: int, places: set[int], page_size: int) -> None:
+    rows = [Experiment(f"{number:05}") for number in range(count)]
+    plain = read_names(Store(rows, page_size)).store.requests
+    store = Store(rows, page_size, poisoned=poisoned(rows, places))
+    read_names(store).check()
+    assert store.requests <= bound(len(rows), len(store.poisoned), page_size, plain)
+
+
+where = st.floats(0, 0.999)
+purges = st.tuples(st.just("purge"), where, st.sampled_from([1, 1, 1, 2, 3, OVERLAP, OVERLAP + 5, 30]))
+writes = st.lists(st.lists(purges, max_size=1), max_size=40)
+
+
+@thorough
+@given(st.integers(0, 120), places, st.integers(2, 40), writes)
+@example(60, {30}, 20, [[]] * 8 + [[("purge", 0.0, 1)]])
+def test_rows_that_are_purged_meanwhile_hide_none(
+    count: int, places: set[int], page_size: int, writes: list[list[Any]]
+) -> None:
+    rows = [Experiment(f"{number:05}") for number in range(count)]
+    store = Store(rows, page_size, writes, poisoned=poisoned(rows, places))
+    try:
+        reading = read_names(store)
+    except GivenUp:
+        # Purged rows had parted more poisoned ones than a walk bears.
+        assert len(store.poisoned) > MAX_SKIPPED
+    else:
+        assert store.throughout - store.poisoned - set(reading.ids) == set()
+
+
+@thorough
+@given(times, places, st.integers(2, 40), writes)
+def test_runs_that_are_purged_meanwhile_hide_none(
+    times: list[int], places: set[int], page_size: int, writes: list[list[Any]]
+) -> None:
+    rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
+    store = Store(rows, page_size, writes, by_time, poisoned=poisoned(rows, places))
+    try:
+        reading = read_runs(store)
+    except GivenUp:
+        assert len(store.poisoned) > MAX_SKIPPED
+    else:
+        assert store.throughout - store.poisoned - set(reading.ids) == set()
+
+
+def test_more_poisoned_rows_in_a_row_than_a_walk_bears_end_it() -> None:
+    rows = [Experiment(f"{number:05}") for number in range(60)]
+    for store in (Store(rows, 7, poisoned=map(row_id, rows)), Store(rows, 7, poisoned=map(row_id, rows[20:31]))):
+        with pytest.raises(GivenUp):
+            read_names(store)
+        assert store.requests <= 20 / 4 + 2 * ceil(log2(7)) + MAX_SKIPPED + 3
+
+
+def test_a_page_that_fails_once_costs_no_row() -> None:
+    store = Store([run(number, number) for number in range(60)], 16, order=by_time)
+    walk, read = RunWalk(), []
+    while (query := walk.query) is not None:
+        if store.requests == 1 and not query.most:
+            assert walk.failed(query, 16 + query.known, FAULT)
+            continue
+        read += walk.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most))
+    assert [row_id(row) for row in read] == [row_id(row) for row in store.rows]
+    assert walk.take_skipped() == []
+
+
+@pytest.mark.parametrize("count", [2, 40, 100])
+def test_pages_that_take_too_long_become_smaller_and_stay_so(count: int) -> None:
+    store = Store([run(number, number // 3) for number in range(count)], 32, order=by_time)
+    walk, read, slow = RunWalk(), [], 0
+    while (query := walk.query) is not None:
+        rows = query.most or 32 + query.known
+        if rows - query.known > 12:
+            slow += 1
+            assert walk.slow(query, rows)
+            continue
+        read += walk.take(store.page(query.token, lambda row, query=query: passes(row, query), most=rows))
+    assert Counter(map(row_id, read)) == Counter(store.throughout)
+    assert slow == 2
+
+
+def test_a_single_row_that_takes_too_long_is_not_left_out() -> None:
+    walk = RunWalk()
+    query = walk.query
+    assert query is not None
+    assert walk.slow(query, 2)
+    query = walk.query
+    assert query is not None
+    assert query.most == 1
+    assert not walk.slow(query, 1)
+
+
+@pytest.mark.parametrize("token", ["opaque", number_token(1)])
+def test_nothing_is_left_out_where_tokens_are_no_offsets(token: str) -> None:
+    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+    walk.take(Page([Experiment(str(number)) for number in range(20)], token))
+    assert not walk.failed(20, FAULT)
