@@ -1,26 +1,27 @@
 """From entities to the sink: checked, encoded, packed, and queued in lanes that keep memory flat and one series in
-order.
+order. What is refused is taken apart.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from zlib import crc32
 
-from crawler.datahub.batches import Batch, Packer, PackerByType
+from crawler.breaker import Breaker
+from crawler.confirmation import Confirmer
+from crawler.datahub import apart
+from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
 from crawler.datahub.encoding import Encoder, Validator
-from crawler.datahub.proposals import Entity
-from crawler.errors import NotTaken, RequestRefused
-from crawler.report import SAMPLES, CrawlReport
+from crawler.datahub.proposals import Entity, Proposal
+from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
+from crawler.report import CrawlReport
+from crawler.settlement import Settlement
 from crawler.sinks.sink import Sink
 
 BATCHES_QUEUED = 1
-
-REASONS = {
-    "urn": "DataHub takes no such URN, so the entity was not sent. Rename it in MLflow.",
-    "aspect_size": "An aspect is larger than DataHub's Kafka takes, so it was not sent.",
-    "invalid": "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
-}
+GATEWAY_TIMEOUT = 504
+_NO_ENDPOINT = {404, 405, 501}
 
 
 class Lane:
@@ -31,6 +32,8 @@ class Lane:
     def __init__(self, packer: Packer | PackerByType) -> None:
         self.packer = packer
         self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
+        self.writing: list[Batch] = []
+        """What is left of the batch at hand, last part first."""
         self.load = 0
         """Batches that are queued or being written."""
 
@@ -38,32 +41,40 @@ class Lane:
 class Delivery:
     """Takes entities with `add`, hands full batches on with `settle`, the rest with `close`.
 
-    `send` runs once for each lane. `validator`, where given, tells why a proposal must not be sent.
+    `send` runs once for each lane, beside `confirmer.run`. `validator`, where given, tells why a proposal must not be
+    sent.
     """
 
-    def __init__(self, sink: Sink, report: CrawlReport, validator: Validator | None = None) -> None:
+    def __init__(
+        self, sink: Sink, report: CrawlReport, settlement: Settlement, validator: Validator | None = None
+    ) -> None:
         self._sink = sink
         self._report = report
+        self._settlement = settlement
         self._encoder = Encoder(sink.wire, sink.unsupported, validator)
         self._packer = sink.packer()
+        self._breaker = Breaker()
+        self.confirmer = Confirmer(sink, report, settlement.confirmed, settlement.unconfirmed)
         self.lanes = [Lane(sink.packer()) for _ in range(sink.lanes)]
         self._full: deque[tuple[Lane, Batch]] = deque()
         self._settling = asyncio.Lock()
 
-    def add(self, entity: Entity) -> None:
-        """Checks, encodes and packs one entity. What DataHub cannot take is named in the report."""
-        parcel, refusals = self._encoder.encode(entity)
-        for refusal in refusals:
-            self._report.rejected += 1
-            self._report.fail(refusal.code, REASONS[refusal.code], f"{refusal.subject}: {refusal.reason}")
-        if not parcel.proposals:
+    def add(self, entity: Entity, mark: object = None) -> None:
+        """Checks, encodes and packs one entity. What DataHub cannot take is named in the report. `mark` goes along to
+        the ledger, where one is kept.
+        """
+        if not self._settlement.begin(entity.urn, mark):
             return
-        self._report.mapped[entity.type] += 1
-        if entity.series is None:
-            self._hand_out(self._packer.add(parcel))
-        else:
-            lane = self.lanes[crc32(entity.series.encode(errors="replace")) % len(self.lanes)]
-            self._fill(lane, lane.packer.add(parcel))
+        parcel, refusals = self._encoder.encode(entity, mark)
+        if refusals:
+            self._settlement.kept_back(parcel, refusals)
+        self._pack(parcel, entity.series)
+
+    def add_proposals(self, proposals: Sequence[Proposal], series: str) -> None:
+        """As `add`, of some proposals of one entity, no aspect twice, as they stand."""
+        parcel, refusals = self._encoder.encode_proposals(proposals)
+        self._settlement.kept_back(parcel, refusals)
+        self._pack(parcel, series)
 
     async def settle(self) -> None:
         """Waits until the full batches have a place in their lanes: this is what holds reading back.
@@ -77,27 +88,98 @@ class Delivery:
                 self._full.popleft()
 
     async def close(self) -> None:
-        """Hands on everything that was added; the lanes then end by themselves."""
+        """Hands on everything that was added; the lanes then end by themselves, and the confirmer when it knows all."""
         self._hand_out(self._packer.flush())
         for lane in self.lanes:
             self._fill(lane, lane.packer.flush())
         await self.settle()
         for lane in self.lanes:
             await lane.queue.put(None)
+        for lane in self.lanes:
+            await lane.queue.join()
+        self.confirmer.close()
 
     async def send(self, lane: Lane) -> None:
         """Writes what comes to one lane, until `close`. Errors that end the crawl are raised."""
         while (batch := await lane.queue.get()) is not None:
-            try:
-                await self._sink.write(batch)
-            except RequestRefused as refused:
-                self._batch_refused(batch, refused)
-            except NotTaken as answer:
-                self._delivered(batch, answer.items)
-                self._left_out(answer)
-            else:
-                self._delivered(batch)
+            lane.writing = [batch]
+            while lane.writing:
+                await self._write(lane)
             lane.load -= 1
+            lane.queue.task_done()
+        lane.queue.task_done()
+
+    def abandon(self, reason: str) -> None:
+        """Gives up what was added and not delivered, where the crawl ends early."""
+        under_way = [batch for lane in self.lanes for batch in (*reversed(lane.writing), *_drained(lane.queue))]
+        full = [batch for _, batch in self._full]
+        begun = self._packer.flush() + [batch for lane in self.lanes for batch in lane.packer.flush()]
+        self._full.clear()
+        parcels = [parcel for batch in (*under_way, *full, *begun) for parcel in batch.parcels]
+        self._settlement.abandoned([*parcels, *self.confirmer.unconfirmed()], reason)
+
+    async def _write(self, lane: Lane) -> None:
+        """Writes the next part of what the lane has at hand."""
+        part = lane.writing[-1]
+        try:
+            await self._sink.write(part)
+        except RequestRefused as refused:
+            self._refused(lane, part, refused)
+        except Unreachable as error:
+            if not error.timed_out:
+                raise
+            # A server that answers others in time was given too much at once.
+            self._refused(lane, part, RequestRefused(error.message, error.hint, status=GATEWAY_TIMEOUT))
+        except NotTaken as answer:
+            await self._taken(lane, self._settlement.left_out(part, answer))
+        else:
+            await self._taken(lane, part)
+
+    async def _taken(self, lane: Lane, part: Batch) -> None:
+        """The sink has the part that the lane had at hand."""
+        self._breaker.taken()
+        self._report.batches += not self._report.dry_run
+        lane.writing.pop()
+        await self.confirmer.sent(part)
+
+    def _refused(self, lane: Lane, part: Batch, refused: RequestRefused) -> None:
+        lane.writing.pop()
+        lane.writing += reversed(self._apart(part, refused))
+
+    def _apart(self, batch: Batch, refused: RequestRefused) -> list[Batch]:
+        """What of a refused batch is to be tried by itself; what is not is given up."""
+        if refused.status == 403 and (parcels := apart.named(batch, refused.body)):
+            left = apart.without(batch, parcels)
+            self._give_up(parcels, refused, is_all=not left)
+            return left
+        if batch.proposals > 1 and refused.status not in _NO_ENDPOINT:
+            return apart.halves(batch)
+        self._give_up(batch.parcels, refused, is_all=True)
+        return []
+
+    def _give_up(self, parcels: Sequence[Parcel], refused: RequestRefused, *, is_all: bool) -> None:
+        """Raises ServerError where that goes on and on."""
+        self._settlement.refused(parcels, refused)
+        for parcel in parcels:
+            self.confirmer.refused(parcel, partial(self._settlement.settle, parcel))
+        if is_all:
+            self._breaker.refused()
+        if self._breaker.is_open:
+            raise ServerError(
+                f"DataHub refuses everything: {refused.message}",
+                "Mend that, then run it again or replay the dead letters.",
+            )
+
+    def _pack(self, parcel: Parcel, series: str | None) -> None:
+        if not parcel.proposals:
+            self._settlement.nothing_left(parcel)
+            return
+        self._report.mapped[parcel.entity_type] += 1
+        if series is None:
+            self._hand_out(self._packer.add(parcel))
+        else:
+            lane = self.lanes[crc32(series.encode(errors="replace")) % len(self.lanes)]
+            self._fill(lane, lane.packer.add(parcel))
 
     def _fill(self, lane: Lane, batches: list[Batch]) -> None:
         lane.load += len(batches)
@@ -112,24 +194,8 @@ class Delivery:
             batches += self._packer.flush()
         self._fill(min(self.lanes, key=lambda lane: lane.load), batches)
 
-    def _delivered(self, batch: Batch, left_out: Sequence[tuple[str, str]] = ()) -> None:
-        if self._report.dry_run:
-            return
-        self._report.batches += 1
-        self._report.proposals += batch.proposals - len(left_out)
-        incomplete = {urn for urn, _ in left_out}
-        self._report.delivered.update(
-            parcel.entity_type for parcel in batch.parcels if parcel.last and parcel.urn not in incomplete
-        )
 
-    def _left_out(self, answer: NotTaken) -> None:
-        self._report.rejected += len(answer.items)
-        for urn, aspect in answer.items:
-            self._report.fail(answer.code, str(answer), f"{urn}: {aspect}")
-
-    def _batch_refused(self, batch: Batch, refused: RequestRefused) -> None:
-        self._report.rejected += batch.proposals
-        code, message = f"batch_refused_{refused.status}", f"DataHub refused batches with status {refused.status}."
-        for parcel in batch.parcels[:SAMPLES]:
-            self._report.fail(code, message, f"{parcel.urn}: {refused.answer or refused.message}", count=0)
-        self._report.fail(code, message, count=batch.proposals)
+def _drained(queue: asyncio.Queue[Batch | None]) -> Iterable[Batch]:
+    while not queue.empty():
+        if (batch := queue.get_nowait()) is not None:
+            yield batch

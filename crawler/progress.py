@@ -97,12 +97,28 @@ def progress_line(report: CrawlReport, rates: Rates) -> str:
     rates.note()
     left = seconds_left(report)
     return (
-        f"{human_seconds(report.duration)}: {report.read['experiments']:,} experiments, {report.read['runs']:,} runs "
-        f"({rates.runs:,.0f}/s) read; {report.proposals:,} proposals ({rates.proposals:,.0f}/s) delivered; "
+        f"{human_seconds(report.duration)}: {_read_so_far(report, rates)} read; "
+        f"{report.proposals:,} proposals ({rates.proposals:,.0f}/s) delivered; "
         f"{report.mlflow.in_flight + report.datahub.in_flight} requests in flight, "
-        f"{report.mlflow.retries + report.datahub.retries:,} retries; {rates.limit}"
+        f"{report.mlflow.retries + report.datahub.retries:,} retries; {_limit(report, rates)}"
         + (f"; about {human_seconds(left)} left" if left is not None else "")
     )
+
+
+def _limit(report: CrawlReport, rates: Rates) -> str:
+    """What the crawl waits for: a server that is out, else whatever is slowest."""
+    for name, traffic in (("MLflow", report.mlflow), ("DataHub", report.datahub)):
+        if traffic.outage:
+            silence = human_seconds(time.monotonic() - traffic.silent_since)
+            waiting = f"waiting up to {human_seconds(traffic.patience)}"
+            return f"{name} gives no answer for {silence} ({printable(traffic.outage)}), {waiting}"
+    return rates.limit
+
+
+def _read_so_far(report: CrawlReport, rates: Rates) -> str:
+    if report.replayed:
+        return f"{report.read['proposals']:,} proposals"
+    return f"{report.read['experiments']:,} experiments, {report.read['runs']:,} runs ({rates.runs:,.0f}/s)"
 
 
 @asynccontextmanager
@@ -179,16 +195,19 @@ def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
     table.add_column("", overflow="fold")
     for title in ("read", "mapped", "delivered"):
         table.add_column(title, justify="right", no_wrap=True)
-    for name, key, entity_type in KINDS:
+    kinds = [(entity_type, None, entity_type) for entity_type in sorted(report.mapped)] if report.replayed else KINDS
+    for name, key, entity_type in kinds:
         read = f"{report.read[key]:,}" if key else ""
         table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}")
     left = seconds_left(report)
     lines = [
-        f"MLflow   {rates.runs:>8,.0f} runs/s        {_traffic(report.mlflow)}",
+        f"File     {_read_so_far(report, rates)} read"
+        if report.replayed
+        else f"MLflow   {rates.runs:>8,.0f} runs/s        {_traffic(report.mlflow)}",
         f"DataHub  {rates.proposals:>8,.0f} proposals/s   {_traffic(report.datahub)}",
         f"{human_seconds(report.duration)} elapsed"
         + (f", about {human_seconds(left)} left" if left is not None else "")
-        + f", at most {human_bytes(peak_rss_bytes())} of memory; {rates.limit}"
+        + f", at most {human_bytes(peak_rss_bytes())} of memory; {_limit(report, rates)}"
         + _findings(report),
     ]
     return Group(table, Text("\n".join(lines)))

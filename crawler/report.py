@@ -3,9 +3,10 @@
 import resource
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -30,6 +31,8 @@ class Traffic(msgspec.Struct):
     """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
 
     `limit` is how many requests may be in flight at once, now. `changed` is called when `in_flight` has changed.
+    While the server is out, `outage` says why; `silent_since` (time.monotonic) is when it last answered, and it is
+    waited for until `patience` seconds later.
     """
 
     version: str | None = None
@@ -40,6 +43,9 @@ class Traffic(msgspec.Struct):
     limit: int = 0
     lowest_limit: int = 0
     highest_limit: int = 0
+    outage: str = ""
+    silent_since: float = 0.0
+    patience: float = 0.0
     changed: Callable[[], None] = _nothing
 
     def begin(self) -> None:
@@ -77,6 +83,12 @@ class CrawlReport:
         self.skipped: Counter[str] = Counter()
         self.mapped: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
+        self.confirmed: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """Entities by type and by what proves that DataHub has them."""
+        self.dead_letters = 0
+        self.dead_letters_path: Path | None = None
+        self.replayed: Path | None = None
+        """The file that is sent, where this is no crawl but a replay."""
         self.proposals = 0
         self.rejected = 0
         self.output: str | None = None
@@ -128,6 +140,7 @@ class CrawlReport:
             "run_id": self.run_id,
             "status": self.status,
             "dry_run": self.dry_run,
+            "replayed": self.replayed and str(self.replayed),
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
             "mlflow": _wire(self.mlflow),
@@ -135,7 +148,12 @@ class CrawlReport:
             "skipped": dict(self.skipped),
             "datahub": {**_wire(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
+            "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "rejected": self.rejected,
+            "dead_letters": {
+                "path": self.dead_letters_path and str(self.dead_letters_path),
+                "count": self.dead_letters,
+            },
             "time": self.time.to_dict(),
             "peak_rss_bytes": peak_rss_bytes(),
             "warnings": self.warnings,

@@ -29,13 +29,18 @@ def print_summary(report: CrawlReport, *, report_path: Path | None, stream: Text
     from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
 
     console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
-    console.print(_entities(report))
+    console.print(_proposals(report) if report.replayed else _entities(report))
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
         _print_findings(console, title, findings)
+    if report.dead_letters:
+        path = printable(str(report.dead_letters_path))
+        console.print(f"Dead letters: {report.dead_letters:,} proposals in {path}; send them with `replay {path}`.")
     if report_path is not None:
         console.print(f"Report: {printable(str(report_path))}")
     console.print(_verdict(report))
+    if report.replayed is not None:
+        console.print(_file_after_replay(report, printable(str(report.replayed))))
 
 
 def human_bytes(count: float) -> str:
@@ -72,14 +77,51 @@ def _entities(report: CrawlReport) -> "Table":
     return table
 
 
+def _proposals(report: CrawlReport) -> "Table":
+    """What a replay has read and written."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("File", "DataHub"):
+        table.add_column(name, overflow="fold")
+        table.add_column("proposals" if name == "File" else "entities", justify="right", no_wrap=True)
+    table.add_row("read", f"{report.read['proposals']:,}", "", "")
+    for what, count in report.skipped.items():
+        table.add_row(f"skipped: {what}", f"{count:,}", "", "")
+    for entity_type, count in sorted(report.delivered.items()):
+        table.add_row("", "", entity_type, f"{count:,}")
+    return table
+
+
+def _file_after_replay(report: CrawlReport, path: str) -> str:
+    """What has become of the file that was replayed, which is never changed."""
+    if report.status not in {"success", "failures"}:
+        return f"Keep {path}: it was not read to its end. Replay it again to have the rest."
+    if skipped := sum(report.skipped.values()):
+        return f"Keep {path}: the {skipped:,} proposals that were skipped are still there, and only there."
+    if any(finding.code in {"unreadable_proposals", "dead_letters"} for finding in report.failures):
+        return f"Keep {path}: some of it is only there."
+    if report.dry_run:
+        return f"Keep {path}: nothing was sent."
+    if report.status == "failures":
+        return f"{path} is no longer needed: DataHub has its proposals, but for the dead letters."
+    return f"{path} is no longer needed: DataHub has all of its proposals."
+
+
 def _print_traffic(console: "Console", report: CrawlReport) -> None:
-    console.print(_traffic("MLflow", report.mlflow, "received"))
+    if not report.replayed:
+        console.print(_traffic("MLflow", report.mlflow, "received"))
     if report.datahub.requests:
         console.print(f"{_traffic('DataHub', report.datahub, 'sent')}, {report.batches:,} batches")
     console.print(
-        f"Took {human_seconds(report.duration)} ({_per_second(report, report.read['runs'])} runs/s, "
+        f"Took {human_seconds(report.duration)} ({'' if report.replayed else _runs_per_second(report)}"
         f"{_per_second(report, report.proposals)} proposals/s), at most {human_bytes(peak_rss_bytes())} of memory"
     )
+
+
+def _runs_per_second(report: CrawlReport) -> str:
+    return f"{_per_second(report, report.read['runs'])} runs/s, "
 
 
 def _per_second(report: CrawlReport, count: int) -> str:

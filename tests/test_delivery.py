@@ -1,7 +1,9 @@
 """Between mapping and sink: order within a series, nothing lost when reading is cut off, each entity counted once."""
 
 import asyncio
+import json
 from itertools import count, pairwise
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,9 +14,12 @@ from crawler.datahub.batches import Batch, Packer, PackerByType
 from crawler.datahub.encoding import Wire
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.restli import RestliWire
+from crawler.dead_letters import DeadLetters
 from crawler.delivery import Delivery
 from crawler.errors import NotTaken
 from crawler.report import CrawlReport
+from crawler.settlement import Settlement
+from crawler.sinks.sink import Store
 
 
 class SlowSink:
@@ -22,6 +27,8 @@ class SlowSink:
 
     lanes = 1
     unsupported: frozenset[tuple[str, str]] = frozenset()
+    store: Store | None = None
+    proof: str | None = "written"
     wire: Wire = RestliWire(encode_system_metadata(SystemMetadata(1, "r")))
 
     def __init__(self, max_proposals: int = 1, kind: type[Packer | PackerByType] = Packer) -> None:
@@ -54,6 +61,11 @@ class ForgetfulSink(SlowSink):
         raise NotTaken("It is not listed.", items=[(parcel.urn, "status") for parcel in batch.parcels])
 
 
+def delivery_to(sink: SlowSink, report: CrawlReport | None = None, letters: Path = Path("no letters")) -> Delivery:
+    report = report or CrawlReport("r")
+    return Delivery(sink, report, Settlement(sink.wire, report, DeadLetters(letters, report)))
+
+
 def entity(number: int) -> Entity:
     return Entity("tag", f"urn:li:tag:{number:05}", (NOT_REMOVED,), series="model")
 
@@ -63,7 +75,7 @@ async def test_a_series_keeps_its_order_although_many_readers_settle_at_once(
     kind: type[Packer | PackerByType],
 ) -> None:
     sink = SlowSink(kind=kind)
-    delivery, numbers = Delivery(sink, CrawlReport("r")), count()
+    delivery, numbers = delivery_to(sink), count()
 
     async def reader(turns: int) -> None:
         for _ in range(100):
@@ -82,7 +94,7 @@ async def test_a_series_keeps_its_order_although_many_readers_settle_at_once(
 
 async def test_what_was_added_is_delivered_although_its_reader_is_cut_off() -> None:
     sink, report = SlowSink(), CrawlReport("r")
-    delivery = Delivery(sink, report)
+    delivery = delivery_to(sink, report)
 
     async def reader() -> None:
         for number in range(20):
@@ -103,7 +115,7 @@ async def test_what_was_added_is_delivered_although_its_reader_is_cut_off() -> N
 
 async def test_an_entity_that_is_cut_counts_once() -> None:
     sink, report = SlowSink(max_proposals=1), CrawlReport("r")
-    delivery = Delivery(sink, report)
+    delivery = delivery_to(sink, report)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(delivery.send(delivery.lanes[0]))
         delivery.add(Entity("container", "urn:li:container:1", (NOT_REMOVED, SubTypes(type_names=["x"]))))
@@ -114,7 +126,7 @@ async def test_an_entity_that_is_cut_counts_once() -> None:
 async def test_the_pieces_of_an_entity_that_is_cut_stay_in_one_lane() -> None:
     sink = SlowSink(max_proposals=2)
     sink.lanes = 3
-    delivery = Delivery(sink, CrawlReport("r"))
+    delivery = delivery_to(sink)
     tasks = [asyncio.create_task(delivery.send(lane)) for lane in delivery.lanes]
     many = tuple(SubTypes(type_names=[str(number)]) for number in range(5))
     for number in range(4):
@@ -129,7 +141,7 @@ async def test_the_pieces_of_an_entity_that_is_cut_stay_in_one_lane() -> None:
 
 async def test_batches_of_one_type_where_the_sink_wants_them() -> None:
     sink, report = SlowSink(max_proposals=4, kind=PackerByType), CrawlReport("r")
-    delivery = Delivery(sink, report)
+    delivery = delivery_to(sink, report)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(delivery.send(delivery.lanes[0]))
         for number in range(9):
@@ -143,9 +155,9 @@ async def test_batches_of_one_type_where_the_sink_wants_them() -> None:
     assert report.delivered == {"tag": 9, "container": 9}
 
 
-async def test_what_an_answer_leaves_out_is_a_failure_and_not_delivered() -> None:
+async def test_what_an_answer_leaves_out_is_a_failure_and_not_delivered(tmp_path: Path) -> None:
     sink, report = ForgetfulSink(max_proposals=200), CrawlReport("r")
-    delivery = Delivery(sink, report)
+    delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(delivery.send(delivery.lanes[0]))
         for number in range(7):
@@ -156,3 +168,26 @@ async def test_what_an_answer_leaves_out_is_a_failure_and_not_delivered() -> Non
     assert (failure.code, failure.count, len(failure.samples)) == ("not_taken", 7, 5)
     assert failure.samples[0] == "urn:li:container:0: status"
     assert (report.proposals, report.rejected, report.batches, report.delivered["container"]) == (7, 7, 1, 0)
+    kept = (tmp_path / "dead.jsonl").read_text().splitlines()
+    assert [json.loads(line)["proposal"]["aspectName"] for line in kept] == ["status"] * 7
+
+
+async def test_what_is_not_written_when_the_crawl_ends_is_kept(tmp_path: Path) -> None:
+    sink, report = SlowSink(max_proposals=2), CrawlReport("r")
+    sink.lanes = 3
+    delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
+    for number in range(9):
+        delivery.add(Entity("tag", f"urn:li:tag:{number}", (NOT_REMOVED, SubTypes(type_names=["x"]))))
+        delivery.add(entity(number + 100))
+    settling = asyncio.create_task(delivery.settle())
+    await asyncio.sleep(0)
+    delivery.abandon("It was enough.")
+    settling.cancel()
+    await asyncio.wait({settling})
+    letters = [json.loads(line) for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
+    assert len(letters) == report.rejected == 27
+    assert {(letter["code"], letter["reason"]) for letter in letters} == {("not_sent", "It was enough.")}
+    (failure,) = report.failures
+    assert (failure.code, failure.count) == ("not_sent", 27)
+    delivery.abandon("It was enough.")
+    assert report.rejected == 27, "nothing is left, so nothing is told twice"

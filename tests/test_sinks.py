@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from datahub.ingestion.source.file import GenericFileSource
 from datahub.lite.lite_util import get_datahub_lite
 
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
+from crawler.outputs import claim
 from crawler.pipeline import crawl
 from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
@@ -73,50 +75,6 @@ async def test_gzip_reaches_a_gateway_that_inflates(golden_server: MlflowServer,
 
 
 @endpoints
-@pytest.mark.parametrize(
-    "body", [b'{"status":422,"message":"no such thing"}', b'{"error":"Validation Error","message":"no such thing"}']
-)
-async def test_a_refused_batch_is_a_named_failure_and_the_others_arrive(
-    golden_server: MlflowServer, tmp_path: Path, body: bytes, endpoint: str
-) -> None:
-    async with Gms() as gms:
-        gms.script = [None, Fault(status=422, body=body)]
-        report = await into_gms(golden_server, tmp_path, gms, max_per_batch=50, max_threads=1, endpoint=endpoint)
-    (failure,) = report.failures
-    assert failure.code == "batch_refused_422"
-    assert all("no such thing" in sample for sample in failure.samples)
-    assert failure.count == report.rejected
-    assert all(sample.startswith("urn:li:") for sample in failure.samples)
-    assert report.proposals == 376 - report.rejected
-    assert report.status == "failures"
-
-
-@endpoints
-async def test_a_batch_that_the_token_may_not_write_is_named(
-    golden_server: MlflowServer, tmp_path: Path, endpoint: str
-) -> None:
-    async with Gms(forbidden={"urn:li:tag:mlflow_production"}) as gms:
-        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint, max_per_batch=4)
-    (failure,) = report.failures
-    assert failure.code == "batch_refused_403"
-    assert "unauthorized" in failure.samples[0]
-    assert failure.count == report.rejected == 376 - len(gms.aspects)
-
-
-@endpoints
-async def test_a_proxy_that_takes_only_small_bodies_is_named(
-    golden_server: MlflowServer, tmp_path: Path, endpoint: str
-) -> None:
-    async with Gms(body_limit=20_000) as gms:
-        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint)
-        assert {failure.code for failure in report.failures} == {"batch_refused_413"}
-        assert report.rejected == 376 - len(gms.aspects) > 0
-        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint, max_batch_bytes=19_000)
-    assert report.failures == []
-    assert len(gms.aspects) == 376
-
-
-@endpoints
 async def test_throttling_is_waited_out(golden_server: MlflowServer, tmp_path: Path, endpoint: str) -> None:
     async with Gms() as gms:
         gms.script = [Fault(status=429, headers={"Retry-After": "0"}), Fault(status=503, headers={"Retry-After": "0"})]
@@ -150,8 +108,7 @@ async def test_what_an_old_datahub_does_not_know_is_left_out(golden_server: Mlfl
     async with Gms(version="v0.14.1", lacks={("mlModel", "versionProperties")}) as gms:
         report = await into_gms(golden_server, tmp_path, gms)
     assert report.failures == []
-    (warning,) = report.warnings
-    assert warning.code == "old_datahub"
+    (warning,) = (each for each in report.warnings if each.code == "old_datahub")
     assert "versionProperties" in warning.message
     assert not any(aspect == "versionProperties" for _, aspect in gms.aspects)
 
@@ -267,3 +224,16 @@ async def test_a_stopped_crawl_delivers_what_it_has_mapped(golden_server: Mlflow
         await crawl(settings, report, stop)
     assert json.loads((tmp_path / "out.json.part").read_text()) is not None
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("sink", ["file", "lite"])
+async def test_two_crawls_do_not_write_one_output(golden_server: MlflowServer, tmp_path: Path, sink: str) -> None:
+    output = tmp_path / "output"
+    settings = load(None, {}, Flags(mlflow_uri=golden_server.url, sink=sink, output=output), home=tmp_path)
+    with claim(output), pytest.raises(SettingsError, match=f"is in use by another crawl, process {os.getpid()}"):
+        await crawl_settings(settings)
+    assert not output.exists()
+    report = await crawl_settings(settings)
+    assert report.status == "success"
+    assert output.exists()
+    assert not output.with_name("output.lock").exists()

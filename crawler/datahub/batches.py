@@ -3,17 +3,19 @@
 from collections.abc import Callable
 
 import msgspec
+from msgspec import structs
 
 
 class Parcel(msgspec.Struct, frozen=True, gc=False):
     """One entity's encoded proposals, no aspect twice, which travel together. Of an entity in several pieces one is the
-    `last`.
+    `last`. `mark` is what the entity was read with, where a crawl keeps count of that.
     """
 
     entity_type: str
     urn: str
     proposals: list[bytes]
     last: bool = True
+    mark: object = None
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -94,7 +96,7 @@ class Packer:
             room -= len(proposal) + 1
         return [
             (
-                Parcel(parcel.entity_type, parcel.urn, piece, last=parcel.last and number == len(pieces)),
+                structs.replace(parcel, proposals=piece, last=parcel.last and number == len(pieces)),
                 frame + _size(piece),
             )
             for number, piece in enumerate(pieces, start=1)

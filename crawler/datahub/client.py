@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from crawler.datahub import openapi
+from crawler.datahub import openapi, readback
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 
@@ -55,6 +55,10 @@ class GmsClient:
         response = await self._server.post(openapi.path(entity_type, asynchronous=asynchronous), body, _labels(gzip))
         return response.body
 
+    async def read_back(self, entity_type: str, body: bytes) -> bytes:
+        """Asks for entities of one type. Raises RequestRefused where GMS does not answer that."""
+        return (await self._server.post(readback.path(entity_type), body)).body
+
     async def require_credentials(self) -> None:
         """Sends a batch of nothing. Raises CredentialsRefused where the token is refused; `/config` takes any."""
         with suppress(RequestRefused):
@@ -72,7 +76,7 @@ class GmsClient:
             return None
         try:
             config = msgspec.json.decode(response.body, type=_Config)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return config if config.no_code == "true" else None
 

@@ -5,7 +5,7 @@ same objects each time, so what they come to on the wire is remembered.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -35,6 +35,14 @@ class Wire(Protocol):
         """What names the aspect and holds its JSON."""
         ...
 
+    def aspect_name(self, encoded: bytes) -> str:
+        """Which aspect an encoded proposal writes."""
+        ...
+
+    def proposal(self, parcel: Parcel, encoded: bytes) -> Proposal:
+        """The proposal that was encoded."""
+        ...
+
 
 class Encoder:
     """Makes parcels of entities for one wire, without the (entity type, aspect) that are `unsupported`."""
@@ -47,11 +55,15 @@ class Encoder:
         self._validator = validator
         self._remembered: defaultdict[str, dict[int, tuple[Aspect, bytes]]] = defaultdict(dict)
 
-    def encode(self, entity: Entity) -> tuple[Parcel, list[Refusal]]:
-        """The entity's proposals, and what of it DataHub could not take: all of it for its URN, or an aspect."""
-        parcel = Parcel(entity.type, entity.urn, [])
+    def encode(self, entity: Entity, mark: object = None) -> tuple[Parcel, list[Refusal]]:
+        """The entity's proposals in a parcel with the `mark`, and what of it DataHub could not take: all of it for its
+        URN, or an aspect.
+        """
+        parcel = Parcel(entity.type, entity.urn, [], mark=mark)
         if reason := urns.problem(entity.urn):
-            return parcel, [Refusal("urn", entity.urn, reason)]
+            return parcel, [
+                Refusal("urn", entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
+            ]
         refusals: list[Refusal] = []
         head = self._wire.head(entity.type, entity.urn)
         remembered = self._remembered[entity.type]
@@ -62,22 +74,43 @@ class Encoder:
                 parcel.proposals.append(head + tail)
         return parcel, refusals
 
+    def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[Parcel, list[Refusal]]:
+        """As `encode`, of proposals of one entity, no aspect twice, whose JSON is sent as it stands."""
+        entity_type, urn = proposals[0].entity_type, proposals[0].urn
+        parcel = Parcel(entity_type, urn, [])
+        if reason := urns.problem(urn, entity_type):
+            return parcel, [Refusal("urn", urn, reason, list(proposals))]
+        refusals: list[Refusal] = []
+        head = self._wire.head(entity_type, urn)
+        for proposal in proposals:
+            if (entity_type, proposal.aspect_name) in self._unsupported:
+                continue
+            if len(proposal.aspect) > MAX_ASPECT_BYTES:
+                refusals.append(_too_large(proposal))
+            elif self._validator is not None and (problem := self._validator(proposal)):
+                refusals.append(Refusal("invalid", urn, problem, [proposal]))
+            else:
+                parcel.proposals.append(head + self._wire.tail(proposal.aspect_name, proposal.aspect))
+        return parcel, refusals
+
     def _tail(self, aspect: Aspect, entity: Entity, refusals: list[Refusal]) -> bytes:
         """Empty for what is not to be sent."""
         if self._unsupported and (entity.type, aspect.NAME) in self._unsupported:
             return b""
         data = _encode(aspect)
         if len(data) > MAX_ASPECT_BYTES:
-            reason = f"aspect {aspect.NAME} takes {len(data)} bytes, DataHub takes at most {MAX_ASPECT_BYTES}"
-            refusals.append(Refusal("aspect_size", entity.urn, reason))
+            refusals.append(_too_large(self._proposal(entity, aspect)))
             return b""
         tail = self._wire.tail(aspect.NAME, data)
         if self._validator is None:
             self._remember(aspect, tail, self._remembered[entity.type])
-        elif problem := self._validator(Proposal(entity.type, entity.urn, aspect.NAME, data)):
-            refusals.append(Refusal("invalid", entity.urn, problem))
+        elif problem := self._validator(proposal := self._proposal(entity, aspect)):
+            refusals.append(Refusal("invalid", entity.urn, problem, [proposal]))
             return b""
         return tail
+
+    def _proposal(self, entity: Entity, aspect: Aspect) -> Proposal:
+        return Proposal(entity.type, entity.urn, aspect.NAME, _encode(aspect))
 
     def _remember(self, aspect: Aspect, tail: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
         if aspect.REPEATS:
@@ -85,3 +118,9 @@ class Encoder:
                 remembered.clear()
             # Kept with the aspect itself, whose id is no other's as long as it lives.
             remembered[id(aspect)] = (aspect, tail)
+
+
+def _too_large(proposal: Proposal) -> Refusal:
+    size = len(proposal.aspect)
+    reason = f"aspect {proposal.aspect_name} takes {size} bytes, DataHub takes at most {MAX_ASPECT_BYTES}"
+    return Refusal("aspect_size", proposal.urn, reason, [proposal])

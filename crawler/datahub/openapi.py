@@ -5,9 +5,16 @@ answer that lists what was taken.
 import msgspec
 
 from crawler.datahub.batches import Batch, Parcel
+from crawler.datahub.proposals import Proposal
+
+
+class _Member(msgspec.Struct):
+    value: msgspec.Raw
+
 
 _encode = msgspec.json.Encoder().encode
 _decode_listing = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_member = msgspec.json.Decoder(dict[str, _Member]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _NOTHING: frozenset[str] = frozenset()
 _ITEM_FRAME = len('{"urn":},')
@@ -32,6 +39,15 @@ class OpenApiWire:
         """The aspect under its name."""
         return b'"%b":{"value":%b%b' % (aspect_name.encode(), aspect, self._end)
 
+    def aspect_name(self, encoded: bytes) -> str:
+        """Which aspect an encoded proposal writes."""
+        return _name(encoded)
+
+    def proposal(self, parcel: Parcel, encoded: bytes) -> Proposal:
+        """The proposal that was encoded."""
+        ((name, member),) = _decode_member(b"{%b}" % encoded).items()
+        return Proposal(parcel.entity_type, parcel.urn, name, bytes(member.value))
+
 
 def frame(parcel: Parcel) -> int:
     """The bytes that a request spends on the entity beside its proposals."""
@@ -44,16 +60,16 @@ def body(batch: Batch) -> bytes:
     return b"[%b]" % b",".join(items)
 
 
-def left_out(batch: Batch, answer: bytes) -> list[tuple[str, str]]:
-    """(URN, aspect) that were sent and that the answer does not list; none where the answer is no list of entities,
-    as from servers that give none.
+def left_out(batch: Batch, answer: bytes) -> list[tuple[str, str]] | None:
+    """(URN, aspect) that were sent and that the answer does not list. None: the answer is no list of entities, as from
+    servers that give none.
     """
     taken: dict[str, set[str]] = {}
     try:
         for entity in _decode_listing(answer):
             taken.setdefault(_decode_text(entity["urn"]), set()).update(entity)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
-        return []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
     return [
         (parcel.urn, name)
         for parcel in batch.parcels

@@ -34,11 +34,12 @@ class SystemMetadata(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Something that DataHub would not take, and why."""
+    """Something that DataHub would not take, why, and the proposals that are not sent for it."""
 
     code: str
     subject: str
     reason: str
+    proposals: list[Proposal]
 
 
 def encode_system_metadata(system_metadata: SystemMetadata) -> msgspec.Raw:

@@ -2,7 +2,30 @@
 
 import msgspec
 
+from crawler.datahub.batches import Parcel
+from crawler.datahub.proposals import Proposal
+
 _encode = msgspec.json.Encoder().encode
+# Within texts quotes are escaped, so this is found where it is a key.
+_NAME = b'"aspectName":"'
+
+
+class _Text(msgspec.Struct):
+    value: str
+
+
+class _TextProposal(msgspec.Struct, rename="camel"):
+    aspect_name: str
+    aspect: _Text
+
+
+class _Json(msgspec.Struct):
+    json: msgspec.Raw
+
+
+class _JsonProposal(msgspec.Struct, rename="camel"):
+    aspect_name: str
+    aspect: _Json
 
 
 class RestliWire:
@@ -26,6 +49,15 @@ class RestliWire:
             self._end,
         )
 
+    def aspect_name(self, encoded: bytes) -> str:
+        """Which aspect an encoded proposal writes."""
+        return _aspect_name(encoded)
+
+    def proposal(self, parcel: Parcel, encoded: bytes) -> Proposal:
+        """The proposal that was encoded."""
+        decoded = msgspec.json.decode(encoded, type=_TextProposal)
+        return Proposal(parcel.entity_type, parcel.urn, decoded.aspect_name, decoded.aspect.value.encode())
+
 
 class FileWire:
     """Proposals as DataHub's `file` sink writes them: the aspect as plain JSON."""
@@ -45,6 +77,15 @@ class FileWire:
             self._end,
         )
 
+    def aspect_name(self, encoded: bytes) -> str:
+        """Which aspect an encoded proposal writes."""
+        return _aspect_name(encoded)
+
+    def proposal(self, parcel: Parcel, encoded: bytes) -> Proposal:
+        """The proposal that was encoded."""
+        decoded = msgspec.json.decode(encoded, type=_JsonProposal)
+        return Proposal(parcel.entity_type, parcel.urn, decoded.aspect_name, bytes(decoded.aspect.json))
+
 
 def body(proposals: list[bytes], *, asynchronous: bool) -> bytes:
     """A whole request of encoded proposals; Rest.li wants `async` as a string."""
@@ -53,3 +94,8 @@ def body(proposals: list[bytes], *, asynchronous: bool) -> bytes:
 
 def _head(entity_type: str, urn: str) -> bytes:
     return b'{"entityType":"%b","entityUrn":%b' % (entity_type.encode(), _encode(urn))
+
+
+def _aspect_name(encoded: bytes) -> str:
+    start = encoded.index(_NAME) + len(_NAME)
+    return encoded[start : encoded.index(b'"', start)].decode()

@@ -84,9 +84,9 @@ def platform_resource(identifier: str) -> str:
     return f"urn:li:platformResource:{identifier}"
 
 
-def problem(urn: str) -> str | None:
+def problem(urn: str, entity_type: str | None = None) -> str | None:
     """Why DataHub would not take an entity of this URN, or None (`UrnValidationUtil.java`, column
-    `metadata_aspect_v2.urn`).
+    `metadata_aspect_v2.urn`). `entity_type` is for URNs that others made.
 
     The Rest.li endpoint answers 200 and drops what breaks these rules, so they are checked before anything is sent.
     """
@@ -96,6 +96,8 @@ def problem(urn: str) -> str | None:
     longest = (3 if urn.isascii() else 12) * len(urn)
     if longest > MAX_ENCODED_BYTES and (size := _encoded_size(urn)) > MAX_ENCODED_BYTES:
         return f"its URN takes {size} bytes when URL-encoded, DataHub takes at most {MAX_ENCODED_BYTES}"
+    if entity_type is not None and not urn.startswith(f"urn:li:{entity_type}:"):
+        return f"its URN is not one of entity type {entity_type}"
     if ",," in urn:
         return "its name is empty"
     if urn != urn.strip():

@@ -11,10 +11,13 @@ from crawler.datahub.proposals import Proposal
 if TYPE_CHECKING:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
 
+UNFIT = (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError)
+"""What acryl-datahub's classes raise where a proposal does not fit them."""
+
 
 def as_wrapper(obj: dict[str, Any]) -> "MetadataChangeProposalWrapper":
-    """A proposal in DataHub's file format as acryl-datahub's own object. Raises ValueError where it does not fit the
-    schema.
+    """A proposal in DataHub's file format as acryl-datahub's own object. Raises one of UNFIT where it does not fit
+    the schema.
     """
     from datahub.emitter.mcp import MetadataChangeProposalWrapper  # noqa: PLC0415  takes 2 s and 100 MB
 
@@ -35,6 +38,6 @@ def problem(proposal: Proposal) -> str | None:
     }
     try:
         valid = as_wrapper(in_file).validate()
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+    except UNFIT as error:
         return f"aspect {proposal.aspect_name}: {error}"
     return None if valid else f"aspect {proposal.aspect_name} does not fit DataHub's schema"

@@ -3,7 +3,7 @@
 import msgspec
 
 from crawler.report import CrawlReport
-from crawler.settings import Endpoint, FileSettings, RestSettings, Settings
+from crawler.settings import DeliverySettings, Endpoint, FileSettings, RestSettings
 from crawler.sinks.dry_run import DryRunSink
 from crawler.sinks.file import FileSink
 from crawler.sinks.lite import LiteSink
@@ -12,7 +12,7 @@ from crawler.sinks.rest import RestSink
 from crawler.sinks.sink import Sink
 
 
-def make_sink(settings: Settings, report: CrawlReport, system_metadata: msgspec.Raw) -> Sink:
+def make_sink(settings: DeliverySettings, report: CrawlReport, system_metadata: msgspec.Raw) -> Sink:
     """The sink that the settings name."""
     if settings.dry_run:
         return DryRunSink(system_metadata)

@@ -8,6 +8,7 @@ import msgspec
 from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.encoding import Wire
 from crawler.datahub.restli import RestliWire
+from crawler.sinks.sink import Store
 
 
 class DryRunSink:
@@ -15,6 +16,8 @@ class DryRunSink:
 
     lanes = 1
     unsupported: frozenset[tuple[str, str]] = frozenset()
+    store: Store | None = None
+    proof: str | None = None
 
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self.wire: Wire = RestliWire(system_metadata)

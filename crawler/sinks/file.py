@@ -6,6 +6,7 @@ PATH as it was and a `.part` that is either closed, with what was read until the
 
 import os
 import sys
+from contextlib import ExitStack
 from errno import EPIPE
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +18,10 @@ from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.encoding import Wire
 from crawler.datahub.restli import FileWire, RestliWire
 from crawler.errors import OutputError, SettingsError
-from crawler.outputs import STDOUT, Place, place_of, reason_of
+from crawler.outputs import STDOUT, Place, claim, open_for_owner, place_of, reason_of
 from crawler.report import CrawlReport
 from crawler.settings import FileSettings
-
-OWNER_ONLY = 0o600
+from crawler.sinks.sink import Store
 
 
 class FileSink:
@@ -29,6 +29,8 @@ class FileSink:
 
     lanes = 1
     unsupported: frozenset[tuple[str, str]] = frozenset()
+    store: Store | None = None
+    proof: str | None = "written"
 
     def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._path = settings.path
@@ -37,21 +39,30 @@ class FileSink:
         self._report = report
         self._separator = b"[\n"
         self._file: BinaryIO
+        self._claim = ExitStack()
 
     async def __aenter__(self) -> Self:
-        try:
-            self._place = place_of(self._path)
-            self._file = _open(self._place.draft)
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"Cannot write {self._path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
-            ) from None
+        with ExitStack() as opened:
+            opened.enter_context(claim(self._path))
+            try:
+                self._place = place_of(self._path)
+                self._file = _open(self._place.draft)
+            except (OSError, ValueError) as error:
+                raise SettingsError(
+                    f"Cannot write {self._path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
+                ) from None
+            self._claim = opened.pop_all()
         self._report.output = str(self._path)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        with self._claim:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Closes the array and puts the file in its place, or names it as incomplete."""
         try:
             if not isinstance(error, OutputError):
                 self._file.write(b"[]\n" if self._separator == b"[\n" else b"\n]\n")
@@ -59,11 +70,11 @@ class FileSink:
                 self._file.close()
             else:
                 self._file.flush()
-            if kind is None:
+            if error is None:
                 self._place.settle()
         except OSError as failed:
             raise _failed(self._path, failed) from error
-        if kind is not None:
+        if error is not None:
             self._report.output = f"{self._place.draft} (incomplete)"
 
     def packer(self) -> Packer:
@@ -86,10 +97,10 @@ class FileSink:
 def _open(path: Path) -> BinaryIO:
     if path == STDOUT:
         return sys.stdout.buffer
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    return os.fdopen(os.open(path, flags, OWNER_ONLY), "wb", buffering=1 << 20)
+    flags = os.O_WRONLY | os.O_TRUNC
+    return os.fdopen(open_for_owner(path, flags), "wb", buffering=1 << 20)
 
 
 def _failed(path: Path, error: OSError) -> OutputError:
-    hint = "Whoever read it has gone." if error.errno == EPIPE else "Make room or give another path, then crawl again."
+    hint = "Whoever read it has gone." if error.errno == EPIPE else "Make room or give another path, then run it again."
     return OutputError(f"Writing {path} failed: {error.strerror}.", hint)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -10,9 +11,12 @@ import msgspec
 from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.encoding import Wire
 from crawler.datahub.restli import FileWire
-from crawler.errors import OutputError, SettingsError
+from crawler.datahub.validation import UNFIT, as_wrapper
+from crawler.errors import OutputError, RequestRefused, SettingsError
+from crawler.outputs import OWNER_ONLY, claim
 from crawler.report import CrawlReport
 from crawler.settings import LiteSettings
+from crawler.sinks.sink import Store
 
 if TYPE_CHECKING:
     from datahub.lite.lite_local import DataHubLiteLocal
@@ -23,42 +27,56 @@ class LiteSink:
 
     lanes = 1
     unsupported: frozenset[tuple[str, str]] = frozenset()
+    store: Store | None = None
+    proof: str | None = "written"
 
     def __init__(self, settings: LiteSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._settings = settings
         self.wire: Wire = FileWire(system_metadata)
         self._report = report
         self._lite: DataHubLiteLocal
+        self._claim = ExitStack()
 
     async def __aenter__(self) -> Self:
-        self._lite = await asyncio.to_thread(_open, self._settings)
+        with suppress(OSError):
+            # Where there can be no such folder, the claim says so.
+            self._settings.path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            opened.enter_context(claim(self._settings.path))
+            self._lite = await asyncio.to_thread(_open, self._settings)
+            self._claim = opened.pop_all()
         self._report.output = str(self._settings.path)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._lite.close)
+        with self._claim:
+            await asyncio.to_thread(self._lite.close)
 
     def packer(self) -> Packer:
         """Batches that are small enough to wait in memory."""
         return Packer(max_proposals=500, max_bytes=5_000_000)
 
     async def write(self, batch: Batch) -> None:
-        """Writes the batch. Raises OutputError, such as for a full disk."""
+        """Writes the batch. Raises RequestRefused for what does not fit acryl-datahub's schema, OutputError such as for
+        a full disk.
+        """
         await asyncio.to_thread(self._write, batch)
         self._report.datahub.bytes += batch.bytes
 
     def _write(self, batch: Batch) -> None:
-        from crawler.datahub.validation import as_wrapper  # noqa: PLC0415  acryl-datahub takes 2 s to import
-
         try:
             for parcel in batch.parcels:
                 for encoded in parcel.proposals:
                     self._lite.write(as_wrapper(msgspec.json.decode(encoded)))
+        except UNFIT as error:
+            raise RequestRefused(
+                f"DataHub Lite does not take a proposal: {error}", status=422, answer=str(error)
+            ) from None
         except (sqlite3.Error, OSError) as error:
             raise OutputError(
-                f"Writing {self._settings.path} failed: {error}.", "Make room, then crawl again."
+                f"Writing {self._settings.path} failed: {error}.", "Make room, then run it again."
             ) from None
 
 
@@ -67,11 +85,14 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
     from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415
 
     try:
-        settings.path.parent.mkdir(parents=True, exist_ok=True)
-        return get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
+        is_new = not settings.path.exists()
+        lite = get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
+        if is_new:
+            settings.path.chmod(OWNER_ONLY)
     except (sqlite3.Error, OSError) as error:
         raise SettingsError(f"Cannot open {settings.path}: {error}.", "Give another path with -o.") from None
     except ConfigurationError:
         raise SettingsError(
             f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
         ) from None
+    return lite

@@ -7,31 +7,54 @@ from crawler.datahub.batches import Batch, PackerByType
 from crawler.datahub.encoding import Wire
 from crawler.datahub.versions import require_openapi
 from crawler.errors import NotTaken
+from crawler.report import CrawlReport
+from crawler.settings import Confirm, RestSettings
 from crawler.sinks.rest import RestSink
 
 
 class OpenApiSink(RestSink):
     """Writes as RestSink does, one entity type a request, and holds each answer against what was sent."""
 
+    def __init__(self, settings: RestSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
+        super().__init__(settings, report, system_metadata)
+        if settings.confirm is not Confirm.NONE:
+            self.proof = "answer"
+
     def packer(self) -> PackerByType:
         """Batches of one entity type, as large as the settings allow."""
         return PackerByType(self._settings.batch_size, self._settings.batch_bytes, openapi.frame)
 
-    async def write(self, batch: Batch) -> None:
-        """Sends the batch as one request. Raises NotTaken where the answer does not list all of it."""
+    @property
+    def _is_read_back(self) -> bool:
+        # The answers list what was taken: for one aspect of each entity, that is enough.
+        return self._settings.confirm is Confirm.STORED
+
+    async def _send(self, batch: Batch, *, asynchronous: bool) -> None:
+        """Raises NotTaken where the answer does not list all of the batch."""
         with self._report.time.stage("send"):
             body = self._compressed(openapi.body(batch))
         answer = await self._client.write_entities(
-            batch.parcels[0].entity_type, body, asynchronous=self._settings.asynchronous, gzip=self._settings.gzip
+            batch.parcels[0].entity_type, body, asynchronous=asynchronous, gzip=self._settings.gzip
         )
         with self._report.time.stage("send"):
             missing = openapi.left_out(batch, answer)
-        if missing:
+        if missing is None:
+            self._trust_status()
+        elif missing:
             raise NotTaken(
                 "DataHub's answer does not list all that was sent, so what is missing there may not be stored.",
                 "It may not know these aspects: its version and log tell more. In mode SYNC it also leaves out what it "
-                "had stored already when a lost answer made us send again: crawl again to see.",
+                "had stored already when a lost answer made us send again: run it again to see.",
                 items=missing,
+            )
+
+    def _trust_status(self) -> None:
+        if self.proof == "answer":
+            self.proof = "status"
+            self._report.warn(
+                "unconfirmed_by_server",
+                "DataHub's answers do not list what it took, so that it has it rests on their status. --confirm stored "
+                "reads everything back.",
             )
 
     def _wire(self, system_metadata: msgspec.Raw) -> Wire:

@@ -11,10 +11,12 @@ from crawler.datahub import restli
 from crawler.datahub.batches import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.encoding import Wire
-from crawler.datahub.versions import unsupported_aspects
+from crawler.datahub.versions import reads_back, unsupported_aspects
 from crawler.http import Server
 from crawler.report import CrawlReport
-from crawler.settings import RestSettings
+from crawler.settings import Confirm, RestSettings
+from crawler.sinks.sink import Store
+from crawler.sinks.store import GmsStore
 
 GZIP_LEVEL = 1
 GZIP_FORMAT = 31
@@ -32,6 +34,8 @@ class RestSink:
         self._client = GmsClient(self._server)
         self._opened: AsyncExitStack
         self.unsupported: frozenset[tuple[str, str]] = frozenset()
+        self.store: Store | None = self._store(system_metadata) if self._is_read_back else None
+        self.proof: str | None = "status"
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opened:
@@ -49,6 +53,13 @@ class RestSink:
                 "old_datahub",
                 f"DataHub {version} is older than 1.0 and cannot hold all that MLflow tells: left out are {names}.",
             )
+        if self.store is not None and not reads_back(version):
+            self.store = None
+            self._report.warn(
+                "unconfirmed_by_server",
+                f"DataHub {version} is older than 1.0.1 and cannot be asked whether it has what it took: that rests on "
+                "the status of its answers.",
+            )
         return self
 
     async def __aexit__(
@@ -62,9 +73,27 @@ class RestSink:
 
     async def write(self, batch: Batch) -> None:
         """Sends the batch as one request."""
+        await self._send(batch, asynchronous=self._settings.asynchronous)
+
+    @property
+    def _is_read_back(self) -> bool:
+        return self._settings.confirm is not Confirm.NONE
+
+    def _store(self, system_metadata: msgspec.Raw) -> Store:
+        return GmsStore(
+            self._client,
+            self._report,
+            system_metadata,
+            self.packer,
+            lambda batch: self._send(batch, asynchronous=False),
+            each_aspect=self._settings.confirm is Confirm.STORED,
+            queued=self._settings.asynchronous,
+        )
+
+    async def _send(self, batch: Batch, *, asynchronous: bool) -> None:
         with self._report.time.stage("send"):
             encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
-            body = self._compressed(restli.body(encoded, asynchronous=self._settings.asynchronous))
+            body = self._compressed(restli.body(encoded, asynchronous=asynchronous))
         await self._client.ingest(body, gzip=self._settings.gzip)
 
     def _wire(self, system_metadata: msgspec.Raw) -> Wire:

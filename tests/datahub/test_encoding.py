@@ -144,7 +144,8 @@ def test_a_validator_sees_each_proposal_and_keeps_back_what_it_refuses() -> None
         urn = f"urn:li:container:{number}"
         parcel, refusals = encoder.encode(Entity("container", urn, shared[:2]))
         assert [json.loads(each)["aspectName"] for each in parcel.proposals] == ["subTypes"]
-        assert refusals == [Refusal("invalid", urn, "not today")]
+        (refused,) = [proposal for proposal in seen[-2:] if proposal.aspect_name == "status"]
+        assert refusals == [Refusal("invalid", urn, "not today", [refused])]
     assert [(each.urn[-1], each.aspect_name) for each in seen] == [
         *(("0", "subTypes"), ("0", "status")),
         *(("1", "subTypes"), ("1", "status")),
@@ -201,3 +202,15 @@ def test_versions_of_datahub_as_it_names_them() -> None:
     assert unsupported_aspects("v0.3.10")
     for version in ("v1.0.0", "v1.7.0rc1", "1.7.0.17", "v10.2.0", "v0.3.11", "v0.3.12.4-acryl", None, "head", ""):
         assert not unsupported_aspects(version)
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=["file", "restli", "openapi"])
+@given(entity=made)
+def test_an_encoded_proposal_can_be_read_again(wire: Wire, entity: Entity) -> None:
+    parcel, refusals = Encoder(wire).encode(entity)
+    assert refusals == []
+    assert [wire.aspect_name(each) for each in parcel.proposals] == [aspect.NAME for aspect in entity.aspects]
+    read = [wire.proposal(parcel, each) for each in parcel.proposals]
+    assert read == [
+        Proposal(entity.type, entity.urn, aspect.NAME, msgspec.json.encode(aspect)) for aspect in entity.aspects
+    ]

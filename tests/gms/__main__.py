@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 
+from benchmarks.faulty import Faulty
 from tests.gms.server import Gms
 
 
@@ -16,6 +17,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.001, help="seconds that each batch takes")
     parser.add_argument("--inflates", action="store_true", help="take compressed requests, as a proxy before GMS may")
     parser.add_argument("--trust", action="store_true", help="decode nothing, count only: for benchmarks")
+    parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that fail, from 0 to 1")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults")
     return parser.parse_args()
 
 
@@ -28,12 +31,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with Gms(**vars(arguments)) as gms:
+    options = vars(arguments)
+    faulty = Faulty(options.pop("faults"), options.pop("seed"))
+    gms = Gms(**options)
+    gms.around = faulty.around
+    async with gms:
         _say(gms.url)
         await ended.wait()
     counts = ("requests", "proposals", "bytes", "peak", "dropped", "violations")
     census = gms.census.summary() if arguments.trust else {}
-    _say(json.dumps({name: getattr(gms, name) for name in counts} | census))
+    read = {"read_backs": len(gms.read_backs), "read_back": sum(gms.read_backs)}
+    _say(json.dumps({name: getattr(gms, name) for name in counts} | read | census | faulty.summary()))
 
 
 if __name__ == "__main__":

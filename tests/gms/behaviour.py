@@ -1,6 +1,6 @@
 """What can be set about the double: which GMS it is."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 
 BODY_LIMIT = 16_000_000
@@ -30,6 +30,16 @@ class Behaviour:
     """OpenAPI: 400 for an unknown aspect (PR #19628); older servers leave it out of their answer and say nothing."""
     validation_status: int = 400
     """OpenAPI: the status of a ValidationException; older servers answer 500, without its message."""
+    without_batch_get: bool = False
+    """OpenAPI's `batchGet` answers 404: a proxy lets only the way of writing pass."""
+    unreadable: Collection[str] = ()
+    """URNs that the token's user may not read."""
+    lag: int | Callable[[str, str], int] = 0
+    """So many read-backs are answered before what was written with `async` can be read; or by URN and aspect."""
+    loses: Container[object] = ()
+    """URNs and (URN, aspect) that are gone behind a 200, however they were written."""
+    loses_queued: Container[object] = ()
+    """The same of what was written with `async`: the mce-consumer fails at them."""
     inflates: bool = False
     """Take `Content-Encoding: gzip`; GMS does not."""
     body_limit: int = BODY_LIMIT

@@ -39,7 +39,7 @@ def parse(request: web.Request, body: bytes, behaviour: Behaviour) -> intake.Bat
         raise Refusal(400, f"Parameter 'async' is no boolean but {mode!r}")
     proposals = [
         proposal
-        for entity in _entities(body)
+        for entity in entities(body)
         for proposal in _proposals(request, entity)
         if _is_known(proposal, behaviour)
     ]
@@ -76,14 +76,15 @@ def error(refusal: Refusal, behaviour: Behaviour) -> web.Response:
     return answers.as_json(body, status)
 
 
-def _entities(body: bytes) -> list[dict[str, Any]]:
+def entities(body: bytes) -> list[dict[str, Any]]:
+    """The array of entities that a body is, without a key twice."""
     try:
-        entities = json.loads(body, object_pairs_hook=_without_doubles)
+        decoded = json.loads(body, object_pairs_hook=_without_doubles)
     except ValueError as wrong:
         raise Refusal(400, f"JSON parse error: {wrong}") from wrong
-    if not isinstance(entities, list) or not all(isinstance(entity, dict) for entity in entities):
+    if not isinstance(decoded, list) or not all(isinstance(entity, dict) for entity in decoded):
         raise Refusal(400, "The body is no array of entities")
-    return entities
+    return decoded
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,10 +3,16 @@
 import re
 
 RESTLI = "/aspects"
-_OPENAPI = re.compile(r".*/openapi/v3/entity/(\w+)")
+_OPENAPI = re.compile(r".*/openapi/v3/entity/(\w+)(/batchGet)?")
 
 
 def entity_type_in(path: str) -> str | None:
     """The entity type that a path of OpenAPI v3 names; None for any other path."""
     match = _OPENAPI.fullmatch(path)
     return match and match[1]
+
+
+def is_batch_get(path: str) -> bool:
+    """Whether a path of OpenAPI v3 reads entities back."""
+    match = _OPENAPI.fullmatch(path)
+    return match is not None and match[2] is not None

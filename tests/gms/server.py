@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import importlib
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from itertools import count
 from types import TracebackType
@@ -16,25 +17,42 @@ from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of
 from tests.gms.flights import Flights
-from tests.gms.paths import RESTLI, entity_type_in
+from tests.gms.paths import RESTLI, entity_type_in, is_batch_get
+from tests.gms.shelf import Shelf
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NOTHING: frozenset[str] = frozenset()
+TRUSTED = (
+    b':{"value":{"removed":false},"systemMetadata":{"lastObserved":9223372036854775807,"runId":"no-run-id-provided",'
+    b'"lastRunId":"no-run-id-provided","version":"1"},"auditStamp":{"time":1,"actor":"urn:li:corpuser:datahub"}}'
+)
 
 
 class Gms:
     """A strict double of DataHub's GMS: `async with Gms(token="t") as gms: …`; options are `Behaviour`'s.
 
-    `script` holds what happens to the next batches, in turn; `rule` what happens to any batch after these.
+    `script` holds what happens to the next batches, in turn; `rule` what happens to any batch after these;
+    `read_script` and `read_rule` are the same for what is read back.
     """
 
     def __init__(self, *, port: int = 0, **options: Any) -> None:
         self.behaviour = Behaviour(**options)
         self.script: list[Step] = []
         self.rule: Step = None
+        self.read_script: list[Step] = []
+        self.read_rule: Step = None
         # What was stored: the last value of each aspect, and all in order.
         self.aspects: dict[tuple[str, str], dict[str, Any]] = {}
         self.history: list[tuple[str, str, dict[str, Any]]] = []
         self.system_metadata: dict[tuple[str, str], dict[str, Any] | None] = {}
+        # What can be read back of it, and what is lost on the way there by the settings.
+        self.shelf = Shelf(self.behaviour.lag)
+        self.loses = self.behaviour.loses
+        self.loses_queued = self.behaviour.loses_queued
+        self.lost: list[tuple[str, str]] = []
+        # What was asked for by each read-back, in turn: the number of entities; status and entity type of its answer.
+        self.read_backs: list[int] = []
+        self.read_answers: list[tuple[int, str]] = []
         # What was dropped behind a 200: URNs in order, and why.
         self.dropped: list[str] = []
         self.drop_reasons: dict[str, str] = {}
@@ -48,12 +66,14 @@ class Gms:
         self.proposals = 0
         self.modes: set[str] = set()
         self._flights = Flights()
+        # What stands before it, as a proxy would.
+        self.around: Callable[[Handler], Handler] = lambda handler: handler
         self._port = port
         self._traces = count(1)
         self._exit = AsyncExitStack()
         self.census = Census()
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
-        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi"]
+        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get"]
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
 
     @property
@@ -73,7 +93,7 @@ class Gms:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=0)
-        app.router.add_route("*", "/{path:.*}", self._route)
+        app.router.add_route("*", "/{path:.*}", self.around(self._route))
         runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=0.2)
         await runner.setup()
         self._exit.push_async_callback(runner.cleanup)
@@ -97,6 +117,8 @@ class Gms:
             return answers.config(self.behaviour.version)
         if request.method == "POST" and path == RESTLI:
             return await self._ingest(request, "restli")
+        if request.method == "POST" and is_batch_get(path):
+            return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
         if request.method == "POST" and entity_type_in(path):
             return await self._ingest(request, "openapi")
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
@@ -129,6 +151,37 @@ class Gms:
         # The request itself lists what was taken.
         return web.Response(status=202, body=body, content_type=answers.JSON)
 
+    async def _read_back(self, request: web.Request) -> web.StreamResponse:
+        """Entities asked for, from the request's bytes to its answer."""
+        body = await request.read()
+        await asyncio.sleep(self.behaviour.latency)
+        if self.behaviour.trust:
+            self.read_backs.append(body.count(b'"urn"'))
+            return web.Response(body=body.replace(b":{}", TRUSTED), content_type=answers.JSON)
+        door = self._strict["batch_get"]
+        entities = door.glimpse(request, body)
+        self.read_backs.append(len(entities))
+        self.violations.extend(f"the timeseries aspect {name} is read back" for name in door.timeseries_in(entities))
+        fault = fault_of(self.read_script.pop(0) if self.read_script else self.read_rule, entities)
+        if fault and fault.hold:
+            await fault.hold.wait()
+        answers_itself = fault is not None and fault.answers
+        response = self._scripted(door, request, fault) if answers_itself else self._look_up(door, request, body)
+        self.read_answers.append(
+            (0 if fault and fault.disconnect else response.status, entity_type_in(request.path) or "")
+        )
+        return response
+
+    def _look_up(self, door: Any, request: web.Request, body: bytes) -> web.Response:
+        if refused := self._turned_away(request, body):
+            return refused
+        self.shelf.begin_read()
+        try:
+            response: web.Response = door.answer(request, body, self.behaviour, self.shelf)
+        except Refusal as refusal:
+            response = door.error(refusal, self.behaviour)
+        return response
+
     async def _answer(
         self, door: Any, request: web.Request, body: bytes, fault: Fault | None, proposals: list[dict[str, Any]]
     ) -> web.Response:
@@ -146,11 +199,8 @@ class Gms:
 
     def _handle(self, door: Any, request: web.Request, body: bytes) -> web.Response:
         """The way through a proxy, the filter of tokens and the endpoint."""
-        if len(body) > self.behaviour.body_limit:
-            return answers.too_large()
-        token = self.behaviour.token
-        if token is not None and request.headers.get("Authorization") != f"Bearer {token}":
-            return answers.unauthorized(request.headers.get("Accept", ""))
+        if refused := self._turned_away(request, body):
+            return refused
         try:
             batch = door.parse(request, self._inflated(request, body), self.behaviour)
             unchanged = self._take(batch, skips=door.SKIPS_BAD_ITEMS)
@@ -159,6 +209,15 @@ class Gms:
         response: web.Response = door.success(batch, unchanged)
         response.headers["traceparent"] = f"00-{next(self._traces):032x}-{1:016x}-01"
         return response
+
+    def _turned_away(self, request: web.Request, body: bytes) -> web.Response | None:
+        """What a proxy and the filter of tokens do not let pass."""
+        if len(body) > self.behaviour.body_limit:
+            return answers.too_large()
+        token = self.behaviour.token
+        if token is not None and request.headers.get("Authorization") != f"Bearer {token}":
+            return answers.unauthorized(request.headers.get("Accept", ""))
+        return None
 
     def _inflated(self, request: web.Request, body: bytes) -> bytes:
         """GMS inflates nothing: compressed bytes are no JSON, so they end as 400."""
@@ -173,6 +232,10 @@ class Gms:
         unchanged = set()
         for item in verdict.stored:
             key = (item.urn, item.aspect_name)
+            if self._is_lost(item.urn, item.aspect_name, queued=batch.is_async):
+                self.lost.append(key)
+                continue
+            self.shelf.put(key, (item.value, item.system_metadata), queued=batch.is_async)
             if (item.value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
                 unchanged.add(key)
             self.aspects[key] = item.value
@@ -184,6 +247,12 @@ class Gms:
         self.batches.append(len(batch.proposals))
         self.proposals += len(batch.proposals)
         return unchanged
+
+    def _is_lost(self, urn: str, aspect_name: str, *, queued: bool) -> bool:
+        """Behind a 200, after all checks."""
+        if urn in self.loses or (urn, aspect_name) in self.loses:
+            return True
+        return queued and (urn in self.loses_queued or (urn, aspect_name) in self.loses_queued)
 
     def _scripted(self, door: Any, request: web.Request, fault: Fault) -> web.Response:
         """A fault as a response; after a disconnect it has nowhere to go."""

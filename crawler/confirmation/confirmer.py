@@ -1,0 +1,74 @@
+"""Tells which of what a sink took has arrived."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from crawler.confirmation.pieces import Pieces, Tell
+from crawler.confirmation.reading_back import Missing, ReadingBack
+from crawler.datahub.batches import Batch, Parcel
+from crawler.report import CrawlReport
+from crawler.sinks.sink import Sink
+
+
+class Confirmer:
+    """Is told what was `sent`; `run` beside the crawl finds out what of it arrived. In the end each parcel was given to
+    `confirmed` or, with those of its proposals that are not there, to `missing`: exactly once, and the last piece of an
+    entity after its others. The sink is open.
+    """
+
+    def __init__(
+        self, sink: Sink, report: CrawlReport, confirmed: Callable[[Sequence[Parcel]], None], missing: Missing
+    ) -> None:
+        self._sink = sink
+        self._report = report
+        self._confirmed = confirmed
+        self._missing = missing
+        self._pieces = Pieces()
+        self._reading = (
+            None if sink.store is None else ReadingBack(sink.store, sink.wire, report, self._arrived, self._lost)
+        )
+
+    async def sent(self, batch: Batch) -> None:
+        """The sink took the batch. Waits while too much is unconfirmed."""
+        if self._reading is None:
+            self._confirm(batch.parcels, self._sink.proof)
+        else:
+            for parcel in batch.parcels:
+                self._pieces.sent(parcel)
+            await self._reading.sent(batch)
+
+    def refused(self, parcel: Parcel, tell: Tell) -> None:
+        """The sink did not take the parcel: calls `tell`, after what is to be told of its entity's earlier pieces."""
+        self._pieces.not_sent(parcel, tell)
+
+    async def run(self) -> None:
+        """Reads back until `close` and all is confirmed or given up. Raises what ends a crawl, such as
+        CredentialsRefused.
+        """
+        if self._reading is not None:
+            await self._reading.run()
+
+    def close(self) -> None:
+        """Nothing more will be sent."""
+        if self._reading is not None:
+            self._reading.close()
+
+    def unconfirmed(self) -> list[Parcel]:
+        """What was sent and not found out about, when the crawl ends early. It is no more kept here."""
+        return [] if self._reading is None else self._reading.drain() + self._pieces.drain()
+
+    def _arrived(self, parcels: Sequence[Parcel], how: str) -> None:
+        cut = [parcel for parcel in parcels if self._pieces.is_cut(parcel)]
+        self._confirm([parcel for parcel in parcels if not self._pieces.is_cut(parcel)] if cut else parcels, how)
+        for parcel in cut:
+            self._pieces.settle(parcel, (), partial(self._confirm, [parcel], how))
+
+    def _lost(self, parcel: Parcel, lost: Sequence[bytes]) -> None:
+        self._pieces.settle(parcel, lost, partial(self._missing, parcel, lost))
+
+    def _confirm(self, parcels: Sequence[Parcel], how: str | None) -> None:
+        if how is not None:
+            for parcel in parcels:
+                if parcel.last and parcel.proposals:
+                    self._report.confirmed[parcel.entity_type][how] += 1
+        self._confirmed(parcels)

@@ -1,0 +1,56 @@
+"""Entities that were cut: what becomes of their last piece is told last, whichever piece is found first."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
+
+from crawler.datahub.batches import Parcel
+
+Tell = Callable[[], None]
+
+
+class Pieces:
+    """Holds back what is known of a last piece while an earlier one is on its way."""
+
+    def __init__(self) -> None:
+        self._under_way: Counter[str] = Counter()
+        self._held: dict[str, tuple[Parcel, Sequence[bytes], Tell]] = {}
+
+    def sent(self, parcel: Parcel) -> None:
+        """The piece is on its way."""
+        if not parcel.last:
+            self._under_way[parcel.urn] += 1
+
+    def not_sent(self, parcel: Parcel, tell: Tell) -> None:
+        """The piece is not on its way, and what became of it is told already but for `tell`."""
+        if parcel.last and parcel.urn in self._under_way:
+            self._held[parcel.urn] = (parcel, (), tell)
+        else:
+            tell()
+
+    def settle(self, parcel: Parcel, missing: Sequence[bytes], tell: Tell) -> None:
+        """It is known what became of the piece: calls `tell`, now or when all earlier pieces are settled."""
+        urn = parcel.urn
+        if parcel.last and urn in self._under_way:
+            self._held[urn] = (parcel, missing, tell)
+            return
+        tell()
+        if parcel.last:
+            return
+        self._under_way[urn] -= 1
+        if not self._under_way[urn]:
+            del self._under_way[urn]
+            if urn in self._held:
+                self._held.pop(urn)[2]()
+
+    def is_cut(self, parcel: Parcel) -> bool:
+        """Whether the parcel is not all of its entity."""
+        return not parcel.last or parcel.urn in self._under_way
+
+    def drain(self) -> list[Parcel]:
+        """What is missing of the pieces that are held back; they are no more kept."""
+        missing = [structs.replace(parcel, proposals=list(lost)) for parcel, lost, _ in self._held.values() if lost]
+        self._under_way.clear()
+        self._held.clear()
+        return missing

@@ -1,0 +1,53 @@
+"""Taking a refused batch apart, to find the proposals that DataHub refuses it for: pure.
+
+GMS refuses a batch as a whole for one bad proposal, and mostly does not say which one (`AspectResource.java`).
+"""
+
+import re
+
+from msgspec import structs
+
+from crawler.datahub.batches import Batch, Parcel
+
+# "HttpStatus: 403 Urn: urn:li:tag:a, HttpStatus: 403 Urn: …" (`AspectResource.java`)
+_NAMED = re.compile(r"Urn: (urn:li:.*?)(?=,? *HttpStatus:|$)", re.DOTALL)
+
+
+def halves(batch: Batch) -> list[Batch]:
+    """The batch in two, as even as can be: in order, nothing lost. An entity may be cut, so that k bad proposals of n
+    are found with at most 2·k·log2(n) requests; a single proposal is given as it is.
+    """
+    if batch.proposals < 2:
+        return [batch]
+    room = batch.proposals // 2
+    first: list[Parcel] = []
+    second: list[Parcel] = []
+    for parcel in batch.parcels:
+        count = len(parcel.proposals)
+        if count <= room:
+            first.append(parcel)
+        elif room > 0:
+            first.append(structs.replace(parcel, proposals=parcel.proposals[:room], last=False))
+            second.append(structs.replace(parcel, proposals=parcel.proposals[room:]))
+        else:
+            second.append(parcel)
+        room = max(room - count, 0)
+    return [_batch(first), _batch(second)]
+
+
+def named(batch: Batch, words: str) -> list[Parcel]:
+    """The parcels of the entities that a refusal for want of privileges (403) names."""
+    urns = {urn.strip() for urn in _NAMED.findall(words)}
+    return [parcel for parcel in batch.parcels if parcel.urn in urns]
+
+
+def without(batch: Batch, parcels: list[Parcel]) -> list[Batch]:
+    """What is left of the batch: one, or none."""
+    taken_out = set(map(id, parcels))
+    left = [parcel for parcel in batch.parcels if id(parcel) not in taken_out]
+    return [_batch(left)] if left else []
+
+
+def _batch(parcels: list[Parcel]) -> Batch:
+    proposals = [proposal for parcel in parcels for proposal in parcel.proposals]
+    return Batch(parcels, len(proposals), sum(map(len, proposals)) + len(proposals))

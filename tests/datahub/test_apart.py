@@ -1,0 +1,78 @@
+"""Taking a refused batch apart: every good proposal arrives, in order; every bad one is found; few requests."""
+
+from math import ceil, log2
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.datahub import apart
+from crawler.datahub.batches import Batch, Parcel
+
+sizes = st.lists(st.integers(1, 12), min_size=1, max_size=40)
+
+
+def batch_of(sizes: list[int]) -> Batch:
+    parcels = [
+        Parcel("tag", f"urn:li:tag:{number}", [b"%d:%d" % (number, proposal) for proposal in range(size)])
+        for number, size in enumerate(sizes)
+    ]
+    proposals = [proposal for parcel in parcels for proposal in parcel.proposals]
+    return Batch(parcels, len(proposals), sum(map(len, proposals)) + len(proposals))
+
+
+def proposals_of(batch: Batch) -> list[bytes]:
+    return [proposal for parcel in batch.parcels for proposal in parcel.proposals]
+
+
+@given(sizes=sizes, data=st.data())
+def test_the_bad_are_found_with_few_requests_and_the_good_arrive_in_order(sizes: list[int], data: st.DataObject) -> None:
+    batch = batch_of(sizes)
+    everything = proposals_of(batch)
+    bad = data.draw(st.sets(st.sampled_from(everything), min_size=1, max_size=5))
+    left, taken, refused, requests = [batch], [], [], 0
+    last_pieces = []
+    while left:
+        part = left.pop()
+        requests += 1
+        sent = proposals_of(part)
+        assert part.proposals == len(sent) > 0
+        assert part.bytes == sum(map(len, sent)) + len(sent)
+        if not bad.intersection(sent):
+            taken += sent
+            last_pieces += [parcel.urn for parcel in part.parcels if parcel.last]
+        elif part.proposals == 1:
+            refused += sent
+            last_pieces += [parcel.urn for parcel in part.parcels if parcel.last]
+        else:
+            left += reversed(apart.halves(part))
+    assert taken == [proposal for proposal in everything if proposal not in bad]
+    assert refused == [proposal for proposal in everything if proposal in bad]
+    assert last_pieces == [parcel.urn for parcel in batch.parcels]
+    assert requests <= 1 + 2 * len(bad) * ceil(log2(len(everything)))
+
+
+@given(sizes=sizes)
+def test_halves_are_even(sizes: list[int]) -> None:
+    batch = batch_of(sizes)
+    halves = apart.halves(batch)
+    assert [proposal for half in halves for proposal in proposals_of(half)] == proposals_of(batch)
+    if batch.proposals > 1:
+        first, second = halves
+        assert 0 <= second.proposals - first.proposals <= 1
+
+
+def test_a_refusal_names_its_entities_and_no_others() -> None:
+    batch = batch_of([1, 2, 3])
+    odd = Parcel("tag", "urn:li:tag:a, b (c) HttpStatus", [b"x"])
+    batch = Batch([*batch.parcels, odd], 7, 0)
+    words = (
+        "User urn:li:corpuser:x is unauthorized to modify entity: HttpStatus: 403 Urn: urn:li:tag:1, "
+        "HttpStatus: 403 Urn: urn:li:tag:a, b (c) HttpStatus, HttpStatus: 403 Urn: urn:li:tag:22"
+    )
+    found = apart.named(batch, words)
+    assert [parcel.urn for parcel in found] == ["urn:li:tag:1", "urn:li:tag:a, b (c) HttpStatus"]
+    (left,) = apart.without(batch, found)
+    assert [parcel.urn for parcel in left.parcels] == ["urn:li:tag:0", "urn:li:tag:2"]
+    assert left.proposals == 4
+    assert apart.without(left, left.parcels) == []
+    assert apart.named(batch, "urn:li:corpuser:x is unauthorized to CREATE entities.") == []

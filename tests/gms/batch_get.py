@@ -1,0 +1,86 @@
+"""OpenAPI's POST /openapi/v3/entity/{type}/batchGet: its requests and its answers (EC3: getEntityBatch,
+toEntityVersionRequest, buildEntityVersionedAspectList).
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from aiohttp import web
+from datahub.metadata.schema_classes import ASPECT_NAME_MAP
+
+from tests.gms import answers, intake, openapi
+from tests.gms.answers import Refusal
+from tests.gms.behaviour import Behaviour
+from tests.gms.paths import entity_type_in
+from tests.gms.shelf import Shelf
+from tests.gms.urn_rules import MalformedUrn, entity_type_of
+
+AUDIT_STAMP = {"time": 1, "actor": "urn:li:corpuser:datahub"}
+
+
+def glimpse(_request: web.Request, body: bytes) -> list[dict[str, Any]]:
+    """The entities of a body, as far as it is one."""
+    with suppress(ValueError):
+        entities = orjson.loads(body)
+        if isinstance(entities, list):
+            return [entity for entity in entities if isinstance(entity, dict)]
+    return []
+
+
+def answer(request: web.Request, body: bytes, behaviour: Behaviour, shelf: Shelf) -> web.Response:
+    """Entities in the order of the request, without what is not stored: aspects, and entities that have none of those
+    asked for. The key aspect comes only where it was asked for (`alwaysIncludeKeyAspect` is false).
+    """
+    asked = _asked(request, body, behaviour, shelf)
+    if any(urn in behaviour.unreadable for urn in asked):
+        # AuthUtil.isAPIAuthorizedEntityUrns: all or nothing.
+        raise Refusal(403, "urn:li:corpuser:datahub is unauthorized to READ  entities.")
+    with_metadata = request.query.get("systemMetadata", "false") == "true"
+    listed: list[dict[str, Any]] = []
+    for urn, names in asked.items():
+        found = {name: stored for name in names if (stored := shelf.get((urn, name))) is not None}
+        if found:
+            listed.append({"urn": urn} | {name: _shown(stored, with_metadata) for name, stored in found.items()})
+    return answers.as_json(listed)
+
+
+def error(refusal: Refusal, _behaviour: Behaviour) -> web.Response:
+    """GCEH: what nobody foresaw has no message."""
+    message = "Internal server error occurred" if refusal.status == 500 else refusal.message
+    return answers.as_json({"error": message}, refusal.status)
+
+
+def timeseries_in(entities: list[dict[str, Any]]) -> list[str]:
+    """The aspects asked for that lie in the search index only: EC3 reads each entity's by a query of its own."""
+    known = {name for name, aspect in ASPECT_NAME_MAP.items() if aspect.ASPECT_TYPE == "timeseries"}
+    return sorted({name for entity in entities for name in entity if name in known})
+
+
+def _asked(request: web.Request, body: bytes, behaviour: Behaviour, shelf: Shelf) -> dict[str, list[str]]:
+    """An unknown aspect is passed over without a word; who asks for none is answered all. Two items of one entity are
+    one. What no reader can mean (another type than the path's, which EC3 does not look at) is a 400 here.
+    """
+    if request.query.get("systemMetadata", "false") not in {"true", "false"}:
+        raise Refusal(400, "Parameter 'systemMetadata' is no boolean")
+    asked: dict[str, list[str]] = {}
+    for entity in openapi.entities(body):
+        if "urn" not in entity:
+            raise Refusal(500, "Missing `urn` field")
+        urn = entity["urn"]
+        try:
+            entity_type = entity_type_of(urn)
+        except (MalformedUrn, AttributeError) as wrong:
+            raise Refusal(400, f"Invalid urn: {urn}") from wrong
+        if entity_type != entity_type_in(request.path):
+            raise Refusal(400, f"{urn} is no {entity_type_in(request.path)}")
+        names = [name for name in entity if name != "urn" and intake.knows_aspect(entity_type, name, behaviour)]
+        asked.setdefault(urn, []).extend(names or shelf.aspects_of(urn))
+    return asked
+
+
+def _shown(stored: tuple[dict[str, Any], dict[str, Any] | None], with_metadata: bool) -> dict[str, Any]:
+    value, metadata = stored
+    # A row without system metadata is shown with the defaults of SystemMetadata.pdl.
+    told = {"lastObserved": 0, "runId": "no-run-id-provided"} | (metadata or {})
+    return {"value": value} | ({"systemMetadata": told, "auditStamp": AUDIT_STAMP} if with_metadata else {})

@@ -1,0 +1,191 @@
+"""Whole crawls into a GMS that loses what it took: what is not there is named, kept and told by the exit code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from crawler.errors import CredentialsRefused
+from crawler.recipe import Flags, load
+from crawler.report import CrawlReport
+from crawler.settings import Confirm, Endpoint, RestSettings
+from tests.crawls import crawl_settings, recipe_file
+from tests.gms.faults import Fault
+from tests.gms.server import Gms
+from tests.servers.mlflow_server import MlflowServer
+
+ALL = 376
+ENTITIES = {"container", "dataProcessInstance", "dataset", "mlModel", "mlModelGroup", "platformResource", "tag"}
+MODEL = "urn:li:mlModel:"
+endpoints = pytest.mark.parametrize("endpoint", [Endpoint.RESTLI, Endpoint.OPENAPI])
+confirms = pytest.mark.parametrize("confirm", list(Confirm))
+Key = tuple[str, str]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits a minute for what never comes."""
+    monkeypatch.setattr("crawler.confirmation.reading_back.PATIENCE", 0.5)
+
+
+async def into(
+    gms: Gms,
+    server: MlflowServer,
+    folder: Path,
+    confirm: Confirm = Confirm.ENTITIES,
+    endpoint: Endpoint = Endpoint.RESTLI,
+    **config: object,
+) -> CrawlReport:
+    sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1, **config}}
+    settings = load(recipe_file(folder, server.url, sink=sink), {}, Flags(), home=folder)
+    assert isinstance(settings.sink, RestSettings)
+    to = structs.replace(settings.sink, confirm=confirm, endpoint=endpoint)
+    return await crawl_settings(structs.replace(settings, sink=to, dead_letters=folder / "dead.jsonl"))
+
+
+def letters(folder: Path) -> dict[Key, dict[str, Any]]:
+    path = folder / "dead.jsonl"
+    read = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    found = {(letter["proposal"]["entityUrn"], letter["proposal"]["aspectName"]): letter for letter in read}
+    assert len(found) == len(read), "a proposal has two letters"
+    return found
+
+
+def ways(report: CrawlReport) -> dict[str, int]:
+    """How many entities were confirmed how."""
+    sums: dict[str, int] = {}
+    for counts in report.confirmed.values():
+        for how, count in counts.items():
+            sums[how] = sums.get(how, 0) + count
+    return sums
+
+
+@endpoints
+@confirms
+@pytest.mark.parametrize("config", [{}, {"mode": "SYNC"}], ids=str)
+async def test_everything_is_confirmed_and_the_report_says_how(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm, endpoint: Endpoint, config: dict[str, Any]
+) -> None:
+    async with Gms() as gms:
+        report = await into(gms, golden_server, tmp_path, confirm, endpoint, **config)
+    assert (report.failures, report.warnings, gms.violations) == ([], [], [])
+    assert report.proposals == len(gms.aspects) == ALL
+    assert set(report.confirmed) == ENTITIES
+    expected = {
+        Confirm.NONE: "status",
+        Confirm.STORED: "stored",
+        Confirm.ENTITIES: "answer" if endpoint is Endpoint.OPENAPI else "read back",
+    }[confirm]
+    assert ways(report) == {expected: sum(report.delivered.values())}
+    assert bool(gms.read_backs) == (expected in {"stored", "read back"})
+    assert report.to_dict()["confirmed"]["tag"] == {expected: 4}  # type: ignore[index]
+
+
+async def test_a_few_requests_are_enough(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        report = await into(gms, golden_server, tmp_path)
+    assert sum(gms.read_backs) == sum(report.delivered.values())
+    assert len(gms.read_backs) <= 2 * len(ENTITIES)
+
+
+@pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])
+async def test_an_entity_that_is_lost_behind_a_200_is_named_and_kept(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
+) -> None:
+    async with Gms() as gms:
+        await into(gms, golden_server, tmp_path)
+        lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
+    async with Gms(loses={lost}) as gms:
+        report = await into(gms, golden_server, tmp_path, confirm)
+    aspects = {aspect for urn, aspect in letters(tmp_path)}
+    assert {urn for urn, _ in letters(tmp_path)} == {lost}
+    assert {letter["code"] for letter in letters(tmp_path).values()} == {"unconfirmed"}
+    (failure,) = report.failures
+    assert (failure.code, failure.count) == ("unconfirmed", len(aspects))
+    assert failure.samples[0].startswith(f"{lost}: ")
+    assert (report.status, report.rejected) == ("failures", len(aspects))
+    assert report.proposals == len(gms.aspects) == ALL - len(aspects)
+    assert report.delivered["mlModel"] == 17
+
+
+async def test_one_that_an_earlier_crawl_stored_proves_nothing(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        await into(gms, golden_server, tmp_path)
+        lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
+        gms.loses = {lost}
+        report = await into(gms, golden_server, tmp_path)
+    assert {urn for urn, _ in letters(tmp_path)} == {lost}
+    assert [failure.code for failure in report.failures] == ["unconfirmed"]
+
+
+@pytest.mark.parametrize("confirm", list(Confirm))
+async def test_one_aspect_that_is_lost_is_found_where_each_is_asked_for(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
+) -> None:
+    async with Gms() as gms:
+        await into(gms, golden_server, tmp_path)
+        lost = min(key for key in gms.aspects if key[1] == "mlModelProperties")
+    async with Gms(loses={lost}) as gms:
+        report = await into(gms, golden_server, tmp_path, confirm)
+    is_found = confirm is Confirm.STORED
+    assert set(letters(tmp_path)) == ({lost} if is_found else set())
+    assert bool(report.failures) == is_found
+    assert gms.lost == [lost] * (2 if is_found else 1)
+
+
+@endpoints
+async def test_what_the_queue_loses_is_written_once_more_without_it(
+    golden_server: MlflowServer, tmp_path: Path, endpoint: Endpoint
+) -> None:
+    async with Gms(loses_queued={"urn:li:tag:mlflow_production"}) as gms:
+        report = await into(gms, golden_server, tmp_path, Confirm.STORED, endpoint)
+    assert report.failures == []
+    assert len(gms.aspects) == report.proposals == ALL
+    assert gms.modes == {"true", "false"}
+    assert letters(tmp_path) == {}
+
+
+@pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])
+async def test_a_queue_that_lags_is_waited_for(golden_server: MlflowServer, tmp_path: Path, confirm: Confirm) -> None:
+    async with Gms(lag=lambda urn, _: len(urn) % 4) as gms:
+        report = await into(gms, golden_server, tmp_path, confirm)
+    assert report.failures == []
+    assert report.proposals == ALL
+
+
+@pytest.mark.parametrize(
+    ("options", "word"), [({"without_batch_get": True}, "404"), ({"version": "v1.0.0"}, "older than 1.0.1")], ids=str
+)
+async def test_a_server_that_cannot_be_asked_is_told_once(
+    golden_server: MlflowServer, tmp_path: Path, options: dict[str, Any], word: str
+) -> None:
+    async with Gms(**options) as gms:
+        report = await into(gms, golden_server, tmp_path)
+    (warning,) = report.warnings
+    assert warning.code == "unconfirmed_by_server"
+    assert word in warning.message + " ".join(warning.samples)
+    assert (report.failures, gms.read_backs) == ([], [])
+    assert ways(report) == {"status": sum(report.delivered.values())}
+
+
+async def test_a_user_who_may_not_read_trusts_the_status(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(unreadable={"urn:li:tag:mlflow_production"}) as gms:
+        report = await into(gms, golden_server, tmp_path)
+    (warning,) = report.warnings
+    assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
+    assert "403" in warning.samples[0]
+    assert report.confirmed["tag"] == {"status": 4}
+    assert report.confirmed["mlModel"] == {"read back": 18}
+    assert report.failures == []
+
+
+async def test_a_token_that_ends_meanwhile_ends_the_crawl(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.read_rule = Fault(status=401, body={"message": "It has expired."})
+        with pytest.raises(CredentialsRefused):
+            await into(gms, golden_server, tmp_path)
+    kept = letters(tmp_path)
+    assert kept
+    assert {letter["code"] for letter in kept.values()} == {"not_sent"}
