@@ -9,19 +9,18 @@ import msgspec
 
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
-from crawler.errors import DecodeError, RequestRefused
+from crawler.errors import AnswerTooLarge, DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
-from crawler.mlflow.client import (
-    EXPERIMENT_IDS_A_REQUEST,
-    EXPERIMENTS_A_PAGE,
-    ExperimentsMissing,
-    MlflowClient,
-    RegistryMissing,
-)
+from crawler.mlflow.client import EXPERIMENTS_A_PAGE, ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.run_walk import RunWalk
+from crawler.mlflow.untimed import EXPERIMENT_IDS_A_REQUEST
 from crawler.report import CrawlReport
 from crawler.sharing import Shares, work_through
+from crawler.state import Journal
+from crawler.state.mark import Mark
+from crawler.state.trail import Trail, parted
 
 RUN_IDS_A_REQUEST = 200
 ENTITIES_AT_ONCE = 100
@@ -57,17 +56,26 @@ _Stretch = tuple[_Reading, RunWalk]
 
 class Reader:
     """Reads one MLflow server once, with at most `workers` pages of runs at a time, and hands the delivery what they
-    map to.
+    map to. What an earlier crawl has done by its `journal` is not read again.
     """
 
     def __init__(
-        self, client: MlflowClient, mapper: CrawlMapper, delivery: Delivery, report: CrawlReport, workers: int
+        self,
+        client: MlflowClient,
+        mapper: CrawlMapper,
+        delivery: Delivery,
+        report: CrawlReport,
+        workers: int,
+        *,
+        journal: Journal | None = None,
     ) -> None:
         self._client = client
         self._mapper = mapper
         self._delivery = delivery
         self._report = report
         self._workers = workers
+        self._journal = journal
+        self._is_complete = False
         self._experiment_ids: list[str] = []
         self._walks: list[_Stretch] = []
 
@@ -85,10 +93,14 @@ class Reader:
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await work_through(self._missing_runs(), self._read_missing, self._workers)
+        self._is_complete = True
 
     async def deliver_held(self) -> None:
-        """Hands on what was held back, however the reading ended."""
-        await self._deliver(self._mapper.held())
+        """Hands on what was held back, however the reading ended. With a journal it waits for the crawl that goes on:
+        later runs may tell other things of the same datasets.
+        """
+        if self._is_complete or self._journal is None:
+            await self._deliver(self._mapper.held())
 
     async def _read_registry(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -117,49 +129,73 @@ class Reader:
             # A page that is not full is the last one: known before the runs of its experiments are read.
             self._report.experiments_listed = len(experiments) < EXPERIMENTS_A_PAGE
             for experiment in active:
-                yield _Reading(self._mapper.runs_of(experiment)), RunWalk()
+                for stretch in self._unread(experiment):
+                    yield stretch
+
+    def _unread(self, experiment: Experiment) -> list[_Stretch]:
+        """What of an experiment's runs no earlier crawl has done."""
+        if self._journal is None:
+            return [(_Reading(self._mapper.runs_of(experiment)), RunWalk())]
+        gaps = self._journal.gaps(experiment.experiment_id)
+        if gaps != [(None, None)]:
+            self._client.runs.add_counted(experiment.experiment_id, self._journal.rows(experiment.experiment_id))
+        reading = _Reading(self._mapper.runs_of(experiment), walks=len(gaps))
+        self._report.experiments_done += not gaps
+        return [(reading, RunWalk(since, until)) for since, until in gaps]
 
     async def _read_runs(self, stretch: _Stretch, shares: Shares[_Stretch]) -> None:
         """Reads one stretch of an experiment's runs to its end."""
         reading, walk = stretch
         self._walks.append(stretch)
+        trail = Trail(reading.context.experiment.experiment_id, self._new_mark)
         try:
             while walk.query is not None:
-                await self._read_page(reading, walk, shares)
-        except (RequestRefused, DecodeError) as error:
+                await self._read_page(reading, walk, trail, shares)
+        except (RequestRefused, DecodeError, AnswerTooLarge) as error:
             experiment = reading.context.experiment
             sample = f"{experiment.experiment_id} {experiment.name}: {error}"
             self._report.fail("experiment", EXPERIMENT_UNREAD, sample, count=not reading.failed)
             reading.failed = True
-            self._client.leave_uncounted(experiment.experiment_id)
+            self._client.runs.leave_uncounted(experiment.experiment_id)
         self._walks.remove(stretch)
         reading.walks -= 1
         self._report.experiments_done += reading.walks == 0
 
-    async def _read_page(self, reading: _Reading, walk: RunWalk, shares: Shares[_Stretch]) -> None:
+    async def _read_page(self, reading: _Reading, walk: RunWalk, trail: Trail, shares: Shares[_Stretch]) -> None:
         """Delivers a page of runs, and shares what is left of the walk with idle workers."""
         context = reading.context
         short = walk.is_unproven and self._room(shares) > 0
-        async with self._client.next_runs(context.experiment.experiment_id, walk, short=short) as runs:
+        async with self._client.runs.next_page(context.experiment.experiment_id, walk, short=short) as runs:
             for part in self._split(reading, walk, self._room(shares)):
                 shares.give(part)
             active = sum(not run.deleted for run in runs)
             self._report.read["runs"] += active
             self._skip("deleted runs", len(runs) - active)
-            await self._deliver(entity for run in runs for entity in self._mapper.run(run, context))
+            inside, beyond = parted(runs, walk.covered)
+            await self._deliver_runs(inside, context, trail)
+            if walk.covered is not None:
+                trail.end_window(walk.covered)
+            await self._deliver_runs(beyond, context, trail)
+
+    async def _deliver_runs(self, runs: list[Run], context: RunContext, trail: Trail) -> None:
+        trail.count(runs)
+        await self._deliver((entity for run in runs for entity in self._mapper.run(run, context)), trail.mark)
+
+    def _new_mark(self) -> Mark:
+        return Mark() if self._journal is None else self._journal.new_mark()
 
     def _spare(self, shares: Shares[_Stretch]) -> _Stretch | None:
         """A part of the longest walk that can give one, where MLflow has room for one more."""
         if self._room(shares) < 1:
             return None
-        rows = self._client.run_page_rows
+        rows = self._client.runs.page_rows
         for reading, walk in sorted(self._walks, key=lambda stretch: stretch[1].pages_left(rows), reverse=True):
             for part in self._split(reading, walk, 1):
                 return part
         return None
 
     def _split(self, reading: _Reading, walk: RunWalk, parts: int) -> list[_Stretch]:
-        given = walk.split(parts, self._client.run_page_rows)
+        given = walk.split(parts, self._client.runs.page_rows)
         reading.walks += len(given)
         return [(reading, part) for part in given]
 
@@ -169,13 +205,13 @@ class Reader:
 
     async def _name_untimed(self) -> None:
         try:
-            await self._client.name_untimed()
+            await self._client.runs.name_untimed()
         except (RequestRefused, DecodeError) as error:
             self._report.warn("untimed_unknown", UNTIMED_UNKNOWN, str(error))
 
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
         """Run ids that versions name and that did not come by, in batches of one request."""
-        for run_ids in _slices(self._mapper.missing_runs, min(RUN_IDS_A_REQUEST, self._client.run_page_rows)):
+        for run_ids in _slices(self._mapper.missing_runs, min(RUN_IDS_A_REQUEST, self._client.runs.page_rows)):
             yield run_ids
 
     async def _read_missing(self, run_ids: list[str], _: object) -> None:
@@ -193,13 +229,13 @@ class Reader:
     async def _find(self, missing: set[str]) -> None:
         """Takes out of `missing` the runs that are found; their versions can leave."""
         for experiment_ids in _slices(self._experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
-            for run in await self._client.runs_by_id(sorted(missing), experiment_ids):
+            for run in await self._client.runs.by_id(sorted(missing), experiment_ids):
                 missing.discard(run.info.run_id)
                 await self._deliver(self._mapper.found_run(run))
             if not missing:
                 return
 
-    async def _deliver(self, entities: Iterable[Entity]) -> None:
+    async def _deliver(self, entities: Iterable[Entity], mark: Mark | None = None) -> None:
         """Maps and hands on what comes, in stretches that are small enough for memory."""
         entities = iter(entities)
         while True:
@@ -207,7 +243,7 @@ class Reader:
                 mapped = list(islice(entities, ENTITIES_AT_ONCE))
             with self._report.time.stage("encode"):
                 for entity in mapped:
-                    self._delivery.add(entity)
+                    self._delivery.add(entity, mark)
             await self._settle()
             if len(mapped) < ENTITIES_AT_ONCE:
                 return

@@ -2,7 +2,7 @@
 written already.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -36,14 +36,15 @@ class CrawlMapper:
     """Maps the rows of one crawl in the order of reading: models, versions, `versions_complete`, experiments with
     runs, rest.
 
-    Pure but for its memory.
+    Pure but for its memory. `delivered` tells of which URNs an earlier part of this crawl was rid of.
     """
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: MappingSettings, delivered: Callable[[str], bool] = lambda _urn: False) -> None:
         self._settings = settings
+        self._delivered = delivered
         self._versions = VersionIndex(settings)
         self._dataset_mapper = DatasetMapper(settings)
-        self._datasets = DatasetCatalog()
+        self.datasets = DatasetCatalog()
         self._users = Once(REMEMBERED_USERS)
         self._remarks: list[Remark] = []
 
@@ -58,7 +59,7 @@ class CrawlMapper:
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
         """The version's user, if new; the version itself waits until it can leave in order."""
-        if taken_by := self._versions.add(version):
+        if taken_by := self._versions.add(version, self._delivered):
             sample = f"{version.name} {version.version}: its URN is one of {taken_by}"
             self._remarks.append(Remark("urn_taken", sample, failure=True))
         elif version.user_id and self._users.first(version.user_id):
@@ -107,7 +108,7 @@ class CrawlMapper:
     def held(self) -> Iterator[Entity]:
         """What is mapped and was held back, at the end of the crawl, early or not: datasets, versions out of turn."""
         yield from self._versions.ready()
-        yield from self._datasets.drain()
+        yield from self.datasets.drain()
 
     def take_remarks(self) -> list[Remark]:
         """What the user should know of the rows mapped since the last call."""
@@ -129,5 +130,5 @@ class CrawlMapper:
             if use.edge and use.edge not in edges and not urns.problem(use.edge.destination_urn):
                 edges.append(use.edge)
             for dataset in use.entities:
-                settled += self._datasets.offer(dataset, run)
+                settled += self.datasets.offer(dataset, run)
         return edges

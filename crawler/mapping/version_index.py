@@ -4,7 +4,7 @@ A version gets its params and metrics from its run, whenever that streams by; th
 ascending order, since DataHub keeps their version set in that order.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
 import msgspec
@@ -17,6 +17,9 @@ from crawler.settings import MappingSettings
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(ModelVersion).decode
+
+_DELIVERED = Entity("mlModel", "", ())
+"""Stands for the entity of a version that DataHub has already."""
 
 
 class _Waiting(msgspec.Struct, gc=False):
@@ -46,8 +49,10 @@ class VersionIndex:
         for alias in model.aliases:
             self._aliases.setdefault((model.name, alias.version), []).append(alias.alias)
 
-    def add(self, version: ModelVersion) -> str | None:
-        """Takes one version of any model, in any order, once. Gives the name of another model that has its URN."""
+    def add(self, version: ModelVersion, delivered: Callable[[str], bool] = lambda _urn: False) -> str | None:
+        """Takes one version of any model, in any order, once. Gives the name of another model that has its URN. One
+        whose URN was `delivered` before is known as an output of its run, and nothing else becomes of it.
+        """
         urn = model_urn(version.name, version.version, self._settings)
         versions = self._models.setdefault(version.name, [])
         if owner := self._owners.get(urn):
@@ -55,9 +60,12 @@ class VersionIndex:
         self._owners[urn] = versions
         waiting = _Waiting(_pack(version), urn)
         versions.append(waiting)
+        if delivered(urn):
+            waiting.entity = _DELIVERED
         if version.run_id:
             self._by_run.setdefault(version.run_id, []).append(waiting)
-            self._unseen.add(version.run_id)
+            if waiting.entity is None:
+                self._unseen.add(version.run_id)
         return None
 
     def seal(self) -> Iterator[Entity]:
@@ -78,6 +86,8 @@ class VersionIndex:
         self._unseen.remove(run.info.run_id)
         names: dict[str, None] = {}
         for waiting in self._by_run[run.info.run_id]:
+            if not waiting.packed:
+                continue
             version = _unpack(waiting.packed)
             names[version.name] = None
             self._settle(waiting, version, run)
@@ -118,6 +128,9 @@ class VersionIndex:
         """Puts a model's highest version first, since they are released from the end; settles those without a run."""
         by_version: list[tuple[tuple[int, str], _Waiting]] = []
         for waiting in self._models[name]:
+            if waiting.entity is _DELIVERED:
+                waiting.packed, waiting.entity = b"", None
+                continue
             version = _unpack(waiting.packed)
             by_version.append((_sort_key(version.version), waiting))
             if not version.run_id:
@@ -132,4 +145,6 @@ class VersionIndex:
 
 
 def _sort_key(version: str) -> tuple[int, str]:
-    return (int(version) if version.isdecimal() else 0, version)
+    # Of thousands of digits Python makes no number; such a version has no URN that DataHub takes.
+    is_number = version.isdecimal() and len(version) <= urns.MAX_CHARACTERS
+    return (int(version) if is_number else 0, version)

@@ -1,13 +1,28 @@
 """Each dataset once a crawl, told by the newest run, within bounds of memory."""
 
+from itertools import pairwise
+
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects import Aspect, DatasetProperties, Status, TagProperties, UpstreamLineage
+from crawler.datahub.aspects import (
+    Aspect,
+    DatasetProperties,
+    Status,
+    TagProperties,
+    TimeStamp,
+    Upstream,
+    UpstreamLineage,
+)
 from crawler.datahub.proposals import Entity
+from crawler.mapping import dataset_catalog
 from crawler.mapping.dataset_catalog import DatasetCatalog
+from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.once import Once
-from crawler.mlflow.entities import Run, RunInfo
+from crawler.mlflow.entities import Dataset, DatasetInput, Run, RunInfo
+from crawler.settings import MappingSettings
 
 KINDS: tuple[type[Aspect], ...] = (DatasetProperties, TagProperties, UpstreamLineage)
 
@@ -120,3 +135,59 @@ def test_a_key_is_new_once_as_long_as_no_more_keys_than_the_limit_came_between(k
         since = before[len(before) - before[::-1].index(key) :] if key in before else None
         assert once.first(key) == (since is None or len(set(since)) >= limit)
         assert key in once
+
+
+kept_uses = uses.map(
+    lambda drawn: [
+        (*use[:3], tuple(kind for kind in use[3] if kind is not TagProperties) or KINDS[:1]) for use in drawn
+    ]
+)
+
+
+def told_by(use: Use) -> Entity:
+    """As `words`, of aspects that datasets have and that can be kept."""
+    name, _, number, kinds = use
+    upstream = Upstream(dataset=str(number), type="COPY", audit_stamp=TimeStamp(0, "a"))
+    told: dict[type[Aspect], Aspect] = {
+        DatasetProperties: DatasetProperties(custom_properties={"told by": str(number)}, tags=[]),
+        UpstreamLineage: UpstreamLineage(upstreams=[upstream]),
+    }
+    return Entity("dataset", name, tuple(told[kind] for kind in kinds))
+
+
+@given(kept_uses, st.integers(0, 30), st.integers(0, 30))
+def test_what_is_kept_of_a_crawl_goes_on_in_the_next_one(order: list[Use], one: int, other: int) -> None:
+    kept: dict[str, bytes] = {}
+    catalog, whole = DatasetCatalog(), DatasetCatalog()
+    for begin, end in pairwise([0, *sorted((one, other)), 30]):
+        catalog = DatasetCatalog()
+        for packed in kept.values():
+            catalog.restore(packed)
+        catalog.watch()
+        for use in order[begin:end]:
+            catalog.offer(told_by(use), run(use))
+        kept |= catalog.changes()
+        assert list(catalog.changes()) == []
+    for use in order:
+        whole.offer(told_by(use), run(use))
+    assert written(list(catalog.drain())) == written(list(whole.drain()))
+
+
+def test_each_aspect_of_a_real_dataset_is_kept_as_it_is() -> None:
+    mapper = DatasetMapper(MappingSettings(ui_url="http://x", materialize_dataset_inputs=True))
+    schema = '{"mlflow_colspec": [{"name": "x", "type": "double"}, {"name": "y", "type": "object"}]}'
+    (entity, hosted) = mapper.use(DatasetInput(dataset=Dataset("d", "s3", schema))).entities
+    catalog, other = DatasetCatalog(), DatasetCatalog()
+    catalog.watch()
+    for each in (entity, hosted):
+        catalog.offer(each, Run(RunInfo("r", start_time=1)))
+    for _, packed in catalog.changes():
+        other.restore(packed)
+    assert list(other.drain()) == [entity, hosted]
+    assert {aspect.NAME for aspect in entity.aspects} == set(dataset_catalog._ASPECTS)
+
+
+@pytest.mark.parametrize("packed", [b"", b"x", msgspec.msgpack.encode(("d", {"unknown": ((1, "r"), {})}))])
+def test_what_was_not_kept_by_a_catalog_is_told(packed: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        DatasetCatalog().restore(packed)

@@ -154,3 +154,26 @@ def test_an_early_end_gives_what_waits_only_for_an_older_version() -> None:
     assert [*index.seal(), *index.resolve(run("r2")), *index.resolve(run("r1"))] == []
     assert [entity.urn.split(",")[1] for entity in index.ready()] == ["m_2", "m_3"]
     assert list(index.ready()) == []
+
+
+@given(versions, orders, lost_batches, st.sets(st.tuples(st.sampled_from("abc"), st.integers(1, 12))))
+def test_delivered_versions_are_outputs_and_hold_nothing_back(
+    made: Made, order: list[str], lost: list[list[str]], delivered: set[tuple[str, int]]
+) -> None:
+    index, known = VersionIndex(SETTINGS), {urn(*key) for key in delivered}
+    for (name, number), run_id in made.items():
+        assert index.add(ModelVersion(name, str(number), run_id=run_id), known.__contains__) is None
+    assert index.unseen == sorted({run_id for key, run_id in made.items() if key not in delivered} - {""})
+    left = crawl(index, order, lost)
+    for name in "abc":
+        expected = [urn(*key) for key in sorted(made) if key[0] == name and key not in delivered]
+        assert [entity.urn for entity in left if entity.series == name] == expected
+    assert index.unseen == []
+    for run_id in [*CRAWLED, *FOUND, *GONE]:
+        assert sorted(index.outputs(run_id)) == sorted(urn(*key) for key, maker in made.items() if maker == run_id)
+
+
+def test_a_delivered_version_still_owns_its_urn() -> None:
+    index = VersionIndex(SETTINGS)
+    assert index.add(ModelVersion("m_1", "2"), lambda _urn: True) is None
+    assert index.add(ModelVersion("m", "1_2")) == "m_1"
