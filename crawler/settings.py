@@ -44,11 +44,14 @@ class Tls(_Settings, frozen=True, kw_only=True):
 class ServerSettings(_Settings, frozen=True, kw_only=True):
     """One HTTP server and how hard it may be asked. Times in seconds.
 
-    `min_concurrency` to `concurrency` requests are in flight, as many as the server bears.
+    `min_concurrency` to `concurrency` requests are in flight, as many as the server bears. An outage of at most
+    `patience` is sat out. With `user_info` the user name came in the address, where some services take a token: it is
+    never shown.
     """
 
     url: str
     username: str | None = None
+    user_info: bool = False
     password: Secret | None = None
     token: Secret | None = None
     headers: dict[str, Secret] = {}
@@ -58,6 +61,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     requests_per_second: float | None = None
     timeout: float = 120.0
     attempts: int = 8
+    patience: float = 300.0
 
     def __repr__(self) -> str:
         """All but the user name, in place of which some services take a token."""
@@ -98,11 +102,20 @@ class Endpoint(Enum):
         return cls.__members__.get(str(value).upper())
 
 
+class Confirm(Enum):
+    """What proves that DataHub has what was sent: one aspect of each entity, each aspect, or the answer's status."""
+
+    ENTITIES = "entities"
+    STORED = "stored"
+    NONE = "none"
+
+
 class RestSettings(_Settings, frozen=True, kw_only=True):
     """DataHub's GMS. Batches hold at most `batch_size` proposals and `batch_bytes` bytes."""
 
     server: ServerSettings
     endpoint: Endpoint = Endpoint.RESTLI
+    confirm: Confirm = Confirm.ENTITIES
     gzip: bool = False
     asynchronous: bool = True
     batch_size: int = 200
@@ -126,15 +139,26 @@ class LiteSettings(_Settings, frozen=True, kw_only=True):
 SinkSettings = RestSettings | FileSettings | LiteSettings
 
 
-class Settings(_Settings, frozen=True, kw_only=True):
-    """One crawl."""
+class DeliverySettings(_Settings, frozen=True, kw_only=True):
+    """Where proposals go and how, whatever they come from. `max_duration` and `grace`, the time that a stop may take,
+    are in seconds; Kubernetes kills 30 s after SIGTERM.
+    """
 
     run_id: str
     pipeline_name: str | None = None
-    mlflow: MlflowSettings
-    mapping: MappingSettings
     sink: SinkSettings
     report: Path | None = None
+    dead_letters: Path | None = None
+    max_duration: float | None = None
+    grace: float = 25.0
     dry_run: bool = False
     validate: bool = False
     notes: tuple[str, ...] = ()
+
+
+class Settings(DeliverySettings, frozen=True, kw_only=True):
+    """One crawl."""
+
+    mlflow: MlflowSettings
+    mapping: MappingSettings
+    state: Path | None = None

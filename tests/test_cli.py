@@ -24,10 +24,13 @@ from tests.servers.mlflow_server import MlflowServer, mlflow_server
 CANARY = "c4n4ry-s3cr3t"
 
 
-async def start(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+async def start(
+    *arguments: object, folder: Path, env: dict[str, str] | None = None, stdin: int | None = None
+) -> asyncio.subprocess.Process:
     """One command in an environment with nothing of the user's own."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "crawler", *map(str, arguments)),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
@@ -112,14 +115,21 @@ async def test_json_logs_are_json(golden_server: MlflowServer, tmp_path: Path) -
     assert set(first) == {"time", "level", "logger", "message"}
 
 
-async def test_a_refused_batch_gives_exit_code_1(golden_server: MlflowServer, tmp_path: Path) -> None:
+async def test_a_refused_proposal_gives_exit_code_1(golden_server: MlflowServer, tmp_path: Path) -> None:
+    def refuse(proposals: list[dict[str, Any]]) -> Fault | None:
+        held = {proposal["entityUrn"] for proposal in proposals}
+        return (
+            Fault(status=400, body=b'{"message":"\x1b[31mbad\x1b[0m"}') if "urn:li:tag:mlflow_staging" in held else None
+        )
+
     async with Gms() as gms:
-        gms.script = [Fault(status=400, body=b'{"message":"\x1b[31mbad\x1b[0m"}')]
+        gms.rule = refuse
         code, _, errors = await run(
             "crawl", "--mlflow-uri", golden_server.url, "--datahub-url", gms.url, folder=tmp_path
         )
     assert code == 1
-    assert "batch_refused_400" in errors
+    assert "refused_400" in errors
+    assert "Dead letters: " in errors
     assert "\x1b" not in errors
 
 
@@ -348,9 +358,11 @@ async def test_all_that_is_written_goes_to_files_of_its_own(golden_server: Mlflo
         ("-o", "same.json", "--profile", "same.json"),
         ("-o", "other.json", "--report", "same.json", "--profile", "same.json"),
     ):
+        (tmp_path / "same.json").write_text("mine")
         code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, *flags, folder=tmp_path)
         assert code == 2, flags
         assert "Give them two paths" in errors
+        assert (tmp_path / "same.json").read_text() == "mine"
 
 
 async def test_a_link_stays_a_link_and_a_pipe_a_pipe(golden_server: MlflowServer, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
+from crawler.recipe.durations import duration
 from tests.crawls import recipe_file
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
@@ -31,7 +33,7 @@ def instructions(name: str) -> list[str]:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the image holds under /opt/crawler, made by the Dockerfile's own COPY and RUN lines."""
     folder = tmp_path_factory.mktemp("image")
-    source, installed = folder / "src", folder / "crawler"
+    source, installed = folder / "src", folder / "opt" / "crawler"
     source.mkdir()
     for copy in instructions("COPY"):
         if copy.startswith("--from"):
@@ -45,7 +47,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = f"{Path(sys.executable).resolve().parent}{os.pathsep}{os.environ['PATH']}"
     env = {key: value for key, value in os.environ.items() if key.startswith("PIP_")} | {"PATH": python}
     for command in instructions("RUN"):
-        words = shlex.split(command.replace(INSTALLED, str(installed)))
+        words = shlex.split(command.replace("/opt/", f"{folder}/opt/"))
         subprocess.run(words, cwd=source, env={**env, "HOME": os.environ["HOME"]}, check=True, capture_output=True)
     return installed
 
@@ -77,16 +79,34 @@ def test_the_image_is_slim_and_not_root() -> None:
     assert not any("apt" in command or "gcc" in command for command in instructions("RUN"))
 
 
+def test_the_image_holds_what_the_lock_names_and_us(image: Path) -> None:
+    listed = subprocess.run(
+        [image / "bin" / "pip", "list", "--format", "json"], check=True, capture_output=True, text=True
+    ).stdout
+    installed = {canonicalize_name(each["name"]): each["version"] for each in json.loads(listed)}
+    lock = (ROOT / "requirements" / "crawler.lock").read_text()
+    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)}
+    # What a new environment brings along itself.
+    for own in ("mlflow-datahub-crawler", "setuptools"):
+        installed.pop(own, None)
+    assert installed.items() <= pins.items()
+
+
 def cronjob() -> dict[str, Any]:
     return dict(yaml.safe_load((ROOT / "docs" / "cronjob.yaml").read_text()))
 
 
 async def test_the_cronjobs_container_crawls(image: Path, golden_server: MlflowServer, tmp_path: Path) -> None:
     (container,) = cronjob()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    arguments = [word.replace("/reports/", f"{tmp_path}/") for word in container["args"]]
+    arguments = [word.replace("/data/", f"{tmp_path}/") for word in container["args"]]
+    (tmp_path / "token").write_text("secret\n")
     (entrypoint,) = instructions("ENTRYPOINT")
     async with Gms(token="secret") as gms:
-        real = {"MLFLOW_TRACKING_URI": golden_server.url, "DATAHUB_GMS_URL": gms.url, "DATAHUB_GMS_TOKEN": "secret"}
+        real = {
+            "MLFLOW_TRACKING_URI": golden_server.url,
+            "DATAHUB_GMS_URL": gms.url,
+            "DATAHUB_GMS_TOKEN_FILE": str(tmp_path / "token"),
+        }
         env = {variable["name"]: real[variable["name"]] for variable in container["env"]}
         words = json.loads(entrypoint.replace(INSTALLED, str(image)))
         code, output = await run(words + arguments, {**env, "HOME": "/tmp"}, tmp_path)
@@ -98,11 +118,25 @@ def test_the_cronjob_is_safe() -> None:
     spec = cronjob()["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
-    (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    token = next(variable for variable in container["env"] if variable["name"] == "DATAHUB_GMS_TOKEN")
-    assert "value" not in token
+    assert not any(variable["name"].endswith(("TOKEN", "PASSWORD")) for variable in container["env"])
     assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_the_cronjob_leaves_time_for_a_clean_stop_and_what_must_last_on_a_volume() -> None:
+    job = cronjob()["spec"]["jobTemplate"]["spec"]
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    given = dict(word.removeprefix("--").split("=") for word in container["args"][1:])
+    assert duration(given["grace"]) < pod["terminationGracePeriodSeconds"]
+    assert duration(given["max-duration"]) < job["activeDeadlineSeconds"]
+    lasting = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+    (folder,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in lasting)
+    assert all(given[name].startswith(f"{folder}/") for name in ("report", "state", "dead-letters"))
+    token = next(variable["value"] for variable in container["env"] if variable["name"] == "DATAHUB_GMS_TOKEN_FILE")
+    assert any(token.startswith(f"{mount['mountPath']}/") for mount in container["volumeMounts"])
 
 
 async def test_the_crontab_line_crawls(image: Path, golden_server: MlflowServer, tmp_path: Path) -> None:

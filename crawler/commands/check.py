@@ -12,13 +12,14 @@ from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.errors import CrawlerError, ExitCode
 from crawler.http import Server
-from crawler.logs import configure_logging
+from crawler.logs import configure_logging, printable
 from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
 from crawler.pipeline import open_mlflow
 from crawler.report import CrawlReport
-from crawler.settings import Endpoint, FileSettings, LiteSettings, RestSettings, Settings
+from crawler.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, Settings
 
 ATTEMPTS = 2
+NO_PATIENCE = 0.0
 
 
 def check_command(arguments: argparse.Namespace) -> ExitCode:
@@ -29,14 +30,18 @@ def check_command(arguments: argparse.Namespace) -> ExitCode:
 
 def _impatient(settings: Settings) -> Settings:
     """With few retries: whoever checks wants to hear of an outage, not to sit it out."""
+
+    def hasty(server: ServerSettings) -> ServerSettings:
+        return structs.replace(server, attempts=ATTEMPTS, patience=NO_PATIENCE)
+
     mlflow = structs.replace(
         settings.mlflow,
-        tracking=structs.replace(settings.mlflow.tracking, attempts=ATTEMPTS),
-        registry=settings.mlflow.registry and structs.replace(settings.mlflow.registry, attempts=ATTEMPTS),
+        tracking=hasty(settings.mlflow.tracking),
+        registry=settings.mlflow.registry and hasty(settings.mlflow.registry),
     )
     sink = settings.sink
     if isinstance(sink, RestSettings):
-        sink = structs.replace(sink, server=structs.replace(sink.server, attempts=ATTEMPTS))
+        sink = structs.replace(sink, server=hasty(sink.server))
     return structs.replace(settings, mlflow=mlflow, sink=sink)
 
 
@@ -47,37 +52,38 @@ async def _check(settings: Settings) -> ExitCode:
         try:
             await check(settings, report)
         except CrawlerError as error:
-            sys.stdout.write(f"  wrong: {error}\n")
+            _say(f"  wrong: {error}")
             worst = max(worst, error.exit_code)
     for finding in report.failures:
-        sys.stdout.write(f"  wrong: {finding.message} ({finding.count}: {', '.join(finding.samples)})\n")
+        _say(f"  wrong: {finding.message} ({finding.count}: {', '.join(finding.samples)})")
         worst = max(worst, ExitCode.FAILURES)
     return ExitCode(worst)
 
 
 async def _check_mlflow(settings: Settings, report: CrawlReport) -> None:
     async with open_mlflow(settings.mlflow, report) as client:
-        sys.stdout.write(f"MLflow at {client.url}\n")
+        _say(f"MLflow at {client.url}")
         version = await client.version()
-        sys.stdout.write(f"  version {version or 'not told (older than 2.0)'}\n")
+        _say(f"  version {version or 'not told (older than 2.0)'}")
         try:
             models = await _count(client.registered_models())
             versions = await _count(client.model_versions())
         except RegistryMissing:
-            sys.stdout.write("  no model registry: its data is kept where none can be\n")
+            _say("  no model registry: its data is kept where none can be")
         else:
-            sys.stdout.write(f"  {models} registered models, {versions} model versions\n")
+            _say(f"  {models} registered models, {versions} model versions")
         try:
             experiments = await _count(client.experiments())
         except ExperimentsMissing:
-            sys.stdout.write("  older than 1.28.0: experiments and runs cannot be listed and would be skipped\n")
+            _say("  older than 1.28.0: experiments and runs cannot be listed and would be skipped")
         else:
-            sys.stdout.write(f"  {experiments} experiments, deleted ones included\n")
+            _say(f"  {experiments} experiments, deleted ones included")
 
 
 async def _check_sink(settings: Settings, report: CrawlReport) -> None:
     if isinstance(settings.sink, FileSettings | LiteSettings):
-        sys.stdout.write(f"Output\n  {settings.sink.path}\n")
+        _say("Output")
+        _say(f"  {settings.sink.path}")
         return
     await _check_datahub(settings.sink, report)
 
@@ -85,13 +91,18 @@ async def _check_sink(settings: Settings, report: CrawlReport) -> None:
 async def _check_datahub(sink: RestSettings, report: CrawlReport) -> None:
     async with Server("DataHub", sink.server, report.datahub) as server:
         client = GmsClient(server)
-        sys.stdout.write(f"DataHub at {server.url}\n")
+        _say(f"DataHub at {server.url}")
         version = await client.version()
-        sys.stdout.write(f"  version {version or 'not told'}\n")
+        _say(f"  version {version or 'not told'}")
         if sink.endpoint is Endpoint.OPENAPI:
             require_openapi(version)
         await client.require_credentials()
-        sys.stdout.write("  credentials accepted\n" if sink.server.token else "  no token needed\n")
+        _say("  credentials accepted" if sink.server.token else "  no token needed")
+
+
+def _say(line: str) -> None:
+    """Names and versions from servers must play no tricks on a terminal."""
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 async def _count(pages: AsyncIterator[Sequence[object]]) -> int:

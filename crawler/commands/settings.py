@@ -3,16 +3,24 @@
 import argparse
 import os
 
-from crawler.recipe import Flags, load
+from crawler.recipe import Flags, load, load_delivery
 from crawler.recipe.strict import section
-from crawler.settings import Settings
+from crawler.settings import DeliverySettings, Settings
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Raises SettingsError for what cannot be used."""
+    return load(arguments.config, os.environ, _flags(arguments))
+
+
+def delivery_settings_of(arguments: argparse.Namespace) -> DeliverySettings:
+    """The same for a command that reads no MLflow. Raises SettingsError."""
+    return load_delivery(arguments.config, os.environ, _flags(arguments))
+
+
+def _flags(arguments: argparse.Namespace) -> Flags:
     given = {field: getattr(arguments, field, None) for field in Flags.__struct_fields__}
-    flags = section({field: _text(value) for field, value in given.items()}, "flags", Flags)
-    return load(arguments.config, os.environ, flags)
+    return section({field: _text(value) for field, value in given.items()}, "flags", Flags)
 
 
 def _text(value: object) -> object:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from crawler.errors import SettingsError
 from crawler.recipe.refusals import REFUSED_IN_REST_SINK
+from crawler.recipe.secrets import require_one, secret_in_file
 from crawler.recipe.sections import MlflowSource, RestSink
 from crawler.recipe.strict import section
 from crawler.settings import Endpoint, Secret
@@ -18,13 +19,16 @@ def apply_mlflow(source: MlflowSource, environment: Mapping[str, str]) -> None:
     source.tracking_uri = environment.get("MLFLOW_TRACKING_URI") or source.tracking_uri
     source.registry_uri = environment.get("MLFLOW_REGISTRY_URI") or source.registry_uri
     username = environment.get("MLFLOW_TRACKING_USERNAME")
-    password = environment.get("MLFLOW_TRACKING_PASSWORD")
-    token = environment.get("MLFLOW_TRACKING_TOKEN")
+    password = _secret(environment, "MLFLOW_TRACKING_PASSWORD")
+    token = _secret(environment, "MLFLOW_TRACKING_TOKEN")
     if token and not (username and password):
-        source.username, source.password, source.token = None, None, Secret(token)
+        source.username = None
+        source.take_password(None)
+        source.take_token(token)
     else:
         source.username = username or source.username
-        source.password = Secret(password) if password else source.password
+        if password:
+            source.take_password(password)
     if insecure := environment.get("MLFLOW_TRACKING_INSECURE_TLS"):
         source.disable_ssl_verification = insecure.lower() in _TRUE
     if certificate := environment.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
@@ -38,12 +42,21 @@ def apply_datahub(sink: RestSink, environment: Mapping[str, str]) -> None:
     if sink.server == _FROM_ENVIRONMENT:
         sink.server = None
     sink.server = datahub_url(environment) or sink.server
-    if token := environment.get("DATAHUB_GMS_TOKEN"):
-        sink.token = Secret(token)
+    if token := _secret(environment, "DATAHUB_GMS_TOKEN"):
+        sink.take_token(token)
     if certificate := environment.get("DATAHUB_CLIENT_CERT_PATH"):
         key = environment.get("DATAHUB_CLIENT_KEY_PATH")
         sink.client_certificate_path, sink.client_key_path = Path(certificate), Path(key) if key else None
     sink.endpoint = sink.endpoint or _endpoint(environment)
+
+
+def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
+    """What the variable holds, or the file that NAME_FILE names, as containers get their secrets."""
+    value, path = environment.get(name), environment.get(f"{name}_FILE")
+    require_one({name: value, f"{name}_FILE": path})
+    if path:
+        return secret_in_file(Path(path), f"{name}_FILE")
+    return Secret(value) if value else None
 
 
 def _endpoint(environment: Mapping[str, str]) -> Endpoint | None:

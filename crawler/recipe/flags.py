@@ -5,8 +5,9 @@ from typing import Literal
 
 import msgspec
 
+from crawler.recipe.durations import Duration
 from crawler.recipe.sections import BatchSize, Count, PageSize, Positive
-from crawler.settings import Endpoint
+from crawler.settings import Confirm, Endpoint
 
 
 class Flags(msgspec.Struct, kw_only=True, frozen=True):
@@ -18,6 +19,12 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     endpoint: Endpoint | None = None
     output: Path | None = None
     report: Path | None = None
+    dead_letters: Path | None = None
+    state: Path | None = None
+    confirm: Confirm | None = None
+    patience: Duration | None = None
+    max_duration: Duration | None = None
+    grace: Duration | None = None
     dry_run: bool = False
     validate: bool = False
     page_size: PageSize | None = None

@@ -7,15 +7,21 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from crawler.errors import SettingsError
-from crawler.settings import Endpoint, Secret, Tls
+from crawler.recipe.secrets import one_secret, require_one
+from crawler.settings import Confirm, Endpoint, Secret, Tls
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=50_000)]
 BatchSize = Annotated[int, msgspec.Meta(ge=1, le=200)]
 BatchBytes = Annotated[int, msgspec.Meta(ge=1_000, le=15_000_000)]
+
+
+TOKEN_OPTIONS = ("token", "token_file", "token_command")
+PASSWORD_OPTIONS = ("password", "password_file", "password_command")
 
 
 class Mode(Enum):
@@ -69,6 +75,9 @@ class Connection(msgspec.Struct, kw_only=True):
     min_threads: Count = 1
     max_threads: Count = 16
     token: Secret | None = None
+    token_file: Path | None = None
+    token_command: str | None = None
+    patience_sec: NotNegative = 300.0
     retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
     extra_headers: dict[str, Secret] = {}
     ca_certificate_path: Path | None = None
@@ -83,6 +92,18 @@ class Connection(msgspec.Struct, kw_only=True):
                 f"{path}: min_threads is {self.min_threads}, above max_threads, which is {self.max_threads}.",
                 "Lower the one or raise the other; alike, they fix how many requests are in flight.",
             )
+
+    def require_one_token(self, path: str) -> None:
+        """Raises SettingsError where the token is given in two ways."""
+        require_one({f"{path}.{name}": getattr(self, name) for name in TOKEN_OPTIONS})
+
+    def take_token(self, token: Secret | None) -> None:
+        """Puts a token, or none, in the place of whatever was given before."""
+        self.token, self.token_file, self.token_command = token, None, None
+
+    def find_token(self, path: str) -> Secret | None:
+        """The token, from wherever it is kept. Raises SettingsError."""
+        return one_secret(self.token, self.token_file, self.token_command, f"{path}.token")
 
     def tls(self) -> Tls:
         """The options on certificates."""
@@ -105,6 +126,8 @@ class MlflowSource(Connection, kw_only=True):
     source_mapping_to_platform: dict[str, str] = {}
     username: str | None = None
     password: Secret | None = None
+    password_file: Path | None = None
+    password_command: str | None = None
     env: str = "PROD"
     stateful_ingestion: Options | None = None
     platform_instance: str | None = None
@@ -112,13 +135,32 @@ class MlflowSource(Connection, kw_only=True):
     requests_per_second: Positive | None = None
     timeout_sec: Positive = 120.0
 
+    def require_one_password(self, path: str) -> None:
+        """Raises SettingsError where the password is given in two ways."""
+        require_one({f"{path}.{name}": getattr(self, name) for name in PASSWORD_OPTIONS})
+
+    def has_password(self) -> bool:
+        """Whether the options say where a password is; it may be found to be missing there."""
+        return any(getattr(self, name) for name in PASSWORD_OPTIONS)
+
+    def take_password(self, password: Secret | None) -> None:
+        """Puts a password, or none, in the place of whatever was given before."""
+        self.password, self.password_file, self.password_command = password, None, None
+
+    def find_password(self, path: str) -> Secret | None:
+        """The password, from wherever it is kept. Raises SettingsError."""
+        return one_secret(self.password, self.password_file, self.password_command, f"{path}.password")
+
 
 class RestSink(Connection, kw_only=True):
-    """`sink.config` of datahub-rest (`DatahubRestSinkConfig`), and ours: `compression`, `max_batch_bytes`."""
+    """`sink.config` of datahub-rest (`DatahubRestSinkConfig`), and ours: `confirm`, `compression`, `max_batch_bytes`,
+    and those of the connection.
+    """
 
     server: str | None = None
     mode: Mode = Mode.ASYNC_BATCH
     endpoint: Endpoint | None = None
+    confirm: Confirm = Confirm.ENTITIES
     max_per_batch: BatchSize = 200
     timeout_sec: Positive = 60.0
     compression: Literal["none", "gzip"] = "none"

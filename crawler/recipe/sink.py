@@ -11,7 +11,17 @@ from crawler.recipe.addresses import address, datahub_cloud
 from crawler.recipe.environment import apply_datahub, datahubenv
 from crawler.recipe.flags import Flags
 from crawler.recipe.refusals import REFUSED_IN_LITE_FILE, REFUSED_IN_LITE_SINK, REFUSED_IN_REST_SINK
-from crawler.recipe.sections import DEFAULT_FILE, FileSink, LiteFile, LiteSink, Mode, Options, RestSink, Typed
+from crawler.recipe.sections import (
+    DEFAULT_FILE,
+    TOKEN_OPTIONS,
+    FileSink,
+    LiteFile,
+    LiteSink,
+    Mode,
+    Options,
+    RestSink,
+    Typed,
+)
 from crawler.recipe.strict import choose, section
 from crawler.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
 
@@ -67,8 +77,11 @@ def _lite(options: Options, flags: Flags, home: Path) -> LiteSettings:
 def _rest_options(options: Options, environment: Mapping[str, str], flags: Flags, home: Path) -> RestSink:
     """The recipe's options; what it leaves out comes from ~/.datahubenv, unless it names a server of its own."""
     rest = section(options, "sink.config", RestSink, REFUSED_IN_REST_SINK)
+    rest.require_one_token("sink.config")
     if rest.server is None and (stored := datahubenv(environment, home, flags.datahub_url)) is not None:
         given = {key: value for key in options if (value := getattr(rest, key, None)) is not None}
+        if not given.keys().isdisjoint(TOKEN_OPTIONS):
+            stored.take_token(None)
         rest = msgspec.structs.replace(stored, **given)
     apply_datahub(rest, environment)
     rest.server = flags.datahub_url or rest.server
@@ -86,20 +99,24 @@ def _rest(sink: RestSink, flags: Flags) -> RestSettings:
     )
     sink.require_bounds("sink.config")
     concurrency = flags.datahub_concurrency or sink.max_threads
+    token = sink.find_token("sink.config")
     return RestSettings(
         server=ServerSettings(
             url=datahub_cloud(place.url.rstrip("/")),
-            username=None if sink.token else place.username,
-            password=None if sink.token else place.password,
-            token=sink.token,
+            username=None if token else place.username,
+            user_info=token is None and place.username is not None,
+            password=None if token else place.password,
+            token=token,
             headers=sink.extra_headers,
             tls=sink.tls(),
             concurrency=concurrency,
             min_concurrency=min(sink.min_threads, concurrency),
             timeout=sink.timeout_sec,
             attempts=sink.retry_max_times + 1,
+            patience=sink.patience_sec if flags.patience is None else flags.patience,
         ),
         endpoint=flags.endpoint or sink.endpoint or Endpoint.RESTLI,
+        confirm=flags.confirm or sink.confirm,
         gzip=sink.compression == "gzip",
         asynchronous=sink.mode is not Mode.SYNC,
         batch_size=flags.batch_size or sink.max_per_batch,

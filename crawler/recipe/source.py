@@ -27,8 +27,9 @@ def source_options(source: Options, environment: Mapping[str, str], flags: Flags
     options.tracking_uri = flags.mlflow_uri or options.tracking_uri
     options.page_size = flags.page_size or options.page_size
     options.max_threads = flags.mlflow_concurrency or options.max_threads
+    options.patience_sec = options.patience_sec if flags.patience is None else flags.patience
     options.requests_per_second = flags.mlflow_rps or options.requests_per_second
-    if bool(options.username) != bool(options.password):
+    if bool(options.username) != options.has_password():
         raise SettingsError(
             "source.config: username and password must be set together.",
             "Give both there, or as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
@@ -43,6 +44,8 @@ def mlflow_settings(source: MlflowSource) -> MlflowSettings:
             "No MLflow server is given.",
             "Use --mlflow-uri, MLFLOW_TRACKING_URI, or tracking_uri under source.config of a recipe.",
         )
+    source.take_password(source.find_password("source.config"))
+    source.take_token(source.find_token("source.config"))
     tracking = _server(source, source.tracking_uri, "tracking_uri")
     registry = _server(source, source.registry_uri, "registry_uri") if source.registry_uri else tracking
     return MlflowSettings(
@@ -69,6 +72,8 @@ def _from_recipe(source: Options) -> MlflowSource:
     choose(typed.type, {"mlflow": MlflowSource}, "source.type")
     options = section(typed.config, "source.config", MlflowSource)
     options.require_bounds("source.config")
+    options.require_one_token("source.config")
+    options.require_one_password("source.config")
     if section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion).enabled:
         raise SettingsError(STATE_WANTED)
     if options.env.upper() not in _ENVS:
@@ -86,6 +91,7 @@ def _server(source: MlflowSource, text: str, option: str) -> ServerSettings:
     return ServerSettings(
         url=place.url.rstrip("/"),
         username=username,
+        user_info=username is not None and not source.username,
         password=password,
         token=None if username is not None else source.token,
         headers=source.extra_headers,
@@ -95,6 +101,7 @@ def _server(source: MlflowSource, text: str, option: str) -> ServerSettings:
         requests_per_second=source.requests_per_second,
         timeout=source.timeout_sec,
         attempts=source.retry_max_times + 1,
+        patience=source.patience_sec,
     )
 
 

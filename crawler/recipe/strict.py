@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from crawler.errors import SettingsError
+from crawler.recipe.durations import Duration, duration
 from crawler.settings import Secret
 
 Section = TypeVar("Section")
@@ -107,6 +108,8 @@ def _special(kind: type, value: Any) -> Any:
         if isinstance(value, str):
             return Secret(value)
         raise ValueError(f"Expected a text in quotes, got `{_kind(value)}`")
+    if kind is Duration and isinstance(value, str):
+        return duration(value)
     if kind is Path and isinstance(value, str):
         return _path(value)
     raise ValueError(f"Expected `str`, got `{_kind(value)}`")

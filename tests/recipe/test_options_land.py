@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crawler.recipe import sections
-from crawler.settings import Endpoint, Secret, Settings
+from crawler.settings import Confirm, Endpoint, Secret, Settings
 from tests.recipe.recipes import datahub, loaded, recipe, rest
 
 MLFLOW: dict[str, tuple[Any, str, Any]] = {
@@ -24,6 +24,8 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "requests_per_second": ("2.5", "mlflow.tracking.requests_per_second", 2.5),
     "timeout_sec": (5, "mlflow.tracking.timeout", 5.0),
     "retry_max_times": (0, "mlflow.tracking.attempts", 1),
+    "patience_sec": (0, "mlflow.tracking.patience", 0.0),
+    "token_command": ("echo t", "mlflow.tracking.token", Secret("t")),
     "token": ("t", "mlflow.tracking.token", Secret("t")),
     "extra_headers": ({"X": "v"}, "mlflow.tracking.headers", {"X": Secret("v")}),
     "ca_certificate_path": ("/ca", "mlflow.tracking.tls.ca_certificate", Path("/ca")),
@@ -31,7 +33,9 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "client_key_path": ("~/k", "mlflow.tracking.tls.client_key", Path("~/k").expanduser()),
     "disable_ssl_verification": (True, "mlflow.tracking.tls.verify", False),
 }
-"""`username` and `password` come together, and `stateful_ingestion` changes nothing; they have tests of their own."""
+"""`username` and `password` come together, a file must be there, and `stateful_ingestion` changes nothing; they have
+tests of their own.
+"""
 REST: dict[str, tuple[Any, str, Any]] = {
     "server": ("https://g/", "sink.server.url", "https://g"),
     "token": ("t", "sink.server.token", Secret("t")),
@@ -42,6 +46,9 @@ REST: dict[str, tuple[Any, str, Any]] = {
     "max_per_batch": (9, "sink.batch_size", 9),
     "timeout_sec": (1.5, "sink.server.timeout", 1.5),
     "retry_max_times": (2, "sink.server.attempts", 3),
+    "patience_sec": ("90", "sink.server.patience", 90.0),
+    "token_command": ("echo t", "sink.server.token", Secret("t")),
+    "confirm": ("stored", "sink.confirm", Confirm.STORED),
     "compression": ("gzip", "sink.gzip", True),
     "max_batch_bytes": (5000, "sink.batch_bytes", 5000),
     "extra_headers": ({"X": "v"}, "sink.server.headers", {"X": Secret("v")}),
@@ -60,9 +67,9 @@ def at(found: Settings, path: str) -> Any:
 
 
 def test_no_option_is_forgotten_here() -> None:
-    alone = {"username", "password", "stateful_ingestion"}
+    alone = {"username", *sections.PASSWORD_OPTIONS, "token_file", "stateful_ingestion"}
     assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
-    assert set(REST) == set(sections.RestSink.__struct_fields__)
+    assert set(REST) | {"token_file"} == set(sections.RestSink.__struct_fields__)
 
 
 @pytest.mark.parametrize("option", MLFLOW)

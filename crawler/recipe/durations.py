@@ -1,0 +1,36 @@
+"""Durations as rclone takes them: `90` and `90s`, `5m`, `1h30m`, `1.5h`, `500ms`."""
+
+import re
+
+LONGEST = 366 * 86_400.0
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+_PLAIN = re.compile(_NUMBER, re.ASCII)
+_PART = re.compile(rf"({_NUMBER})(d|h|ms|m|s)", re.ASCII)
+_WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+
+
+class Duration(float):
+    """Seconds."""
+
+
+def duration(text: str) -> Duration:
+    """The seconds that `text` means, also without a unit. Raises ValueError, which says what is taken."""
+    text = text.strip()
+    if _PLAIN.fullmatch(text):
+        seconds = float(text)
+    elif _WHOLE.fullmatch(text) and _falling([unit for _, unit in _PART.findall(text)]):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    else:
+        raise ValueError(f"expected a duration such as 90s, 5m or 1h30m, got {text[:40]!r}")
+    if seconds > LONGEST:
+        raise ValueError(f"expected a duration of at most 366d, got {text[:40]!r}")
+    return Duration(seconds)
+
+
+def _falling(units: list[str]) -> bool:
+    """Each unit once, the larger before the smaller: `5m1h` and `5m5m` are slips."""
+    order = list(_UNITS)
+    places = [order.index(unit) for unit in units]
+    return places == sorted(set(places))
