@@ -12,6 +12,18 @@ from tests.servers.mlflow_server import MlflowServer, mlflow_server
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of tests/simulation runs."""
+    parser.addoption("--seeds", type=int, default=1_000, help="simulate so many seeds (tests/simulation)")
+    parser.addoption("--seed", type=int, default=None, help="simulate one seed and tell every exchange")
+
+
+@pytest.fixture(autouse=True)
+def dead_letters_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crawl's dead letters go to the working directory, where tests must leave nothing."""
+    monkeypatch.setattr("crawler.pipeline.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
+
+
 @pytest.fixture(scope="session")
 def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """MLflow 2.20.4 with the golden database."""

@@ -1,0 +1,175 @@
+"""Everything that happens in one simulation, drawn from its seed."""
+
+from enum import Enum
+from random import Random
+from typing import Any
+
+import msgspec
+
+from crawler.settings import (
+    Confirm,
+    Endpoint,
+    MappingSettings,
+    MlflowSettings,
+    RestSettings,
+    ServerSettings,
+    Settings,
+)
+from tests.simulation.network import Fault, Link, Outage
+from tests.simulation.writer import Amounts
+
+MAX_LOSS = 0.3
+MLFLOW = "http://mlflow:5000"
+DATAHUB = "http://gms:8080"
+
+
+class Fate(Enum):
+    """What becomes of a crawl from outside."""
+
+    LEFT_ALONE = "left alone"
+    KILLED = "killed"
+    STOPPED = "stopped"
+
+
+class Life(msgspec.Struct, frozen=True):
+    """One crawl, and what becomes of it after so many virtual seconds; times in these.
+
+    A crawl that is stopped has its `grace` to end.
+    """
+
+    fate: Fate
+    after: float = 0.0
+    grace: float = 25.0
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """`write_chance` is how likely somebody writes to MLflow before one of its answers, `writes` how often at most.
+    Faults end after `calm_after` seconds. `lives` follow each other until one of them ends by itself. Of what DataHub
+    takes, it refuses the shares `bad`, with status `refusal`, and `forbidden`, and has `lost` what it said it took.
+    """
+
+    seed: int
+    settings: Settings
+    constants: dict[str, int]
+    amounts: Amounts
+    write_chance: float
+    writes: int
+    links: dict[str, Link]
+    calm_after: float
+    lives: tuple[Life, ...]
+    keeps_state: bool
+    gms: dict[str, Any]
+    bad: float
+    forbidden: float
+    refusal: int
+    lost: float
+    lag: int
+
+
+def draw(seed: int) -> Schedule:
+    """The schedule of a seed. Each seed has some kinds of trouble only: rare ones would hide behind frequent ones."""
+    chance = Random(seed)
+    endpoint = chance.choice(list(Endpoint))
+    settings = Settings(
+        run_id=f"seed-{seed}",
+        pipeline_name=chance.choice((None, "simulation")),
+        mlflow=MlflowSettings(
+            tracking=_server(chance, MLFLOW),
+            registry=chance.choice((None, None, None, _server(chance, MLFLOW))),
+            page_size=chance.choice((1, 2, 3, 5, 8, 13, 1024)),
+        ),
+        mapping=MappingSettings(
+            platform_instance=chance.choice((None, None, "ours")),
+            model_name_separator=chance.choice(("_", "_", "")),
+            ui_url="http://mlflow:5000",
+            materialize_dataset_inputs=chance.random() < 0.3,
+            source_mapping_to_platform={"strange": "hive"} if chance.random() < 0.5 else {},
+        ),
+        sink=RestSettings(
+            server=_server(chance, DATAHUB),
+            endpoint=endpoint,
+            confirm=chance.choice(list(Confirm)),
+            asynchronous=chance.random() < 0.7,
+            batch_size=chance.choice((1, 3, 7, 20, 200)),
+            batch_bytes=chance.choice((2_000, 15_000_000, 15_000_000)),
+        ),
+    )
+    return Schedule(
+        seed=seed,
+        settings=settings,
+        constants={
+            "REGISTERED_MODELS_A_PAGE": chance.choice((2, 3, 5, 500)),
+            "MODEL_VERSIONS_A_PAGE": chance.choice((2, 3, 7, 2_000)),
+            "EXPERIMENTS_A_PAGE": chance.choice((2, 3, 5, 2_000)),
+            "EXPERIMENT_IDS_A_REQUEST": chance.choice((1, 3, 1_000)),
+            "RUN_IDS_A_REQUEST": chance.choice((1, 4, 200)),
+            "ROWS_A_PAGE": chance.choice((2, 5, 32)),
+            "STEP_BACK": chance.choice((3, 20, 1_000)),
+            "ENTITIES_AT_ONCE": chance.choice((1, 5, 100)),
+        },
+        amounts=_amounts(chance),
+        write_chance=chance.choice((0.0, 0.1, 0.5, 0.9)),
+        writes=chance.choice((5, 30, 150)),
+        links={name: _link(chance) for name in ("MLflow", "DataHub")},
+        calm_after=chance.expovariate(1 / 300),
+        lives=_lives(chance),
+        keeps_state=chance.random() < 0.6,
+        gms={"latency": chance.choice((0.0, 0.01, 0.3)), "alternate": chance.random() < 0.5} | _limits(chance),
+        bad=chance.choice((0.0, 0.0, 0.02, 0.1)),
+        forbidden=chance.choice((0.0, 0.0, 0.02, 0.1)),
+        refusal=chance.choice((400, 422, 500)),
+        lost=chance.choice((0.0, 0.02, 0.2)),
+        lag=chance.choice((0, 0, 2, 20)),
+    )
+
+
+def _server(chance: Random, url: str) -> ServerSettings:
+    low = chance.choice((1, 1, 2))
+    return ServerSettings(
+        url=url,
+        concurrency=max(low, chance.choice((1, 2, 4, 16))),
+        min_concurrency=low,
+        requests_per_second=chance.choice((None, None, 5.0)),
+        timeout=chance.choice((5.0, 30.0, 120.0)),
+        attempts=chance.choice((3, 8, 8)),
+    )
+
+
+def _amounts(chance: Random) -> Amounts:
+    return Amounts(
+        experiments=chance.choice((0, 1, 3, 8)),
+        runs=chance.choice((0, 1, 20, 60, 200)),
+        models=chance.choice((0, 1, 4, 9)),
+        versions=chance.choice((0, 3, 15, 40)),
+        ties=chance.choice((0.0, 0.3, 1.0)),
+        broken=chance.choice((0.0, 0.0, 0.0, 0.05)),
+        misshapen=chance.choice((0.0, 0.0, 0.05)),
+        untimed=chance.choice((0.0, 0.0, 0.0, 0.05)),
+    )
+
+
+def _link(chance: Random) -> Link:
+    latency = chance.choice((0.001, 0.05, 0.5))
+    if chance.random() < 0.3:
+        return Link(latency=latency)
+    kinds = chance.sample(list(Fault), chance.randrange(1, 5))
+    loss = chance.uniform(0, MAX_LOSS)
+    return Link(
+        latency=latency,
+        faults={kind: loss / len(kinds) * (0.1 if kind is Fault.GARBAGE else 1) for kind in kinds},
+        outages=tuple(_outage(chance) for _ in range(chance.choice((0, 0, 1, 2)))),
+    )
+
+
+def _outage(chance: Random) -> Outage:
+    begin = chance.expovariate(1 / 20)
+    return Outage(begin, begin + chance.expovariate(1 / 100))
+
+
+def _lives(chance: Random) -> tuple[Life, ...]:
+    fates = chance.choices(list(Fate), (6, 3, 2), k=3)
+    return tuple(Life(fate, chance.expovariate(1 / 10), chance.choice((25.0, 25.0, 0.5))) for fate in fates)
+
+
+def _limits(chance: Random) -> dict[str, int]:
+    return {"body_limit": 3_000} if chance.random() < 0.1 else {}

@@ -1,0 +1,391 @@
+"""One seed: the real pipeline against models of both servers, on a virtual clock, from first crawl to last promise."""
+
+import asyncio
+import gc
+import logging
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any
+from unittest import mock
+from zlib import crc32
+
+import msgspec
+from multidict import CIMultiDict
+
+from crawler.datahub.proposals import Entity
+from crawler.delivery import Delivery
+from crawler.errors import CrawlerError, Interrupted
+from crawler.http.answers import Response
+from crawler.http.session import Request
+from crawler.mlflow.paging import OVERLAP
+from crawler.pipeline import crawl
+from crawler.report import CrawlReport
+from crawler.settings import Confirm, Endpoint, RestSettings, ServerSettings, Settings
+from crawler.state import Journal
+from tests.simulation import promises
+from tests.simulation.mapped import Mapped
+from tests.simulation.metadata_server import MetadataServer, Share, ShareOfAspects
+from tests.simulation.network import Connection, Network, Process
+from tests.simulation.promises import Told
+from tests.simulation.schedule import Fate, Life, Schedule, draw
+from tests.simulation.tracking_server import TrackingServer
+from tests.simulation.virtual_clock import Endless, Outside, Stuck, run_virtually
+from tests.simulation.writer import NEWEST, Writer
+
+MAX_STEPS = 3_000_000
+MAX_SECONDS = 100_000.0
+"""Of virtual time: a crawl of a hundred runs that takes a day does not end."""
+SAMPLES = 1_000_000
+LETTERS = "dead-letters.jsonl"
+
+
+class Killed(Exception):
+    """In place of how a crawl ended that was not let end."""
+
+
+class Crawl(msgspec.Struct, frozen=True):
+    """One life: virtual times, how it ended (None: well), and where in GMS' history it began."""
+
+    began: float
+    ended: float
+    end: BaseException | None
+    report: CrawlReport
+    first_write: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a seed came to. `digest` is the same whenever the same happened; `trace` is every exchange."""
+
+    seed: int
+    findings: list[str]
+    digest: int
+    requests: int
+    crawls: int
+    virtual_seconds: float
+    trace: list[str]
+
+
+class Simulation:
+    """The servers, the network between, and the crawls that follow each other. `folder` is for what these leave."""
+
+    def __init__(self, schedule: Schedule, folder: Path) -> None:
+        self._schedule = schedule
+        self._folder = folder
+        self._chance = Random(schedule.seed)
+        self._writes = schedule.writes
+        self._crawls: list[Crawl] = []
+        self._ahead = 0
+        self._mapped: dict[str, Entity] = {}
+        self.trace: list[str] = []
+        self.findings: list[str] = []
+        self.requests = 0
+        self.mlflow = TrackingServer(self._now)
+        self.writer = Writer(self.mlflow, self._chance, schedule.amounts)
+        sink = schedule.settings.sink
+        assert isinstance(sink, RestSettings)
+        self.gms = MetadataServer(
+            bad=Share(schedule.seed, schedule.bad),
+            refusal=schedule.refusal,
+            lag=schedule.lag,
+            loses_queued=_lost(schedule, sink),
+            forbidden=Share(schedule.seed + 1, schedule.forbidden),
+            **schedule.gms,
+        )
+        self.network = Network(
+            {"MLflow": self._mlflow_answer, "DataHub": self.gms.answer}, schedule.links, self._chance, self._note
+        )
+
+    async def run(self) -> None:
+        """All lives, the last one in calm, and the judgement."""
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
+        self.writer.fill()
+        await asyncio.sleep(1)
+        calming = asyncio.get_running_loop().call_later(self._schedule.calm_after, self._calm)
+        for life in self._schedule.lives:
+            await self._live(life)
+            if self._crawls[-1].end is None:
+                break
+        calming.cancel()
+        if self._crawls[-1].end is not None:
+            self._calm()
+            await self._live(Life(Fate.LEFT_ALONE))
+            if (end := self._crawls[-1].end) is not None:
+                self.findings.append(f"with all faults off the crawl ended with {end!r}")
+        self._judge()
+
+    def note_mapped(self, entity: Entity) -> None:
+        """The crawl hands this to its delivery."""
+        if entity.urn in self._mapped:
+            self.findings.append(f"mapped twice in one crawl: {entity.urn}")
+        self._mapped[entity.urn] = entity
+
+    @property
+    def crawls(self) -> int:
+        """How many there were."""
+        return len(self._crawls)
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Nobody asked what became of a task."""
+        if not self.network.process.dead:
+            self.findings.append(f"{context['message']}: {context.get('exception')!r}")
+
+    def _now(self) -> float:
+        return _loop_time()
+
+    def _calm(self) -> None:
+        self.network.calm = True
+
+    def _note(self, what: str) -> None:
+        self.requests += 1
+        self.trace.append(f"{self._now():.6f} {what}")
+
+    async def _mlflow_answer(self, request: Request, headers: CIMultiDict[str], connection: Connection) -> Response:
+        if self._writes and self._chance.random() < self._schedule.write_chance:
+            self._writes -= 1
+            self.writer.write()
+        response = self.mlflow.answer(request)
+        self._ahead = max(self._ahead, len(self.mlflow.runs_given) - len(self.gms.runs_taken))
+        return response
+
+    async def _live(self, life: Life) -> None:
+        """One crawl in a folder of its own, which begins with what the one before has left there."""
+        number = len(self._crawls)
+        folder, following = self._folder / str(number), self._folder / str(number + 1)
+        folder.mkdir(exist_ok=True)
+        self._begin_counting()
+        report, stop, process = CrawlReport(self._schedule.settings.run_id), asyncio.Event(), Process()
+        self.network.process = process
+        began, first_write = self._now(), len(self.gms.history)
+        self.trace.append(f"{began:.6f} crawl {number} begins, to be {life.fate.value}")
+        task = asyncio.ensure_future(crawl(self._settings(folder), report, stop))
+        if life.fate is not Fate.LEFT_ALONE:
+            await asyncio.wait({task}, timeout=life.after)
+        if life.fate is Fate.KILLED and not task.done():
+            # What the process does from here on is no part of its life: nobody hears it, and its files are elsewhere.
+            process.dead = True
+            shutil.copytree(folder, following)
+            task.cancel()
+        elif life.fate is Fate.STOPPED and not task.done():
+            stop.set()
+            await self._end_by_grace(task, life.grace)
+        await asyncio.wait({task})
+        ended = self._now()
+        await self.network.settled()
+        if not following.exists():
+            shutil.copytree(folder, following)
+        end = asyncio.CancelledError() if task.cancelled() else task.exception()
+        crawled = Crawl(began, ended, Killed() if process.dead else end, report, first_write)
+        self._crawls.append(crawled)
+        self.trace.append(f"{ended:.6f} crawl {number} ended: {crawled.end!r}")
+        if not process.dead:
+            self._judge_end(crawled, process, stopped=stop.is_set())
+            if end is None or not self._schedule.keeps_state:
+                # What a crawl with a state leaves undone is left to the next one.
+                told = Told(promises.failures_of(report), self._letters(folder))
+                self.findings += promises.unaccounted(self._mapped, self.gms, told)
+            if not self._schedule.keeps_state:
+                # What a crawl that goes on writes once more counts once more.
+                self.findings += promises.claimed(self._mapped, self.gms, report)
+
+    async def _end_by_grace(self, task: asyncio.Task[None], grace: float) -> None:
+        """As the process does after a signal; a second one is a grace that ends sooner (crawler/commands/job.py)."""
+        asyncio.get_running_loop().call_later(grace, task.cancel)
+        await asyncio.wait({task}, timeout=grace + 1)
+        if not task.done():
+            self.findings.append(f"a stop took longer than its grace of {grace} s")
+
+    def _begin_counting(self) -> None:
+        self._mapped.clear()
+        self.mlflow.runs_given.clear()
+        self.gms.runs_taken.clear()
+
+    def _judge_end(self, crawled: Crawl, process: Process, *, stopped: bool) -> None:
+        """A crawl ends well, or with an error of its own that is true."""
+        end = crawled.end
+        if end is None or (stopped and isinstance(end, (Interrupted, asyncio.CancelledError))):
+            return
+        if not isinstance(end, CrawlerError):
+            self.findings.append(f"a crawl ended with {end!r}, which is no error of its own")
+        if isinstance(end, Interrupted):
+            self.findings.append("a crawl says that it was stopped, and nobody stopped it")
+        for name, server in self._servers():
+            link = self._schedule.links[name]
+            outage = link.outage_at(crawled.ended)
+            if outage is None or self.network.calm or link.faults:
+                continue
+            if (
+                process.answered.get(name, outage.end) < outage.begin
+                and outage.end - outage.begin < server.patience / 2
+            ):
+                self.findings.append(f"a crawl did not sit out an outage of {outage.end - outage.begin:.0f} s: {end!r}")
+
+    def _servers(self) -> list[tuple[str, ServerSettings]]:
+        sink = self._schedule.settings.sink
+        assert isinstance(sink, RestSettings)
+        return [("MLflow", self._schedule.settings.mlflow.tracking), ("DataHub", sink.server)]
+
+    def _settings(self, folder: Path) -> Settings:
+        state = folder / "state.sqlite" if self._schedule.keeps_state else None
+        return msgspec.structs.replace(self._schedule.settings, dead_letters=folder / LETTERS, state=state)
+
+    def _judge(self) -> None:
+        mapping, last = self._schedule.settings.mapping, self._crawls[-1]
+        unread = any(failure.code == "runs_of_versions" for crawl in self._crawls for failure in crawl.report.failures)
+        whole = Mapped(self.mlflow, mapping, self._crawls[0].began, last.ended, runs_unread=unread)
+        self.findings += promises.wrong(whole, self.gms)
+        self.findings += self.gms.violations
+        bounds = [*(crawl.first_write for crawl in self._crawls), len(self.gms.history)]
+        for number in range(len(self._crawls)):
+            written = self.gms.history[bounds[number] : bounds[number + 1]]
+            self.findings += promises.two_values(written)
+            self.findings += promises.out_of_order(written, set(self.gms.lost))
+        self._judge_memory()
+        if last.end is None:
+            told = Told(promises.failures_of(last.report), self._letters(self._folder / str(len(self._crawls) - 1)))
+            # A crawl that goes on with another one has delivered what that one read.
+            began = (self._crawls[0] if self._schedule.keeps_state else last).began
+            finished = Mapped(self.mlflow, mapping, began, last.ended, runs_unread=unread)
+            self.findings += promises.missing(finished, self.gms, told)
+            self.findings += promises.stale(finished, self.gms, told)
+            self.findings += promises.wrong_outputs(self.mlflow, self.gms, whole, finished, told)
+
+    def _judge_memory(self) -> None:
+        """Between the servers are, at most: a page for each request to MLflow, the entities at hand, and for DataHub a
+        batch on its way and one queued in each lane, and one that is being filled.
+        """
+        link, settings = self._schedule.links["MLflow"], self._schedule.settings
+        sink = settings.sink
+        assert isinstance(sink, RestSettings)
+        if link.faults or link.outages:
+            # A page that was lost on its way was given, and its runs are never taken.
+            return
+        pages = settings.mlflow.tracking.concurrency * 3 * max(settings.mlflow.page_size, OVERLAP)
+        batches = (2 * sink.server.concurrency + 1) * sink.batch_size
+        bound = pages + batches + self._schedule.constants["ENTITIES_AT_ONCE"] + self._schedule.writes
+        if self._ahead > bound:
+            self.findings.append(f"memory: {self._ahead} runs were read and not yet sent, of at most {bound}")
+
+    def _letters(self, folder: Path) -> set[tuple[str, str]]:
+        path = folder / LETTERS
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        proposals = [msgspec.json.decode(line)["proposal"] for line in lines]
+        return {(proposal["entityUrn"], proposal["aspectName"]) for proposal in proposals}
+
+
+def _lost(schedule: Schedule, sink: RestSettings) -> Share:
+    """What DataHub loses behind a success, as far as this kind of confirmation promises to see it."""
+    if sink.confirm is Confirm.STORED:
+        return ShareOfAspects(schedule.seed + 2, schedule.lost)
+    sees = sink.confirm is Confirm.ENTITIES and sink.endpoint is Endpoint.RESTLI
+    return Share(schedule.seed + 2, schedule.lost if sees else 0.0)
+
+
+def simulate(seed: int) -> Verdict:
+    """Runs a seed and judges it."""
+    return run_schedule(draw(seed))
+
+
+def run_schedule(schedule: Schedule) -> Verdict:
+    """Runs a schedule and judges it."""
+    with tempfile.TemporaryDirectory(prefix="simulation-") as folder, _chance_of(schedule.seed):
+        simulation = Simulation(schedule, Path(folder))
+        seconds = 0.0
+
+        async def run() -> None:
+            nonlocal seconds
+            try:
+                await simulation.run()
+            finally:
+                seconds = asyncio.get_running_loop().time()
+
+        with _surroundings(schedule, simulation), _no_collections():
+            try:
+                run_virtually(run, max_steps=MAX_STEPS, max_seconds=MAX_SECONDS)
+            except (Stuck, Endless, Outside) as hang:
+                simulation.findings.append(f"{type(hang).__name__}: {hang}")
+        return Verdict(
+            schedule.seed,
+            simulation.findings,
+            crc32("\n".join([*simulation.trace, *simulation.findings]).encode()),
+            simulation.requests,
+            simulation.crawls,
+            seconds,
+            simulation.trace,
+        )
+
+
+@contextmanager
+def _chance_of(seed: int) -> Iterator[None]:
+    """What draws from Python's own source of chance, as the pauses before retries do, draws the same each time."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Python's collector ends generators that were left at moments of its own choice."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
+    """Small pages, so that few rows take many; a report that keeps every sample, so that what is named is known; the
+    virtual clock's time of day. What a killed process wrote is there, so nothing has to wait for the disk.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(simulation.network.plugged_in())
+        for module, name in _places(tuple(schedule.constants)):
+            stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
+        stack.enter_context(mock.patch("crawler.report.SAMPLES", SAMPLES))
+        stack.enter_context(mock.patch("crawler.pipeline._now", _time_of_day))
+        stack.enter_context(mock.patch("os.fsync"))
+        stack.enter_context(mock.patch.dict(Journal.__init__.__kwdefaults__, clock=_loop_time))
+        stack.enter_context(_overheard(simulation))
+        stack.enter_context(mock.patch.object(logging.getLogger("crawler"), "disabled", new=True))
+        stack.enter_context(mock.patch.object(logging.getLogger("crawler.http"), "disabled", new=True))
+        yield
+
+
+@cache
+def _places(names: tuple[str, ...]) -> list[tuple[ModuleType, str]]:
+    """Where constants of the crawler are looked up."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("crawler.")]
+    return [(module, name) for module in modules for name in names if hasattr(module, name)]
+
+
+@contextmanager
+def _overheard(simulation: Simulation) -> Iterator[None]:
+    """The simulation learns what is handed to the delivery: all of that must have come to something in the end."""
+    add = Delivery.add
+
+    def noted(delivery: Delivery, entity: Entity, *more: Any, **options: Any) -> None:
+        simulation.note_mapped(entity)
+        add(delivery, entity, *more, **options)
+
+    with mock.patch.object(Delivery, "add", noted):
+        yield
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _time_of_day() -> int:
+    """In ms since epoch."""
+    return NEWEST + int(_loop_time() * 1_000)

@@ -1,0 +1,122 @@
+"""The simulation itself: with a bug planted, some of the first seeds must fail, or it would prove nothing."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+
+from crawler.confirmation.inquiry import Inquiry
+from crawler.confirmation.unconfirmed import Sent
+from crawler.datahub.batches import Batch, Packer
+from crawler.datahub.proposals import Entity
+from crawler.dead_letters import DeadLetters
+from crawler.delivery import Delivery
+from crawler.http.slots import Slots
+from crawler.mapping.version_index import VersionIndex
+from crawler.mlflow.entities import Run
+from crawler.mlflow.pages import Page
+from crawler.mlflow.run_walk import RunWalk
+from crawler.state.mark import Mark
+from tests.simulation.simulation import simulate
+
+FIRST_SEEDS = 50
+
+Patch = Any
+
+
+def loses_a_parcel() -> Patch:
+    flush = Packer.flush
+
+    def lossy(packer: Packer) -> list[Batch]:
+        return [
+            Batch(batch.parcels[:-1], batch.proposals, batch.bytes) if len(batch.parcels) > 3 else batch
+            for batch in flush(packer)
+        ]
+
+    return mock.patch.object(Packer, "flush", lossy)
+
+
+def skips_a_row() -> Patch:
+    take = RunWalk.take
+
+    def hasty(walk: RunWalk, page: Page[Run]) -> list[Run]:
+        rows = take(walk, page)
+        return rows[1:] if len(rows) > 5 else rows
+
+    return mock.patch.object(RunWalk, "take", hasty)
+
+
+def trusts_offsets() -> Patch:
+    return mock.patch("crawler.mlflow.paging.OVERLAP", 0)
+
+
+def sends_versions_at_once() -> Patch:
+    add = Delivery.add
+
+    def careless(delivery: Delivery, entity: Entity, *more: Any, **options: Any) -> None:
+        add(delivery, msgspec.structs.replace(entity, series=None), *more, **options)
+
+    return mock.patch.object(Delivery, "add", careless)
+
+
+def never_gives_up_runs() -> Patch:
+    def silent(index: VersionIndex, run_ids: Iterable[str]) -> list[Entity]:
+        return []
+
+    return mock.patch.object(VersionIndex, "give_up", silent)
+
+
+def keeps_a_slot() -> Patch:
+    give_back = Slots._give_back
+    given_back = 0
+
+    def forgetful(slots: Slots) -> None:
+        nonlocal given_back
+        given_back += 1
+        if given_back % 50:
+            give_back(slots)
+
+    return mock.patch.object(Slots, "_give_back", forgetful)
+
+
+def closes_windows_early() -> Patch:
+    def careless(mark: Mark) -> None:
+        """The window does not wait for the entity."""
+
+    return mock.patch.object(Mark, "add", careless)
+
+
+def believes_all_was_stored() -> Patch:
+    async def credulous(inquiry: Inquiry, sent: list[Sent]) -> set[tuple[str, str]]:
+        return {(each.parcel.urn, name) for each in sent for name in each.wanted}
+
+    return mock.patch.object(Inquiry, "find", credulous)
+
+
+def keeps_no_letters() -> Patch:
+    def silent(letters: DeadLetters, *_: Any, **__: Any) -> None:
+        """Nothing is kept."""
+
+    return mock.patch.object(DeadLetters, "write", silent)
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (loses_a_parcel, "missing"),
+        (skips_a_row, "missing"),
+        (trusts_offsets, "missing"),
+        (sends_versions_at_once, "two requests at once for version set"),
+        (never_gives_up_runs, "missing"),
+        (keeps_a_slot, "Stuck"),
+        (closes_windows_early, "missing"),
+        (believes_all_was_stored, "mapped and lost"),
+        (keeps_no_letters, "mapped and lost"),
+    ],
+)
+def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str) -> None:
+    with plant():
+        findings = (finding for seed in range(FIRST_SEEDS) for finding in simulate(seed).findings)
+        assert any(found in finding for finding in findings), f"none of {FIRST_SEEDS} seeds found it"

@@ -1,0 +1,262 @@
+"""A model of MLflow 3.17's search endpoints over rows that come, change and go: offsets as tokens, its orders, its
+filters, and its 500 for a page that holds a run it cannot give.
+"""
+
+import base64
+import json
+import re
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from crawler.http.answers import Response
+from crawler.http.session import Request
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from tests.simulation.history import History
+
+API = "/api/2.0/mlflow"
+VERSION = b"3.17.2"
+LATEST = float("inf")
+
+_CONDITION = re.compile(r"attributes\.(?:(start_time) (>=|<) (-?\d+)|(run_id) IN \(([^)]*)\))")
+_JSON = {"Content-Type": "application/json"}
+
+Entity = TypeVar("Entity")
+VersionKey = tuple[str, int]
+
+
+class Row(msgspec.Struct, Generic[Entity], frozen=True):
+    """One state of a row: as MLflow writes it, and as it is read; `entity` is None where it cannot be read."""
+
+    fields: dict[str, Any]
+    json: bytes
+    entity: Entity | None
+    active: bool = True
+
+
+class Refusal(Exception):
+    """MLflow's error answer."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = json.dumps({"error_code": code, "message": message}).encode()
+
+
+class TrackingServer:
+    """Rows with their histories. `clock` tells the time of a change.
+
+    `broken` are the ids of runs that MLflow fails on: a page that would hold one is a 500 whole. A run without
+    start_time is one of these by nature.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.experiments: dict[str, History[Row[Experiment]]] = {}
+        self.runs: dict[str, History[Row[Run]]] = {}
+        self.models: dict[str, History[Row[RegisteredModel]]] = {}
+        self.versions: dict[VersionKey, History[Row[ModelVersion]]] = {}
+        self.broken: set[str] = set()
+        self.runs_given: set[str] = set()
+        """Active runs that were on a page of a search."""
+        self._runs_of: dict[str, list[tuple[float, str]]] = {}
+
+    def put_experiment(self, fields: dict[str, Any]) -> None:
+        """Creates the experiment or changes it."""
+        key = fields["experiment_id"]
+        active = fields["lifecycle_stage"] == "active"
+        self._put(self.experiments, key, _row(fields, Experiment, active=active))
+        self._runs_of.setdefault(key, [])
+
+    def put_run(self, fields: dict[str, Any]) -> None:
+        """Creates the run or changes it; start time and experiment stay."""
+        info = fields["info"]
+        run_id = info["run_id"]
+        history = self.runs.get(run_id)
+        if history is None or history.now is None:
+            insort(self._runs_of[info["experiment_id"]], (_sort_time(info), run_id))
+        self._put(self.runs, run_id, _row(fields, Run, active=info["lifecycle_stage"] == "active"))
+
+    def purge_run(self, run_id: str) -> None:
+        """Takes the run out of the database, as `mlflow gc` does."""
+        row = self.runs[run_id].now
+        assert row is not None
+        info = row.fields["info"]
+        self._runs_of[info["experiment_id"]].remove((_sort_time(info), run_id))
+        self._put(self.runs, run_id, None)
+
+    def put_model(self, fields: dict[str, Any]) -> None:
+        """Creates the registered model or changes it."""
+        self._put(self.models, fields["name"], _row(fields, RegisteredModel))
+
+    def put_version(self, fields: dict[str, Any]) -> None:
+        """Creates the model version or changes it."""
+        self._put(self.versions, (fields["name"], int(fields["version"])), _row(fields, ModelVersion))
+
+    def delete_version(self, key: VersionKey) -> None:
+        """Takes the version out of the database; the next one made may get its number."""
+        self._put(self.versions, key, None)
+
+    def delete_model(self, name: str) -> None:
+        """Takes the model and its versions out of the database."""
+        for key in [key for key, history in self.versions.items() if key[0] == name and history.now]:
+            self.delete_version(key)
+        self._put(self.models, name, None)
+
+    def answer(self, request: Request) -> Response:
+        """What MLflow answers now."""
+        address = urlsplit(request.url)
+        given = request.params.items() if hasattr(request.params, "items") else request.params
+        params = [*parse_qsl(address.query), *given]
+        if address.path == "/version":
+            return Response(200, VERSION, {"Content-Type": "text/html; charset=utf-8"})
+        query = json.loads(request.body) if request.body else _query(params)
+        try:
+            return Response(200, self._page(address.path.removeprefix(API), query), _JSON)
+        except Refusal as refusal:
+            return Response(refusal.status, refusal.body, _JSON)
+
+    def _put(self, rows: dict[Any, History[Any]], key: object, row: Row[Any] | None) -> None:
+        rows.setdefault(key, History()).put(self._clock(), row)
+
+    def _page(self, endpoint: str, query: dict[str, Any]) -> bytes:
+        limit, offset = int(query.get("max_results", 100)), _offset(query.get("page_token", ""))
+        match endpoint:
+            case "/runs/search":
+                return self._search_runs(query, limit, offset)
+            case "/runs/get":
+                return b'{"run": %b}' % self._give([query["run_id"]])[0].json
+            case "/experiments/search":
+                _expect(query, "order_by", ["experiment_id ASC"])
+                _expect(query, "view_type", "ALL")
+                return _listing("experiments", _living(self.experiments, int), limit, offset)
+            case "/registered-models/search":
+                return _listing("registered_models", _living(self.models, str), limit, offset)
+            case "/model-versions/search":
+                _expect(query, "order_by", ["name ASC", "version_number ASC"])
+                return _listing("model_versions", _living(self.versions, _itself), limit, offset)
+        raise Refusal(404, "ENDPOINT_NOT_FOUND", endpoint)
+
+    def _search_runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
+        _expect(query, "run_view_type", "ALL")
+        since, until, run_ids = _conditions(query.get("filter", ""))
+        found = self._matching(query["experiment_ids"], since, until)
+        if run_ids is not None:
+            return _page("runs", self._give([run_id for run_id in found if run_id in run_ids][:limit]), None)
+        _expect(query, "order_by", ["attributes.start_time ASC"])
+        rows = self._give(found[offset : offset + limit])
+        self.runs_given.update(row.entity.info.run_id for row in rows if row.active and row.entity)
+        # A page that is full has a token, also where it is the last one (sqlalchemy_store.py, _search_runs).
+        return _page("runs", rows, offset + limit if len(rows) == limit else None)
+
+    def _matching(self, experiment_ids: Sequence[str], since: int | None, until: int | None) -> list[str]:
+        """By start time, those without one last, and by id."""
+        timed = since is not None or until is not None
+        listed: list[tuple[float, str]] = []
+        for experiment_id in dict.fromkeys(experiment_ids):
+            runs = self._runs_of.get(experiment_id, [])
+            first = 0 if since is None else bisect_left(runs, (since, ""))
+            end = bisect_left(runs, (until if until is not None else LATEST, "")) if timed else len(runs)
+            listed += runs[first:end]
+        if len(experiment_ids) > 1:
+            listed.sort()
+        return [run_id for _, run_id in listed]
+
+    def _give(self, run_ids: list[str]) -> list[Row[Run]]:
+        rows = []
+        for run_id in run_ids:
+            row = self.runs[run_id].now if run_id in self.runs else None
+            if row is None:
+                raise Refusal(404, "RESOURCE_DOES_NOT_EXIST", f"Run with id={run_id} not found")
+            if row.fields["info"]["start_time"] is None:
+                raise Refusal(500, "INTERNAL_ERROR", "start_time cannot be None")
+            if run_id in self.broken:
+                raise Refusal(500, "INTERNAL_ERROR", "Internal server error")
+            rows.append(row)
+        return rows
+
+
+def _row(fields: dict[str, Any], entity: type[Entity], *, active: bool = True) -> Row[Entity]:
+    text = json.dumps(_shown(fields)).encode()
+    try:
+        read = msgspec.json.decode(text, type=entity, strict=False)
+    except msgspec.ValidationError:
+        read = None
+    return Row(fields, text, read, active)
+
+
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what is None or an empty list, as protobuf's JSON leaves them out."""
+    return {
+        name: _shown(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None and value != []
+    }
+
+
+def _sort_time(info: dict[str, Any]) -> float:
+    return LATEST if info["start_time"] is None else info["start_time"]
+
+
+def _itself(key: Any) -> Any:
+    return key
+
+
+def _living(rows: dict[Any, History[Row[Any]]], order: Callable[[Any], Any]) -> list[Row[Any]]:
+    return [row for key in sorted(rows, key=order) if (row := rows[key].now) is not None]
+
+
+def _listing(kind: str, rows: list[Row[Any]], limit: int, offset: int) -> bytes:
+    """A page that has a token only if there is a next one."""
+    end = offset + limit
+    return _page(kind, rows[offset:end], end if end < len(rows) else None)
+
+
+def _page(kind: str, rows: Iterable[Row[Any]], next_offset: int | None) -> bytes:
+    parts = []
+    listed = b", ".join(row.json for row in rows)
+    if listed:
+        parts.append(b'"%b": [%b]' % (kind.encode(), listed))
+    if next_offset is not None:
+        token = base64.b64encode(json.dumps({"offset": next_offset}).encode())
+        parts.append(b'"next_page_token": "%b"' % token)
+    return b"{%b}" % b", ".join(parts)
+
+
+def _offset(token: str) -> int:
+    return int(json.loads(base64.b64decode(token))["offset"]) if token else 0
+
+
+def _query(params: list[tuple[str, str]]) -> dict[str, Any]:
+    query: dict[str, Any] = dict(params)
+    if orders := [value for name, value in params if name == "order_by"]:
+        query["order_by"] = orders
+    return query
+
+
+def _expect(query: dict[str, Any], name: str, value: object) -> None:
+    """The model knows what the crawler asks for; anything else would need more of MLflow than is here."""
+    if query.get(name) != value:
+        raise Refusal(
+            400, "INVALID_PARAMETER_VALUE", f"The model of MLflow takes {name} {value}, not {query.get(name)}"
+        )
+
+
+def _conditions(text: str) -> tuple[int | None, int | None, list[str] | None]:
+    since: int | None = None
+    until: int | None = None
+    run_ids: list[str] | None = None
+    for condition in text.split(" AND ") if text else ():
+        match = _CONDITION.fullmatch(condition)
+        if match is None:
+            raise Refusal(400, "INVALID_PARAMETER_VALUE", f"The model of MLflow cannot filter by {condition}")
+        if match[4]:
+            run_ids = [run_id.strip(" '") for run_id in match[5].split(",")]
+        elif match[2] == ">=":
+            since = int(match[3]) if since is None else max(since, int(match[3]))
+        else:
+            until = int(match[3]) if until is None else min(until, int(match[3]))
+    return since, until, run_ids
