@@ -20,7 +20,7 @@ from crawler.report import CrawlReport
 from crawler.sharing import Shares, work_through
 from crawler.state import Journal
 from crawler.state.mark import Mark
-from crawler.state.trail import Trail, parted
+from crawler.trail import Trail, parted
 
 RUN_IDS_A_REQUEST = 200
 ENTITIES_AT_ONCE = 100
@@ -75,6 +75,7 @@ class Reader:
         self._report = report
         self._workers = workers
         self._journal = journal
+        self._delivering = asyncio.Lock()
         self._is_complete = False
         self._experiment_ids: list[str] = []
         self._walks: list[_Stretch] = []
@@ -231,22 +232,25 @@ class Reader:
         for experiment_ids in _slices(self._experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
             for run in await self._client.runs.by_id(sorted(missing), experiment_ids):
                 missing.discard(run.info.run_id)
-                await self._deliver(self._mapper.found_run(run))
+                await self._deliver(entity for found in (run,) for entity in self._mapper.found_run(found))
             if not missing:
                 return
 
     async def _deliver(self, entities: Iterable[Entity], mark: Mark | None = None) -> None:
-        """Maps and hands on what comes, in stretches that are small enough for memory."""
+        """Maps and hands on what comes, in stretches that are small enough for memory. One at a time maps, or the
+        versions of one model could leave out of their order.
+        """
         entities = iter(entities)
-        while True:
-            with self._report.time.stage("map"):
-                mapped = list(islice(entities, ENTITIES_AT_ONCE))
-            with self._report.time.stage("encode"):
-                for entity in mapped:
-                    self._delivery.add(entity, mark)
-            await self._settle()
-            if len(mapped) < ENTITIES_AT_ONCE:
-                return
+        async with self._delivering:
+            while True:
+                with self._report.time.stage("map"):
+                    mapped = list(islice(entities, ENTITIES_AT_ONCE))
+                with self._report.time.stage("encode"):
+                    for entity in mapped:
+                        self._delivery.add(entity, mark)
+                await self._settle()
+                if len(mapped) < ENTITIES_AT_ONCE:
+                    return
 
     async def _settle(self) -> None:
         for remark in self._mapper.take_remarks():

@@ -116,6 +116,14 @@ def test_a_command_that_fails_says_why() -> None:
     assert measured([sys.executable, "-c", "raise SystemExit(3)"], expected=(3,)).exit_code == 3
 
 
+def test_a_command_is_killed_when_its_lifetime_is_over() -> None:
+    sleeper = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"]
+    killed = measured(sleeper, lifetime=2.0, expected=(-9,))
+    assert killed.stdout == "1\n"
+    assert 2.0 <= killed.wall < 30
+    assert measured([sys.executable, "-c", "print(2)"], lifetime=60).stdout == "2\n"
+
+
 SERVER = f"""
 import signal, subprocess, sys
 subprocess.run([sys.executable, "-c", {BUSY!r}])

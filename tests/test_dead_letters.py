@@ -119,3 +119,11 @@ def test_a_file_that_may_not_be_written_is_told_early(tmp_path: Path, monkeypatc
     path.touch()
     with pytest.raises(SettingsError, match="Permission denied"):
         DeadLetters(path, CrawlReport("r")).check()
+
+
+def test_a_dry_run_writes_none(tmp_path: Path) -> None:
+    report = CrawlReport("r")
+    report.dry_run = True
+    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters.write([Proposal("tag", "urn:li:tag:a", "status", b"{}")], code="urn", reason="no")
+    assert (list(tmp_path.iterdir()), report.dead_letters) == ([], 0)

@@ -3,8 +3,10 @@
 import asyncio
 import io
 import logging
+import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, redirect_stderr
 
@@ -204,3 +206,13 @@ async def test_off_a_terminal_lines_come_at_intervals(caplog: pytest.LogCaptureF
     logger.removeHandler(handler)
     assert "20 experiments, 12,345 runs" in caplog.messages[0]
     assert "3 retries" in caplog.messages[0]
+
+
+def test_an_outage_is_shown_in_the_place_of_what_is_slowest() -> None:
+    report = busy_report()
+    report.datahub.outage = "connection refused"
+    report.datahub.silent_since, report.datahub.patience = time.monotonic() - 12, 300.0
+    said = r"DataHub gives no answer for 12\.\d s \(connection refused\), waiting up to 5m00s"
+    for shown in (progress_line(report, Rates(report)), drawn(report, width=200)):
+        assert re.search(said, shown)
+        assert "slowest" not in shown

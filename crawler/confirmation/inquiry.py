@@ -42,17 +42,25 @@ class Inquiry:
         try:
             found = await self._store.read_back(entity_type, _wanted(sent))
         except RequestRefused as refused:
-            if refused.status in _PASSING or self._may_not_have_begun(entity_type, refused.status):
-                return set()
-            if refused.status == _TOO_LARGE or (refused.status == _SERVER_ERROR and entity_type in self._answered):
-                return await self._find_apart(sent)
-            self._refuse(entity_type, refused)
-            return None
+            return await self._otherwise(sent, refused)
         except (WrongServer, DecodeError) as error:
+            if entity_type in self._answered:
+                # It can tell, but one answer was spoilt on its way.
+                return set()
             self._refuse(entity_type, error)
             return None
         self._answered.add(entity_type)
         return found
+
+    async def _otherwise(self, sent: list[Sent], refused: RequestRefused) -> Found | None:
+        """What a refusal leaves to be known."""
+        entity_type = sent[0].parcel.entity_type
+        if refused.status in _PASSING or self._may_not_have_begun(entity_type, refused.status):
+            return set()
+        if refused.status == _TOO_LARGE or (refused.status == _SERVER_ERROR and entity_type in self._answered):
+            return await self._find_apart(sent)
+        self._refuse(entity_type, refused)
+        return None
 
     def _may_not_have_begun(self, entity_type: str, status: int) -> bool:
         if status != _SERVER_ERROR or entity_type in self._answered:

@@ -49,7 +49,7 @@ class StillOut(Exception):
 
 
 class Outage:
-    """One outage: from the last good answer to the next one, or to the end of patience."""
+    """One outage: from the first failure to the next good answer, or to the end of patience."""
 
     def __init__(self, last: Outcome) -> None:
         self.last = last
@@ -75,7 +75,7 @@ class Outage:
 
 
 class Endurance:
-    """Sits out a server's outages of up to `patience` seconds since its last good answer."""
+    """Sits out a server's outages of up to `patience` seconds, from the first failure with no good answer since."""
 
     def __init__(self, patience: float, clock: Clock, sleep: Sleep, audience: Audience) -> None:
         self.answers = 0
@@ -84,7 +84,7 @@ class Endurance:
         self._clock = clock
         self._sleep = sleep
         self._audience = audience
-        self._answered_at = 0.0
+        self._silent_since: float | None = None
         self._outage: Outage | None = None
 
     def answered(self) -> None:
@@ -92,7 +92,12 @@ class Endurance:
         if self._outage is not None:
             self._finish(self._outage)
         self.answers += 1
-        self._answered_at = self._clock()
+        self._silent_since = None
+
+    def unanswered(self) -> None:
+        """A request was not answered. Nobody can tell how long before that the server was away."""
+        if self._silent_since is None:
+            self._silent_since = self._clock()
 
     def admit(self) -> None:
         """Raises ServerOut for a request that must wait for the end of an outage."""
@@ -176,7 +181,7 @@ class Endurance:
                 each.cancel()
 
     def _silence(self) -> float:
-        return self._clock() - self._answered_at
+        return 0.0 if self._silent_since is None else self._clock() - self._silent_since
 
     def _left(self) -> float:
         return self._patience - self._silence()

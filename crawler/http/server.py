@@ -181,8 +181,11 @@ class Server:
         try:
             response = await exchange(self._session, request, self._proxy)
         except BaseException as error:
-            tell = self._concurrency.failed if is_transient(error) else self._concurrency.dropped
-            tell(start)
+            if is_transient(error):
+                self._endurance.unanswered()
+                self._concurrency.failed(start)
+            else:
+                self._concurrency.dropped(start)
             raise
         else:
             self._learn(start, request, response, _loop_time() - began)
@@ -191,7 +194,9 @@ class Server:
             self._tell_limit()
 
     def _learn(self, start: Start, request: Request, response: Response, seconds: float) -> None:
-        if not is_silence(response):
+        if is_silence(response):
+            self._endurance.unanswered()
+        else:
             self._endurance.answered()
         if is_throttling(response.status):
             self._concurrency.refused(start)

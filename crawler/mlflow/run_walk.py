@@ -19,6 +19,8 @@ from crawler.mlflow.paging import OVERLAP, OffsetWalk
 
 PAGES_WORTH_A_WALK = 2
 PAGES_OF_PROOF = 2
+SEEN_AT_MOST = 10_000
+"""Run ids that a walk remembers of one start time."""
 EARLIEST = -(2**63)
 LATEST = 2**62
 """No start time is later; those beyond 2**63 no database can compare with."""
@@ -131,7 +133,7 @@ class RunWalk:
             self._go_on_from(last, fresh)
         else:
             self._token = self._ties.token
-            self._seen = self._tied.union(run.info.run_id for run in fresh)
+            self._see(fresh)
         return rows
 
     def take_skipped(self) -> list[Skipped[Run]]:
@@ -230,6 +232,12 @@ class RunWalk:
         if len({run.info.run_id for run in rows}) == len(rows):
             return rows, []
         return first_of_each(rows, _run_id)
+
+    def _see(self, fresh: list[Run]) -> None:
+        """Where rows fail or are purged, a walk steps back among equal start times: more than a page comes again."""
+        if len(self._seen) > SEEN_AT_MOST:
+            self._seen = set(self._tied)
+        self._seen = self._seen.union(run.info.run_id for run in fresh)
 
     def _note_skipped(self) -> None:
         skipped = self._ties.take_skipped()

@@ -83,9 +83,10 @@ class UntimedRuns:
                 return True
             if any(run.info.start_time is None for run in page.rows):
                 return True
-            is_end = has_seen_others or offset == 0 if not page.rows else not page.token
+            rows = len(page.rows) + len(page.unreadable)
+            is_end = not page.token if rows else has_seen_others or offset == 0
             if is_end:
                 return False
-            has_seen_others = bool(page.rows)
-            offset = offset + len(page.rows) if page.rows else max(0, offset - STEP_BACK)
+            has_seen_others = rows > 0
+            offset = offset + rows if rows else max(0, offset - STEP_BACK)
         return False

@@ -1,5 +1,6 @@
 """What DataHub's GMS has stored, read back through OpenAPI v3 whichever endpoint wrote it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -33,6 +34,7 @@ class GmsStore:
         self._last_observed = msgspec.json.decode(system_metadata, type=SystemMetadata).last_observed
         self._packer = packer
         self._write_now = write_now
+        self._writing_again = asyncio.Lock()
         self.each_aspect = each_aspect
         self.queued = queued
 
@@ -48,6 +50,8 @@ class GmsStore:
         """Writes at once. What is refused now is left out."""
         packer = self._packer()
         batches = [batch for parcel in parcels for batch in packer.add(parcel)]
-        for batch in batches + packer.flush():
-            with suppress(RequestRefused, NotTaken):
-                await self._write_now(batch)
+        # One entity or version set must not be in two requests at once.
+        async with self._writing_again:
+            for batch in batches + packer.flush():
+                with suppress(RequestRefused, NotTaken):
+                    await self._write_now(batch)

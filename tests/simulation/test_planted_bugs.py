@@ -18,10 +18,10 @@ from crawler.mapping.version_index import VersionIndex
 from crawler.mlflow.entities import Run
 from crawler.mlflow.pages import Page
 from crawler.mlflow.run_walk import RunWalk
-from crawler.state.mark import Mark
+from crawler.state.mark import Mark, Window
 from tests.simulation.simulation import simulate
 
-FIRST_SEEDS = 50
+FIRST_SEEDS = 100
 
 Patch = Any
 
@@ -82,10 +82,11 @@ def keeps_a_slot() -> Patch:
 
 
 def closes_windows_early() -> Patch:
-    def careless(mark: Mark) -> None:
-        """The window does not wait for the entity."""
+    def careless(mark: Mark, window: Window) -> None:
+        """The window does not wait for what was read in it."""
+        mark._done(window)
 
-    return mock.patch.object(Mark, "add", careless)
+    return mock.patch.object(Mark, "seal", careless)
 
 
 def believes_all_was_stored() -> Patch:

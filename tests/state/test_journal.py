@@ -25,7 +25,7 @@ from crawler.mlflow.run_walk import Covered
 from crawler.report import CrawlReport
 from crawler.state.journal import Journal
 from crawler.state.store import SCHEMA_VERSION
-from crawler.state.trail import Trail
+from crawler.trail import Trail
 
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}
 RUN, MODEL, DATASET = "dataProcessInstance", "mlModel", "dataset"
@@ -307,7 +307,7 @@ from crawler.datahub.batches import Parcel
 from crawler.mlflow.run_walk import Covered
 from crawler.report import CrawlReport
 from crawler.state.journal import Journal
-from crawler.state.trail import Trail
+from crawler.trail import Trail
 
 ticks = count()
 report = CrawlReport("killed")

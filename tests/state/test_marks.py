@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.run_walk import Covered
 from crawler.state.mark import Mark, Window
-from crawler.state.trail import Trail, parted
+from crawler.trail import Trail, parted
 
 WINDOW = Window("1", None, 5, 3, 2, 1)
 
