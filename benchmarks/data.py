@@ -97,7 +97,7 @@ def fill_postgresql(uri: str, data: Data) -> None:
 
     Raises CalledProcessError where psql refuses.
     """
-    _psql(uri, "TRUNCATE runs, registered_models CASCADE")
+    _psql(uri, "TRUNCATE runs, registered_models, inputs CASCADE")
     _psql(uri, f"DELETE FROM experiments WHERE experiment_id >= {FIRST_EXPERIMENT}")
     for table in tables(data):
         rows = iter(table.rows)

@@ -159,11 +159,15 @@ def test_data_has_all_that_it_says_and_parents_first() -> None:
         "params": 56,
         "latest_metrics": 70,
         "tags": 42,
+        "datasets": 12,
+        "inputs": 2,
         "registered_models": 2,
         "model_versions": 4,
     }
     runs = {run["run_uuid"] for run in rows["runs"]}
     assert len(runs) == 7
+    assert {each["destination_id"] for each in rows["inputs"]} < runs
+    assert {each["source_id"] for each in rows["inputs"]} < {each["dataset_uuid"] for each in rows["datasets"]}
     assert {version["run_id"] for version in rows["model_versions"]} < runs
     assert {run["experiment_id"] for run in rows["runs"]} == {each["experiment_id"] for each in rows["experiments"]}
     assert runs_by_experiment(data) == [3, 2, 2]

@@ -44,8 +44,8 @@ class Inquiry:
         except RequestRefused as refused:
             return await self._otherwise(sent, refused)
         except (WrongServer, DecodeError) as error:
-            if entity_type in self._answered:
-                # It can tell, but one answer was spoilt on its way.
+            if entity_type in self._answered or self._may_yet_answer(entity_type):
+                # Perhaps it can tell, and one answer was spoilt on its way.
                 return set()
             self._refuse(entity_type, error)
             return None
@@ -55,16 +55,17 @@ class Inquiry:
     async def _otherwise(self, sent: list[Sent], refused: RequestRefused) -> Found | None:
         """What a refusal leaves to be known."""
         entity_type = sent[0].parcel.entity_type
-        if refused.status in _PASSING or self._may_not_have_begun(entity_type, refused.status):
+        if refused.status in _PASSING:
             return set()
         if refused.status == _TOO_LARGE or (refused.status == _SERVER_ERROR and entity_type in self._answered):
             return await self._find_apart(sent)
+        if refused.status == _SERVER_ERROR and self._may_yet_answer(entity_type):
+            return set()
         self._refuse(entity_type, refused)
         return None
 
-    def _may_not_have_begun(self, entity_type: str, status: int) -> bool:
-        if status != _SERVER_ERROR or entity_type in self._answered:
-            return False
+    def _may_yet_answer(self, entity_type: str) -> bool:
+        """Whether what has failed at a type so far, and was never answered of it, may go well later."""
         self._failed[entity_type] += 1
         return self._failed[entity_type] < FAILURES
 

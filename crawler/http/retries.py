@@ -149,11 +149,13 @@ class Retries:
         except Exception as error:
             if not is_transient(error):
                 raise
-            first.set_exception(error)
+            # Without its traceback, whose frames would hold it, and half a page with it, in a cycle.
+            first.set_exception(error.with_traceback(None))
         else:
             if not self._is_worth_retrying(response):
                 return response
             first.set_result(response)
+            del response
         # From the first failure on: what was answered while the request was under way tells nothing about that.
         answers = self._answers()
         try:
@@ -162,6 +164,8 @@ class Retries:
             if is_transient(error) and self._answers() == answers:
                 raise Silent(error) from None
             raise
+        finally:
+            del first
         if is_silence(response) and not self._is_final(response) and self._answers() == answers:
             raise Silent(response)
         return response
@@ -187,7 +191,13 @@ class Retries:
             before_sleep=self._tell,
             retry_error_callback=_last_outcome,
         )
-        outcome: Response = await retrying(next_attempt)
+        try:
+            outcome: Response = await retrying(next_attempt)
+        finally:
+            # Tenacity and tracebacks keep the outcomes in cycles: a page would stay until Python's collector comes by.
+            retrying.iter_state.reset()
+            retrying.statistics.clear()
+            del first, outcomes
         return outcome
 
     def _is_worth_retrying(self, response: Response) -> bool:

@@ -1,7 +1,9 @@
 """The decisions about retries, which need no network."""
 
 import asyncio
+import gc
 import ssl
+import weakref
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
@@ -215,3 +217,30 @@ async def test_a_storm_ends_with_the_budget(naps):
     retries = _retries(8, naps)
     await asyncio.gather(*(retries(attempt) for _ in range(100)), return_exceptions=True)
     assert attempt.tried <= 100 + 500 // RETRY_COST + 100
+
+
+class Body:
+    """In place of bytes, to which no weak reference can point."""
+
+
+@pytest.mark.parametrize("first", ["broken", "refused"])
+async def test_what_a_retried_request_held_is_freed_with_it(naps, first):
+    """A page of megabytes must not wait for Python's collector, which a crawl calls seldom."""
+    bodies = []
+
+    async def attempt():
+        body = Body()
+        bodies.append(weakref.ref(body))
+        if len(bodies) == 1 and first == "broken":
+            raise ClientPayloadError
+        return Response(503 if len(bodies) == 1 else 200, body, {})
+
+    gc.collect()
+    gc.disable()
+    try:
+        response = await _retries(3, naps)(attempt)
+        assert [held() is None for held in bodies] == [True, False]
+        del response
+        assert bodies[1]() is None
+    finally:
+        gc.enable()
