@@ -1,24 +1,30 @@
 """Tells a server that refuses some from one that refuses everything."""
 
+from collections.abc import Iterable
+
 LIMIT = 50
+LIMIT_OF_ONE_TYPE = 500
+"""A user may lack the privilege to write one entity type, of which many may come in a row."""
 
 
 class Breaker:
-    """Counts what was refused since anything was taken: at `limit` it `is_open`."""
+    """Counts what was refused since anything was taken: when it `is_open`, going on would only be refused more."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._refused = 0
+        self._types: set[str] = set()
 
     @property
     def is_open(self) -> bool:
-        """Whether going on would only be refused more."""
-        return self._refused >= self._limit
+        """Whether the server refuses everything, as far as that can be told."""
+        return self._refused >= (LIMIT if len(self._types) > 1 else LIMIT_OF_ONE_TYPE)
 
     def taken(self) -> None:
         """The server took something."""
         self._refused = 0
+        self._types.clear()
 
-    def refused(self) -> None:
-        """The server refused something that cannot be taken apart any further."""
+    def refused(self, entity_types: Iterable[str]) -> None:
+        """The server refused something of these types that cannot be taken apart any further."""
         self._refused += 1
+        self._types.update(entity_types)

@@ -47,33 +47,38 @@ class DeadLetters:
         self.path = path
         self._report = report
 
+    def problem(self) -> str | None:
+        """Why the file could not be written; makes nothing."""
+        try:
+            return _problem(self.path)
+        except (OSError, ValueError) as error:
+            return reason_of(error)
+
     def check(self) -> None:
         """Raises SettingsError where the file could not be written; makes nothing."""
-        try:
-            problem = _problem(self.path)
-        except (OSError, ValueError) as error:
-            problem = reason_of(error)
-        if problem:
+        if problem := self.problem():
             raise SettingsError(
                 f"Cannot write dead letters to {self.path}: {problem}.",
                 "Give --dead-letters the path of a file in a folder that exists and can be written to.",
             )
 
-    def write(self, proposals: Iterable[Proposal], *, code: str, reason: str, status: int | None = None) -> None:
-        """Adds the proposals; they are on the disk when this returns. `code` and `reason` say why DataHub has them not,
-        `status` is that of its answer, if it gave one. What cannot be kept is a failure of the report, never an error.
+    def write(self, proposals: Iterable[Proposal], *, code: str, reason: str, status: int | None = None) -> bool:
+        """Adds the proposals; they are on the disk when this gives True. `code` and `reason` say why DataHub has them
+        not, `status` is that of its answer, if it gave one. What cannot be kept is a failure of the report, never an
+        error.
         """
         letters = list(proposals)
         if not letters or self._report.dry_run:
-            return
+            return True
         now = datetime.now(UTC)
         try:
             _append(self.path, b"".join([_line(letter, now, code, reason, status) for letter in letters]))
         except (OSError, ValueError) as error:
             self._not_kept(letters, reason_of(error))
-        else:
-            self._report.dead_letters += len(letters)
-            self._report.dead_letters_path = self.path
+            return False
+        self._report.dead_letters += len(letters)
+        self._report.dead_letters_path = self.path
+        return True
 
     def _not_kept(self, letters: list[Proposal], problem: str) -> None:
         message = (

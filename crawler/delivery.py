@@ -20,8 +20,11 @@ from crawler.settlement import Settlement
 from crawler.sinks.sink import Sink
 
 BATCHES_QUEUED = 1
-GATEWAY_TIMEOUT = 504
-_NO_ENDPOINT = {404, 405, 501}
+SECONDS_BETWEEN_FLUSHES = 2.0
+THROTTLED_ROUNDS = 3
+"""Times that a batch is tried through all its retries while others are answered and it is told to come later."""
+_GATEWAY_TIMEOUT = 504
+_LATER = {408, 425, 429, 503}
 
 
 class Lane:
@@ -36,6 +39,8 @@ class Lane:
         """What is left of the batch at hand, last part first."""
         self.load = 0
         """Batches that are queued or being written."""
+        self.rounds = 0
+        """Times that the part at hand was told to come later."""
 
 
 class Delivery:
@@ -58,6 +63,7 @@ class Delivery:
         self.lanes = [Lane(sink.packer()) for _ in range(sink.lanes)]
         self._full: deque[tuple[Lane, Batch]] = deque()
         self._settling = asyncio.Lock()
+        self._flushed_at = _loop_time()
 
     def add(self, entity: Entity, mark: object = None) -> None:
         """Checks, encodes and packs one entity. What DataHub cannot take is named in the report. `mark` goes along to
@@ -81,6 +87,9 @@ class Delivery:
 
         One at a time, or a batch could overtake another one in its lane; and a batch whose turn is cut off stays.
         """
+        if self._settlement.goes_on_later and _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
+            # What waits for a full batch keeps all that was read with it from being done.
+            self._flush()
         async with self._settling:
             while self._full:
                 lane, batch = self._full[0]
@@ -89,9 +98,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Hands on everything that was added; the lanes then end by themselves, and the confirmer when it knows all."""
-        self._hand_out(self._packer.flush())
-        for lane in self.lanes:
-            self._fill(lane, lane.packer.flush())
+        self._flush()
         await self.settle()
         for lane in self.lanes:
             await lane.queue.put(None)
@@ -129,7 +136,7 @@ class Delivery:
             if not error.timed_out:
                 raise
             # A server that answers others in time was given too much at once.
-            self._refused(lane, part, RequestRefused(error.message, error.hint, status=GATEWAY_TIMEOUT))
+            self._refused(lane, part, RequestRefused(error.message, error.hint, status=_GATEWAY_TIMEOUT))
         except NotTaken as answer:
             await self._taken(lane, self._settlement.left_out(part, answer))
         else:
@@ -138,37 +145,38 @@ class Delivery:
     async def _taken(self, lane: Lane, part: Batch) -> None:
         """The sink has the part that the lane had at hand."""
         self._breaker.taken()
+        lane.rounds = 0
         self._report.batches += not self._report.dry_run
         lane.writing.pop()
         await self.confirmer.sent(part)
 
     def _refused(self, lane: Lane, part: Batch, refused: RequestRefused) -> None:
+        """Has what is perhaps not to blame tried again. Raises ServerError where everything is refused."""
+        if refused.status in _LATER:
+            lane.rounds += 1
+            if lane.rounds < THROTTLED_ROUNDS:
+                return
+        lane.rounds = 0
+        given_up, left = apart.taken_apart(part, refused.status, refused.body)
         lane.writing.pop()
-        lane.writing += reversed(self._apart(part, refused))
-
-    def _apart(self, batch: Batch, refused: RequestRefused) -> list[Batch]:
-        """What of a refused batch is to be tried by itself; what is not is given up."""
-        if refused.status == 403 and (parcels := apart.named(batch, refused.body)):
-            left = apart.without(batch, parcels)
-            self._give_up(parcels, refused, is_all=not left)
-            return left
-        if batch.proposals > 1 and refused.status not in _NO_ENDPOINT:
-            return apart.halves(batch)
-        self._give_up(batch.parcels, refused, is_all=True)
-        return []
-
-    def _give_up(self, parcels: Sequence[Parcel], refused: RequestRefused, *, is_all: bool) -> None:
-        """Raises ServerError where that goes on and on."""
-        self._settlement.refused(parcels, refused)
-        for parcel in parcels:
+        lane.writing += reversed(left)
+        self._settlement.refused(given_up, refused)
+        for parcel in given_up:
             self.confirmer.refused(parcel, partial(self._settlement.settle, parcel))
-        if is_all:
-            self._breaker.refused()
+        if given_up and not left:
+            self._breaker.refused(parcel.entity_type for parcel in given_up)
         if self._breaker.is_open:
             raise ServerError(
                 f"DataHub refuses everything: {refused.message}",
-                "Mend that, then run it again or replay the dead letters.",
+                "Mend that, then run it again; with --state, replay the dead letters too.",
             )
+
+    def _flush(self) -> None:
+        """Makes batches of all that was added."""
+        self._flushed_at = _loop_time()
+        self._hand_out(self._packer.flush())
+        for lane in self.lanes:
+            self._fill(lane, lane.packer.flush())
 
     def _pack(self, parcel: Parcel, series: str | None) -> None:
         if not parcel.proposals:
@@ -199,3 +207,7 @@ def _drained(queue: asyncio.Queue[Batch | None]) -> Iterable[Batch]:
     while not queue.empty():
         if (batch := queue.get_nowait()) is not None:
             yield batch
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -27,6 +27,7 @@ from crawler.state import Journal, fingerprint
 
 _log = logging.getLogger("crawler")
 
+NO_LETTERS = "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to."
 STOPPED = "It was stopped at once."
 
 
@@ -74,6 +75,8 @@ async def open_delivery(
     letters = DeadLetters(settings.dead_letters or DEFAULT_PATH, report)
     if settings.dead_letters is not None:
         letters.check()
+    elif problem := letters.problem():
+        report.warn("dead_letters_nowhere", NO_LETTERS, problem)
     async with AsyncExitStack() as stack:
         sink = make_sink(settings, report, encode_system_metadata(system_metadata))
         await _unless_stopped(stack.enter_async_context(sink), stop)

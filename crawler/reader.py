@@ -38,6 +38,9 @@ REGISTRY_MISSING = "This MLflow keeps its data where no model registry can be, s
 EXPERIMENT_UNREAD = "The runs of an experiment could not be read to the end."
 UNTIMED_UNKNOWN = "Whether there are runs without start_time, which MLflow cannot list, could not be told."
 RUNS_UNREAD = "The runs of some model versions could not be read, so these carry no params and metrics."
+RUNS_NOT_REACHED = (
+    "It ended before the runs of these model versions were read, so the versions were not sent. Run it again."
+)
 RUNS_LOST = "Model versions name runs that MLflow cannot give, so they carry no params and metrics."
 
 Item = TypeVar("Item")
@@ -101,6 +104,8 @@ class Reader:
         later runs may tell other things of the same datasets.
         """
         if self._is_complete or self._journal is None:
+            for urn in self._mapper.waiting_versions():
+                self._report.fail("not_read", RUNS_NOT_REACHED, urn)
             await self._deliver(self._mapper.held())
 
     async def _read_registry(self) -> None:

@@ -43,6 +43,13 @@ class Settlement:
         self._ledger = ledger
         self._incomplete: set[str] = set()
         """Entities that are under way and of which something was given up."""
+        self._unkept: set[str] = set()
+        """Those of which that could not be kept either: the ledger must not take them for settled."""
+
+    @property
+    def goes_on_later(self) -> bool:
+        """Whether another crawl may go on with this one."""
+        return self._ledger is not None
 
     def begin(self, urn: str, mark: object) -> bool:
         """Whether the entity is to be delivered: an earlier crawl, which this one goes on with, may have done that."""
@@ -50,15 +57,15 @@ class Settlement:
 
     def nothing_left(self, parcel: Parcel) -> None:
         """Nothing of the entity is sent."""
-        if self._ledger is not None:
-            self._ledger.settled(parcel)
+        self._tell_ledger(parcel)
 
     def kept_back(self, parcel: Parcel, refusals: Sequence[Refusal]) -> None:
         """What DataHub cannot take is not sent; the parcel holds the rest of its entity."""
         for refusal in refusals:
             self._report.rejected += len(refusal.proposals)
             self._report.fail(refusal.code, NOT_TAKEN_HERE[refusal.code], f"{refusal.subject}: {refusal.reason}")
-            self._letters.write(refusal.proposals, code=refusal.code, reason=refusal.reason)
+            if not self._letters.write(refusal.proposals, code=refusal.code, reason=refusal.reason):
+                self._unkept.add(parcel.urn)
         if refusals and parcel.proposals:
             self._incomplete.add(parcel.urn)
 
@@ -121,13 +128,19 @@ class Settlement:
         delivered = parcel.urn not in self._incomplete
         self._incomplete.discard(parcel.urn)
         self._report.delivered[parcel.entity_type] += delivered
-        if self._ledger is not None:
+        self._tell_ledger(parcel)
+
+    def _tell_ledger(self, parcel: Parcel) -> None:
+        is_kept = parcel.urn not in self._unkept
+        self._unkept.discard(parcel.urn)
+        if self._ledger is not None and is_kept:
             self._ledger.settled(parcel)
 
     def _keep(self, parcels: Sequence[Parcel], *, code: str, reason: str, status: int | None = None) -> None:
         read = self._wire.proposal
         proposals = (read(parcel, encoded) for parcel in parcels for encoded in parcel.proposals)
-        self._letters.write(proposals, code=code, reason=reason, status=status)
+        if not self._letters.write(proposals, code=code, reason=reason, status=status):
+            self._unkept.update(parcel.urn for parcel in parcels)
 
 
 def _piece(parcel: Parcel, proposals: list[bytes]) -> Parcel:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from itertools import count, pairwise
 from pathlib import Path
 from types import TracebackType
@@ -9,14 +10,15 @@ from typing import Self
 
 import pytest
 
+from crawler.breaker import LIMIT_OF_ONE_TYPE
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
-from crawler.datahub.batches import Batch, Packer, PackerByType
+from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
 from crawler.datahub.encoding import Wire
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.restli import RestliWire
 from crawler.dead_letters import DeadLetters
-from crawler.delivery import Delivery
-from crawler.errors import NotTaken
+from crawler.delivery import THROTTLED_ROUNDS, Delivery
+from crawler.errors import NotTaken, RequestRefused, ServerError
 from crawler.report import CrawlReport
 from crawler.settlement import Settlement
 from crawler.sinks.sink import Store
@@ -191,3 +193,115 @@ async def test_what_is_not_written_when_the_crawl_ends_is_kept(tmp_path: Path) -
     assert (failure.code, failure.count) == ("not_sent", 27)
     delivery.abandon("It was enough.")
     assert report.rejected == 27, "nothing is left, so nothing is told twice"
+
+
+class RefusingSink(SlowSink):
+    """Answers each batch with the next of these statuses, None for success; the last one again and again."""
+
+    def __init__(self, *statuses: int | None, max_proposals: int = 200) -> None:
+        super().__init__(max_proposals)
+        self.statuses = list(statuses)
+        self.sizes: list[int] = []
+
+    async def write(self, batch: Batch) -> None:
+        self.sizes.append(batch.proposals)
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if status is not None:
+            raise RequestRefused("no", status=status)
+        await super().write(batch)
+
+
+async def delivered(delivery: Delivery, entities: Iterable[Entity]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for lane in delivery.lanes:
+            tasks.create_task(delivery.send(lane))
+        for each in entities:
+            delivery.add(each)
+            await delivery.settle()
+        await delivery.close()
+
+
+def tags(count: int) -> list[Entity]:
+    return [Entity("tag", f"urn:li:tag:{number:05}", (NOT_REMOVED,)) for number in range(count)]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_batch_that_is_to_come_later_is_not_taken_apart(status: int) -> None:
+    sink, report = RefusingSink(status, status, None), CrawlReport("r")
+    await delivered(delivery_to(sink, report), tags(10))
+    assert sink.sizes == [10, 10, 10]
+    assert (report.proposals, report.failures) == (10, [])
+
+
+async def test_a_batch_that_is_always_to_come_later_is_given_up(tmp_path: Path) -> None:
+    sink, report = RefusingSink(*[429] * THROTTLED_ROUNDS, None), CrawlReport("r")
+    await delivered(delivery_to(sink, report, tmp_path / "dead.jsonl"), tags(2))
+    assert sink.sizes[:THROTTLED_ROUNDS] == [2] * THROTTLED_ROUNDS
+    assert report.proposals + report.rejected == 2
+
+
+async def test_one_type_that_may_not_be_written_does_not_end_the_crawl(tmp_path: Path) -> None:
+    sink, report = RefusingSink(422, max_proposals=1), CrawlReport("r")
+    await delivered(delivery_to(sink, report, tmp_path / "dead.jsonl"), tags(LIMIT_OF_ONE_TYPE - 1))
+    assert report.rejected == LIMIT_OF_ONE_TYPE - 1
+    with pytest.raises(ExceptionGroup) as caught:
+        await delivered(delivery_to(sink, report, tmp_path / "dead.jsonl"), tags(LIMIT_OF_ONE_TYPE))
+    assert isinstance(caught.value.exceptions[0], ServerError)
+
+
+async def test_a_server_that_refuses_all_types_ends_the_crawl_and_nothing_is_lost(tmp_path: Path) -> None:
+    sink, report = RefusingSink(422, max_proposals=4), CrawlReport("r")
+    sink.lanes = 2
+    delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
+    containers = [Entity("container", f"urn:li:container:{number}", (NOT_REMOVED,)) for number in range(100)]
+    added = []
+
+    def mixed() -> Iterable[Entity]:
+        for pair in zip(tags(100), containers, strict=True):
+            for each in pair:
+                added.append(each.urn)
+                yield each
+
+    with pytest.raises(ExceptionGroup):
+        await delivered(delivery, mixed())
+    delivery.abandon("It refuses everything.")
+    letters = [json.loads(line)["proposal"]["entityUrn"] for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
+    assert sorted(letters) == sorted(added)
+    assert len(added) < 100, "it ends soon"
+
+
+class Notes:
+    """A ledger that only remembers."""
+
+    def __init__(self) -> None:
+        self.urns: list[str] = []
+
+    def begin(self, urn: str, mark: object) -> bool:
+        return True
+
+    def settled(self, parcel: Parcel) -> None:
+        self.urns.append(parcel.urn)
+
+
+async def test_what_could_not_be_kept_is_not_settled_for_a_later_crawl(tmp_path: Path) -> None:
+    sink, report, notes = RefusingSink(422, None, max_proposals=1), CrawlReport("r"), Notes()
+    letters = DeadLetters(tmp_path / "no folder" / "dead.jsonl", report)
+    delivery = Delivery(sink, report, Settlement(sink.wire, report, letters, notes))
+    await delivered(delivery, tags(2))
+    assert notes.urns == ["urn:li:tag:00001"]
+    assert {failure.code for failure in report.failures} == {"refused_422", "dead_letters"}
+
+
+async def test_with_a_ledger_nothing_waits_for_a_full_batch_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, report, notes = SlowSink(max_proposals=200), CrawlReport("r"), Notes()
+    delivery = Delivery(sink, report, Settlement(sink.wire, report, DeadLetters(Path("none"), report), notes))
+    sending = asyncio.create_task(delivery.send(delivery.lanes[0]))
+    delivery.add(entity(1))
+    await delivery.settle()
+    assert sink.urns == []
+    monkeypatch.setattr("crawler.delivery.SECONDS_BETWEEN_FLUSHES", 0.0)
+    await delivery.settle()
+    await delivery.lanes[0].queue.join()
+    assert notes.urns == sink.urns == ["urn:li:tag:00001"]
+    await delivery.close()
+    await sending

@@ -13,6 +13,21 @@ from crawler.datahub.batches import Batch, Parcel
 _NAMED = re.compile(r"Urn: (urn:li:.*?)(?=,? *HttpStatus:|$)", re.DOTALL)
 
 
+_NO_ENDPOINT = {404, 405, 501}
+_OF_SOME = 403
+
+
+def taken_apart(batch: Batch, status: int, words: str) -> tuple[list[Parcel], list[Batch]]:
+    """What of a batch that was refused with a status and in these words is refused for good, and what is to be tried by
+    itself.
+    """
+    if status == _OF_SOME and (parcels := named(batch, words)):
+        return parcels, without(batch, parcels)
+    if batch.proposals > 1 and status not in _NO_ENDPOINT:
+        return [], halves(batch)
+    return batch.parcels, []
+
+
 def halves(batch: Batch) -> list[Batch]:
     """The batch in two, as even as can be: in order, nothing lost. An entity may be cut, so that k bad proposals of n
     are found with at most 2·k·log2(n) requests; a single proposal is given as it is.

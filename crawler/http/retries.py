@@ -9,7 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import chain, repeat
 from typing import TypeGuard
 
 import aiohttp
@@ -172,13 +171,16 @@ class Retries:
 
     async def _retried(self, attempt: Attempt, first: asyncio.Future[Response], answers: int) -> Response:
         course = _Course(self._attempts, self._budget, lambda: self._answers() == answers)
-        outcomes = chain([lambda: first], repeat(attempt))
+        had = [first]
+        del first
 
         async def next_attempt() -> Response:
+            if had:
+                return await had.pop()
             if not course.on_credit:
-                return await next(outcomes)()
+                return await attempt()
             async with self._one_at_a_time:
-                return await next(outcomes)()
+                return await attempt()
 
         async def wait(seconds: float) -> None:
             await self._sleep(seconds)
@@ -197,7 +199,6 @@ class Retries:
             # Tenacity and tracebacks keep the outcomes in cycles: a page would stay until Python's collector comes by.
             retrying.iter_state.reset()
             retrying.statistics.clear()
-            del first, outcomes
         return outcome
 
     def _is_worth_retrying(self, response: Response) -> bool:

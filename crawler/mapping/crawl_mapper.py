@@ -105,6 +105,10 @@ class CrawlMapper:
         """The versions whose run is nowhere."""
         return self._versions.give_up(run_ids)
 
+    def waiting_versions(self) -> list[str]:
+        """The URNs of the versions whose run did not come by before the crawl ended."""
+        return self._versions.waiting()
+
     def held(self) -> Iterator[Entity]:
         """What is mapped and was held back, at the end of the crawl, early or not: datasets, versions out of turn."""
         yield from self._versions.ready()

@@ -108,6 +108,10 @@ class VersionIndex:
         for name in list(self._models):
             yield from self._release(name)
 
+    def waiting(self) -> list[str]:
+        """The URNs of the versions that wait for their run."""
+        return [each.urn for versions in self._models.values() for each in versions if each.entity is None]
+
     def ready(self) -> Iterator[Entity]:
         """Gives, when the crawl ends early, the versions that know their run and wait only for an older version."""
         for versions in self._models.values():
