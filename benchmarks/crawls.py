@@ -13,6 +13,7 @@ from benchmarks.processes import CommandFailed, measured
 from benchmarks.servers import ROOT, Double, gms
 
 REPORT = "report.json"
+ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 
 
 class Source(Protocol):
@@ -43,34 +44,53 @@ class Cost(msgspec.Struct):
 
 Command = Callable[[Path, str], Sequence[str | Path]]
 OpenLine = Callable[[str], AbstractContextManager[str]]
+OpenDouble = Callable[[], AbstractContextManager[Double]]
 
 
-def crawl(source: Source, line: OpenLine = nullcontext) -> Cost:
-    """Our crawl, as users start it. `line` leads to a server of which it gets the URL.
+def crawl(
+    source: Source,
+    line: OpenLine = nullcontext,
+    *,
+    options: Sequence[str] = (),
+    into: OpenDouble = gms,
+) -> Cost:
+    """Our crawl, as users start it, with more options where given. `line` leads to a server of which it gets the URL;
+    `into` opens the double.
 
     Raises CommandFailed unless it delivered what it reports.
     """
     with line(source.url) as mlflow_url:
 
         def command(folder: Path, datahub_url: str) -> Sequence[str | Path]:
-            urls = ("--mlflow-uri", mlflow_url, "--datahub-url", datahub_url)
-            return [sys.executable, "-m", "crawler", "crawl", *urls, "--report", folder / REPORT, "--no-progress"]
+            return crawl_command(mlflow_url, datahub_url, folder, options)
 
-        cost = cost_of(command, source, environment={"PYTHONPATH": str(ROOT)}, line=line)
+        cost = cost_of(command, source, environment=ENVIRONMENT, line=line, into=into)
     delivered = {kind: count for kind, count in cost.report["written"]["entities"].items() if count}
     if delivered != cost.counts["entities"]:
         raise CommandFailed(f"The crawl reports {delivered}, the double got {cost.counts['entities']}.")
     return cost
 
 
+def crawl_command(mlflow_url: str, datahub_url: str, folder: Path, options: Sequence[str] = ()) -> list[str | Path]:
+    """Our crawl as a command, which leaves its report in the folder."""
+    urls = ("--mlflow-uri", mlflow_url, "--datahub-url", datahub_url)
+    report = ("--report", folder / REPORT)
+    return [sys.executable, "-m", "crawler", "crawl", *urls, *report, "--no-progress", *options]
+
+
 def cost_of(
-    command: Command, source: Source, *, environment: dict[str, str] | None = None, line: OpenLine = nullcontext
+    command: Command,
+    source: Source,
+    *,
+    environment: dict[str, str] | None = None,
+    line: OpenLine = nullcontext,
+    into: OpenDouble = gms,
 ) -> Cost:
     """Runs a client that reads the source and writes to a fresh double. `command` gets a folder and the double's URL.
 
     Raises CommandFailed where it fails, or writes what the double drops.
     """
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as name, gms() as double, line(double.url) as datahub_url:
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name, into() as double, line(double.url) as datahub_url:
         folder = Path(name)
         # Nobody's own settings: an empty home has no ~/.datahubenv.
         variables = {"HOME": name} | (environment or {})

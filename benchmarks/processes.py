@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -53,13 +54,15 @@ class Running:
                 raise CommandFailed(f"{self._process.args!r} did not start:\n{(self.output() + self.log())[-TOLD:]}")
             time.sleep(POLL_SECONDS)
 
-    def stop(self) -> str:
-        """Ends it by SIGTERM, waits for that and gives all of its output. Raises CommandFailed where it hangs."""
+    def stop(self, patience: float = STOP_SECONDS) -> str:
+        """Ends it by SIGTERM, waits for that and gives all of its output. Raises CommandFailed where that takes more
+        than `patience` seconds.
+        """
         self._process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(patience)
         except subprocess.TimeoutExpired as error:
-            raise CommandFailed(f"{self._process.args!r} did not end within {STOP_SECONDS} s of SIGTERM.") from error
+            raise CommandFailed(f"{self._process.args!r} did not end within {patience:.0f} s of SIGTERM.") from error
         return self.output()
 
     def output(self) -> str:
@@ -111,8 +114,10 @@ def measured(
     cwd: Path | None = None,
     user: str | None = None,
     expected: Sequence[int] = (0,),
+    lifetime: float | None = None,
 ) -> Measured:
-    """Runs a command to its end. Raises CommandFailed unless its exit code is an expected one.
+    """Runs a command to its end, or for `lifetime` seconds until it is killed (SIGKILL, exit code -9). Raises
+    CommandFailed unless its exit code is an expected one.
 
     Peak memory is what `wait4` tells. The kernel counts the moment before the command's exec too, so it is never
     below our own memory: a benchmark that compares memory must stay small itself.
@@ -121,7 +126,8 @@ def measured(
         began = time.perf_counter()
         process = _started(command, out, err, environment=environment, cwd=cwd, user=user)
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            with _killed_after(lifetime, process):
+                _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             _end(process)
             raise
@@ -197,6 +203,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_SECONDS)
     _kill_group(process)
     process.wait()
+
+
+@contextmanager
+def _killed_after(lifetime: float | None, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    if lifetime is None:
+        yield
+        return
+    timer = threading.Timer(lifetime, _kill_group, (process,))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
 """A server of recorded pages, multiplied: MLflow's four search endpoints at little more cost than sending bytes.
 
-`python -m benchmarks.replay --runs N --experiments E [--models M --versions V]`; its URL is the first line of its
-output, what it counted the last. It knows what the crawler asks for and refuses everything else with 400.
+`python -m benchmarks.replay --runs N --experiments E [--models M --versions V] [--faults SHARE --seed S]`; its URL is
+the first line of its output, what it counted the last. It knows what the crawler asks for and refuses everything else
+with 400.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from benchmarks.faulty import Faulty
 from benchmarks.pages import Pages, offset_of
 
 API = "/api/2.0/mlflow"
@@ -92,20 +94,20 @@ def conditions(text: str) -> tuple[int | None, int | None, list[str] | None]:
     return since, until, run_ids
 
 
-async def serve(pages: Pages, port: int) -> None:
+async def serve(pages: Pages, port: int, faulty: Faulty) -> None:
     """Serves until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     replay = Replay(pages)
-    runner = web.ServerRunner(web.Server(replay.answer))
+    runner = web.ServerRunner(web.Server(faulty.around(replay.answer)))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     _say(f"http://127.0.0.1:{runner.addresses[0][1]}")
     await ended.wait()
     await runner.cleanup()
-    _say(json.dumps({"requests": replay.requests, "bytes": replay.bytes}))
+    _say(json.dumps({"requests": replay.requests, "bytes": replay.bytes} | faulty.summary()))
 
 
 def _say(line: str) -> None:
@@ -119,10 +121,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--experiments", type=int, required=True)
     parser.add_argument("--models", type=int, default=0)
     parser.add_argument("--versions", type=int, default=0, help="versions of each model")
+    parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that fail, from 0 to 1")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults")
     parser.add_argument("--port", type=int, default=0)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     given = _arguments()
-    asyncio.run(serve(Pages(given.runs, given.experiments, given.models, given.versions), given.port))
+    listed = Pages(given.runs, given.experiments, given.models, given.versions)
+    asyncio.run(serve(listed, given.port, Faulty(given.faults, given.seed)))

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from benchmarks.crawls import Cost, crawl
 from benchmarks.data import MLFLOW, QUICK, Data
 from benchmarks.machine import keep_to_cores
-from benchmarks.processes import CommandFailed, Running, measured, running
+from benchmarks.processes import CommandFailed, measured, running
 from benchmarks.progress import say
 from benchmarks.results import Result, Row
-from benchmarks.servers import ROOT, Mlflow, has_postgresql, mlflow_on_postgresql, mlflow_on_sqlite
+from benchmarks.servers import ROOT, Mlflow, has_postgresql, mlflow_on_postgresql, mlflow_on_sqlite, replay
 
 CORES = 2
 ROUND_TRIPS = (0.02, 0.1)
@@ -32,18 +32,6 @@ class Sizes(NamedTuple):
 
 FULL = Sizes((20_000, 200_000), (2_000, 20_000), (20, 1), Data(runs=20_000, experiments=20))
 SMALL = Sizes((200, 2_000), (50, 500), (2,), QUICK)
-
-
-class Replay:
-    """The server of recorded pages, in a process of its own."""
-
-    def __init__(self, process: Running) -> None:
-        self.url = process.first_line()
-        self._process = process
-
-    def cpu_seconds(self) -> float:
-        """What it spent so far."""
-        return self._process.cpu_seconds()
 
 
 class Lines:
@@ -97,10 +85,8 @@ def _memory(sizes: Sizes, repeats: int) -> list[Row]:
 
 def _replayed(runs: int, repeat: int) -> Cost:
     say(f"peak RSS: {runs:,} runs from the replay server, repeat {repeat + 1}")
-    models = ("--models", "50", "--versions", "4")
-    command = [sys.executable, "-m", "benchmarks.replay", "--runs", str(runs), "--experiments", "20", *models]
-    with running(command, cwd=ROOT) as process:
-        return _complete(crawl(Replay(process)), runs)
+    with replay(runs=runs, experiments=20, models=50, versions=4) as source:
+        return _complete(crawl(source), runs)
 
 
 def _growth(sizes: Sizes, repeats: int) -> Iterator[Row]:

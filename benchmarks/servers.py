@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from tests.servers.mlflow_server import MlflowServer, free_port, mlflow_server
 ROOT = Path(__file__).parent.parent
 WORKERS = 2
 WARM_REQUESTS = 20
+SUMMARY_SECONDS = 120
+"""Within which the double has counted millions of entities."""
 POSTGRESQL = Path(__file__).parent / "requirements" / "postgresql.txt"
 WITHOUT_STALL = {"PYTHONPATH": str(Path(__file__).parent / "no_stall")}
 _LOGGED = re.compile(r'"(?:GET|POST) [^" ]*/2\.0/mlflow/')
@@ -138,10 +140,42 @@ def _postgresql_user() -> str | None:
     return "postgres" if "postgres" in known else "nobody"
 
 
+class Replay:
+    """The server of recorded pages in a process of its own; `counts` are there when its context has ended."""
+
+    def __init__(self, process: Running) -> None:
+        self.url = process.first_line()
+        self.counts: dict[str, Any] = {}
+        self._process = process
+
+    def cpu_seconds(self) -> float:
+        """What it spent so far."""
+        return self._process.cpu_seconds()
+
+
 @contextmanager
-def gms() -> Iterator[Double]:
-    """The double, which trusts and counts; a fresh one for each crawl."""
-    with running([sys.executable, "-m", "tests.gms", "--trust", "--inflates"], cwd=ROOT) as process:
+def replay(**options: float) -> Iterator[Replay]:
+    """Pages of as many `runs`, `experiments`, `models` and `versions` as the options of `benchmarks.replay` say."""
+    with running([sys.executable, "-m", "benchmarks.replay", *_flags(options)], cwd=ROOT) as process:
+        server = Replay(process)
+        yield server
+        server.counts = _counts(process)
+
+
+@contextmanager
+def gms(**options: float) -> Iterator[Double]:
+    """The double, which trusts and counts; a fresh one for each crawl. `options` are those of `tests.gms`."""
+    command = [sys.executable, "-m", "tests.gms", "--trust", "--inflates", *_flags(options)]
+    with running(command, cwd=ROOT) as process:
         double = Double(process)
         yield double
-        double.counts = msgspec.json.decode(process.stop().splitlines()[-1])
+        double.counts = _counts(process)
+
+
+def _flags(options: Mapping[str, float]) -> list[str]:
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def _counts(process: Running) -> dict[str, Any]:
+    counts: dict[str, Any] = msgspec.json.decode(process.stop(SUMMARY_SECONDS).splitlines()[-1])
+    return counts
