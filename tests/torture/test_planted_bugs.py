@@ -1,0 +1,94 @@
+"""The torture itself: with a bug planted, some of its cases must fail, or it would prove nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+
+from crawler.dead_letters import DeadLetters
+from crawler.outputs import Place
+from crawler.state import Journal
+from crawler.state.mark import Mark
+from crawler.state.store import Changes, Store
+from tests.torture import disk, exchanges
+from tests.torture.cases import cases, run
+from tests.torture.torture import FILE, Fault
+
+Patch = Any
+
+
+def gives_up_at_once() -> Patch:
+    return mock.patch("crawler.http.retries.is_retryable", return_value=False)
+
+
+def takes_what_was_read_for_delivered() -> Patch:
+    return mock.patch.multiple(Mark, add=lambda _mark: None, settle=lambda _mark: None)
+
+
+def forgets_what_was_delivered() -> Patch:
+    return mock.patch.object(Journal, "was_settled", return_value=False)
+
+
+def forgets_datasets() -> Patch:
+    return mock.patch.object(Store, "datasets", return_value=())
+
+
+def lets_errors_of_the_disk_pass() -> Patch:
+    def write(store: Store, changes: Changes) -> None:
+        store._database.execute("BEGIN IMMEDIATE")
+        store._write(changes)
+        store._database.execute("COMMIT")
+
+    return mock.patch.object(Store, "write", write)
+
+
+def hides_errors_of_the_disk() -> Patch:
+    return mock.patch.object(DeadLetters, "_not_kept")
+
+
+def goes_on_in_a_torn_line() -> Patch:
+    return mock.patch("crawler.dead_letters._is_torn", return_value=False)
+
+
+def writes_in_place() -> Patch:
+    def place_of(path: Path) -> Place:
+        return Place(path, path)
+
+    return mock.patch("crawler.sinks.file.place_of", place_of)
+
+
+def commits_in_parts() -> Patch:
+    write_all = Store._write
+
+    def write(store: Store, changes: Changes) -> None:
+        write_all(store, Changes(settings={}, windows=changes.windows))
+        store._database.execute("COMMIT")
+        store._database.execute("BEGIN IMMEDIATE")
+        write_all(store, msgspec.structs.replace(changes, windows=[]))
+
+    return mock.patch.object(Store, "_write", write)
+
+
+@pytest.mark.parametrize(
+    ("plant", "target", "fault", "found"),
+    [
+        (gives_up_at_once, "restli", exchanges.Fault.UNAVAILABLE, "was not survived"),
+        (takes_what_was_read_for_delivered, "restli", exchanges.Fault.KILLED_BEFORE, "missing"),
+        (forgets_what_was_delivered, "restli", exchanges.Fault.KILLED_AFTER, "sent again"),
+        (forgets_datasets, "openapi", exchanges.Fault.KILLED_AFTER, "missing"),
+        (lets_errors_of_the_disk_pass, "restli", disk.Fault.IO_ERROR, "traceback"),
+        (hides_errors_of_the_disk, "restli", disk.Fault.NO_SPACE, "dead letters missing"),
+        (goes_on_in_a_torn_line, "restli", disk.Fault.KILLED_WITHIN, "dead letters missing"),
+        (writes_in_place, FILE, disk.Fault.KILLED_WITHIN, "corrupted"),
+        (commits_in_parts, "restli", disk.Fault.KILLED_BEFORE, "the report counts"),
+    ],
+    ids=lambda item: getattr(item, "__name__", None) or getattr(item, "value", None),
+)
+def test_a_planted_bug_is_found(plant: Callable[[], Patch], target: str, fault: Fault, found: str) -> None:
+    planned = list(cases(target, fault))
+    with plant():
+        findings = (finding for case in reversed(planned) for finding in run(case).findings)
+        assert any(found in finding for finding in findings), f"none of {len(planned)} cases found it"
