@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from crawler.confirmation import Confirmer
-from crawler.confirmation.reading_back import MAX_UNCONFIRMED, PATIENCE, ReadingBack
+from crawler.confirmation.pieces import Pieces
+from crawler.confirmation.reading_back import BYTES_AT_ONCE, MAX_UNCONFIRMED, PATIENCE, ReadingBack
 from crawler.confirmation.unconfirmed import AT_ONCE, LONGEST_PAUSE, MOMENT
 from crawler.datahub import readback
 from crawler.datahub.aspects import (
@@ -30,7 +31,15 @@ from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.readback import Wanted
 from crawler.datahub.restli import RestliWire
-from crawler.errors import CredentialsRefused, DecodeError, RequestRefused, Unreachable, WrongServer
+from crawler.errors import (
+    AnswerTooLarge,
+    CredentialsRefused,
+    DecodeError,
+    OutputError,
+    RequestRefused,
+    Unreachable,
+    WrongServer,
+)
 from crawler.report import CrawlReport
 from tests.simulation.virtual_clock import run_virtually
 from tests.test_delivery import SlowSink
@@ -96,6 +105,7 @@ class Told:
         self.report = CrawlReport("r")
         self.confirmed: list[Parcel] = []
         self.how: Counter[str] = Counter()
+        self.proofs: dict[str, str] = {}
         self.missing: dict[str, list[str]] = {}
         self.reading = ReadingBack(store, WIRE, self.report, self._confirmed, self._missing)
         self.seconds = 0.0
@@ -123,6 +133,7 @@ class Told:
     def _confirmed(self, parcels: Sequence[Parcel], how: str) -> None:
         self.confirmed += parcels
         self.how[how] += len(parcels)
+        self.proofs |= {parcel.urn: how for parcel in parcels}
 
     def _missing(self, parcel: Parcel, proposals: Sequence[bytes]) -> None:
         assert parcel.urn not in self.missing
@@ -156,6 +167,15 @@ def virtually(work: Coroutine[Any, Any, None]) -> None:
 def refusal(status: int) -> RequestRefused:
     return RequestRefused(f"It answered {status}.", status=status)
 
+
+ERRORS = [
+    *map(refusal, (400, 404, 413, 500, 504)),
+    WrongServer("a page"),
+    DecodeError("?"),
+    AnswerTooLarge("It is large."),
+    Unreachable("It is slow.", timed_out=True),
+]
+"""What a request fails with for one entity in it."""
 
 many = st.lists(
     st.tuples(
@@ -196,6 +216,33 @@ def test_each_parcel_is_confirmed_or_missing_whatever_happens(
         assert set(told.missing.get(one.urn, ())) == gone
     assert store.peak <= 2
     assert sum(each.count for each in told.report.failures) == sum(map(len, told.missing.values()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 80),
+    st.sets(st.integers(0, 79), max_size=40),
+    st.dictionaries(st.integers(0, 79), st.sampled_from([refusal(403), *ERRORS]), max_size=40),
+    st.booleans(),
+    st.sampled_from([0.0, 0.3]),
+    st.integers(1, 80),
+)
+def test_no_loss_is_hidden_and_none_is_made_up_whatever_fails(
+    count: int, lost: set[int], odd: dict[int, Exception], each_aspect: bool, pause: float, each: int
+) -> None:
+    store = Datahub(each_aspect=each_aspect)
+    store.lost = store.refused = {(f"urn:li:tag:{number}", "status") for number in lost}
+    errors = {f"urn:li:tag:{number}": error for number, error in odd.items()}
+    store.error = lambda _, wanted: next((errors[urn] for urn in wanted if urn in errors), None)
+    told = Told(store)
+    virtually(told.crawl(parcels(count, NOT_REMOVED), each=each, pause=pause))
+    gone = {f"urn:li:tag:{number}" for number in lost}
+    assert set(told.missing) <= gone | set(errors)
+    for one, how in told.proofs.items():
+        assert how == "status" or one not in gone | set(errors)
+    samples = [sample for warning in told.report.warnings for sample in warning.samples]
+    if not any(sample.startswith("tag: ") for sample in samples):
+        assert told.how["status"] == sum(warning.count for warning in told.report.warnings)
 
 
 @pytest.mark.parametrize("each_aspect", [False, True])
@@ -264,6 +311,24 @@ def test_writing_waits_while_too_much_is_unconfirmed() -> None:
     assert MAX_UNCONFIRMED < max(kept) < MAX_UNCONFIRMED * 1.3
 
 
+def test_no_more_is_asked_for_at_once_than_can_be_answered() -> None:
+    store = Datahub(each_aspect=True)
+    told = Told(store)
+    quarter = TagProperties(name="a", description="b" * (BYTES_AT_ONCE // 4), color_hex="c")
+    whole = parcel(99, TagProperties(name="a", description="b" * BYTES_AT_ONCE, color_hex="c"))
+    virtually(told.crawl([*parcels(10, quarter), whole, parcel(100)]))
+    assert told.how == {"stored": 12}
+    assert [count for _, _, count in store.asked] == [3, 3, 3, 1, 1, 1]
+
+
+def test_what_is_not_there_is_not_asked_for_in_larger_parts_again() -> None:
+    store = Datahub(each_aspect=True, lag=5)
+    told = Told(store)
+    virtually(told.crawl(parcels(10, TagProperties(name="a", description="b" * (BYTES_AT_ONCE // 4), color_hex="c"))))
+    assert told.how == {"stored": 10}
+    assert max(count for _, _, count in store.asked) == 3
+
+
 class TestMissing:
     """What is not there is told exactly."""
 
@@ -309,7 +374,12 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         "error",
-        [refusal(403), refusal(404), refusal(405), refusal(400), refusal(500), WrongServer("a page"), DecodeError("?")],
+        [
+            *map(refusal, (400, 403, 404, 405, 500, 504)),
+            WrongServer("a page"),
+            DecodeError("?"),
+            Unreachable("It is slow.", timed_out=True),
+        ],
         ids=str,
     )
     def test_then_the_status_counts_and_that_is_told_once(self, error: Exception) -> None:
@@ -318,7 +388,7 @@ class TestRefused:
         told = Told(store)
         virtually(told.crawl(parcels(3 * AT_ONCE), pause=0.1))
         assert told.how == {"status": 3 * AT_ONCE}
-        assert len(store.asked) == (1 if isinstance(error, RequestRefused) and error.status != 500 else 3)
+        assert len(store.asked) == 3
         (warning,) = told.report.warnings
         assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
         assert warning.samples[0].startswith("tag: ")
@@ -330,7 +400,7 @@ class TestRefused:
         virtually(told.crawl([*parcels(5), *(parcel(number, kind="dataset") for number in range(7))]))
         assert told.how == {"status": 5, "read back": 7}
 
-    @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+    @pytest.mark.parametrize("status", [408, 425, 429, 502, 503])
     def test_what_may_pass_is_asked_again(self, status: int) -> None:
         store = Datahub()
         store.error = lambda *_: refusal(status) if len(store.asked) < 4 else None
@@ -339,12 +409,77 @@ class TestRefused:
         assert told.how == {"read back": 5}
         assert told.report.warnings == []
 
-    def test_one_that_cannot_be_read_costs_itself(self) -> None:
+    @pytest.mark.parametrize("is_first", [False, True])
+    @pytest.mark.parametrize("error", ERRORS, ids=str)
+    def test_one_that_cannot_be_read_costs_itself(self, error: Exception, is_first: bool) -> None:
         store = Datahub()
-        store.error = lambda _, wanted: refusal(500) if "urn:li:tag:77" in wanted and len(store.asked) > 1 else None
+        store.error = lambda _, wanted: error if "urn:li:tag:77" in wanted else None
         told = Told(store)
-        virtually(told.crawl([*parcels(0), *(parcel(1000 + n) for n in range(AT_ONCE)), *parcels(100)], pause=0.01))
+        others = [parcel(1000 + n) for n in range(AT_ONCE)]
+        virtually(told.crawl([*parcels(100), *others] if is_first else [*others, *parcels(100)], pause=0.01))
+        assert told.how == {"read back": AT_ONCE + 99}
         assert list(told.missing) == ["urn:li:tag:77"]
+        assert told.report.warnings == []
+        assert len(store.asked) < 60
+
+    @pytest.mark.parametrize("is_first", [False, True])
+    def test_one_that_may_not_be_seen_is_named_and_costs_itself(self, is_first: bool) -> None:
+        store = Datahub()
+        store.error = lambda _, wanted: refusal(403) if "urn:li:tag:77" in wanted else None
+        told = Told(store)
+        others = [parcel(1000 + n) for n in range(AT_ONCE)]
+        virtually(told.crawl([*parcels(100), *others] if is_first else [*others, *parcels(100)], pause=0.01))
+        assert told.how == {"read back": AT_ONCE + 99, "status": 1}
+        (warning,) = told.report.warnings
+        assert (warning.count, warning.samples) == (1, ["urn:li:tag:77: It answered 403."])
+
+    def test_what_is_lost_is_found_beside_odd_ones(self) -> None:
+        store = Datahub()
+        odd = {f"urn:li:tag:{number}" for number in range(7, AT_ONCE, 17)}
+        store.lost = {("urn:li:tag:8", "status")}
+        store.error = lambda _, wanted: refusal(403) if odd & set(wanted) and len(store.asked) > 1 else None
+        told = Told(store)
+        others = [parcel(1000 + n) for n in range(AT_ONCE)]
+        virtually(told.crawl([*others, *parcels(AT_ONCE, NOT_REMOVED)], pause=0.01))
+        assert list(told.missing) == ["urn:li:tag:8"]
+        assert told.how == {"read back": 2 * AT_ONCE - 1 - len(odd), "status": len(odd)}
+
+    def test_many_that_may_not_be_seen_are_not_asked_for_one_by_one(self) -> None:
+        store = Datahub()
+        hidden = {f"urn:li:tag:{number}" for number in range(AT_ONCE)}
+        store.error = lambda _, wanted: refusal(403) if hidden & set(wanted) else None
+        told = Told(store)
+        others = [[parcel(first + n) for n in range(AT_ONCE)] for first in (1000, 2000)]
+        virtually(told.crawl([*others[0], *parcels(AT_ONCE), *others[1]], pause=0.01))
+        assert told.how == {"read back": 2 * AT_ONCE, "status": AT_ONCE}
+        (warning,) = told.report.warnings
+        assert (warning.code, warning.count) == ("unconfirmed_by_server", AT_ONCE)
+        assert len(store.asked) < 40
+
+    @pytest.mark.parametrize(
+        "error", [refusal(400), refusal(504), DecodeError("?"), Unreachable("It is slow.", timed_out=True)], ids=str
+    )
+    def test_a_type_that_can_no_longer_be_asked_for_is_left_to_the_status(self, error: Exception) -> None:
+        store = Datahub()
+        store.error = lambda *_: error if len(store.asked) > 1 else None
+        told = Told(store)
+        virtually(told.crawl(parcels(3 * AT_ONCE), pause=0.1))
+        assert told.how == {"read back": AT_ONCE, "status": 2 * AT_ONCE}
+        (warning,) = told.report.warnings
+        assert (warning.count, warning.samples) == (1, [f"tag: {error}"])
+        assert len(store.asked) < 60
+
+    @pytest.mark.parametrize("is_known", [False, True])
+    @pytest.mark.parametrize(
+        "error", [refusal(413), AnswerTooLarge("It is large."), Unreachable("It is slow.", timed_out=True)], ids=str
+    )
+    def test_less_is_asked_for_where_it_was_too_much(self, error: Exception, is_known: bool) -> None:
+        store = Datahub()
+        store.error = lambda _, wanted: error if len(wanted) > AT_ONCE // 2 and len(store.asked) > is_known else None
+        told = Told(store)
+        virtually(told.crawl(parcels(3 * AT_ONCE), pause=0.1))
+        assert told.how == {"read back": 3 * AT_ONCE}
+        assert told.report.warnings == []
 
     def test_a_request_that_is_too_large_is_halved(self) -> None:
         store = Datahub()
@@ -353,7 +488,7 @@ class TestRefused:
         virtually(told.crawl(parcels(100)))
         assert told.how == {"read back": 100}
 
-    @pytest.mark.parametrize("error", [CredentialsRefused("401"), Unreachable("gone")])
+    @pytest.mark.parametrize("error", [CredentialsRefused("401"), Unreachable("gone"), OutputError("full")])
     def test_what_ends_a_crawl_is_raised_and_what_was_sent_is_kept(self, error: Exception) -> None:
         store = Datahub()
         store.error = lambda *_: error
@@ -418,6 +553,26 @@ def test_the_last_piece_of_an_entity_is_told_last(gone: set[int]) -> None:
     assert sum(bool(lost) for _, lost in told) == len(gone)
     assert report.confirmed["tag"] == ({} if 2 in gone else {"read back": 1})
     assert confirmer.unconfirmed() == []
+
+
+def test_two_last_pieces_of_one_entity_are_both_told() -> None:
+    first, second, third = (parcel(0, aspect) for aspect in (SUBTYPES, TagProperties("a", "b", "c"), NOT_REMOVED))
+    begun = structs.replace(first, last=False)
+    pieces = Pieces()
+    told: list[str] = []
+    for each in (begun, second, third):
+        pieces.sent(each)
+    pieces.settle(second, second.proposals, lambda: told.append("missing"))
+    pieces.settle(third, (), lambda: told.append("there"))
+    assert told == []
+    pieces.settle(begun, (), lambda: told.append("begun"))
+    assert told == ["begun", "missing", "there"]
+    pieces.sent(begun)
+    pieces.settle(second, second.proposals, lambda: told.append("never"))
+    pieces.settle(third, third.proposals, lambda: told.append("never"))
+    assert pieces.drain() == [second, third]
+    assert pieces.drain() == []
+    assert len(told) == 3
 
 
 def test_nothing_sent_ends_at_once() -> None:

@@ -170,8 +170,21 @@ async def test_a_server_that_cannot_be_asked_is_told_once(
     assert ways(report) == {"status": sum(report.delivered.values())}
 
 
+async def test_one_entity_that_a_user_may_not_read_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:
+    hidden = "urn:li:tag:mlflow_production"
+    async with Gms(unreadable={hidden}) as gms:
+        report = await into(gms, golden_server, tmp_path)
+    (warning,) = report.warnings
+    assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
+    assert warning.samples[0].startswith(f"{hidden}: ")
+    assert "403" in warning.samples[0]
+    assert report.confirmed["tag"] == {"read back": 3, "status": 1}
+    assert report.failures == []
+
+
 async def test_a_user_who_may_not_read_trusts_the_status(golden_server: MlflowServer, tmp_path: Path) -> None:
-    async with Gms(unreadable={"urn:li:tag:mlflow_production"}) as gms:
+    async with Gms() as gms:
+        gms.read_rule = lambda asked: Fault(status=403) if asked[0]["urn"].startswith("urn:li:tag:") else None
         report = await into(gms, golden_server, tmp_path)
     (warning,) = report.warnings
     assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
@@ -189,3 +202,52 @@ async def test_a_token_that_ends_meanwhile_ends_the_crawl(golden_server: MlflowS
     kept = letters(tmp_path)
     assert kept
     assert {letter["code"] for letter in kept.values()} == {"not_sent"}
+
+
+@pytest.mark.parametrize("config", [{}, {"mode": "SYNC"}], ids=str)
+@pytest.mark.parametrize("number", [0, 3])
+async def test_an_answer_that_was_spoilt_is_no_proof_and_is_asked_for_again(
+    golden_server: MlflowServer, tmp_path: Path, config: dict[str, Any], number: int
+) -> None:
+    async with Gms() as gms:
+        gms.script = [None] * number + [Fault(status=200, body='[{"urn":"urn:li', stored=True)]
+        report = await into(gms, golden_server, tmp_path, endpoint=Endpoint.OPENAPI, **config)
+    assert (report.failures, report.warnings, gms.violations) == ([], [], [])
+    assert ways(report) == {"answer": sum(report.delivered.values())}
+    assert len(gms.aspects) == ALL
+
+
+async def test_a_batch_whose_answers_are_all_spoilt_is_not_delivered(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    def spoils_models(proposals: list[dict[str, Any]]) -> Fault | None:
+        return Fault(status=200, body="[{", stored=True) if proposals[0]["entityUrn"].startswith(MODEL) else None
+
+    async with Gms() as gms:
+        gms.rule = spoils_models
+        report = await into(gms, golden_server, tmp_path, endpoint=Endpoint.OPENAPI)
+    assert len({urn for urn, _ in letters(tmp_path)}) == 18
+    assert all(urn.startswith(MODEL) for urn, _ in letters(tmp_path))
+    (failure,) = report.failures
+    assert (failure.code, failure.count) == ("not_taken", len(letters(tmp_path)))
+    assert report.delivered["mlModel"] == 0
+    assert report.confirmed["tag"] == {"answer": 4}
+
+
+async def test_where_no_answer_lists_what_was_taken_the_status_counts(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    async with Gms() as gms:
+        gms.rule = Fault(status=202, body=b"", stored=True)
+        report = await into(gms, golden_server, tmp_path, endpoint=Endpoint.OPENAPI)
+    (warning,) = report.warnings
+    assert (report.failures, warning.code, warning.count) == ([], "unconfirmed_by_server", 1)
+    assert ways(report) == {"status": sum(report.delivered.values())}
+
+
+async def test_what_is_read_back_needs_no_answer_that_lists_it(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.rule = Fault(status=202, body=b"", stored=True)
+        report = await into(gms, golden_server, tmp_path, Confirm.STORED, Endpoint.OPENAPI)
+    assert (report.failures, report.warnings) == ([], [])
+    assert ways(report) == {"stored": sum(report.delivered.values())}

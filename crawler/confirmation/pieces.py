@@ -1,6 +1,6 @@
 """Entities that were cut: what becomes of their last piece is told last, whichever piece is found first."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from msgspec import structs
@@ -15,7 +15,8 @@ class Pieces:
 
     def __init__(self) -> None:
         self._under_way: Counter[str] = Counter()
-        self._held: dict[str, tuple[Parcel, Sequence[bytes], Tell]] = {}
+        self._held: defaultdict[str, list[tuple[Parcel, Sequence[bytes], Tell]]] = defaultdict(list)
+        """By URN: a file that is replayed may have several parcels of one entity, each with a last piece."""
 
     def sent(self, parcel: Parcel) -> None:
         """The piece is on its way."""
@@ -25,7 +26,7 @@ class Pieces:
     def not_sent(self, parcel: Parcel, tell: Tell) -> None:
         """The piece is not on its way, and what became of it is told already but for `tell`."""
         if parcel.last and parcel.urn in self._under_way:
-            self._held[parcel.urn] = (parcel, (), tell)
+            self._held[parcel.urn].append((parcel, (), tell))
         else:
             tell()
 
@@ -33,7 +34,7 @@ class Pieces:
         """It is known what became of the piece: calls `tell`, now or when all earlier pieces are settled."""
         urn = parcel.urn
         if parcel.last and urn in self._under_way:
-            self._held[urn] = (parcel, missing, tell)
+            self._held[urn].append((parcel, missing, tell))
             return
         tell()
         if parcel.last:
@@ -41,8 +42,8 @@ class Pieces:
         self._under_way[urn] -= 1
         if not self._under_way[urn]:
             del self._under_way[urn]
-            if urn in self._held:
-                self._held.pop(urn)[2]()
+            for _, _, held in self._held.pop(urn, ()):
+                held()
 
     def is_cut(self, parcel: Parcel) -> bool:
         """Whether the parcel is not all of its entity."""
@@ -50,7 +51,8 @@ class Pieces:
 
     def drain(self) -> list[Parcel]:
         """What is missing of the pieces that are held back; they are no more kept."""
-        missing = [structs.replace(parcel, proposals=list(lost)) for parcel, lost, _ in self._held.values() if lost]
+        held = [each for told in self._held.values() for each in told]
+        missing = [structs.replace(parcel, proposals=list(lost)) for parcel, lost, _ in held if lost]
         self._under_way.clear()
         self._held.clear()
         return missing

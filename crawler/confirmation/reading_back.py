@@ -15,6 +15,8 @@ from crawler.report import CrawlReport
 from crawler.sinks.sink import Store
 
 REQUESTS_AT_ONCE = 2
+BYTES_AT_ONCE = 4_000_000
+"""Of proposals that are asked for at once where each is shown whole."""
 MAX_UNCONFIRMED = 16_000_000
 """Bytes of proposals that are kept until they are confirmed; beyond that writing waits."""
 PATIENCE = 60.0
@@ -43,7 +45,7 @@ class ReadingBack:
         self._missing = missing
         self._how = "stored" if store.each_aspect else "read back"
         self._inquiry = Inquiry(store, report)
-        self._unconfirmed = Unconfirmed()
+        self._unconfirmed = Unconfirmed(BYTES_AT_ONCE if store.each_aspect else None)
         self._found = 0
         self._longest_patience = PATIENCE if store.queued else PATIENCE_UNQUEUED
         self._patience = self._longest_patience
@@ -115,11 +117,8 @@ class ReadingBack:
             await self._give_up(given_up)
 
     async def _not_found(self, sent: list[Sent]) -> list[Sent]:
-        """Confirms what is there, or all where that cannot be told; gives the rest."""
+        """Confirms what is there, and what that cannot be told of; gives the rest."""
         found = await self._inquiry.find(sent)
-        if found is None:
-            self._settle(sent, "status")
-            return []
         before = sum(len(each.wanted) for each in sent)
         for each in sent:
             each.wanted = [name for name in each.wanted if (each.parcel.urn, name) not in found]
@@ -127,7 +126,9 @@ class ReadingBack:
             self._found += 1
             self._patience = self._longest_patience
         self._settle([each for each in sent if not each.wanted], self._how)
-        return [each for each in sent if each.wanted]
+        missing = [each for each in sent if each.wanted]
+        self._settle([each for each in missing if each.untold], "status")
+        return [each for each in missing if not each.untold]
 
     async def _give_up(self, sent: list[Sent]) -> None:
         """The last try: what is missing is written once more where each aspect counts, else told exactly."""

@@ -4,7 +4,7 @@ What is new is asked for once there is enough of it or nothing came for a moment
 that grow.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import count
@@ -22,9 +22,11 @@ class Sent:
     """A parcel that DataHub took, and the aspects that it was not seen to have. Times in seconds.
 
     `waited` is the sum of its pauses in which nothing at all was found, `found` how often something had been before.
+    `alone` says that asking for it fails and so is not done together with others, `untold` that DataHub cannot be asked
+    for it.
     """
 
-    __slots__ = ("bytes", "found", "parcel", "pause", "waited", "wanted")
+    __slots__ = ("alone", "bytes", "found", "parcel", "pause", "untold", "waited", "wanted")
 
     def __init__(self, parcel: Parcel, wanted: list[str]) -> None:
         self.parcel = parcel
@@ -33,6 +35,8 @@ class Sent:
         self.pause = FIRST_PAUSE
         self.waited = 0.0
         self.found = 0
+        self.alone = False
+        self.untold = False
 
     def wait(self, found: int) -> None:
         """It was asked for and is not there; `found` is how often something was, so far."""
@@ -45,13 +49,13 @@ class Sent:
 
 class Unconfirmed:
     """In turn by entity type; `bytes` are of all that was added and not settled, wherever it is. Times are the
-    caller's, in seconds.
+    caller's, in seconds. `bytes_at_once`, where given, limits what is asked for at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_at_once: int | None = None) -> None:
         self.bytes = 0
         self._all: dict[Sent, None] = {}
-        self._types: defaultdict[str, _Turns] = defaultdict(_Turns)
+        self._types: defaultdict[str, _Turns] = defaultdict(lambda: _Turns(bytes_at_once))
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -61,9 +65,7 @@ class Unconfirmed:
         self.bytes += sent.bytes
         self._all[sent] = None
         turns = self._types[sent.parcel.entity_type]
-        turns.new.append(sent)
-        turns.last = now
-        return len(turns.new) in {1, AT_ONCE}
+        return turns.add(sent, now)
 
     def due(self, *, hurry: bool) -> float | None:
         """When something is to be asked for; None where nothing waits for its turn. With `hurry` what is new does not
@@ -103,11 +105,21 @@ class Unconfirmed:
 class _Turns:
     """Of one entity type."""
 
-    def __init__(self) -> None:
-        self.new: list[Sent] = []
-        self.last = 0.0
+    def __init__(self, bytes_at_once: int | None) -> None:
+        self._bytes_at_once = bytes_at_once
+        self._new: deque[Sent] = deque()
+        self._new_bytes = 0
+        self._last = 0.0
         self._again: list[tuple[float, int, list[Sent]]] = []
         self._numbers = count()
+
+    def add(self, sent: Sent, now: float) -> bool:
+        """Whether something is due at another time than before, beyond the moment for more."""
+        was_due = self._is_enough(len(self._new), self._new_bytes)
+        self._new.append(sent)
+        self._new_bytes += sent.bytes
+        self._last = now
+        return len(self._new) == 1 or (not was_due and self._is_enough(len(self._new), self._new_bytes))
 
     def put_back(self, sent: list[Sent], due: float) -> None:
         # The number keeps what is due at the same time in order, and the lists from being compared.
@@ -115,14 +127,35 @@ class _Turns:
 
     def due(self, hurry: bool) -> float | None:
         dues = [self._again[0][0]] if self._again else []
-        if self.new:
-            dues.append(0.0 if hurry or len(self.new) >= AT_ONCE else self.last + MOMENT)
+        if self._new:
+            is_enough = self._is_enough(len(self._new), self._new_bytes)
+            dues.append(0.0 if hurry or is_enough else self._last + MOMENT)
         return min(dues, default=None)
 
     def take(self, now: float, hurry: bool) -> list[Sent]:
         taken: list[Sent] = []
-        if self.new and (hurry or len(self.new) >= AT_ONCE or self.last + MOMENT <= now):
-            taken, self.new = self.new[:AT_ONCE], self.new[AT_ONCE:]
-        while self._again and self._again[0][0] <= now and len(taken) + len(self._again[0][2]) <= AT_ONCE:
-            taken += heappop(self._again)[2]
+        size = 0
+        if hurry or self._is_enough(len(self._new), self._new_bytes) or self._last + MOMENT <= now:
+            while self._new and self._fits(taken, size, [self._new[0]]):
+                taken.append(self._new.popleft())
+                size += taken[-1].bytes
+            self._new_bytes -= size
+        while self._again and self._again[0][0] <= now and self._fits(taken, size, self._again[0][2]):
+            group = heappop(self._again)[2]
+            taken += group
+            size += _size(group)
         return taken
+
+    def _is_enough(self, entities: int, size: int) -> bool:
+        return entities >= AT_ONCE or (self._bytes_at_once is not None and size >= self._bytes_at_once)
+
+    def _fits(self, taken: list[Sent], size: int, more: list[Sent]) -> bool:
+        """One alone always does."""
+        if not taken:
+            return True
+        is_small = self._bytes_at_once is None or size + _size(more) <= self._bytes_at_once
+        return is_small and len(taken) + len(more) <= AT_ONCE
+
+
+def _size(sent: list[Sent]) -> int:
+    return sum(each.bytes for each in sent)

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from crawler.errors import RequestRefused
 from crawler.http import Response
 from crawler.mlflow.entities import Run
+from crawler.mlflow.faults import fault_of_row
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import offset_token
+from crawler.mlflow.paging import MAX_SKIPPED, offset_token
 from crawler.mlflow.run_walk import RunQuery
 
 EXPERIMENT_IDS_A_REQUEST = 1_000
@@ -73,14 +74,18 @@ class UntimedRuns:
     async def _are_there(self, experiment_ids: list[str]) -> bool:
         """Looks from the last of the others to the end of the listing: one request, unless runs came or went since."""
         offset = max(0, sum(self._others[experiment_id] for experiment_id in experiment_ids) - 1)
-        has_seen_others = False
+        has_seen_others, failed = False, 0
         for _ in range(MAX_PAGES):
             try:
                 page = await self._search(experiment_ids, RunQuery(token=offset_token(offset)))
             except RequestRefused as refused:
-                if not is_untimed(refused):
+                if is_untimed(refused):
+                    return True
+                failed += 1
+                if fault_of_row(refused) is None or failed > MAX_SKIPPED:
                     raise
-                return True
+                # The row there fails in another way, and is named where the others are read.
+                page = Page([], offset_token(offset + 1), unreadable=[str(refused)])
             if any(run.info.start_time is None for run in page.rows):
                 return True
             rows = len(page.rows) + len(page.unreadable)

@@ -11,12 +11,17 @@ from crawler.report import CrawlReport
 from crawler.settings import Confirm, RestSettings
 from crawler.sinks.rest import RestSink
 
+TRIES = 3
+"""Times that a batch is sent where the answer should list what was taken and is no list."""
+
 
 class OpenApiSink(RestSink):
     """Writes as RestSink does, one entity type a request, and holds each answer against what was sent."""
 
     def __init__(self, settings: RestSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         super().__init__(settings, report, system_metadata)
+        self._lists = False
+        """Whether an answer has ever listed what was taken."""
         if settings.confirm is not Confirm.NONE:
             self.proof = "answer"
 
@@ -33,20 +38,47 @@ class OpenApiSink(RestSink):
         """Raises NotTaken where the answer does not list all of the batch."""
         with self._report.time.stage("send"):
             body = self._compressed(openapi.body(batch))
-        answer = await self._client.write_entities(
-            batch.parcels[0].entity_type, body, asynchronous=asynchronous, gzip=self._settings.gzip
-        )
-        with self._report.time.stage("send"):
-            missing = openapi.left_out(batch, answer)
-        if missing is None:
-            self._trust_status()
-        elif missing:
+        missing = await self._left_out(batch, body, asynchronous=asynchronous)
+        if missing is None and self._rests_on_answers:
+            missing = await self._send_again(batch, body)
+        if missing:
             raise NotTaken(
                 "DataHub's answer does not list all that was sent, so what is missing there may not be stored.",
                 "It may not know these aspects: its version and log tell more. In mode SYNC it also leaves out what it "
                 "had stored already when a lost answer made us send again: run it again to see.",
                 items=missing,
             )
+
+    async def _left_out(self, batch: Batch, body: bytes, *, asynchronous: bool) -> list[tuple[str, str]] | None:
+        answer = await self._client.write_entities(
+            batch.parcels[0].entity_type, body, asynchronous=asynchronous, gzip=self._settings.gzip
+        )
+        with self._report.time.stage("send"):
+            missing = openapi.left_out(batch, answer)
+        if missing is not None:
+            self._lists = True
+            if self._settings.confirm is not Confirm.NONE:
+                self.proof = "answer"
+        return missing
+
+    @property
+    def _rests_on_answers(self) -> bool:
+        return self.proof == "answer" and self.store is None
+
+    async def _send_again(self, batch: Batch, body: bytes) -> list[tuple[str, str]]:
+        """What the answer was no list for, perhaps since it was spoilt on its way: the same once more does no harm.
+
+        Through the queue, whose answers also list what is stored already. Until the first answer that is a list
+        the status counts.
+        """
+        for _ in range(TRIES - 1):
+            missing = await self._left_out(batch, body, asynchronous=True)
+            if missing is not None:
+                return missing
+        if self._lists:
+            return [(parcel.urn, self.wire.aspect_name(each)) for parcel in batch.parcels for each in parcel.proposals]
+        self._trust_status()
+        return []
 
     def _trust_status(self) -> None:
         if self.proof == "answer":

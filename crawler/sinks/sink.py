@@ -20,8 +20,8 @@ class Store(Protocol):
     queued: bool
 
     async def read_back(self, entity_type: str, wanted: Wanted) -> set[tuple[str, str]]:
-        """The (URN, aspect) that this crawl has written. RequestRefused, WrongServer or DecodeError: that cannot be
-        told of these, any other error: of none.
+        """The (URN, aspect) that this crawl has written. RequestRefused, WrongServer, DecodeError, AnswerTooLarge or
+        an Unreachable that timed out: that cannot be told of these, any other error: of none.
         """
         ...
 
