@@ -70,14 +70,16 @@ class ServerError(CrawlerError):
 class Unreachable(ServerError):
     """No answer after all retries: refused, unknown host, time-out, broken connection, TLS failure.
 
-    `timed_out`: the server was reached, but no whole answer came in time.
+    `timed_out`: the server was reached, but no whole answer came in time. `broken_off`: it was reached, but closed the
+    connection before its answer was whole. Neither, where an outage outlasted all patience.
     """
 
     code = "unreachable"
 
-    def __init__(self, message: str, hint: str = "", *, timed_out: bool = False) -> None:
+    def __init__(self, message: str, hint: str = "", *, timed_out: bool = False, broken_off: bool = False) -> None:
         super().__init__(message, hint)
         self.timed_out = timed_out
+        self.broken_off = broken_off
 
 
 class CredentialsRefused(ServerError):

@@ -16,6 +16,7 @@ from crawler.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mlflow.api import CHEAPEST_PAGE
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.untimed import is_final
 from crawler.reader import Reader
@@ -110,7 +111,7 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
         async def connect(server: ServerSettings) -> Server:
             # A new connection for each page spreads the load over all of the server's workers.
             return await stack.enter_async_context(
-                Server("MLflow", server, report.mlflow, keep_alive=False, is_final=is_final)
+                Server("MLflow", server, report.mlflow, keep_alive=False, is_final=is_final, question=CHEAPEST_PAGE)
             )
 
         tracking = await connect(settings.tracking)

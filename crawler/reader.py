@@ -9,11 +9,12 @@ import msgspec
 
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
-from crawler.errors import AnswerTooLarge, DecodeError, RequestRefused
+from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
 from crawler.mlflow.client import EXPERIMENTS_A_PAGE, ExperimentsMissing, MlflowClient, RegistryMissing
 from crawler.mlflow.entities import Experiment, Run
+from crawler.mlflow.faults import is_unanswered
 from crawler.mlflow.run_walk import RunWalk
 from crawler.mlflow.untimed import EXPERIMENT_IDS_A_REQUEST
 from crawler.report import CrawlReport
@@ -93,10 +94,10 @@ class Reader:
             self._report.warn("registry_missing", REGISTRY_MISSING)
         try:
             await work_through(self._experiment_runs(), self._read_runs, self._workers, self._spare)
-            await self._name_untimed()
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await work_through(self._missing_runs(), self._read_missing, self._workers)
+        await self._name_untimed()
         self._is_complete = True
 
     async def deliver_held(self) -> None:
@@ -157,7 +158,9 @@ class Reader:
         try:
             while walk.query is not None:
                 await self._read_page(reading, walk, trail, shares)
-        except (RequestRefused, DecodeError, AnswerTooLarge) as error:
+        except CrawlerError as error:
+            if not _is_of_one_request(error):
+                raise
             experiment = reading.context.experiment
             sample = f"{experiment.experiment_id} {experiment.name}: {error}"
             self._report.fail("experiment", EXPERIMENT_UNREAD, sample, count=not reading.failed)
@@ -212,7 +215,9 @@ class Reader:
     async def _name_untimed(self) -> None:
         try:
             await self._client.runs.name_untimed()
-        except (RequestRefused, DecodeError) as error:
+        except CrawlerError as error:
+            if not _is_of_one_request(error):
+                raise
             self._report.warn("untimed_unknown", UNTIMED_UNKNOWN, str(error))
 
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
@@ -266,6 +271,11 @@ class Reader:
     def _skip(self, what: str, count: int) -> None:
         if count:
             self._report.skipped[what] += count
+
+
+def _is_of_one_request(error: CrawlerError) -> bool:
+    """Whether a request failed, but not the server."""
+    return isinstance(error, (RequestRefused, DecodeError, AnswerTooLarge)) or is_unanswered(error)
 
 
 def _slices(items: list[Item], size: int) -> list[list[Item]]:

@@ -133,6 +133,7 @@ def _no_answer(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreach
         return Unreachable(
             f"{peer} broke off in the middle of its answer.",
             "A server's or proxy's time-out may cut it: ask for less at once (page size, concurrency).",
+            broken_off=True,
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Unreachable(
@@ -140,7 +141,7 @@ def _no_answer(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreach
             "407 means it wants credentials (in HTTPS_PROXY). NO_PROXY excepts a host from it.",
         )
     if isinstance(error, aiohttp.ClientConnectionError):
-        return Unreachable(f"{peer} closed the connection without an answer.", _closed_hint(peer))
+        return Unreachable(f"{peer} closed the connection without an answer.", _closed_hint(peer), broken_off=True)
     return Unreachable(f"{peer} answers, but not in HTTP.", f"Is the port right? {_closed_hint(peer)}")
 
 

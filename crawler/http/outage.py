@@ -17,6 +17,8 @@ from crawler.http.retries import Attempt, Outcome, Silent, asked_wait, is_silenc
 
 PAUSE_BASE = 1.0
 PAUSE_CAP = 10.0
+MAX_OUTAGES = 5
+"""A request after which the server was out so many times in a row, and back in between, is what it cannot bear."""
 
 
 class Audience(Protocol):
@@ -39,13 +41,13 @@ class ServerOut(Exception):
 class StillOut(Exception):
     """The server did not come back in time: `last` is what the last probe came to."""
 
-    def __init__(self, last: Outcome, seconds: float, since: datetime) -> None:
+    def __init__(self, last: Outcome, seconds: float, since: datetime | None) -> None:
         super().__init__()
         self.last = last
         self.seconds = seconds
         """How long it had answered nobody."""
         self.since = since
-        """When it had last answered, by the wall clock."""
+        """When it had last answered, by the wall clock; None if it never did."""
 
 
 class Outage:
@@ -86,6 +88,8 @@ class Endurance:
         self._audience = audience
         self._silent_since: float | None = None
         self._outage: Outage | None = None
+        self._asking = asyncio.Lock()
+        self._asked = 0
 
     def answered(self) -> None:
         """The server answered: whatever it said, it is there."""
@@ -104,19 +108,48 @@ class Endurance:
         if self._outage is not None:
             raise ServerOut
 
-    async def __call__(self, tries: Callable[[], Awaitable[Response]], probe: Attempt) -> Response:
-        """What the tries come to, with fresh ones after each outage. Raises StillOut, or what they raise."""
+    async def __call__(
+        self, tries: Callable[[], Awaitable[Response]], probe: Attempt, question: Attempt | None = None
+    ) -> Response:
+        """What the tries come to, with fresh ones after each outage. Raises StillOut, or what they raise.
+
+        `question` is a cheap request that a server which is well answers: with it, a request that alone is not
+        answered is not taken for an outage, nor an outage for the fault of a request.
+        """
+        outages = 0
         while True:
             try:
                 return await tries()
             except Silent as silent:
+                if question is not None:
+                    if outages == MAX_OUTAGES:
+                        return _outcome(silent.last)
+                    outages += 1
+                    if await self._is_well(question):
+                        # Perhaps it came back only now: one more try tells.
+                        return await probe()
                 outage = self._outage or self._begin(silent.last)
                 if outage is None:
+                    if question is not None:
+                        raise self._still_out(silent.last) from None
                     return _outcome(silent.last)
             except ServerOut:
                 outage = self._outage
-            if outage is not None and (response := await self._sit_out(outage, probe)) is not None:
+            if outage is not None and (response := await self._sit_out(outage, probe, question)) is not None:
                 return response
+
+    async def _is_well(self, question: Attempt) -> bool:
+        """Whether the server answers others: one asks on behalf of all that would like to know."""
+        answers, asked = self.answers, self._asked
+        async with self._asking:
+            if (self.answers, self._asked) == (answers, asked) and self._outage is None:
+                try:
+                    await question()
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    if not is_transient(error):
+                        raise
+                self._asked += 1
+        return self.answers > answers
 
     def _begin(self, last: Outcome) -> Outage | None:
         if not self.answers or self._left() <= 0:
@@ -131,7 +164,7 @@ class Endurance:
         tell = self._audience.outage_ended if given_up is None else self._audience.outage_given_up
         tell(self._silence())
 
-    async def _sit_out(self, outage: Outage, probe: Attempt) -> Response | None:
+    async def _sit_out(self, outage: Outage, probe: Attempt, question: Attempt | None) -> Response | None:
         """The answer that a probe of this request got, or None when the outage is over."""
         while not outage.over:
             if outage.probed:
@@ -139,10 +172,10 @@ class Endurance:
                 continue
             outage.probed = True
             try:
-                response = await self._probe(outage, probe)
+                response = await self._probe(outage, question or probe)
             finally:
                 outage.hand_over()
-            if response is not None:
+            if response is not None and question is None:
                 return response
         if outage.given_up is not None:
             raise StillOut(outage.given_up.last, outage.given_up.seconds, outage.given_up.since)
@@ -168,7 +201,7 @@ class Endurance:
                     return response
                 outage.last = response
         if self._outage is outage:
-            self._finish(outage, self._still_out(outage))
+            self._finish(outage, self._still_out(outage.last))
         return None
 
     async def _pause(self, outage: Outage, seconds: float) -> None:
@@ -186,9 +219,9 @@ class Endurance:
     def _left(self) -> float:
         return self._patience - self._silence()
 
-    def _still_out(self, outage: Outage) -> StillOut:
+    def _still_out(self, last: Outcome) -> StillOut:
         seconds = self._silence()
-        return StillOut(outage.last, seconds, datetime.now(UTC) - timedelta(seconds=seconds))
+        return StillOut(last, seconds, datetime.now(UTC) - timedelta(seconds=seconds) if self.answers else None)
 
 
 def _outcome(last: Outcome) -> Response:

@@ -139,8 +139,11 @@ class Retries:
         self._answers = answers
         self._one_at_a_time = asyncio.Lock()
 
-    async def __call__(self, attempt: Attempt) -> Response:
-        """What the last try gives, or the error that it raises; Silent where the server answers nobody."""
+    async def __call__(self, attempt: Attempt, attempts: int | None = None) -> Response:
+        """What the last try gives, or the error that it raises; Silent where the server answers nobody.
+
+        `attempts` is the most for this request, where it is to have fewer than others.
+        """
         # Tenacity inspects what it calls, which costs as much as half a request: it is asked after a failure only.
         first: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         try:
@@ -158,7 +161,7 @@ class Retries:
         # From the first failure on: what was answered while the request was under way tells nothing about that.
         answers = self._answers()
         try:
-            response = await self._retried(attempt, first, answers)
+            response = await self._retried(attempt, first, answers, attempts)
         except (aiohttp.ClientError, TimeoutError) as error:
             if is_transient(error) and self._answers() == answers:
                 raise Silent(error) from None
@@ -169,8 +172,11 @@ class Retries:
             raise Silent(response)
         return response
 
-    async def _retried(self, attempt: Attempt, first: asyncio.Future[Response], answers: int) -> Response:
-        course = _Course(self._attempts, self._budget, lambda: self._answers() == answers)
+    async def _retried(
+        self, attempt: Attempt, first: asyncio.Future[Response], answers: int, attempts: int | None
+    ) -> Response:
+        attempts = min(attempts or self._attempts, self._attempts)
+        course = _Course(attempts, self._budget, lambda: self._answers() == answers)
         had = [first]
         del first
 

@@ -43,7 +43,8 @@ class Server:
 
     `name` is how messages call it. `counts` says which bodies `traffic.bytes` adds up. Without `keep_alive`
     each request makes its own connection: a kept one sticks to the gunicorn worker that accepted it, new
-    ones spread the load over all workers. `is_final` tells failures that no retry will mend. An answer of more
+    ones spread the load over all workers. `is_final` tells failures that no retry will mend. `question` is a path
+    that costs the server little: where a request is not answered, it is asked whether others are. An answer of more
     than `max_answer_bytes`, unpacked, raises AnswerTooLarge. `sleep` is there for tests.
     """
 
@@ -59,6 +60,7 @@ class Server:
         keep_alive: bool = True,
         counts: Literal["received", "sent"] = "received",
         is_final: IsFinal = lambda _: False,
+        question: str = "",
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -71,6 +73,7 @@ class Server:
         self._keep_alive = keep_alive
         self._counts = counts
         self._max_answer_bytes = max_answer_bytes
+        self._question = Request(method="GET", url=self.url + question, limit=max_answer_bytes) if question else None
         self._notices = Notices(name, settings, traffic)
         self._budget = RetryBudget()
         self._endurance = Endurance(settings.patience, _loop_time, sleep, self._notices)
@@ -121,22 +124,31 @@ class Server:
         return await self._send(request, path)
 
     async def post(
-        self, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, limit: int | None = None
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        limit: int | None = None,
+        attempts: int | None = None,
     ) -> Response:
         """Sends `body` as it is, as JSON unless `headers` say otherwise; CrawlerError if it is not taken.
 
-        `limit` replaces `max_answer_bytes`.
+        `limit` replaces `max_answer_bytes`; `attempts` is the most for this request, where others have more.
         """
         labelled = CIMultiDict({"Content-Type": "application/json"})
         labelled.update(headers or {})
         limit = limit or self._max_answer_bytes
         request = Request(method="POST", url=self.url + path, body=body, headers=labelled, limit=limit)
-        return await self._send(request, path)
+        return await self._send(request, path, attempts)
 
-    async def _send(self, request: Request, path: str) -> Response:
+    async def _send(self, request: Request, path: str, attempts: int | None = None) -> Response:
+        question = self._question
         try:
             response = await self._endurance(
-                lambda: self._retries(lambda: self._attempt(request)), lambda: self._probe(request)
+                lambda: self._retries(lambda: self._attempt(request), attempts),
+                lambda: self._probe(request),
+                None if question is None else lambda: self._probe(question),
             )
         except StillOut as out:
             raise self._still_out(out, path) from None
@@ -150,6 +162,8 @@ class Server:
     def _still_out(self, out: StillOut, path: str) -> Unreachable:
         last = out.last
         error = self._judge.error(last, path) if isinstance(last, Response) else unreachable(last, self._peer)
+        if out.since is None:
+            return Unreachable(error.message, error.hint)
         silence = f"It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
         return Unreachable(f"{error.message} {silence}", error.hint)
 

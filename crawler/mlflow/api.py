@@ -12,6 +12,8 @@ from crawler.timing import Timing
 API = "/api/2.0/mlflow"
 AJAX_API = "/ajax-api/2.0/mlflow"
 """The same endpoints for MLflow's own pages. With `--static-prefix`, MLflow 2 has only these below the prefix."""
+CHEAPEST_PAGE = f"{API}/registered-models/search?max_results=1"
+"""Every MLflow server answers it soon, if it is well and its database too."""
 
 Unreadable = Callable[[str, list[str]], None]
 
@@ -28,9 +30,10 @@ class Api:
         self._timing = timing
         self._path = API
 
-    async def search(self, endpoint: str, query: dict[str, object]) -> bytes:
-        """What the tracking server answers to a query in JSON."""
-        return (await self.tracking.post(f"{self._path}/{endpoint}", msgspec.json.encode(query))).body
+    async def search(self, endpoint: str, query: dict[str, object], attempts: int | None = None) -> bytes:
+        """What the tracking server answers to a query in JSON, after at most `attempts` where others have more."""
+        body = msgspec.json.encode(query)
+        return (await self.tracking.post(f"{self._path}/{endpoint}", body, attempts=attempts)).body
 
     async def get(self, endpoint: str, params: dict[str, str]) -> Response:
         """What the tracking server answers to a query in the URL."""

@@ -6,12 +6,25 @@ from crawler.mlflow.narrowing import Skipped
 from crawler.mlflow.pages import Row
 from crawler.mlflow.run_walk import RunQuery
 
+_OF_A_ROW = {500, 502, 504}
+"""A proxy says 502 where the worker that was asked died of it, and 504 where it takes too long."""
+
 
 def fault_of_row(error: CrawlerError) -> str | None:
-    """The server's words, where one row may be why a whole page cannot be had: a lasting 500, no JSON, too large."""
+    """The server's words, where one row may be why a whole page cannot be had: a lasting 500, no JSON, too large, or
+    no answer from a server that answers others.
+    """
     if isinstance(error, RequestRefused):
-        return f"MLflow answers 500: {error.answer or 'no words'}" if error.status == 500 else None
+        known = error.status in _OF_A_ROW
+        return f"MLflow answers {error.status}: {error.answer or 'no words'}" if known else None
+    if is_unanswered(error):
+        return error.message
     return str(error) if isinstance(error, DecodeError | AnswerTooLarge) else None
+
+
+def is_unanswered(error: CrawlerError) -> bool:
+    """Whether one request was not answered, by a server that is not out: it stalls it, or a worker dies of it."""
+    return isinstance(error, Unreachable) and (error.timed_out or error.broken_off)
 
 
 def is_slow(error: CrawlerError) -> bool:

@@ -37,7 +37,7 @@ async def read_listing(
 
 
 def _helps_to_ask_for_less(walk: OffsetWalk[Row], rows: int, error: CrawlerError) -> bool:
-    if is_slow(error):
-        return walk.slow(rows)
+    if is_slow(error) and walk.slow(rows):
+        return True
     words = fault_of_row(error)
     return words is not None and walk.failed(rows, words)

@@ -18,11 +18,14 @@ class Narrowing:
         self.rows = self.ceiling = ceiling
         self.whole = 0
         self._suspect = 0
+        self._slow = self._slow_suspect = self._ceiling_before = 0
 
     @property
     def is_active(self) -> bool:
-        """Whether pages are smaller than they could be since one of them failed."""
-        return self.whole > 0
+        """Whether pages are smaller than they could be since one of them failed, or took too long and nobody knows yet
+        whether for its size or for one row.
+        """
+        return self.whole > 0 or self._slow > 0
 
     def begin(self, rows: int) -> None:
         """A page of so many rows failed; where it was a smaller one already, the first one counts."""
@@ -39,9 +42,21 @@ class Narrowing:
         self.rows = max(1, rows // 2)
 
     def slow(self, rows: int) -> None:
-        """So many rows take too long: no page of this walk asks for as many again, for each try costs a time-out."""
+        """So many rows take too long: no page of this walk asks for as many again, for each try costs a time-out,
+        unless it turns out that only one of them does.
+        """
+        if not self._slow:
+            self._ceiling_before = self.ceiling
+        self._slow = max(self._slow, rows)
+        self._slow_suspect = rows
         self.rows = self.ceiling = max(1, rows // 2)
         self._suspect = 0
+
+    def slow_alone(self) -> None:
+        """A single row takes too long: pages were slow for its sake, not for their size, and may grow behind it."""
+        if self._slow:
+            self.whole = max(self.whole, self._slow)
+            self.ceiling, self._slow = self._ceiling_before, 0
 
     def skipped(self) -> None:
         """The row that failed is left behind; whether others follow is not known."""
@@ -50,6 +65,9 @@ class Narrowing:
 
     def read(self, rows: int) -> None:
         """The next so many rows were read."""
+        self._slow_suspect = max(0, self._slow_suspect - rows)
+        if not self._slow_suspect:
+            self._slow = 0
         if not self.whole:
             return
         self._suspect = max(0, self._suspect - rows)

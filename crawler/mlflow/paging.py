@@ -118,8 +118,9 @@ class OffsetWalk(Generic[Row]):
         return True
 
     def slow(self, rows: int) -> bool:
-        """The page of so many rows does not come in time. Whether asking for less may help."""
+        """The page of so many rows does not come in time. Whether asking for less may help; one alone has `failed`."""
         if self._gap is not None or rows - self._again <= 1:
+            self._narrowing.slow_alone()
             return False
         self._narrowing.slow(rows - self._again)
         offset = _offset(self.token or "")

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused
+from crawler.errors import CrawlerError, DecodeError, RequestRefused, ServerError
 from crawler.http import Slots
 from crawler.mlflow import pages
 from crawler.mlflow.api import Api
 from crawler.mlflow.entities import Run
-from crawler.mlflow.faults import fault_of_row, is_slow, run_left_out
+from crawler.mlflow.faults import fault_of_row, is_slow, is_unanswered, run_left_out
 from crawler.mlflow.narrowing import Skipped
 from crawler.mlflow.neighbours import BACKWARDS, read_backwards, window_of
 from crawler.mlflow.pages import Page
@@ -24,6 +24,8 @@ MAX_GIVEN_UP = 3
 """After so many walks that ended at rows that fail, with no page in between, no other page is taken apart: it is not
 the rows that fail.
 """
+TRIES_WHERE_NARROW = 3
+"""Of a page that is asked for since a larger one failed: each may stall for the whole time-out."""
 
 
 class RunReader:
@@ -155,7 +157,7 @@ class RunReader:
             search["filter"] = query.filter
         if query.token:
             search["page_token"] = query.token
-        return await self._api.search("runs/search", search)
+        return await self._api.search("runs/search", search, TRIES_WHERE_NARROW if query.most else None)
 
     def _decoded(self, body: bytes) -> Page[Run]:
         page = self._api.decoded("runs", pages.decode_runs, body)
@@ -196,11 +198,13 @@ class RunReader:
                 "filter": window_of(skipped, query),
                 "page_token": token,
             }
-            return pages.decode_runs(await self._api.search("runs/search", search))
+            return pages.decode_runs(await self._api.search("runs/search", search, TRIES_WHERE_NARROW))
 
         try:
             return await read_backwards(ask, skipped)
-        except (RequestRefused, DecodeError, AnswerTooLarge):
+        except CrawlerError as error:
+            if not isinstance(error, RequestRefused) and fault_of_row(error) is None:
+                raise
             # Before MLflow 2.0 there is no such order, and none that is needed.
             return []
 
@@ -229,6 +233,8 @@ class RunReader:
         words = fault_of_row(error)
         if words is None or self._given_up >= MAX_GIVEN_UP or not walk.failed(query, rows, words):
             self._given_up += words is not None
+            if is_unanswered(error) and self._given_up > MAX_GIVEN_UP:
+                raise ServerError(f"MLflow gives no page of runs any more. {error.message}", error.hint) from error
             raise error
 
     async def _search_untimed(self, experiment_ids: list[str], query: RunQuery) -> Page[Run]:

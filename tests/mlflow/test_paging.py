@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from crawler.errors import ServerError
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import OVERLAP, PAGE_BYTES, OffsetWalk, PageRows
-from crawler.mlflow.run_walk import RunQuery, RunWalk
+from crawler.mlflow.paging import MAX_STEPS_BACK, OVERLAP, PAGE_BYTES, OffsetWalk, PageRows, is_offset
+from crawler.mlflow.run_walk import SEEN_AT_MOST, RunQuery, RunWalk
 from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
 
 
@@ -159,6 +159,12 @@ def test_what_is_given_away_begins_where_the_rest_ends() -> None:
     ]
 
 
+def test_more_runs_of_one_start_time_than_a_walk_remembers_come_once() -> None:
+    rows = [run(0, 4), run(1, 4)] + [run(number, 5) for number in range(2, 2 * SEEN_AT_MOST + 3_000)]
+    read = walk_runs(Store(rows, 1_000, order=by_time))
+    assert len(read) == len(set(read)) == len(rows)
+
+
 # Start times of milliseconds, and behind them some that were written in nanoseconds.
 far_times = st.one_of(st.integers(0, 400), st.integers(10**18, 10**18 + 400), st.integers(2**62 - 10**6, 2**62 - 1))
 far_runs = st.lists(far_times, max_size=120).map(lambda times: [run(2 * i, time) for i, time in enumerate(times)])
@@ -204,6 +210,23 @@ def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
     assert rows.rows == 1
     rows.learn(0, 30)
     assert rows.rows == 1
+
+
+def test_pages_grow_at_most_twofold_and_hold_whole_rows() -> None:
+    rows = PageRows(5_000)
+    rows.learn(7, 3_000_000)
+    assert rows.rows == 9
+    for expected in (18, 36, 72):
+        rows.learn(1, 10)
+        assert rows.rows == expected
+
+
+@pytest.mark.parametrize(
+    ("token", "is_one"),
+    [(number_token(20), True), (number_token(1), True), ("", False), ("opaque", False), ("MTA=", False)],
+)
+def test_tokens_of_mlflow_itself_are_told_from_others(token: str, is_one: bool) -> None:
+    assert is_offset(token) is is_one
 
 
 @thorough
@@ -273,6 +296,15 @@ def test_many_rows_purged_at_once_hide_none() -> None:
         rows = [Experiment(f"{number:05}") for number in range(7_000)]
         store = Store(rows, 50, [[]] * 150 + [[("purge", 0.0, gone)]])
         assert store.throughout - set(walk_names(store)) == set(), gone
+
+
+@pytest.mark.parametrize("gone", [OVERLAP, 50, 100, 250])
+def test_rows_purged_in_a_long_listing_are_made_up_for_by_a_few_pages(gone: int) -> None:
+    store = Store([Experiment(f"{number:05}") for number in range(5_000)], 100, [[]] * 40 + [[("purge", 0.0, gone)]])
+    read = walk_names(store)
+    assert store.throughout - set(read) == set()
+    plain = 5_000 // (100 - OVERLAP) + 1
+    assert store.requests <= plain + gone // 100 + 2
 
 
 @thorough
@@ -396,6 +428,8 @@ def test_a_server_that_never_shows_a_row_again_is_an_error_and_no_hang() -> None
 
     with pytest.raises(ServerError, match="another order"):
         take_all(walk, pages())
+    # Behind each page that was stepped back to comes one from which it steps back again.
+    assert int(row_id(next(fresh))) == 20 * 2 * (MAX_STEPS_BACK + 1)
 
 
 @settings(max_examples=100, deadline=None)

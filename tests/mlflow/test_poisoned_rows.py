@@ -112,6 +112,20 @@ def poisoned(rows: list[Any], chosen: set[int]) -> list[str]:
     return ids
 
 
+def left_out(rows: list[Any], poisoned: set[str]) -> list[Skipped[Any]]:
+    """The poisoned rows, each with the last one before it and the first one behind it that can be read."""
+    readable = [place for place, row in enumerate(rows) if row_id(row) not in poisoned]
+    return [
+        Skipped(
+            next((rows[other] for other in reversed(readable) if other < place), None),
+            next((rows[other] for other in readable if other > place), None),
+            FAULT,
+        )
+        for place, row in enumerate(rows)
+        if row_id(row) in poisoned
+    ]
+
+
 def bound(rows: int, poisoned_rows: int, page_size: int, plain: int) -> float:
     """Requests: those of a listing without poison, and for each poisoned row one that halves for each halving, as many
     to grow again, and a few to be sure.
@@ -151,7 +165,9 @@ def test_all_other_rows_come_once(count: int, places: set[int], page_size: int) 
     rows = [Experiment(f"{number:05}") for number in range(count)]
     plain = read_names(Store(rows, page_size)).store.requests
     store = Store(rows, page_size, poisoned=poisoned(rows, places))
-    read_names(store).check()
+    reading = read_names(store)
+    reading.check()
+    assert reading.skipped == left_out(rows, store.poisoned)
     assert store.requests <= bound(len(rows), len(store.poisoned), page_size, plain)
 
 
@@ -198,6 +214,50 @@ def test_more_poisoned_rows_in_a_row_than_a_walk_bears_end_it() -> None:
         with pytest.raises(GivenUp):
             read_names(store)
         assert store.requests <= 20 / 4 + 2 * ceil(log2(7)) + MAX_SKIPPED + 3
+
+
+@pytest.mark.parametrize("moment", range(9, 14))
+def test_rows_that_move_while_a_row_is_left_out_are_looked_for_near_by(moment: int) -> None:
+    rows = [Experiment(f"{number:05}") for number in range(400)]
+    plain = read_names(Store(rows, 40, poisoned=["00200"])).store.requests
+    store = Store(rows, 40, [[]] * moment + [[("purge", 0.0, 3)]], poisoned=["00200"])
+    reading = read_names(store)
+    assert store.throughout - store.poisoned - set(reading.ids) == set()
+    assert len(reading.skipped) == 1
+    assert store.requests <= plain + 10
+
+
+def test_where_known_rows_have_moved_from_before_a_gap_two_overlaps_are_looked_through_in_halves() -> None:
+    rows = [Experiment(f"{number:05}") for number in range(60)]
+    walk = OffsetWalk[Experiment](row_id)
+    walk.take(Page(rows[:40], number_token(40)))
+    assert (walk.token, walk.most) == (number_token(40 - OVERLAP), 0)
+    # Row 40 fails: with the known ones, then alone.
+    assert walk.failed(OVERLAP + 1, FAULT)
+    assert (walk.token, walk.most) == (number_token(40), 1)
+    assert walk.failed(1, FAULT)
+    assert (walk.token, walk.most) == (number_token(41), 1)
+    assert walk.take(Page(rows[41:42], number_token(42))) == []
+    assert (walk.token, walk.most) == (number_token(40 - OVERLAP), OVERLAP)
+    # Others lie there now, so that the row behind them is not the one that was there.
+    assert walk.take(Page(rows[27:43], number_token(40))) == []
+    assert (walk.token, walk.most, walk.is_narrow) == (number_token(40 - 2 * OVERLAP), OVERLAP, True)
+    # One that fails lies among these as well: what is before it is looked through.
+    for rows_asked in (16, 8, 4, 2):
+        assert walk.failed(rows_asked, FAULT)
+        assert (walk.token, walk.most) == (number_token(40 - 2 * OVERLAP), rows_asked // 2)
+    assert walk.failed(1, FAULT)
+    assert (walk.token, walk.most) == ("", OVERLAP)
+    assert walk.take(Page(rows[:16], number_token(16))) == rows[:16]
+    assert walk.take_skipped() == []
+
+
+def test_of_many_known_rows_before_one_that_fails_only_the_last_are_asked_for() -> None:
+    rows = [Experiment(f"{number:02}") for number in range(60)]
+    walk = OffsetWalk(row_id, known=rows[:40])
+    assert walk.failed(60, FAULT)
+    assert (walk.token, walk.most) == (number_token(40 - OVERLAP), OVERLAP + 10)
+    assert walk.take(Page(rows[24:50], number_token(50))) == rows[40:50]
 
 
 def test_a_page_that_fails_once_costs_no_row() -> None:
