@@ -230,7 +230,9 @@ class Reader:
         missing = set(run_ids)
         try:
             await self._find(missing)
-        except (RequestRefused, DecodeError) as error:
+        except CrawlerError as error:
+            if not _is_of_one_request(error):
+                raise
             self._report.fail("runs_of_versions", RUNS_UNREAD, str(error))
         else:
             for run_id in sorted(missing):
