@@ -4,7 +4,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crawler import __version__
@@ -55,7 +56,26 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; gives the process's exit code."""
-    arguments = _parser().parse_args(argv)
+    with _standard_error():
+        return _run(_parser().parse_args(argv))
+
+
+@contextmanager
+def _standard_error() -> Iterator[None]:
+    """Lets it be closed or full: what cannot be said there must not change the exit code."""
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    try:
+        yield
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            # Python would try again, and end with 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         return int(_COMMANDS[arguments.command](arguments))
     except CrawlerError as error:
@@ -65,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from crawler.logs import printable  # noqa: PLC0415  --help must not wait for msgspec
 
             lines = f"mlflow-datahub-crawler: error: {error}".split("\n")
-            print("\n".join(map(printable, lines)), file=sys.stderr)
+            with suppress(OSError):
+                print("\n".join(map(printable, lines)), file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)

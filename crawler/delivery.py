@@ -20,6 +20,7 @@ from crawler.settlement import Settlement
 from crawler.sinks.sink import Sink
 
 BATCHES_QUEUED = 1
+UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
 THROTTLED_ROUNDS = 3
 """Times that a batch is tried through all its retries while others are answered and it is told to come later."""
@@ -77,8 +78,12 @@ class Delivery:
         self._pack(parcel, entity.series)
 
     def add_proposals(self, proposals: Sequence[Proposal], series: str) -> None:
-        """As `add`, of some proposals of one entity, no aspect twice, as they stand."""
+        """As `add`, of some proposals of one entity, no aspect twice, as they stand. What the sink's DataHub does not
+        know is skipped.
+        """
         parcel, refusals = self._encoder.encode_proposals(proposals)
+        if unknown := len(proposals) - len(parcel.proposals) - sum(len(refusal.proposals) for refusal in refusals):
+            self._report.skipped[UNKNOWN_ASPECTS] += unknown
         self._settlement.kept_back(parcel, refusals)
         self._pack(parcel, series)
 

@@ -15,7 +15,7 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": encodable(record.getMessage()),
         }
         if report := getattr(record, "report", None):
             line["report"] = report
@@ -43,9 +43,14 @@ def configure_logging(log_format: str, *, verbose: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a path that are none are spelt out as Python keeps them."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def printable(text: str) -> str:
     """The text without control characters, which a name from a server may hold to play tricks on a terminal."""
     return "".join(
         character if character == " " or unicodedata.category(character)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
+        for character in encodable(text)
     )

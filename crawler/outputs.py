@@ -23,9 +23,20 @@ class Place(msgspec.Struct, frozen=True):
     draft: Path
 
     def settle(self) -> None:
-        """Puts the draft in its place."""
+        """Puts the draft in its place, once all of it is on the disk: the name may get there before the content does,
+        and a power cut between the two would leave an empty file.
+        """
         if self.draft != self.final:
+            _sync(self.draft)
             self.draft.replace(self.final)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def reason_of(error: OSError | ValueError) -> str:

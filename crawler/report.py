@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.logs import encodable
 from crawler.timing import Timing
 
 SAMPLES = 5
@@ -140,7 +141,7 @@ class CrawlReport:
             "run_id": self.run_id,
             "status": self.status,
             "dry_run": self.dry_run,
-            "replayed": self.replayed and str(self.replayed),
+            "replayed": self.replayed and encodable(str(self.replayed)),
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
             "mlflow": _wire(self.mlflow),
@@ -151,7 +152,7 @@ class CrawlReport:
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "rejected": self.rejected,
             "dead_letters": {
-                "path": self.dead_letters_path and str(self.dead_letters_path),
+                "path": self.dead_letters_path and encodable(str(self.dead_letters_path)),
                 "count": self.dead_letters,
             },
             "time": self.time.to_dict(),
@@ -168,10 +169,10 @@ def peak_rss_bytes() -> int:
 
 
 def _add(findings: dict[str, Finding], code: str, message: str, sample: str, count: int) -> None:
-    finding = findings.setdefault(code, Finding(code=code, message=message))
+    finding = findings.setdefault(code, Finding(code=code, message=encodable(message)))
     finding.count += count
     if sample and len(finding.samples) < SAMPLES:
-        finding.samples.append(sample)
+        finding.samples.append(encodable(sample))
 
 
 def _wire(traffic: Traffic) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The end of a crawl on the screen: what was read, written, skipped and why, and where the report is."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,23 +25,32 @@ KINDS = (
 _KIB = 1024
 
 
+class _Page(io.StringIO):
+    """What is to be written to a stream, but not by rich: where a pipe is broken, rich would end the process, and put
+    an end to standard output whichever it was.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def print_summary(report: CrawlReport, *, report_path: Path | None, stream: TextIO) -> None:
-    """Writes the summary to `stream`; plain where that is no terminal."""
+    """Writes the summary to `stream`; plain where that is no terminal. Raises OSError where that cannot be written."""
     from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
 
-    console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
-    console.print(_proposals(report) if report.replayed else _entities(report))
-    _print_traffic(console, report)
-    for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
-        _print_findings(console, title, findings)
-    if report.dead_letters:
-        path = printable(str(report.dead_letters_path))
-        console.print(f"Dead letters: {report.dead_letters:,} proposals in {path}; send them with `replay {path}`.")
-    if report_path is not None:
-        console.print(f"Report: {printable(str(report_path))}")
-    console.print(_verdict(report))
-    if report.replayed is not None:
-        console.print(_file_after_replay(report, printable(str(report.replayed))))
+    page = _Page(stream)
+    console = Console(file=page, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+    _print_all(console, report, report_path)
+    stream.write(page.getvalue())
+    stream.flush()
 
 
 def human_bytes(count: float) -> str:
@@ -59,6 +69,21 @@ def human_seconds(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def _print_all(console: "Console", report: CrawlReport, report_path: Path | None) -> None:
+    console.print(_proposals(report) if report.replayed else _entities(report))
+    _print_traffic(console, report)
+    for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
+        _print_findings(console, title, findings)
+    if report.dead_letters:
+        path = printable(str(report.dead_letters_path))
+        console.print(f"Dead letters: {report.dead_letters:,} proposals in {path}; send them with `replay {path}`.")
+    if report_path is not None:
+        console.print(f"Report: {printable(str(report_path))}")
+    console.print(_verdict(report))
+    if report.replayed is not None:
+        console.print(_file_after_replay(report, printable(str(report.replayed))))
 
 
 def _entities(report: CrawlReport) -> "Table":

@@ -21,6 +21,7 @@ from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
+ALL = 376
 CANARY = "c4n4ry-s3cr3t"
 
 
@@ -352,11 +353,15 @@ async def test_help_reads_well(command: list[str], tmp_path: Path) -> None:
 
 
 async def test_all_that_is_written_goes_to_files_of_its_own(golden_server: MlflowServer, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(".", target_is_directory=True)
     for flags in (
         ("-o", "same.json", "--report", "same.json"),
         ("-o", "same.json", "--report", "same.json.part"),
         ("-o", "same.json", "--profile", "same.json"),
         ("-o", "other.json", "--report", "same.json", "--profile", "same.json"),
+        ("-o", "link/same.json", "--report", "link/same.json"),
+        ("-o", "same.json", "--report", "link/same.json"),
+        ("--sink", "lite", "-o", "link/same.json", "--report", "same.json"),
     ):
         (tmp_path / "same.json").write_text("mine")
         code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, *flags, folder=tmp_path)
@@ -439,3 +444,88 @@ async def test_the_last_json_line_holds_the_report(golden_server: MlflowServer, 
     assert json.loads(errors.splitlines()[-1])["report"]["status"] == "success"
     _, _, errors = await run("crawl", "--log-format", "json", folder=tmp_path)
     assert "No MLflow server is given" in json.loads(errors.splitlines()[-1])["message"]
+
+
+async def unheard(
+    *arguments: object, folder: Path, redirection: str, env: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """One command whose standard error is a pipe that nobody reads, unless the shell redirects it; its exit code and
+    standard output.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "crawler", *map(str, arguments)),
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path.cwd()), **(env or {})},
+    )
+    os.close(writing)
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("redirection", ["", "2>/dev/full", "2>&-"])
+async def test_nobody_has_to_hear_what_is_said(golden_server: MlflowServer, tmp_path: Path, redirection: str) -> None:
+    given = ("crawl", "--mlflow-uri", golden_server.url, "-o", "-", "--report", "report.json", "--profile", "p.json")
+    for flags in ((), ("--log-format", "json"), ("--no-progress", "--verbose")):
+        code, output = await unheard(*given, *flags, folder=tmp_path, redirection=redirection)
+        assert (code, len(json.loads(output))) == (0, ALL)
+        assert json.loads((tmp_path / "report.json").read_text())["status"] == "success"
+        assert json.loads((tmp_path / "p.json").read_text())["status"] == "success"
+        (tmp_path / "report.json").unlink()
+    for wrong in ("--page-size", "--no-such-flag"):
+        assert (await unheard(*given, wrong, "0", folder=tmp_path, redirection=redirection))[0] == 2
+    down = f"http://127.0.0.1:{closed_port()}"
+    assert (await unheard("check", "--mlflow-uri", down, folder=tmp_path, redirection=redirection))[0] == 3
+
+
+async def test_a_closed_standard_output_takes_no_proposals(golden_server: MlflowServer, tmp_path: Path) -> None:
+    given = ("crawl", "--mlflow-uri", golden_server.url, "-o", "-", "--report", "report.json")
+    assert (await unheard(*given, folder=tmp_path, redirection=">&-"))[0] == 2
+    (failure,) = json.loads((tmp_path / "report.json").read_text())["failures"]
+    assert "Standard output is closed" in failure["message"]
+
+
+async def test_a_report_that_cannot_be_written_is_told_after_the_summary(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    flags = ("-o", "out.json", "--report", "/dev/full", "--profile", "profile.json")
+    code, _, errors = await run("crawl", "--mlflow-uri", golden_server.url, *flags, folder=tmp_path)
+    assert code == 1
+    assert "Done: 69 entities" in errors.splitlines()[-2]
+    assert "Writing the report /dev/full failed: No space left on device." in errors.splitlines()[-1]
+    assert json.loads((tmp_path / "profile.json").read_text())["status"] == "success"
+
+
+async def test_paths_that_are_not_utf_8_are_spelt_out(golden_server: MlflowServer, tmp_path: Path) -> None:
+    """In the report, the state, the log and the summary."""
+
+    def odd(name: str) -> str:
+        return os.fsdecode(name.encode() + b"\xff")
+
+    report, letters = (tmp_path / odd(name) for name in ("report", "letters"))
+    given = ("crawl", "--mlflow-uri", golden_server.url, "--report", report.name)
+    async with Gms() as gms:
+        gms.rule = Fault(status=422)
+        to_gms = ("--datahub-url", gms.url, "--dead-letters", letters.name, "--state", odd("state"))
+        code, _, errors = await run(*given, *to_gms, folder=tmp_path)
+    # All is refused: the crawl ends, and its state tells of the letters.
+    assert (code, letters.exists()) == (3, True)
+    assert "proposals in letters\\udcff; send them" in errors
+    assert json.loads(report.read_bytes())["dead_letters"]["path"].endswith("letters\\udcff")
+    async with Gms() as gms:
+        again = ("replay", letters.name, "--datahub-url", gms.url, "--report", report.name, "--log-format", "json")
+        code, _, errors = await run(*again, folder=tmp_path)
+    assert code == 0, errors
+    assert json.loads(errors.splitlines()[-1])["report"]["replayed"] == "letters\\udcff"
+    lite = ("--sink", "lite", "-o", odd("lite"), "--state", odd("lite state"))
+    assert (await run(*given, *lite, folder=tmp_path))[0] == 0
+    code, _, errors = await run(*given, "-o", odd("out"), folder=tmp_path)
+    assert code == 0, errors
+    assert "delivered to out\\udcff in" in errors
+    code, _, errors = await run(*given, "-c", odd("recipe"), "--log-format", "json", folder=tmp_path)
+    assert (code, "recipe\\udcff" in json.loads(errors.splitlines()[-1])["message"]) == (2, True)
+    assert "recipe\\udcff" in json.loads(report.read_bytes())["failures"][0]["message"]

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from crawler.commands.replay import _next_to
+from crawler.datahub.versions import unsupported_aspects
 from crawler.progress import Rates, live_view, progress_line
 from crawler.report import CrawlReport
 from tests.crawls import crawl_to_file, crawl_to_gms, recipe_file
@@ -301,6 +302,20 @@ async def test_a_dry_run_sends_nothing(golden_server: MlflowServer, tmp_path: Pa
     assert (code, gms.requests) == (0, 0), errors
     assert report["read"]["proposals"] == ALL
     assert "Keep proposals.json: nothing was sent." in errors
+
+
+async def test_aspects_that_an_old_datahub_does_not_know_stay_in_the_file(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    _, proposals = await crawl_to_file(recipe_file(tmp_path, golden_server.url), tmp_path)
+    unknown = unsupported_aspects("v0.15.0")
+    known = [each for each in proposals if (each["entityType"], each["aspectName"]) not in unknown]
+    async with Gms(version="v0.15.0") as gms:
+        code, errors, report = await replay("proposals.json", gms, folder=tmp_path)
+    assert code == 0, errors
+    assert clean(gms).keys() == {(each["entityUrn"], each["aspectName"]) for each in known}
+    assert report["skipped"] == {"aspects that this DataHub does not know": ALL - len(known)}
+    assert f"Keep proposals.json: the {ALL - len(known)} proposals that were skipped are still there" in errors
 
 
 async def test_into_another_file(golden_server: MlflowServer, tmp_path: Path) -> None:

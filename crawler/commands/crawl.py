@@ -4,36 +4,28 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from crawler.commands.files import grows_at, output_of, place_for, require_apart, write_json
+from crawler.commands.ending import settings_told, told
+from crawler.commands.files import grows_at, output_of, place_for, require_apart
 from crawler.commands.job import Limits, run_job
 from crawler.commands.settings import settings_of
-from crawler.errors import CrawlerError, ExitCode
+from crawler.errors import ExitCode
 from crawler.logs import configure_logging
-from crawler.outputs import Place
 from crawler.pipeline import crawl
 from crawler.report import CrawlReport
 from crawler.settings import Settings
-from crawler.summary import print_summary
 
 _log = logging.getLogger("crawler")
 
 
 def crawl_command(arguments: argparse.Namespace) -> ExitCode:
-    """Crawls, prints the summary and writes the report, whatever happens."""
+    """Crawls, writes the report and prints the summary, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
     report = CrawlReport(run_id="")
     place = place_for(arguments.report, "report")
-    try:
+    with settings_told(report, place):
         settings = settings_of(arguments)
         profile = place_for(arguments.profile, "profile")
-    except CrawlerError as error:
-        report.fail(error.code, str(error))
-        report.finish("failed")
-        write_json("report", report.to_dict(), place)
-        raise
     # No report is written where this fails: it could be what overwrites another file.
     kept = {"state": grows_at(settings.state), "dead_letters": grows_at(settings.dead_letters)}
     require_apart(output=output_of(settings), report=place, profile=profile, **kept)
@@ -52,28 +44,3 @@ def run_crawl(settings: Settings, report: CrawlReport, *, live: bool) -> ExitCod
         await crawl(settings, report, stop)
 
     return run_job(job, report, Limits(settings.grace, settings.max_duration), live=live)
-
-
-@contextmanager
-def told(
-    report: CrawlReport, arguments: argparse.Namespace, place: Place | None, profile: Place | None
-) -> Iterator[None]:
-    """Prints the summary and writes the report to `place`, and the profile, however what is done within ends."""
-    try:
-        yield
-    finally:
-        if report.status == "running":
-            report.finish("failed")
-        _tell(report, arguments)
-        try:
-            write_json("report", report.to_dict(), place)
-        finally:
-            write_json("profile", report.profile(), profile)
-
-
-def _tell(report: CrawlReport, arguments: argparse.Namespace) -> None:
-    """The end of the job, for people or as the last log line."""
-    if arguments.log_format == "json":
-        _log.info("Ended: %s.", report.status, extra={"report": report.to_dict()})
-    else:
-        print_summary(report, report_path=arguments.report, stream=sys.stderr)

@@ -23,6 +23,13 @@ Job = Callable[[asyncio.Event], Awaitable[None]]
 _log = logging.getLogger("crawler")
 
 
+class _Ending(msgspec.Struct):
+    """What ends the work before its end."""
+
+    received: list[signal.Signals] = []
+    out_of_time: bool = False
+
+
 class Limits(msgspec.Struct, frozen=True):
     """Seconds: `grace` is how long a stop may take, `duration` when it comes by itself."""
 
@@ -32,15 +39,15 @@ class Limits(msgspec.Struct, frozen=True):
 
 def run_job(job: Job, report: CrawlReport, limits: Limits, *, live: bool) -> ExitCode:
     """Works to the end, to an error, to a signal or out of time; the report is finished with what came of it."""
-    received: list[signal.Signals] = []
+    ending = _Ending()
     _collect_garbage_seldom()
     try:
-        asyncio.run(_work(job, report, limits, received, live=live))
+        asyncio.run(_work(job, report, limits, ending, live=live))
     except (Interrupted, asyncio.CancelledError):
+        if ending.out_of_time:
+            report.fail("max_duration", OUT_OF_TIME)
         report.finish("interrupted")
-        if not received:
-            return ExitCode.FAILURES
-        return ExitCode.TERMINATED if signal.SIGTERM in received else ExitCode.INTERRUPTED
+        return _exit_code(ending)
     except CrawlerError as error:
         report.fail(error.code, str(error))
         report.finish("failed")
@@ -48,6 +55,12 @@ def run_job(job: Job, report: CrawlReport, limits: Limits, *, live: bool) -> Exi
         return ExitCode(error.exit_code)
     report.finish("failures" if report.failures else "success")
     return ExitCode.FAILURES if report.failures else ExitCode.OK
+
+
+def _exit_code(ending: _Ending) -> ExitCode:
+    if not ending.received:
+        return ExitCode.FAILURES
+    return ExitCode.TERMINATED if signal.SIGTERM in ending.received else ExitCode.INTERRUPTED
 
 
 def _collect_garbage_seldom() -> None:
@@ -58,24 +71,29 @@ def _collect_garbage_seldom() -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
 
 
-async def _work(job: Job, report: CrawlReport, limits: Limits, received: list[signal.Signals], *, live: bool) -> None:
-    """The first signal ends the reading, and the work itself after the grace; the second ends it at once."""
+async def _work(job: Job, report: CrawlReport, limits: Limits, ending: _Ending, *, live: bool) -> None:
+    """The first signal, or the time that runs out, ends the reading, and the work itself after the grace; the second
+    signal ends it at once.
+    """
     stop = asyncio.Event()
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     assert task is not None  # noqa: S101  a coroutine runs in a task
 
+    def end() -> None:
+        if not stop.is_set():
+            stop.set()
+            loop.call_later(limits.grace, task.cancel)
+
     def on_signal(number: signal.Signals) -> None:
-        received.append(number)
-        if stop.is_set():
+        ending.received.append(number)
+        if len(ending.received) > 1:
             task.cancel()
-            return
-        stop.set()
-        loop.call_later(limits.grace, task.cancel)
+        end()
 
     def on_time_out() -> None:
-        report.fail("max_duration", OUT_OF_TIME)
-        stop.set()
+        ending.out_of_time = not stop.is_set()
+        end()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from msgspec import structs
 
-from crawler.commands.crawl import told
-from crawler.commands.files import grows_at, output_of, place_for, require_apart, write_json
+from crawler.commands.ending import settings_told, told
+from crawler.commands.files import grows_at, output_of, place_for, require_apart
 from crawler.commands.job import Limits, run_job
 from crawler.commands.settings import delivery_settings_of
 from crawler.dead_letters import DEFAULT_PATH
-from crawler.errors import CrawlerError, ExitCode, SettingsError
+from crawler.errors import ExitCode, SettingsError
 from crawler.logs import configure_logging
 from crawler.outputs import Place, reason_of
 from crawler.replay import Wanted, replay
@@ -27,22 +27,17 @@ _log = logging.getLogger("crawler")
 
 
 def replay_command(arguments: argparse.Namespace) -> ExitCode:
-    """Sends what `arguments.file` holds, prints the summary and writes the report, whatever happens."""
+    """Sends what `arguments.file` holds, writes the report and prints the summary, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
     report = CrawlReport(run_id="")
     place = place_for(arguments.report, "report")
     letters = (arguments.dead_letters or _next_to(arguments.file)).resolve()
     written = {"report": place, "dead_letters": grows_at(letters)}
     _require_apart(arguments.file, **written)
-    try:
+    with settings_told(report, place):
         settings = structs.replace(delivery_settings_of(arguments), dead_letters=letters)
         profile = place_for(arguments.profile, "profile")
         descriptor = _opened(arguments.file)
-    except CrawlerError as error:
-        report.fail(error.code, str(error))
-        report.finish("failed")
-        write_json("report", report.to_dict(), place)
-        raise
     # No report is written where this fails: it could be what overwrites another file.
     _require_apart(arguments.file, **written, profile=profile, output=output_of(settings))
     report.run_id = settings.run_id

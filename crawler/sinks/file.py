@@ -7,7 +7,7 @@ PATH as it was and a `.part` that is either closed, with what was read until the
 import os
 import sys
 from contextlib import ExitStack
-from errno import EPIPE
+from errno import EBADF, EPIPE
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -96,6 +96,8 @@ class FileSink:
 
 def _open(path: Path) -> BinaryIO:
     if path == STDOUT:
+        if sys.stdout is None:
+            raise OSError(EBADF, "Standard output is closed")
         return sys.stdout.buffer
     flags = os.O_WRONLY | os.O_TRUNC
     return os.fdopen(open_for_owner(path, flags), "wb", buffering=1 << 20)

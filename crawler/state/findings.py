@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.logs import encodable
 from crawler.report import CrawlReport, Finding
 
 FOUND_AGAIN = frozenset(
@@ -50,7 +51,7 @@ def keep(report: CrawlReport) -> bytes:
         proposals=report.proposals,
         rejected=report.rejected,
         dead_letters=report.dead_letters,
-        dead_letters_path=None if report.dead_letters_path is None else str(report.dead_letters_path),
+        dead_letters_path=None if report.dead_letters_path is None else encodable(str(report.dead_letters_path)),
     )
     return msgspec.json.encode(findings)
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from crawler.logs import encodable
 from crawler.settings import FileSettings, LiteSettings, RestSettings, Settings
 
 
@@ -32,7 +33,7 @@ def _target(settings: Settings) -> str:
         case RestSettings(server=server):
             return server.url
         case LiteSettings(path=path) | FileSettings(path=path):
-            return str(path.absolute())
+            return encodable(str(path.absolute()))
 
 
 def _text(value: object) -> str:
