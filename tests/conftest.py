@@ -5,11 +5,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests.servers.filled import FilledServer, fill
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# A mutant is killed by the first example that fails, whichever it is (docs/mutation.md).
+settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], database=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -64,6 +64,7 @@ class OffsetWalk(Generic[Row]):
         self._counts_rows = True
         self._fruitless = 0
         self._steps_back = 0
+        self._stride = 1
         self._gap: Gap[Row] | None = None
         self._doubts = 0
         self._skipped: list[Skipped[Row]] = []
@@ -133,6 +134,7 @@ class OffsetWalk(Generic[Row]):
         if fresh is None:
             self._step_back(len(page.rows))
             return []
+        self._stride = 1
         self._count_fruitless(page, fresh)
         self._known.extend(map(self._key, fresh))
         if fresh:
@@ -221,7 +223,9 @@ class OffsetWalk(Generic[Row]):
         self._asked.clear()
         self._again = 0
         self._expects_known = True
-        self.token = offset_token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP)))
+        # Twice as far each time: what was known may be gone, and then only the beginning is sure.
+        self.token = offset_token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP) * self._stride))
+        self._stride *= 2
 
     def _next(self, token: str, rows: int) -> str:
         offset, here = _offset(token), _offset(self.token or "") or 0

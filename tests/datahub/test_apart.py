@@ -2,6 +2,7 @@
 
 from math import ceil, log2
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,9 @@ def proposals_of(batch: Batch) -> list[bytes]:
 
 
 @given(sizes=sizes, data=st.data())
-def test_the_bad_are_found_with_few_requests_and_the_good_arrive_in_order(sizes: list[int], data: st.DataObject) -> None:
+def test_the_bad_are_found_with_few_requests_and_the_good_arrive_in_order(
+    sizes: list[int], data: st.DataObject
+) -> None:
     batch = batch_of(sizes)
     everything = proposals_of(batch)
     bad = data.draw(st.sets(st.sampled_from(everything), min_size=1, max_size=5))
@@ -37,6 +40,7 @@ def test_the_bad_are_found_with_few_requests_and_the_good_arrive_in_order(sizes:
         sent = proposals_of(part)
         assert part.proposals == len(sent) > 0
         assert part.bytes == sum(map(len, sent)) + len(sent)
+        assert all(parcel.proposals for parcel in part.parcels)
         if not bad.intersection(sent):
             taken += sent
             last_pieces += [parcel.urn for parcel in part.parcels if parcel.last]
@@ -76,3 +80,31 @@ def test_a_refusal_names_its_entities_and_no_others() -> None:
     assert left.proposals == 4
     assert apart.without(left, left.parcels) == []
     assert apart.named(batch, "urn:li:corpuser:x is unauthorized to CREATE entities.") == []
+
+
+FORBIDDEN = "User urn:li:corpuser:x is unauthorized to modify entity: HttpStatus: 403 Urn: urn:li:tag:1"
+
+
+def urns_of(batches: list[Batch]) -> list[list[str]]:
+    return [[parcel.urn for parcel in batch.parcels] for batch in batches]
+
+
+def test_entities_that_a_refusal_names_are_given_up_and_the_others_tried_again() -> None:
+    batch = batch_of([2, 1, 3])
+    given_up, left = apart.taken_apart(batch, 403, FORBIDDEN)
+    assert given_up == [batch.parcels[1]]
+    assert urns_of(left) == [["urn:li:tag:0", "urn:li:tag:2"]]
+    assert apart.taken_apart(batch_of([1]), 403, FORBIDDEN.replace("tag:1", "tag:0")) == (batch_of([1]).parcels, [])
+
+
+@pytest.mark.parametrize(("status", "words"), [(403, "Forbidden."), (400, FORBIDDEN), (413, ""), (422, ""), (500, "")])
+def test_what_is_refused_without_names_is_halved_down_to_single_proposals(status: int, words: str) -> None:
+    batch = batch_of([1, 1])
+    assert apart.taken_apart(batch, status, words) == ([], apart.halves(batch))
+    assert apart.taken_apart(batch_of([1]), status, words) == (batch_of([1]).parcels, [])
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_where_there_is_no_endpoint_no_part_is_tried(status: int) -> None:
+    batch = batch_of([1, 2])
+    assert apart.taken_apart(batch, status, FORBIDDEN) == (batch.parcels, [])

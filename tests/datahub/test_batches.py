@@ -39,6 +39,8 @@ def test_nothing_is_lost_doubled_or_reordered(
     sent: dict[str, list[bytes]] = {}
     last: list[str] = []
     for batch in pack(kind, given_parcels, max_proposals, max_bytes):
+        # An entity is in a request once: its pieces are in several.
+        assert len({parcel.urn for parcel in batch.parcels}) == len(batch.parcels)
         for parcel in batch.parcels:
             sent.setdefault(parcel.urn, []).extend(parcel.proposals)
             last += [parcel.urn] * parcel.last
@@ -88,8 +90,12 @@ def test_a_batch_is_closed_only_by_what_does_not_fit(
         of_type = [batch for batch in batches if entity_type in {None, batch.parcels[0].entity_type}]
         for batch, following in pairwise(of_type):
             first = following.parcels[0]
-            size = sum(map(len, first.proposals)) + len(first.proposals) + frame(first)
-            assert batch.proposals + len(first.proposals) > max_proposals or batch.bytes + size > max_bytes
+            if first.urn == batch.parcels[-1].urn:
+                # The rest of an entity that was cut: not one proposal more had fitted.
+                more, size = 1, len(first.proposals[0]) + 1
+            else:
+                more, size = len(first.proposals), sum(map(len, first.proposals)) + len(first.proposals) + frame(first)
+            assert batch.proposals + more > max_proposals or batch.bytes + size > max_bytes
 
 
 def test_a_proposal_larger_than_a_batch_travels_alone_and_in_its_place() -> None:
@@ -97,3 +103,10 @@ def test_a_proposal_larger_than_a_batch_travels_alone_and_in_its_place() -> None
     batches = pack(Packer, given_parcels, 10, 20)
     sent = [[(parcel.urn, parcel.proposals) for parcel in batch.parcels] for batch in batches]
     assert sent == [[("a", [b"1"])], [("a", [b"x" * 50])], [("a", [b"2"]), ("b", [b"3"])]]
+
+
+def test_without_a_frame_only_proposals_and_their_commas_take_room() -> None:
+    packer = Packer(10, 6)
+    assert [batch for urn in "abc" for batch in packer.add(Parcel("t", urn, [b"12"]))] == [
+        Batch([Parcel("t", "a", [b"12"]), Parcel("t", "b", [b"12"])], 2, 6)
+    ]

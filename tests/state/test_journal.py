@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,6 +159,53 @@ def test_a_finished_state_starts_afresh(tmp_path: Path) -> None:
         assert not state.was_settled("m1")
         state.hold(catalog := DatasetCatalog())
         assert list(catalog.drain()) == []
+
+
+def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    with journal(path) as state:
+        deliver(state, MODEL, "m2")
+        state.finish()
+    with closing(sqlite3.connect(path)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        left = {name: database.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    assert [(name, row[:2]) for name, rows in left.items() for row in rows] == [("setting", ("finished", "true"))]
+
+
+def test_names_that_are_no_unicode_are_known_again(tmp_path: Path) -> None:
+    urns = ["m\ud800", "m\udfff", "m?"]
+    with journal(tmp_path / "state.db") as state:
+        for urn in urns[:2]:
+            deliver(state, MODEL, urn)
+    with journal(tmp_path / "state.db") as state:
+        assert [state.was_settled(urn) for urn in urns] == [True, True, False]
+
+
+def test_runs_of_the_windows_that_are_done_are_counted_as_read(tmp_path: Path) -> None:
+    with journal(tmp_path / "state.db") as state:
+        trail = Trail("1", state.new_mark)
+        for until, deleted in ((5, 1), (9, 2), (None, 0)):
+            stages = ["deleted"] * deleted + ["active"] * 3
+            trail.count([Run(RunInfo("r", start_time=4, lifecycle_stage=stage)) for stage in stages])
+            trail.end_window(Covered(None, until, len(stages)))
+    report = CrawlReport("second")
+    with journal(tmp_path / "state.db", report) as state:
+        assert (report.read["runs"], dict(report.skipped)) == (9, {"deleted runs": 3})
+        assert state.rows("1") == 12
+
+
+class OtherDatasets(DatasetCatalog):
+    """Those of a release that kept them in another form."""
+
+    def restore(self, told: bytes) -> None:
+        raise msgspec.ValidationError("Expected `array`, got `int`")
+
+
+def test_datasets_that_cannot_be_restored_are_told_as_damage(tmp_path: Path) -> None:
+    interrupted(tmp_path / "state.db")
+    with journal(tmp_path / "state.db") as state, pytest.raises(SettingsError, match="is damaged: Expected `array`"):
+        state.hold(OtherDatasets())
 
 
 def test_other_settings_are_named_and_the_file_stays(tmp_path: Path) -> None:

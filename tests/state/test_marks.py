@@ -48,9 +48,10 @@ def test_a_trail_counts_each_windows_runs() -> None:
     first = trail.mark
     first.add()
     trail.count([run("a", 1), run("b", 2, "deleted")])
-    trail.end_window(Covered(None, 5, 2))
+    trail.count([run("e", 3), run("f", 4, "deleted"), run("g", 4)])
+    trail.end_window(Covered(None, 5, 5))
     trail.count([run("c", 5)])
     trail.end_window(Covered(5, None, 1))
     assert done == [Window("7", 5, None, 1, 1, 0)]
     first.settle()
-    assert done[1:] == [Window("7", None, 5, 2, 1, 1)]
+    assert done[1:] == [Window("7", None, 5, 5, 3, 2)]
