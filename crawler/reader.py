@@ -239,10 +239,13 @@ class Reader:
                 self._report.warn("lost_runs", RUNS_LOST, f"run {run_id}")
         await self._deliver(self._mapper.lost_runs(missing))
 
+    def _tell_unread(self, sample: str) -> None:
+        self._report.fail("runs_of_versions", RUNS_UNREAD, sample)
+
     async def _find(self, missing: set[str]) -> None:
         """Takes out of `missing` the runs that are found; their versions can leave."""
         for experiment_ids in _slices(self._experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
-            for run in await self._client.runs.by_id(sorted(missing), experiment_ids):
+            for run in await self._client.runs.by_id(sorted(missing), experiment_ids, self._tell_unread):
                 missing.discard(run.info.run_id)
                 await self._deliver(entity for found in (run,) for entity in self._mapper.found_run(found))
             if not missing:

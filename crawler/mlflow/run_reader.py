@@ -1,7 +1,7 @@
 """MLflow's runs: pages of one experiment in the order of their start times, and runs by their ids."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from crawler.errors import CrawlerError, DecodeError, RequestRefused, ServerError
@@ -87,9 +87,11 @@ class RunReader:
         """
         await self._untimed.name()
 
-    async def by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> list[Run]:
+    async def by_id(
+        self, run_ids: Sequence[str], experiment_ids: Sequence[str], unread: Callable[[str], None]
+    ) -> list[Run]:
         """The runs of these ids within these experiments, deleted ones included; ids that are nowhere, and runs that
-        MLflow cannot give since they have no start_time, are left out.
+        MLflow cannot give since they have no start_time, are left out. `unread` is told of each that fails otherwise.
 
         One `runs/search` where the server can filter by run id (2.0 and later), else one `runs/get` for each id.
         """
@@ -99,7 +101,7 @@ class RunReader:
         while batches:
             batch = batches.pop()
             try:
-                runs += await self._batch_by_id(batch, experiment_ids)
+                runs += await self._batch_by_id(batch, experiment_ids, unread)
                 failed_in_a_row = 0
             except CrawlerError as error:
                 if fault_of_row(error) is None or failed_in_a_row == MAX_SKIPPED:
@@ -108,9 +110,12 @@ class RunReader:
                     batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
                 else:
                     failed_in_a_row += 1
+                    unread(f"run {batch[0]}: {error}")
         return runs
 
-    async def _batch_by_id(self, run_ids: list[str], experiment_ids: Sequence[str]) -> list[Run]:
+    async def _batch_by_id(
+        self, run_ids: list[str], experiment_ids: Sequence[str], unread: Callable[[str], None]
+    ) -> list[Run]:
         if not experiment_ids:
             return [run for run_id in run_ids if (run := await self._one_by_id(run_id))]
         names = ",".join(f"'{run_id}'" for run_id in run_ids)
@@ -126,7 +131,7 @@ class RunReader:
             except RequestRefused as refused:
                 if refused.status != 400:
                     raise
-                return await self.by_id(run_ids, [])
+                return await self.by_id(run_ids, [], unread)
             return self._api.decoded("runs", pages.decode_runs, body).rows
 
     async def _one_by_id(self, run_id: str) -> Run | None:

@@ -9,7 +9,7 @@ from crawler.http import Response
 from crawler.mlflow.entities import Run
 from crawler.mlflow.faults import fault_of_row
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import MAX_SKIPPED, offset_token
+from crawler.mlflow.paging import MAX_SKIPPED, OVERLAP, offset_token
 from crawler.mlflow.run_walk import RunQuery
 
 EXPERIMENT_IDS_A_REQUEST = 1_000
@@ -74,7 +74,7 @@ class UntimedRuns:
     async def _are_there(self, experiment_ids: list[str]) -> bool:
         """Looks from the last of the others to the end of the listing: one request, unless runs came or went since."""
         offset = max(0, sum(self._others[experiment_id] for experiment_id in experiment_ids) - 1)
-        has_seen_others, failed = False, 0
+        is_exact, failed = False, 0
         for _ in range(MAX_PAGES):
             try:
                 page = await self._search(experiment_ids, RunQuery(token=offset_token(offset)))
@@ -89,9 +89,11 @@ class UntimedRuns:
             if any(run.info.start_time is None for run in page.rows):
                 return True
             rows = len(page.rows) + len(page.unreadable)
-            is_end = not page.token if rows else has_seen_others or offset == 0
+            is_end = not page.token if rows else is_exact or offset == 0
             if is_end:
                 return False
-            has_seen_others = rows > 0
-            offset = offset + rows if rows else max(0, offset - STEP_BACK)
+            # Rows may be purged meanwhile, so that later ones move up: some come once more.
+            overlap = min(OVERLAP, rows - 1) if rows else 0
+            is_exact = rows > 0 and overlap == 0
+            offset = offset + rows - overlap if rows else max(0, offset - STEP_BACK)
         return False

@@ -65,7 +65,7 @@ def test_a_wrong_duration_is_named_with_its_flag(flag: str) -> None:
 
 
 def test_a_crawl_of_no_time_is_refused_but_no_grace_is_not() -> None:
-    with pytest.raises(SettingsError, match=r"^--max-duration: a crawl of no time reads nothing"):
+    with pytest.raises(SettingsError, match=r"^--max-duration: in no time nothing is done"):
         typed("--max-duration", "0s")
     assert typed("--grace", "0").grace == 0
 
