@@ -1,6 +1,6 @@
 """What it costs to confirm that DataHub has what it took: the same crawl with each kind of `--confirm`, in turn."""
 
-from benchmarks.crawls import Cost, crawl
+from benchmarks.crawls import Cost, cost_rows, crawl
 from benchmarks.data import MLFLOW, QUICK, Data
 from benchmarks.machine import keep_to_cores
 from benchmarks.processes import CommandFailed
@@ -53,9 +53,7 @@ def _rows(rounds: list[dict[str, Cost]]) -> list[Row]:
     for kind in KINDS:
         costs = [each[kind] for each in rounds]
         rows += [
-            Row(f"{kind}: wall", "s", [cost.wall for cost in costs]),
-            Row(f"{kind}: client CPU", "s", [cost.cpu for cost in costs]),
-            Row(f"{kind}: peak memory", "MB", [cost.peak_rss / 1e6 for cost in costs]),
+            *cost_rows(kind, costs),
             Row(f"{kind}: read-backs", "requests", [float(cost.counts["read_backs"]) for cost in costs]),
         ]
     default, stored = ([each[kind].wall / each["none"].wall for each in rounds] for kind in ("entities", "stored"))

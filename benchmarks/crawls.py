@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import msgspec
 
 from benchmarks.processes import CommandFailed, measured
-from benchmarks.servers import ROOT, Double, gms
+from benchmarks.results import Row
+from benchmarks.servers import ROOT, Counting, gms
 
 REPORT = "report.json"
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
@@ -44,7 +45,7 @@ class Cost(msgspec.Struct):
 
 Command = Callable[[Path, str], Sequence[str | Path]]
 OpenLine = Callable[[str], AbstractContextManager[str]]
-OpenDouble = Callable[[], AbstractContextManager[Double]]
+OpenDouble = Callable[[], AbstractContextManager[Counting]]
 
 
 def crawl(
@@ -103,6 +104,15 @@ def cost_of(
     return Cost(client.wall, client.cpu, client.peak_rss, *spent, double.counts, told)
 
 
-def _require_kept(double: Double) -> None:
+def _require_kept(double: Counting) -> None:
     if double.counts["dropped"]:
         raise CommandFailed(f"The double dropped {double.counts['dropped'][:3]}.")
+
+
+def cost_rows(name: str, costs: Sequence[Cost]) -> list[Row]:
+    """What crawls of one kind cost their own process."""
+    return [
+        Row(f"{name}: wall", "s", [cost.wall for cost in costs]),
+        Row(f"{name}: client CPU", "s", [cost.cpu for cost in costs]),
+        Row(f"{name}: peak RSS", "MB", [cost.peak_rss / 1e6 for cost in costs]),
+    ]

@@ -49,8 +49,8 @@ class Mlflow:
             return sum(1 for line in log if _LOGGED.search(line))
 
 
-class Double:
-    """The double of GMS in a process of its own; `counts` are there when its context has ended."""
+class Counting:
+    """A server that counts, in a process of its own; `counts` are there when its context has ended."""
 
     def __init__(self, process: Running) -> None:
         self.url = process.first_line()
@@ -140,34 +140,21 @@ def _postgresql_user() -> str | None:
     return "postgres" if "postgres" in known else "nobody"
 
 
-class Replay:
-    """The server of recorded pages in a process of its own; `counts` are there when its context has ended."""
-
-    def __init__(self, process: Running) -> None:
-        self.url = process.first_line()
-        self.counts: dict[str, Any] = {}
-        self._process = process
-
-    def cpu_seconds(self) -> float:
-        """What it spent so far."""
-        return self._process.cpu_seconds()
-
-
 @contextmanager
-def replay(**options: float) -> Iterator[Replay]:
+def replay(**options: float) -> Iterator[Counting]:
     """Pages of as many `runs`, `experiments`, `models` and `versions` as the options of `benchmarks.replay` say."""
     with running([sys.executable, "-m", "benchmarks.replay", *_flags(options)], cwd=ROOT) as process:
-        server = Replay(process)
+        server = Counting(process)
         yield server
         server.counts = _counts(process)
 
 
 @contextmanager
-def gms(**options: float) -> Iterator[Double]:
+def gms(**options: float) -> Iterator[Counting]:
     """The double, which trusts and counts; a fresh one for each crawl. `options` are those of `tests.gms`."""
     command = [sys.executable, "-m", "tests.gms", "--trust", "--inflates", *_flags(options)]
     with running(command, cwd=ROOT) as process:
-        double = Double(process)
+        double = Counting(process)
         yield double
         double.counts = _counts(process)
 

@@ -1,6 +1,6 @@
 """What it costs to keep a state, so that a crawl can go on: the same crawl without and with `--state`, in turn."""
 
-from benchmarks.crawls import Cost, Source, crawl
+from benchmarks.crawls import Cost, Source, cost_rows, crawl
 from benchmarks.data import MLFLOW, QUICK, Data
 from benchmarks.machine import keep_to_cores
 from benchmarks.progress import say
@@ -46,12 +46,7 @@ def _round(source: Source, case: str, repeat: int) -> Round:
 def _rows(case: str, rounds: list[Round], bound: float | None = None) -> list[Row]:
     rows: list[Row] = []
     for kind in OPTIONS:
-        costs = [each[kind] for each in rounds]
-        rows += [
-            Row(f"{case}, {kind}: wall", "s", [cost.wall for cost in costs]),
-            Row(f"{case}, {kind}: client CPU", "s", [cost.cpu for cost in costs]),
-            Row(f"{case}, {kind}: peak RSS", "MB", [cost.peak_rss / 1e6 for cost in costs]),
-        ]
+        rows += cost_rows(f"{case}, {kind}", [each[kind] for each in rounds])
     wall = Row(f"{case}, with ÷ without: wall", "×", [each["with"].wall / each["without"].wall for each in rounds])
     if bound is not None:
         wall.target = f"≤ {bound:.2f} ×"

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from msgspec import structs
-
 from crawler.datahub.batches import Batch, Parcel
 from crawler.datahub.encoding import Wire
 from crawler.datahub.proposals import Refusal
@@ -81,7 +79,7 @@ class Settlement:
         """DataHub took the parcel, but does not have these of its proposals."""
         self._report.rejected += len(missing)
         self._report.proposals += len(parcel.proposals) - len(missing)
-        self._keep([_piece(parcel, list(missing))], code="unconfirmed", reason=NOT_THERE)
+        self._keep([parcel.holding(list(missing))], code="unconfirmed", reason=NOT_THERE)
         self._incomplete.add(parcel.urn)
         self.settle(parcel)
 
@@ -103,8 +101,8 @@ class Settlement:
         for parcel in batch.parcels:
             missing = [each for each in parcel.proposals if (parcel.urn, self._wire.aspect_name(each)) in left_out]
             if missing:
-                lost.append(_piece(parcel, missing))
-            taken.append(_piece(parcel, [each for each in parcel.proposals if each not in missing]))
+                lost.append(parcel.holding(missing))
+            taken.append(parcel.holding([each for each in parcel.proposals if each not in missing]))
         self._report.rejected += len(left_out)
         for urn, aspect in answer.items:
             self._report.fail(answer.code, str(answer), f"{urn}: {aspect}")
@@ -141,7 +139,3 @@ class Settlement:
         proposals = (read(parcel, encoded) for parcel in parcels for encoded in parcel.proposals)
         if not self._letters.write(proposals, code=code, reason=reason, status=status):
             self._unkept.update(parcel.urn for parcel in parcels)
-
-
-def _piece(parcel: Parcel, proposals: list[bytes]) -> Parcel:
-    return structs.replace(parcel, proposals=proposals)

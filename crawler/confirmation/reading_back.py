@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from msgspec import structs
-
 from crawler.confirmation.inquiry import Inquiry
 from crawler.confirmation.unconfirmed import LONGEST_PAUSE, Sent, Unconfirmed
 from crawler.datahub.batches import Batch, Parcel
@@ -133,7 +131,7 @@ class ReadingBack:
     async def _give_up(self, sent: list[Sent]) -> None:
         """The last try: what is missing is written once more where each aspect counts, else told exactly."""
         if self._store.each_aspect:
-            await self._store.write_again([_piece(each.parcel, self._not_there(each)) for each in sent])
+            await self._store.write_again([each.parcel.holding(self._not_there(each)) for each in sent])
         else:
             for each in sent:
                 each.wanted = self._readable(each.parcel)
@@ -182,10 +180,6 @@ class ReadingBack:
         if names.issuperset(self._readable(sent.parcel)):
             names |= TIMESERIES
         return [proposal for proposal in sent.parcel.proposals if self._wire.aspect_name(proposal) in names]
-
-
-def _piece(parcel: Parcel, proposals: list[bytes]) -> Parcel:
-    return structs.replace(parcel, proposals=proposals)
 
 
 def _now() -> float:

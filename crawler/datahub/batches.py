@@ -17,6 +17,10 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
     last: bool = True
     mark: object = None
 
+    def holding(self, proposals: list[bytes]) -> "Parcel":
+        """The same with these of its proposals."""
+        return structs.replace(self, proposals=proposals)
+
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
     """What one request carries. `bytes` counts the proposals and their entities without the request's frame."""

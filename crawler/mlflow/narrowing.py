@@ -31,13 +31,8 @@ class Narrowing:
         """A page of so many rows failed; where it was a smaller one already, the first one counts."""
         self.whole = self.whole or rows
 
-    def failed(self, rows: int) -> None:
-        """So many rows cannot be read together: one of them, at least, must be the reason."""
-        self._suspect = rows
-        self.rows = max(1, rows // 2)
-
-    def search(self, rows: int) -> None:
-        """One that fails may be among the next so many rows, which are looked through again."""
+    def suspect(self, rows: int) -> None:
+        """One that fails is among the next so many rows, or may be."""
         self._suspect = rows
         self.rows = max(1, rows // 2)
 

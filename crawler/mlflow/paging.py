@@ -105,7 +105,7 @@ class OffsetWalk(Generic[Row]):
         fresh = rows - self._again
         self._narrowing.begin(rows if self._expects_known else fresh)
         if fresh > 1:
-            self._narrowing.failed(fresh)
+            self._narrowing.suspect(fresh)
             self._shorten(offset)
         elif self._expects_known and not self._again and offset:
             # It is looking for rows that are known.
@@ -200,7 +200,7 @@ class OffsetWalk(Generic[Row]):
         self._look_back(2 * OVERLAP)
 
     def _look_back(self, rows: int) -> None:
-        self._narrowing.search(2 * OVERLAP)
+        self._narrowing.suspect(2 * OVERLAP)
         self._step_back(rows)
 
     def _behind_known(self, page: Page[Row]) -> list[Row] | None:

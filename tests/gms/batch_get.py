@@ -12,9 +12,8 @@ from datahub.metadata.schema_classes import ASPECT_NAME_MAP
 from tests.gms import answers, intake, openapi
 from tests.gms.answers import Refusal
 from tests.gms.behaviour import Behaviour
-from tests.gms.paths import entity_type_in
 from tests.gms.shelf import Shelf
-from tests.gms.urn_rules import MalformedUrn, entity_type_of
+from tests.gms.urn_rules import entity_type_of
 
 AUDIT_STAMP = {"time": 1, "actor": "urn:li:corpuser:datahub"}
 
@@ -65,15 +64,8 @@ def _asked(request: web.Request, body: bytes, behaviour: Behaviour, shelf: Shelf
         raise Refusal(400, "Parameter 'systemMetadata' is no boolean")
     asked: dict[str, list[str]] = {}
     for entity in openapi.entities(body):
-        if "urn" not in entity:
-            raise Refusal(500, "Missing `urn` field")
-        urn = entity["urn"]
-        try:
-            entity_type = entity_type_of(urn)
-        except (MalformedUrn, AttributeError) as wrong:
-            raise Refusal(400, f"Invalid urn: {urn}") from wrong
-        if entity_type != entity_type_in(request.path):
-            raise Refusal(400, f"{urn} is no {entity_type_in(request.path)}")
+        urn = openapi.urn_of(request, entity)
+        entity_type = entity_type_of(urn)
         names = [name for name in entity if name != "urn" and intake.knows_aspect(entity_type, name, behaviour)]
         asked.setdefault(urn, []).extend(names or shelf.aspects_of(urn))
     return asked

@@ -94,16 +94,22 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def _proposals(request: web.Request, entity: dict[str, Any]) -> list[intake.Proposal]:
+def urn_of(request: web.Request, entity: dict[str, Any]) -> str:
+    """The entity's URN, which must be of the type in the path."""
     if "urn" not in entity:
         raise Refusal(500, "Missing `urn` field")
-    urn = entity["urn"]
+    urn: str = entity["urn"]
     try:
         entity_type = entity_type_of(urn)
     except (MalformedUrn, AttributeError) as wrong:
         raise Refusal(400, f"Invalid urn: {urn}") from wrong
     if entity_type != entity_type_in(request.path):
         raise Refusal(400, f"{urn} is no {entity_type_in(request.path)}")
+    return urn
+
+
+def _proposals(request: web.Request, entity: dict[str, Any]) -> list[intake.Proposal]:
+    urn = urn_of(request, entity)
     return [_checked(request, urn, name, entity[name]) for name in entity if name != "urn"]
 
 

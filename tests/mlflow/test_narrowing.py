@@ -13,13 +13,13 @@ def test_one_row_that_fails_is_found_by_halving_and_pages_grow_again(rows: int, 
     bad, before, asked = place % rows, 0, 0
     narrowing = Narrowing()
     narrowing.begin(rows)
-    narrowing.failed(rows)
+    narrowing.suspect(rows)
     while not (narrowing.rows == 1 and before == bad):
         asked += 1
         assert narrowing.is_active
         if before <= bad < before + narrowing.rows:
             narrowing.begin(narrowing.rows)
-            narrowing.failed(narrowing.rows)
+            narrowing.suspect(narrowing.rows)
         else:
             before += narrowing.rows
             narrowing.read(narrowing.rows)
@@ -36,7 +36,7 @@ def test_one_row_that_fails_is_found_by_halving_and_pages_grow_again(rows: int, 
 def test_what_is_looked_through_again_is_halved_too() -> None:
     narrowing = Narrowing()
     narrowing.begin(100)
-    narrowing.search(32)
+    narrowing.suspect(32)
     assert narrowing.rows == 16
     narrowing.read(16)
     assert narrowing.rows == 8
@@ -44,7 +44,7 @@ def test_what_is_looked_through_again_is_halved_too() -> None:
     assert narrowing.rows == 16
 
 
-@pytest.mark.parametrize("narrow", [Narrowing.failed, Narrowing.search, Narrowing.slow])
+@pytest.mark.parametrize("narrow", [Narrowing.suspect, Narrowing.slow])
 @pytest.mark.parametrize(("rows", "asked"), [(1, 1), (2, 1), (3, 1), (4, 2)])
 def test_a_bound_is_never_none(narrow: object, rows: int, asked: int) -> None:
     narrowing = Narrowing()
@@ -55,7 +55,7 @@ def test_a_bound_is_never_none(narrow: object, rows: int, asked: int) -> None:
 def test_pages_that_took_too_long_stay_small_whatever_fails_meanwhile() -> None:
     narrowing = Narrowing()
     narrowing.begin(100)
-    narrowing.failed(100)
+    narrowing.suspect(100)
     narrowing.slow(50)
     assert (narrowing.rows, narrowing.ceiling, narrowing.is_active) == (25, 25, True)
     narrowing.read(25)
@@ -99,7 +99,7 @@ def test_a_slow_row_does_not_make_pages_larger_than_they_were() -> None:
 def test_a_page_that_is_no_larger_than_a_whole_one_is_still_narrow() -> None:
     narrowing = Narrowing()
     narrowing.begin(4)
-    narrowing.failed(4)
+    narrowing.suspect(4)
     narrowing.read(4)
     assert (narrowing.rows, narrowing.is_active) == (4, True)
     narrowing.read(4)
