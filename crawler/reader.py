@@ -9,12 +9,12 @@ import msgspec
 
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
-from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused
+from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
 from crawler.mlflow.client import EXPERIMENTS_A_PAGE, ExperimentsMissing, MlflowClient, RegistryMissing
 from crawler.mlflow.entities import Experiment, Run
-from crawler.mlflow.faults import is_unanswered
+from crawler.mlflow.faults import is_of_one_request
 from crawler.mlflow.run_walk import RunWalk
 from crawler.mlflow.untimed import EXPERIMENT_IDS_A_REQUEST
 from crawler.report import CrawlReport
@@ -37,7 +37,9 @@ EXPERIMENTS_MISSING = (
 )
 REGISTRY_MISSING = "This MLflow keeps its data where no model registry can be, so there are no registered models."
 EXPERIMENT_UNREAD = "The runs of an experiment could not be read to the end."
-UNTIMED_UNKNOWN = "Whether there are runs without start_time, which MLflow cannot list, could not be told."
+UNTIMED_UNKNOWN = (
+    "Whether an experiment has runs without start_time, which MLflow cannot list, could not be told. Run it again."
+)
 RUNS_UNREAD = "The runs of some model versions could not be read, so these carry no params and metrics."
 RUNS_NOT_REACHED = (
     "It ended before the runs of these model versions were read, so the versions were not sent. Run it again."
@@ -97,7 +99,7 @@ class Reader:
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await work_through(self._missing_runs(), self._read_missing, self._workers)
-        await self._name_untimed()
+        await self._client.runs.name_untimed(self._tell_untimed_unknown)
         self._is_complete = True
 
     async def deliver_held(self) -> None:
@@ -159,7 +161,7 @@ class Reader:
             while walk.query is not None:
                 await self._read_page(reading, walk, trail, shares)
         except CrawlerError as error:
-            if not _is_of_one_request(error):
+            if not is_of_one_request(error):
                 raise
             experiment = reading.context.experiment
             sample = f"{experiment.experiment_id} {experiment.name}: {error}"
@@ -212,14 +214,6 @@ class Reader:
         """How many more walks MLflow has room for."""
         return min(shares.idle, self._client.limit - (self._workers - shares.idle))
 
-    async def _name_untimed(self) -> None:
-        try:
-            await self._client.runs.name_untimed()
-        except CrawlerError as error:
-            if not _is_of_one_request(error):
-                raise
-            self._report.warn("untimed_unknown", UNTIMED_UNKNOWN, str(error))
-
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
         """Run ids that versions name and that did not come by, in batches of one request."""
         for run_ids in _slices(self._mapper.missing_runs, min(RUN_IDS_A_REQUEST, self._client.runs.page_rows)):
@@ -231,7 +225,7 @@ class Reader:
         try:
             await self._find(missing)
         except CrawlerError as error:
-            if not _is_of_one_request(error):
+            if not is_of_one_request(error):
                 raise
             self._report.fail("runs_of_versions", RUNS_UNREAD, str(error))
         else:
@@ -241,6 +235,9 @@ class Reader:
 
     def _tell_unread(self, sample: str) -> None:
         self._report.fail("runs_of_versions", RUNS_UNREAD, sample)
+
+    def _tell_untimed_unknown(self, sample: str) -> None:
+        self._report.fail("untimed_unknown", UNTIMED_UNKNOWN, sample)
 
     async def _find(self, missing: set[str]) -> None:
         """Takes out of `missing` the runs that are found; their versions can leave."""
@@ -276,11 +273,6 @@ class Reader:
     def _skip(self, what: str, count: int) -> None:
         if count:
             self._report.skipped[what] += count
-
-
-def _is_of_one_request(error: CrawlerError) -> bool:
-    """Whether a request failed, but not the server."""
-    return isinstance(error, (RequestRefused, DecodeError, AnswerTooLarge)) or is_unanswered(error)
 
 
 def _slices(items: list[Item], size: int) -> list[list[Item]]:

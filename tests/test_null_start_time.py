@@ -169,7 +169,7 @@ async def test_without_such_runs_that_is_known_for_one_request(
     assert with_it.mlflow.requests == without_it.mlflow.requests + 1
 
 
-async def _asks_nothing(_runs: RunReader) -> None:
+async def _asks_nothing(_runs: RunReader, _unknown: object) -> None:
     pass
 
 

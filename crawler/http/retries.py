@@ -20,7 +20,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from crawler.http.answers import Response
+from crawler.http.answers import Response, is_success
 from crawler.http.budget import RetryBudget
 from crawler.http.pacing import Sleep
 from crawler.http.tls import is_lasting, tls_failure
@@ -29,7 +29,9 @@ RETRY_AFTER_CAP = 120.0
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 30.0
 TRIES_OF_500 = 3
-"""A 500 seldom passes: most often the request itself, or a row that it asks for, is what the server cannot bear."""
+"""A 500 seldom passes: most often the request itself, or a row that it asks for, is what the server cannot bear. So
+many also of an answer that is cut off.
+"""
 
 _PASSING_4XX = {408, 425, 429}
 _SERVER_ERROR = range(500, 600)
@@ -38,6 +40,8 @@ _INTERNAL_ERROR = 500
 _THROTTLING = {429, 503}
 _OVERLOAD = {408, 502, 504}
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_BLANKS = 16
+"""So many bytes at either end hold more than white space."""
 _full_jitter = wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
 
 OnRetry = Callable[[int, float, str], None]
@@ -58,6 +62,13 @@ IsFinal = Callable[[Response], bool]
 def is_retryable(status: int) -> bool:
     """Whether the same request may succeed later: time-outs, throttling and the server's own failures."""
     return status in _PASSING_4XX or (status in _SERVER_ERROR and status not in _LASTING_5XX)
+
+
+def is_cut_off(response: Response) -> bool:
+    """Whether an answer says success, but its JSON ends before its end: a proxy on the way lost the rest."""
+    ends = {b"{": b"}", b"[": b"]"}
+    begin, end = response.body[:_BLANKS].lstrip()[:1], response.body[-_BLANKS:].rstrip()[-1:]
+    return is_success(response.status) and end != ends.get(begin, end)
 
 
 def is_silence(response: Response) -> bool:
@@ -208,7 +219,7 @@ class Retries:
         return outcome
 
     def _is_worth_retrying(self, response: Response) -> bool:
-        return is_retryable(response.status) and not self._is_final(response)
+        return (is_retryable(response.status) or is_cut_off(response)) and not self._is_final(response)
 
     def _tell(self, state: RetryCallState) -> None:
         self._on_retry(state.attempt_number + 1, state.upcoming_sleep, _reason(state))
@@ -228,7 +239,7 @@ class _Course:
     def is_over(self, state: RetryCallState) -> bool:
         """Asked once after each failure: whether that was the last try."""
         response = _response(state)
-        if response is not None and response.status == _INTERNAL_ERROR:
+        if response is not None and (response.status == _INTERNAL_ERROR or is_cut_off(response)):
             self._internal_errors += 1
         if state.attempt_number >= self._attempts or self._internal_errors >= TRIES_OF_500:
             return True

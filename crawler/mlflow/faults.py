@@ -27,6 +27,11 @@ def is_unanswered(error: CrawlerError) -> bool:
     return isinstance(error, Unreachable) and (error.timed_out or error.broken_off)
 
 
+def is_of_one_request(error: CrawlerError) -> bool:
+    """Whether a request failed, but not the server."""
+    return isinstance(error, RequestRefused | DecodeError | AnswerTooLarge) or is_unanswered(error)
+
+
 def is_slow(error: CrawlerError) -> bool:
     """Whether a page took too long, so that a smaller one may come in time."""
     if isinstance(error, RequestRefused):

@@ -23,6 +23,8 @@ MAX_STEPS_BACK = 1_000
 MAX_SKIPPED = 10
 MAX_DOUBTS = 3
 PAGE_BYTES = 4_000_000
+FEWEST_ROWS = 2
+"""Beside a new row, a page holds a known one: else nothing shows that no row has moved."""
 
 
 class _Offset(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,16 +32,17 @@ class _Offset(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PageRows:
-    """How many rows to ask for: `limit`, or fewer where rows are so heavy that a page would exceed PAGE_BYTES."""
+    """How many rows to ask for: `limit`, or fewer where rows are so heavy that a page would exceed PAGE_BYTES; never
+    fewer than FEWEST_ROWS.
+    """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.rows = limit
+        self.rows = self.limit = max(FEWEST_ROWS, limit)
 
     def learn(self, rows: int, size: int) -> None:
         """Takes what one page held, in rows and bytes; grows at most twofold, since the next rows may be heavier."""
         if rows:
-            self.rows = max(1, min(self.limit, 2 * self.rows, PAGE_BYTES * rows // size))
+            self.rows = max(FEWEST_ROWS, min(self.limit, 2 * self.rows, PAGE_BYTES * rows // size))
 
 
 class OffsetWalk(Generic[Row]):

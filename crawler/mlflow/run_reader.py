@@ -13,7 +13,7 @@ from crawler.mlflow.faults import fault_of_row, is_slow, is_unanswered, run_left
 from crawler.mlflow.narrowing import Skipped
 from crawler.mlflow.neighbours import BACKWARDS, read_backwards, window_of
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import MAX_SKIPPED, OVERLAP, PageRows, is_offset
+from crawler.mlflow.paging import FEWEST_ROWS, MAX_SKIPPED, OVERLAP, PageRows, is_offset
 from crawler.mlflow.run_walk import EARLIEST, RunQuery, RunWalk
 from crawler.mlflow.untimed import UntimedRuns, is_untimed
 
@@ -81,11 +81,11 @@ class RunReader:
         self._untimed.begin(experiment_id)
         self._untimed.add(experiment_id, rows)
 
-    async def name_untimed(self) -> None:
-        """Tells `unreadable` which experiments have runs without start_time, beyond those that `next_page` met: one
-        request for a thousand experiments of several pages.
+    async def name_untimed(self, unknown: Callable[[str], None]) -> None:
+        """Tells `unreadable` which experiments have runs without start_time, beyond those that `next_page` met, and
+        `unknown` of which that cannot be told: one request for a thousand experiments of several pages.
         """
-        await self._untimed.name()
+        await self._untimed.name(unknown)
 
     async def by_id(
         self, run_ids: Sequence[str], experiment_ids: Sequence[str], unread: Callable[[str], None]
@@ -145,7 +145,7 @@ class RunReader:
     def _rows_to_ask(self, query: RunQuery, *, short: bool) -> int:
         if query.most:
             return query.most
-        rows = max(1, self._rows.rows // SHORT_PAGES) if short else self._rows.rows
+        rows = max(FEWEST_ROWS, self._rows.rows // SHORT_PAGES) if short else self._rows.rows
         # Offsets overlap: a page must bring more than what comes once more.
         rows = max(rows, min(self._rows.limit, 2 * OVERLAP)) if query.token else rows
         return min(rows + query.known, MAX_RUNS_A_PAGE)

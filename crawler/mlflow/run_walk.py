@@ -91,6 +91,7 @@ class RunWalk:
         self._pace = 0.0
         self._seen: set[str] = set()
         self._tied: set[str] = set()
+        self._latest = EARLIEST
         self._known = 0
         self._narrowing = Narrowing()
         self._ties = OffsetWalk(_run_id, self._narrowing)
@@ -134,6 +135,8 @@ class RunWalk:
         else:
             self._token = self._ties.token
             self._see(fresh)
+        if last is not None:
+            self._latest = max(self._latest, last)
         return rows
 
     def take_skipped(self) -> list[Skipped[Run]]:
@@ -298,8 +301,13 @@ class RunWalk:
     def _go_on_from(self, start_time: int, rows: list[Run]) -> None:
         ties = [run for run in rows if run.info.start_time == start_time]
         self._since = start_time
-        self._seen = self._tied = {run.info.run_id for run in ties}
-        self._known = len(self._seen)
+        self._tied = {run.info.run_id for run in ties}
+        if start_time > self._latest:
+            self._seen = self._tied
+        else:
+            # It has stepped back: what was read of later ones comes again.
+            self._see(rows)
+        self._known = len(self._tied)
         self._cover(start_time, self._known)
         self._token = ""
         self._behind_skipped = None

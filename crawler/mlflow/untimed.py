@@ -4,10 +4,10 @@ hold one, so they are told by their experiment.
 
 from collections.abc import Awaitable, Callable
 
-from crawler.errors import RequestRefused
+from crawler.errors import CrawlerError, RequestRefused
 from crawler.http import Response
 from crawler.mlflow.entities import Run
-from crawler.mlflow.faults import fault_of_row
+from crawler.mlflow.faults import fault_of_row, is_of_one_request
 from crawler.mlflow.pages import Page
 from crawler.mlflow.paging import MAX_SKIPPED, OVERLAP, offset_token
 from crawler.mlflow.run_walk import RunQuery
@@ -55,11 +55,20 @@ class UntimedRuns:
         """Its runs are not all known, or those without start_time are known already."""
         self._others.pop(experiment_id, None)
 
-    async def name(self) -> None:
-        """One request for a thousand experiments, and some more only where there are such runs."""
+    async def name(self, unknown: Tell) -> None:
+        """One request for a thousand experiments, and some more only where there are such runs. `unknown` is told of
+        experiments of which it cannot be had.
+        """
         experiment_ids = sorted(self._others)
         for start in range(0, len(experiment_ids), EXPERIMENT_IDS_A_REQUEST):
-            await self._name(experiment_ids[start : start + EXPERIMENT_IDS_A_REQUEST])
+            some = experiment_ids[start : start + EXPERIMENT_IDS_A_REQUEST]
+            try:
+                await self._name(some)
+            except CrawlerError as error:
+                if not is_of_one_request(error):
+                    raise
+                for experiment_id in some:
+                    unknown(f"experiment {experiment_id}: {error}")
 
     async def _name(self, experiment_ids: list[str]) -> None:
         if not await self._are_there(experiment_ids):

@@ -22,6 +22,7 @@ from crawler.http.retries import (
     TRIES_OF_500,
     Retries,
     Silent,
+    is_cut_off,
     is_retryable,
     is_transient,
     retry_after,
@@ -169,6 +170,36 @@ async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, trie
     assert attempt.tried == tries
 
 
+@pytest.mark.parametrize("body", [b'{"runs": [{"info": {"run_', b'[{"urn": 1}, ', b"\n {\n"])
+async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
+    cut, whole = Response(200, body, {}), Response(200, b'{"runs": []}', {})
+    assert is_cut_off(cut)
+    answers = iter((cut, cut, whole))
+
+    async def attempt() -> Response:
+        return next(answers)
+
+    assert await _retries(8, naps)(attempt) is whole
+    assert len(naps) == 2
+
+
+async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
+    cut, tried = Response(200, b'{"runs": [', {}), count(1)
+
+    async def attempt() -> Response:
+        next(tried)
+        return cut
+
+    assert await _retries(8, naps)(attempt) is cut
+    assert next(tried) == TRIES_OF_500 + 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"a": [1]}\n', b" [] ", b"3.17.2", b"<html>", b"OK"])
+def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body):
+    assert not is_cut_off(Response(200, body, {}))
+    assert not is_cut_off(Response(400, b'{"error_code": "', {}))
+
+
 async def test_no_more_tries_of_a_500_than_attempts(naps):
     attempt = _answering(500)
     await _retries(2, naps)(attempt)
@@ -221,6 +252,9 @@ async def test_a_storm_ends_with_the_budget(naps):
 
 class Body:
     """In place of bytes, to which no weak reference can point."""
+
+    def __getitem__(self, _):
+        return b"..."
 
 
 @pytest.mark.parametrize("first", ["broken", "refused"])

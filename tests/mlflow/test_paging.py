@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from crawler.errors import ServerError
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import MAX_STEPS_BACK, OVERLAP, PAGE_BYTES, OffsetWalk, PageRows, is_offset
+from crawler.mlflow.paging import FEWEST_ROWS, MAX_STEPS_BACK, OVERLAP, PAGE_BYTES, OffsetWalk, PageRows, is_offset
 from crawler.mlflow.run_walk import SEEN_AT_MOST, RunQuery, RunWalk
 from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
 
@@ -207,9 +207,10 @@ def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
         rows.learn(rows.rows, rows.rows * 10)
     assert rows.rows == 5_000
     rows.learn(1, 10 * PAGE_BYTES)
-    assert rows.rows == 1
+    assert rows.rows == FEWEST_ROWS
+    assert PageRows(1).limit == FEWEST_ROWS
     rows.learn(0, 30)
-    assert rows.rows == 1
+    assert rows.rows == FEWEST_ROWS
 
 
 def test_pages_grow_at_most_twofold_and_hold_whole_rows() -> None:

@@ -195,7 +195,7 @@ def test_rows_that_are_purged_meanwhile_hide_none(
 
 @thorough
 @given(times, places, st.integers(2, 40), writes)
-def test_runs_that_are_purged_meanwhile_hide_none(
+def test_runs_that_are_purged_meanwhile_hide_none_and_bring_none_twice(
     times: list[int], places: set[int], page_size: int, writes: list[list[Any]]
 ) -> None:
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
@@ -206,6 +206,7 @@ def test_runs_that_are_purged_meanwhile_hide_none(
         assert len(store.poisoned) > MAX_SKIPPED
     else:
         assert store.throughout - store.poisoned - set(reading.ids) == set()
+        assert len(reading.ids) == len(set(reading.ids))
 
 
 def test_more_poisoned_rows_in_a_row_than_a_walk_bears_end_it() -> None:

@@ -262,8 +262,9 @@ async def test_all_else_is_delivered_where_runs_without_start_time_cannot_be_ask
     done = await crawled(mlflow, tmp_path)
     assert runs_of(done.urns) == {run_urn(run_id(number)) for number in range(RUNS)}
     assert model_urn("m", "1", PLAIN) in done.urns
-    assert done.told == []
-    assert {each.code for each in done.report.warnings} == {"lost_runs", "untimed_unknown"}
+    assert done.told == [("untimed_unknown", 1)]
+    assert done.report.failures[0].samples[0].startswith("experiment 1: ")
+    assert {each.code for each in done.report.warnings} == {"lost_runs"}
 
 
 async def test_pages_grow_again_behind_a_run_that_stalls(tmp_path: Path) -> None:
