@@ -15,8 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.faulty import Faulty
 from benchmarks.pages import Pages, offset_of
+from tests.servers.faulty import Faulty
 
 API = "/api/2.0/mlflow"
 VERSION = "3.17.2"

@@ -27,11 +27,10 @@ _NAME = re.compile("[A-Za-z][A-Za-z0-9]*")
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A proposal, and why it was not delivered where the file tells that."""
+    """A proposal, and the code of why it was not delivered where the file tells that."""
 
     proposal: Proposal
     code: str = ""
-    reason: str = ""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -57,7 +56,6 @@ class _Object(msgspec.Struct, rename="camel"):
     aspect: _Aspect | None = None
     proposal: "_Object | None" = None
     code: str = ""
-    reason: str = ""
 
 
 class _NoProposal(ValueError):
@@ -257,7 +255,7 @@ def _letter(text: bytes) -> Letter:
         raise _NoProposal("it is no proposal: it names no entityType and aspectName as DataHub has them")
     if inner.change_type != "UPSERT":
         raise _NoProposal(f"its changeType is {inner.change_type}, and only UPSERT can be sent again")
-    return Letter(proposal, outer.code, outer.reason)
+    return Letter(proposal, outer.code)
 
 
 def _aspect(aspect: _Aspect | None) -> bytes:

@@ -9,9 +9,8 @@ from contextlib import suppress
 import msgspec
 
 from crawler.datahub.proposals import Proposal
-from crawler.delivery import Delivery
+from crawler.delivery import Delivery, deliver, open_delivery
 from crawler.errors import InputError
-from crawler.pipeline import deliver, open_delivery
 from crawler.proposal_files import Letter, ProposalReader, Unreadable
 from crawler.report import CrawlReport
 from crawler.settings import DeliverySettings
@@ -20,8 +19,10 @@ READ_BYTES = 1 << 18
 MAX_ASPECTS = 200
 
 _UNREADABLE = "Parts of the file are no proposals that can be read, so they were not sent."
-_ONE_SERIES = {"mlModel", "versionSet"}
+_VERSIONED = {"mlModel", "versionSet"}
 """DataHub keeps which version of a model is the latest: two writers at once would race for it."""
+_MLFLOW_MODEL = "urn:li:mlModel:(urn:li:dataPlatform:mlflow,"
+_DIGITS = "0123456789"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -98,9 +99,21 @@ class _Letters:
         if not self._held:
             return
         proposals = list(self._held.values())
-        entity_type = proposals[0].entity_type
         self._held.clear()
-        self._delivery.add_proposals(proposals, "mlModel" if entity_type in _ONE_SERIES else proposals[0].urn)
+        self._delivery.add_proposals(proposals, _series(proposals[0]))
+
+
+def _series(proposal: Proposal) -> str:
+    """What must reach DataHub in order: an entity, and the versions of a model. The aspect that names their version set
+    need not stand beside the others, so what tells it must be in the URN: those of MLflow's models end in the version,
+    whichever of DataHub's sources or this crawler made them. Of all others it is not known.
+    """
+    if proposal.entity_type not in _VERSIONED:
+        return proposal.urn
+    name, _, _ = proposal.urn.removeprefix(_MLFLOW_MODEL).rpartition(",")
+    model = name.rstrip(_DIGITS)
+    # One set holds the versions of a model in all environments, so these are left out.
+    return model if proposal.urn.startswith(_MLFLOW_MODEL) and model != name else "mlModel"
 
 
 async def _pieces(descriptor: int) -> AsyncIterator[bytes]:

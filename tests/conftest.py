@@ -5,15 +5,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.servers.filled import FilledServer, fill
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 GOLDEN = Path(__file__).parent / "golden"
 
-# A mutant is killed by the first example that fails, whichever it is (docs/mutation.md).
-settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], database=None)
+# A mutant is killed by the first example that fails, whichever it is, but not by a busy machine (docs/mutation.md).
+settings.register_profile(
+    "mutation",
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def dead_letters_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crawl's dead letters go to the working directory, where tests must leave nothing."""
-    monkeypatch.setattr("crawler.pipeline.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
+    monkeypatch.setattr("crawler.delivery.running.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,22 @@ import yaml
 from crawler.pipeline import crawl
 from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
-from crawler.settings import Endpoint, Settings
+from crawler.settings import Confirm, Endpoint, Settings
 from tests.gms.server import Gms
 from tests.judge import judge_all
+from tests.servers.mlflow_server import MlflowServer
+
+ROOT = Path(__file__).parent.parent
 
 Proposals = list[dict[str, Any]]
+Values = dict[tuple[str, str], Any]
+"""By (URN, aspect)."""
+
+
+def plain_environment(home: Path, more: dict[str, str] | None = None) -> dict[str, str]:
+    """The variables of a command's process: nothing of the user's own, but what measures its coverage too."""
+    measuring = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), **measuring, **(more or {})}
 
 
 def recipe_file(
@@ -30,6 +42,11 @@ def recipe_file(
     path = folder / "recipe.yml"
     path.write_text(yaml.safe_dump(recipe))
     return path
+
+
+def values(proposals: Proposals) -> Values:
+    """What the proposals of a file write."""
+    return {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
 
 
 async def crawl_settings(settings: Settings) -> CrawlReport:
@@ -50,6 +67,28 @@ async def crawl_to_file(
     proposals = json.loads(output.read_bytes())
     judge_all(proposals)
     return report, proposals
+
+
+def settings_for_gms(
+    server: MlflowServer,
+    folder: Path,
+    gms: Gms,
+    *,
+    confirm: Confirm = Confirm.ENTITIES,
+    endpoint: str = "restli",
+    **config: object,
+) -> Settings:
+    """A crawl into the double of GMS, with more options of the sink where given, that retries once and keeps dead
+    letters in dead.jsonl.
+    """
+    sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1, **config}}
+    flags = Flags(confirm=confirm, endpoint=Endpoint(endpoint), dead_letters=folder / "dead.jsonl")
+    return load(recipe_file(folder, server.url, sink=sink), {}, flags, home=folder)
+
+
+async def into_gms(server: MlflowServer, folder: Path, gms: Gms, **options: Any) -> CrawlReport:
+    """Crawls with `settings_for_gms`."""
+    return await crawl_settings(settings_for_gms(server, folder, gms, **options))
 
 
 async def crawl_to_gms(recipe: Path, folder: Path, endpoint: str) -> dict[tuple[str, str], tuple[Any, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """Between mapping and sink: order within a series, nothing lost when reading is cut off, each entity counted once."""
 
 import asyncio
+import errno
 import json
 from collections.abc import Iterable
 from itertools import count, pairwise
@@ -10,17 +11,18 @@ from typing import Self
 
 import pytest
 
-from crawler.breaker import LIMIT_OF_ONE_TYPE
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
 from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
-from crawler.datahub.encoding import Wire
+from crawler.datahub.encoding import MAX_ASPECT_BYTES, Wire
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.restli import RestliWire
-from crawler.dead_letters import DeadLetters
-from crawler.delivery import THROTTLED_ROUNDS, Delivery
+from crawler.delivery import Delivery
+from crawler.delivery.breaker import LIMIT_OF_ONE_TYPE
+from crawler.delivery.dead_letters import DeadLetters
+from crawler.delivery.delivery import THROTTLED_ROUNDS
+from crawler.delivery.settlement import Settlement
 from crawler.errors import NotTaken, RequestRefused, ServerError
 from crawler.report import CrawlReport
-from crawler.settlement import Settlement
 from crawler.sinks.sink import Store
 
 
@@ -292,6 +294,54 @@ async def test_what_could_not_be_kept_is_not_settled_for_a_later_crawl(tmp_path:
     assert {failure.code for failure in report.failures} == {"refused_422", "dead_letters"}
 
 
+async def refused_with(notes: Notes, folder: Path) -> CrawlReport:
+    """One tag is taken; one, and an aspect of a container, are not."""
+    sink, report = RefusingSink(422, None, max_proposals=1), CrawlReport("r")
+    settlement = Settlement(sink.wire, report, DeadLetters(folder / "dead.jsonl", report), notes)
+    delivery = Delivery(sink, report, settlement)
+    huge = SubTypes(type_names=["x" * MAX_ASPECT_BYTES])
+    await delivered(delivery, [*tags(2), Entity("container", "urn:li:container:1", (NOT_REMOVED, huge))])
+    assert notes.urns == ["urn:li:tag:00001"], "the letters of the others are not on the disk yet"
+    delivery.abandon("It has ended.")
+    return report
+
+
+async def test_the_ledger_hears_of_what_was_refused_once_its_letters_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = Notes()
+    monkeypatch.setattr("os.fsync", lambda _descriptor: notes.urns.append("fsync"))
+    report = await refused_with(notes, tmp_path)
+    assert notes.urns[1] == "fsync"
+    assert sorted(notes.urns[2:]) == ["urn:li:container:1", "urn:li:tag:00000"]
+    assert report.dead_letters == 2
+
+
+async def test_the_ledger_does_not_hear_of_what_did_not_reach_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    notes = Notes()
+    monkeypatch.setattr("os.fsync", fail)
+    report = await refused_with(notes, tmp_path)
+    assert notes.urns == ["urn:li:tag:00001"]
+    assert report.dead_letters == 0
+    assert {failure.code: failure.count for failure in report.failures}["dead_letters"] == 2
+
+
+async def test_dead_letters_do_not_wait_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = CrawlReport("r")
+    delivery = delivery_to(SlowSink(), report, tmp_path / "dead.jsonl")
+    delivery.add(Entity("tag", f"urn:li:tag:{'x' * 600}", (NOT_REMOVED,)))
+    await delivery.settle()
+    assert report.dead_letters == 0
+    monkeypatch.setattr("crawler.delivery.delivery.SECONDS_BETWEEN_FLUSHES", 0.0)
+    await delivery.settle()
+    assert report.dead_letters == 1
+
+
 async def test_with_a_ledger_nothing_waits_for_a_full_batch_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     sink, report, notes = SlowSink(max_proposals=200), CrawlReport("r"), Notes()
     delivery = Delivery(sink, report, Settlement(sink.wire, report, DeadLetters(Path("none"), report), notes))
@@ -299,7 +349,7 @@ async def test_with_a_ledger_nothing_waits_for_a_full_batch_for_long(monkeypatch
     delivery.add(entity(1))
     await delivery.settle()
     assert sink.urns == []
-    monkeypatch.setattr("crawler.delivery.SECONDS_BETWEEN_FLUSHES", 0.0)
+    monkeypatch.setattr("crawler.delivery.delivery.SECONDS_BETWEEN_FLUSHES", 0.0)
     await delivery.settle()
     await delivery.lanes[0].queue.join()
     assert notes.urns == sink.urns == ["urn:li:tag:00001"]

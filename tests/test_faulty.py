@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from benchmarks.faulty import Faulty, Kind
+from tests.servers.faulty import Faulty, Kind
 
 BODY = b"x" * 1_000
 REQUESTS = 600

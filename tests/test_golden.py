@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crawls import crawl_to_file, crawl_to_gms, recipe_file
+from tests.crawls import crawl_to_file, crawl_to_gms, recipe_file, values
 from tests.servers.mlflow_server import MlflowServer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -78,8 +78,7 @@ async def test_both_endpoints_deliver_the_same(golden_server: MlflowServer, tmp_
     _, proposals = await crawl_to_file(recipe, tmp_path)
     arrived = {endpoint: await crawl_to_gms(recipe, tmp_path, endpoint) for endpoint in ("restli", "openapi")}
     assert arrived["openapi"] == arrived["restli"]
-    in_file = {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
-    assert {key: value for key, (value, _) in arrived["openapi"].items()} == in_file
+    assert {key: value for key, (value, _) in arrived["openapi"].items()} == values(proposals)
     assert all(metadata == {"pipelineName": "tests"} for _, metadata in arrived["openapi"].values())
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from crawler.datahub.batches import Batch, Parcel
 from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_metadata
-from crawler.dead_letters import DeadLetters
+from crawler.delivery.dead_letters import DeadLetters
 from crawler.proposal_files import Letter, ProposalReader, Unreadable
 from crawler.report import CrawlReport
 from crawler.settings import FileSettings
@@ -115,13 +115,13 @@ def test_what_the_file_sink_writes_is_read_back(
 
 
 @given(many, sizes)
-def test_dead_letters_are_read_back_with_their_code_and_reason(
+def test_dead_letters_are_read_back_with_their_code(
     tmp_path_factory: pytest.TempPathFactory, letters: list[Proposal], size: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "letters.jsonl"
     found = read(written_as_dead_letters(letters, path), size)
     assert of(found) == letters
-    assert all((each.code, each.reason) == ("refused_422", 'It said "no"\nand more.') for each in found)  # type: ignore[union-attr]
+    assert all(isinstance(each, Letter) and each.code == "refused_422" for each in found)
 
 
 @given(many, sizes, st.sampled_from([None, 0, 1, 2, 4, "\t"]), st.booleans())

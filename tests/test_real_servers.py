@@ -16,7 +16,7 @@ from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment
 from crawler.recipe import Flags, load
 from crawler.settings import MappingSettings
-from tests.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
+from tests.crawls import Values, crawl_settings, crawl_to_file, recipe_file, values
 from tests.gms.server import Gms
 from tests.judge import flapping, judge_contiguous
 from tests.servers.environments import VERSIONS
@@ -24,15 +24,10 @@ from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer
 
 Serve = Callable[[str], FilledServer]
-Values = dict[tuple[str, str], Any]
 PLAIN = MappingSettings(ui_url="http://unused")
 RESULTS = {"FINISHED": "SUCCESS", "FAILED": "FAILURE"}
 NOWHERE = "0" * 32
 WITH_RUNS = [version for version in VERSIONS if version != "1.27.0"]
-
-
-def values(proposals: Proposals) -> Values:
-    return {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
 
 
 def by_name(pairs: list[dict[str, str]] | None) -> dict[str, str] | None:

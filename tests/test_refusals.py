@@ -3,56 +3,24 @@ refuses everything is not asked for each proposal.
 """
 
 import asyncio
-import json
-from collections.abc import Callable
 from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from crawler.errors import ServerError
 from crawler.pipeline import crawl
-from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
-from tests.crawls import crawl_settings, recipe_file
-from tests.gms.faults import Fault
+from tests.crawls import into_gms, settings_for_gms
+from tests.dead_letters import letters
+from tests.gms.faults import Fault, refusing
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 
 ALL = 376
 endpoints = pytest.mark.parametrize("endpoint", ["restli", "openapi"])
 Key = tuple[str, str]
-
-
-def refusing(bad: set[Key], status: int) -> Callable[[list[dict[str, Any]]], Fault | None]:
-    """Refuses every batch that holds one of these (URN, aspect)."""
-
-    def rule(proposals: list[dict[str, Any]]) -> Fault | None:
-        held = {(proposal["entityUrn"], proposal["aspectName"]) for proposal in proposals}
-        return Fault(status=status, body={"message": "it is bad"}) if held & bad else None
-
-    return rule
-
-
-def letters(folder: Path) -> dict[Key, dict[str, Any]]:
-    lines = (folder / "dead.jsonl").read_bytes().splitlines()
-    read = [json.loads(line) for line in lines]
-    found = {(letter["proposal"]["entityUrn"], letter["proposal"]["aspectName"]): letter for letter in read}
-    assert len(found) == len(lines), "a proposal has two letters"
-    return found
-
-
-async def into_gms(server: MlflowServer, folder: Path, gms: Gms, **config: object) -> CrawlReport:
-    sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1, **config}}
-    settings = load(recipe_file(folder, server.url, sink=sink), {}, Flags(), home=folder)
-    settings = settings_with_letters(settings, folder)
-    return await crawl_settings(settings)
-
-
-def settings_with_letters(settings: Any, folder: Path) -> Any:
-    return structs.replace(settings, dead_letters=folder / "dead.jsonl")
 
 
 async def everything(server: MlflowServer, folder: Path) -> dict[Key, Any]:
@@ -71,10 +39,10 @@ async def test_one_bad_proposal_costs_only_itself(
     runs = sorted(urn for urn, aspect in whole if aspect == "mlTrainingRunProperties")
     bad = {(runs[3], "mlTrainingRunProperties"), (runs[7], "status")}
     async with Gms() as gms:
-        gms.rule = refusing(bad, status)
+        gms.rule = refusing(lambda key: key in bad, status)
         report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint)
     assert gms.aspects == {key: value for key, value in whole.items() if key not in bad}
-    kept = letters(tmp_path)
+    kept = letters(tmp_path / "dead.jsonl")
     assert kept.keys() == bad
     assert {letter["code"] for letter in kept.values()} == {f"refused_{status}"}
     assert {letter["status"] for letter in kept.values()} == {status}
@@ -101,7 +69,7 @@ async def test_what_the_token_may_not_write_is_told_from_the_rest(
     async with Gms(forbidden={tag}) as gms:
         report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint)
     assert gms.aspects == {key: value for key, value in whole.items() if key[0] != tag}
-    assert {urn for urn, _ in letters(tmp_path)} == {tag}
+    assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {tag}
     (failure,) = report.failures
     assert failure.code == "refused_403"
     assert report.delivered["tag"] == 3
@@ -113,15 +81,14 @@ async def test_a_server_that_refuses_everything_ends_the_crawl(golden_server: Ml
     whole = await everything(golden_server, tmp_path)
     async with Gms() as gms:
         gms.rule = Fault(status=400, body={"message": "never"})
-        sink = {"type": "datahub-rest", "config": {"server": gms.url, "max_threads": 2}}
-        settings = load(recipe_file(tmp_path, golden_server.url, sink=sink), {}, Flags(), home=tmp_path)
+        settings = settings_for_gms(golden_server, tmp_path, gms, max_threads=2)
         report = CrawlReport("r")
         with pytest.raises(ServerError, match="DataHub refuses everything") as caught:
-            await crawl(settings_with_letters(settings, tmp_path), report, asyncio.Event())
+            await crawl(settings, report, asyncio.Event())
     assert caught.value.exit_code == 3
     assert len(gms.answers) < 200
     assert gms.aspects == {}
-    kept = letters(tmp_path)
+    kept = letters(tmp_path / "dead.jsonl")
     assert {letter["code"] for letter in kept.values()} == {"refused_400", "not_sent"}
     assert report.rejected == len(kept)
     assert kept.keys() <= whole.keys()

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,14 @@ import pytest
 from rich.console import Console
 
 from crawler.commands.replay import _next_to
+from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
 from crawler.progress import Rates, live_view, progress_line
+from crawler.replay import _series
 from crawler.report import CrawlReport
-from tests.crawls import crawl_to_file, crawl_to_gms, recipe_file
-from tests.gms.faults import Fault
+from tests.crawls import crawl_to_file, crawl_to_gms, recipe_file, values
+from tests.dead_letters import letters
+from tests.gms.faults import Fault, refusing
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.test_cli import closed_port, run, start
@@ -27,23 +29,6 @@ from tests.test_cli import closed_port, run, start
 ALL = 376
 endpoints = pytest.mark.parametrize("endpoint", ["restli", "openapi"])
 Key = tuple[str, str]
-
-
-def refusing(bad: Callable[[Key], bool], status: int = 422) -> Callable[[list[dict[str, Any]]], Fault | None]:
-    """Refuses every batch that holds a bad (URN, aspect)."""
-
-    def rule(proposals: list[dict[str, Any]]) -> Fault | None:
-        held = any(bad((each["entityUrn"], each["aspectName"])) for each in proposals)
-        return Fault(status=status, body={"message": "it is bad"}) if held else None
-
-    return rule
-
-
-def letters(path: Path) -> dict[Key, dict[str, Any]]:
-    read = [json.loads(line) for line in path.read_bytes().splitlines()]
-    found = {(letter["proposal"]["entityUrn"], letter["proposal"]["aspectName"]): letter for letter in read}
-    assert len(found) == len(read), "a proposal has two letters"
-    return found
 
 
 async def replay(path: Path | str, gms: Gms, *flags: object, folder: Path) -> tuple[int, str, dict[str, Any]]:
@@ -98,15 +83,46 @@ async def test_order_within_an_entity_and_among_versions_holds(golden_server: Ml
     async with Gms(latency=0.02) as gms:
         code, errors, _ = await replay("mixed.json", gms, "--batch-size", 3, folder=tmp_path)
     assert code == 0, errors
-    assert clean(gms) == {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
+    assert clean(gms) == values(proposals)
     assert max(gms.batches) == 3
 
 
+async def test_the_versions_of_several_models_are_written_at_once(golden_server: MlflowServer, tmp_path: Path) -> None:
+    await crawl_to_file(recipe_file(tmp_path, golden_server.url), tmp_path)
+    async with Gms(latency=0.02) as gms:
+        flags = ("--batch-size", 4, "--type", "mlModel")
+        code, errors, _ = await replay("proposals.json", gms, *flags, folder=tmp_path)
+    assert code == 0, errors
+    assert {urn.split(":")[2] for urn, _ in clean(gms)} == {"mlModel"}
+    assert gms.peak > 1
+
+
+PLATFORM = "urn:li:dataPlatform:"
+
+
+@pytest.mark.parametrize(
+    ("urn", "series"),
+    [
+        (f"urn:li:mlModel:({PLATFORM}mlflow,churn_12,PROD)", "churn_"),
+        (f"urn:li:mlModel:({PLATFORM}mlflow,churn_3,DEV)", "churn_"),
+        (f"urn:li:mlModel:({PLATFORM}mlflow,a (b), c_7,PROD)", "a (b), c_"),
+        (f"urn:li:mlModel:({PLATFORM}mlflow,2024_10,PROD)", "2024_"),
+        (f"urn:li:mlModel:({PLATFORM}mlflow,champion,PROD)", "mlModel"),
+        (f"urn:li:mlModel:({PLATFORM}sagemaker,churn_12,PROD)", "mlModel"),
+        ("urn:li:mlModel:broken_1", "mlModel"),
+        ("urn:li:versionSet:(abc,mlModel)", "mlModel"),
+        ("urn:li:tag:a1", "urn:li:tag:a1"),
+    ],
+)
+def test_versions_of_one_model_are_one_series(urn: str, series: str) -> None:
+    assert _series(Proposal(urn.split(":")[2], urn, "status", b"{}")) == series
+
+
 async def test_the_last_of_two_values_wins(tmp_path: Path) -> None:
-    values = [{"name": f"value {number}"} for number in range(30)]
+    told = [{"name": f"value {number}"} for number in range(30)]
     lines = [
         {"entityType": "tag", "entityUrn": "urn:li:tag:a", "aspectName": "tagProperties", "aspect": {"json": value}}
-        for value in values
+        for value in told
     ]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
     for endpoint in ("restli", "openapi"):
@@ -114,7 +130,7 @@ async def test_the_last_of_two_values_wins(tmp_path: Path) -> None:
             flags = ("--batch-size", 4, "--endpoint", endpoint)
             code, errors, report = await replay("in.jsonl", gms, *flags, folder=tmp_path)
         assert code == 0, errors
-        assert [value for _, _, value in gms.history] == values
+        assert [value for _, _, value in gms.history] == told
         assert report["written"]["proposals"] == 30
 
 
@@ -427,3 +443,13 @@ def test_the_report_names_the_file() -> None:
     assert report.to_dict()["replayed"] is None
     report.replayed = Path("in.jsonl")
     assert report.to_dict()["replayed"] == "in.jsonl"
+
+
+async def test_a_file_that_cannot_be_read_further_is_told(tmp_path: Path) -> None:
+    # What stands at its beginning is mapped nowhere.
+    (tmp_path / "in.jsonl").symlink_to("/proc/self/mem")
+    async with Gms() as gms:
+        code, errors, report = await replay("in.jsonl", gms, "--dead-letters", "dead.jsonl", folder=tmp_path)
+    assert code == 1
+    assert "The file cannot be read further: Input/output error. Mend that, then replay it again." in errors
+    assert report["status"] == "failed"

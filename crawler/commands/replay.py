@@ -13,7 +13,7 @@ from crawler.commands.ending import settings_told, told
 from crawler.commands.files import grows_at, output_of, place_for, require_apart
 from crawler.commands.job import Limits, run_job
 from crawler.commands.settings import delivery_settings_of
-from crawler.dead_letters import DEFAULT_PATH
+from crawler.delivery.dead_letters import DEFAULT_PATH
 from crawler.errors import ExitCode, SettingsError
 from crawler.logs import configure_logging
 from crawler.outputs import Place, reason_of

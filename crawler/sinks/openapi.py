@@ -39,13 +39,14 @@ class OpenApiSink(RestSink):
         with self._report.time.stage("send"):
             body = self._compressed(openapi.body(batch))
         missing = await self._left_out(batch, body, asynchronous=asynchronous)
-        if missing is None and self._rests_on_answers:
+        # Without the queue, an answer leaves out what is stored already, as after one that was lost on its way.
+        is_in_doubt = bool(missing) and not asynchronous
+        if is_in_doubt or (missing is None and self._rests_on_answers):
             missing = await self._send_again(batch, body)
         if missing:
             raise NotTaken(
                 "DataHub's answer does not list all that was sent, so what is missing there may not be stored.",
-                "It may not know these aspects: its version and log tell more. In mode SYNC it also leaves out what it "
-                "had stored already when a lost answer made us send again: run it again to see.",
+                "It may not know these aspects: its version and log tell more.",
                 items=missing,
             )
 

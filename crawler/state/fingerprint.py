@@ -3,7 +3,7 @@
 import msgspec
 
 from crawler.logs import encodable
-from crawler.settings import FileSettings, LiteSettings, RestSettings, Settings
+from crawler.settings import RestSettings, Settings
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
@@ -29,11 +29,8 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def _target(settings: Settings) -> str:
-    match settings.sink:
-        case RestSettings(server=server):
-            return server.url
-        case LiteSettings(path=path) | FileSettings(path=path):
-            return encodable(str(path.absolute()))
+    sink = settings.sink
+    return sink.server.url if isinstance(sink, RestSettings) else encodable(str(sink.path.absolute()))
 
 
 def _text(value: object) -> str:

@@ -21,10 +21,10 @@ from crawler.errors import SettingsError
 from crawler.outputs import claim
 from crawler.report import CrawlReport
 from crawler.state import findings
+from crawler.state.database import Changes, Database
 from crawler.state.fingerprint import differences
 from crawler.state.mark import Mark, Window
 from crawler.state.ranges import Bounds, Ranges
-from crawler.state.store import Changes, Store
 
 SECONDS_BETWEEN_WRITES = 1.0
 
@@ -76,7 +76,7 @@ class Journal:
         self._report = report
         self._clock = clock
         self._exit = ExitStack()
-        self._store: Store
+        self._database: Database
         self._held: HeldDatasets | None = None
         self._done: defaultdict[str, _Totals] = defaultdict(_Totals)
         self._settled_before = array("q")
@@ -90,8 +90,8 @@ class Journal:
         """Raises SettingsError for a state that is in use, damaged, of other settings, or no state at all."""
         with ExitStack() as stack:
             stack.enter_context(claim(self._path))
-            self._store = Store(self._path)
-            stack.callback(self._store.close)
+            self._database = Database(self._path)
+            stack.callback(self._database.close)
             self._read()
             self._exit = stack.pop_all()
         return self
@@ -103,11 +103,11 @@ class Journal:
 
     def hold(self, datasets: HeldDatasets) -> None:
         """Gives back the datasets that are kept, and keeps these from now on."""
-        for told in self._store.datasets():
+        for told in self._database.datasets():
             try:
                 datasets.restore(told)
             except msgspec.MsgspecError as error:
-                raise self._store.damaged(str(error)) from None
+                raise self._database.damaged(str(error)) from None
         datasets.watch()
         self._held = datasets
 
@@ -179,14 +179,14 @@ class Journal:
         if not changes.afresh:
             changes.settings["findings"] = findings.keep(self._report).decode()
         try:
-            self._store.write(changes)
+            self._database.write(changes)
         except BaseException:
             self._failed = True
             raise
         self._written_at = self._clock()
 
     def _read(self) -> None:
-        settings = self._store.settings()
+        settings = self._database.settings()
         if settings.get("finished", "true") == "true":
             self._start()
             return
@@ -200,7 +200,7 @@ class Journal:
                 )
             self._restore(settings)
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
-            raise self._store.damaged(f"{type(error).__name__} {error}") from None
+            raise self._database.damaged(f"{type(error).__name__} {error}") from None
 
     def _start(self) -> None:
         settings = {
@@ -209,12 +209,12 @@ class Journal:
             "fingerprint": msgspec.json.encode(self._fingerprint).decode(),
         }
         self._changes = Changes(settings=settings, afresh=True)
-        self._store.write(self._changes)
+        self._database.write(self._changes)
         self._changes = Changes(settings={})
 
     def _restore(self, settings: dict[str, str]) -> None:
         self._report.run_id = settings["run_id"]
-        for text in self._store.windows():
+        for text in self._database.windows():
             window = Window(*json.loads(text))
             done = self._done[window.experiment_id]
             done.ranges = done.ranges.add(window.since, window.until)
@@ -222,7 +222,7 @@ class Journal:
             self._report.read["runs"] += window.runs
             if window.deleted:
                 self._report.skipped["deleted runs"] += window.deleted
-        self._settled_before = self._store.urn_hashes()
+        self._settled_before = self._database.urn_hashes()
         if "findings" in settings:
             findings.restore(settings["findings"].encode(), self._report)
         self.resumed = True

@@ -34,13 +34,6 @@ class Ranges(msgspec.Struct, frozen=True):
             begin = until
         return [*gaps, (begin, None)]
 
-    def covers(self, start_time: int) -> bool:
-        """Whether runs of this start time are done."""
-        return any(
-            (since is None or since <= start_time) and (until is None or start_time < until)
-            for since, until in self.parts
-        )
-
 
 def _is_empty(since: int | None, until: int | None) -> bool:
     return since is not None and until is not None and since >= until

@@ -6,8 +6,8 @@ import json
 import signal
 import sys
 
-from benchmarks.faulty import Faulty
 from tests.gms.server import Gms
+from tests.servers.faulty import Faulty
 
 
 def _arguments() -> argparse.Namespace:

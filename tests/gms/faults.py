@@ -32,6 +32,16 @@ Step = Fault | Callable[[list[dict[str, Any]]], Fault | None] | None
 """What happens to one batch: a fault, a function that chooses one by the proposals, or nothing special."""
 
 
+def refusing(bad: Callable[[tuple[str, str]], bool], status: int = 422) -> Step:
+    """Every batch that holds a bad (URN, aspect) is refused."""
+
+    def rule(proposals: list[dict[str, Any]]) -> Fault | None:
+        held = any(bad((each["entityUrn"], each["aspectName"])) for each in proposals)
+        return Fault(status=status, body={"message": "it is bad"}) if held else None
+
+    return rule
+
+
 def fault_of(step: Step, proposals: list[dict[str, Any]]) -> Fault | None:
     """The fault that a step means for these proposals."""
     return step(proposals) if callable(step) else step

@@ -353,7 +353,7 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
         for module, name in _places(tuple(schedule.constants)):
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
         stack.enter_context(mock.patch("crawler.report.SAMPLES", SAMPLES))
-        stack.enter_context(mock.patch("crawler.pipeline._now", _time_of_day))
+        stack.enter_context(mock.patch("crawler.delivery.running._now", _time_of_day))
         stack.enter_context(mock.patch("os.fsync"))
         stack.enter_context(mock.patch.dict(Journal.__init__.__kwdefaults__, clock=_loop_time))
         stack.enter_context(_overheard(simulation))

@@ -11,8 +11,8 @@ from crawler.confirmation.inquiry import Inquiry
 from crawler.confirmation.unconfirmed import Sent
 from crawler.datahub.batches import Batch, Packer
 from crawler.datahub.proposals import Entity
-from crawler.dead_letters import DeadLetters
 from crawler.delivery import Delivery
+from crawler.delivery.dead_letters import DeadLetters
 from crawler.http.slots import Slots
 from crawler.mapping.version_index import VersionIndex
 from crawler.mlflow.entities import Run

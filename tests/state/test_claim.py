@@ -1,5 +1,6 @@
 """One crawl at a time writes a file."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -71,3 +72,24 @@ def test_standard_output_and_devices_are_nobodys(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"No such file or directory.*folder that exists"):
         claim(tmp_path / "none" / "state.db").__enter__()
+
+
+@pytest.mark.parametrize("successor", [False, True])
+def test_a_lock_that_its_holder_takes_away_meanwhile_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, successor: bool
+) -> None:
+    lock = tmp_path / "state.db.lock"
+    really_lock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        lock.unlink()
+        if successor:
+            lock.touch()
+        really_lock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with claim(tmp_path / "state.db"):
+        assert lock.read_text() == f"{os.getpid()}\n"
+        with pytest.raises(SettingsError, match="is in use"):
+            claim(tmp_path / "state.db").__enter__()

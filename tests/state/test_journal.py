@@ -24,8 +24,8 @@ from crawler.mapping.dataset_catalog import DatasetCatalog
 from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.run_walk import Covered
 from crawler.report import CrawlReport
+from crawler.state.database import SCHEMA_VERSION, Changes, Database
 from crawler.state.journal import Journal
-from crawler.state.store import SCHEMA_VERSION
 from crawler.trail import Trail
 
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}
@@ -208,12 +208,33 @@ def test_datasets_that_cannot_be_restored_are_told_as_damage(tmp_path: Path) -> 
         state.hold(OtherDatasets())
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"fingerprint": "no JSON"}, "DecodeError"),
+        ({"fingerprint": "[]"}, "Expected `object`"),
+        ({"findings": "{}"}, "missing required field `warnings`"),
+    ],
+)
+def test_settings_that_no_crawl_writes_are_told_as_damage(tmp_path: Path, spoilt: dict[str, str], words: str) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    database = Database(path)
+    database.write(Changes(settings=spoilt))
+    database.close()
+    with pytest.raises(SettingsError, match=f"is damaged: .*{words}"):
+        journal(path).__enter__()
+
+
 def test_other_settings_are_named_and_the_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     interrupted(path)
     before = path.read_bytes()
     changed = {"MLflow's URL": "http://mlflow", "env": "DEV", "ui_url": "http://ui"}
-    with pytest.raises(SettingsError, match="env was PROD and is DEV; ui_url was not set and is http://ui"):
+    with pytest.raises(
+        SettingsError,
+        match=r"env was PROD and is DEV; ui_url was not set and is http://ui\. Give the same settings .* afresh\.$",
+    ):
         Journal(path, changed, CrawlReport("x")).__enter__()
     assert path.read_bytes() == before
 
@@ -246,6 +267,13 @@ def newer_schema(path: Path) -> None:
         database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
+def without_schema(path: Path) -> None:
+    interrupted(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute("PRAGMA user_version = 0")
+
+
 def truncated(path: Path) -> None:
     interrupted(path)
     os.truncate(path, path.stat().st_size - 4096)
@@ -262,6 +290,7 @@ def cut_in_its_head(path: Path) -> None:
         (lambda path: path.write_text("source:\n  type: mlflow\n"), "is no state of a crawl"),
         (foreign_database, "is the database of another application"),
         (newer_schema, "written by a newer release.*Upgrade, or move it away"),
+        (without_schema, "is damaged: it has no schema version"),
         (truncated, r"is damaged.*Move it away to start afresh\."),
         (cut_in_its_head, "is damaged: it is cut off"),
     ],
@@ -324,7 +353,7 @@ def test_a_state_that_cannot_be_written_ends_the_crawl_and_says_so_once(tmp_path
     with journal(tmp_path / "state.db", clock=clock) as state:
         deliver(state, MODEL, "m1")
         clock.now = 1.0
-        state._store._database.execute("PRAGMA query_only = 1")
+        state._database._connection.execute("PRAGMA query_only = 1")
         with pytest.raises(
             OutputError, match=r"Writing the state .*state\.db failed: .*readonly.*goes on where it was"
         ):
@@ -334,7 +363,7 @@ def test_a_state_that_cannot_be_written_ends_the_crawl_and_says_so_once(tmp_path
 
 def fill_a_small_disk(path: Path) -> None:
     with journal(path) as state:
-        state._store._database.execute("PRAGMA max_page_count = 1")
+        state._database._connection.execute("PRAGMA max_page_count = 1")
         for number in range(10_000):
             deliver(state, MODEL, f"new {number}")
 

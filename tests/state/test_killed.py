@@ -6,15 +6,12 @@ import signal
 import sys
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
-from tests.crawls import recipe_file
+from tests.crawls import Values, recipe_file
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
-
-Values = dict[tuple[str, str], Any]
 
 
 async def crawl_process(recipe: Path, kill_after: float | None) -> int:
@@ -50,8 +47,7 @@ async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServ
         codes = []
         while 0 not in codes:
             codes.append(await crawl_process(recipe, random.uniform(0.5, 5.0) if len(codes) < 5 else None))
-        assert gms.violations == []
-        assert gms.aspects == expected
+        assert gms.violations == [], codes
+        assert gms.aspects == expected, codes
     assert [each.name for each in recipe.parent.glob("state.db*") if each.suffix != ".lock"] == ["state.db"]
     assert json.loads(recipe.with_name("report.json").read_bytes())["failures"] == []
-    print(f"seed {seed}: {codes}, {len(gms.history) - len(expected)} of {len(expected)} aspects repeated")

@@ -13,13 +13,12 @@ from crawler.pipeline import crawl
 from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
 from crawler.settings import Confirm, Settings
-from tests.crawls import crawl_settings, recipe_file
+from tests.crawls import Values, crawl_settings, recipe_file
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.test_real_servers import Serve
 
-Values = dict[tuple[str, str], Any]
 PAGE_SIZE = 7
 STOPS = 8
 ENOUGH = 18
@@ -84,7 +83,6 @@ def url(request: pytest.FixtureRequest, filled_server: Serve) -> str:
 @pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.NONE])
 async def test_a_crawl_goes_on_from_any_batch(url: str, tmp_path: Path, confirm: Confirm) -> None:
     expected, whole, batches = await undisturbed(url, tmp_path)
-    most = 0
     for stop in range(0, batches, max(1, batches // STOPS)):
         folder = tmp_path / str(stop)
         folder.mkdir()
@@ -96,11 +94,9 @@ async def test_a_crawl_goes_on_from_any_batch(url: str, tmp_path: Path, confirm:
             assert missing == set(), stop
             wrong = {key for key, value in gms.aspects.items() if value != expected.get(key)}
             assert wrong == set(), stop
-            most = max(most, len(gms.history) - len(gms.aspects))
             assert {(metadata or {})["runId"] for metadata in gms.system_metadata.values()} == {first.run_id}
         require_same(report, whole)
         assert report.run_id == first.run_id
-    print(f"{confirm}: {batches} batches, {len(expected)} aspects, repeated at most {most}")
 
 
 async def test_a_crawl_that_ends_again_and_again_gets_on(url: str, tmp_path: Path) -> None:

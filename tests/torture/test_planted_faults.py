@@ -8,11 +8,11 @@ from unittest import mock
 import msgspec
 import pytest
 
-from crawler.dead_letters import DeadLetters
+from crawler.delivery.dead_letters import DeadLetters
 from crawler.outputs import Place
 from crawler.state import Journal
+from crawler.state.database import Changes, Database
 from crawler.state.mark import Mark
-from crawler.state.store import Changes, Store
 from tests.torture import disk, exchanges
 from tests.torture.cases import cases, run
 from tests.torture.torture import FILE, Fault
@@ -33,16 +33,16 @@ def forgets_what_was_delivered() -> Patch:
 
 
 def forgets_datasets() -> Patch:
-    return mock.patch.object(Store, "datasets", return_value=())
+    return mock.patch.object(Database, "datasets", return_value=())
 
 
 def lets_errors_of_the_disk_pass() -> Patch:
-    def write(store: Store, changes: Changes) -> None:
-        store._database.execute("BEGIN IMMEDIATE")
-        store._write(changes)
-        store._database.execute("COMMIT")
+    def write(database: Database, changes: Changes) -> None:
+        database._connection.execute("BEGIN IMMEDIATE")
+        database._write(changes)
+        database._connection.execute("COMMIT")
 
-    return mock.patch.object(Store, "write", write)
+    return mock.patch.object(Database, "write", write)
 
 
 def hides_errors_of_the_disk() -> Patch:
@@ -50,7 +50,7 @@ def hides_errors_of_the_disk() -> Patch:
 
 
 def goes_on_in_a_torn_line() -> Patch:
-    return mock.patch("crawler.dead_letters._is_torn", return_value=False)
+    return mock.patch("crawler.delivery.dead_letters._is_torn", return_value=False)
 
 
 def writes_in_place() -> Patch:
@@ -61,15 +61,15 @@ def writes_in_place() -> Patch:
 
 
 def commits_in_parts() -> Patch:
-    write_all = Store._write
+    write_all = Database._write
 
-    def write(store: Store, changes: Changes) -> None:
-        write_all(store, Changes(settings={}, windows=changes.windows))
-        store._database.execute("COMMIT")
-        store._database.execute("BEGIN IMMEDIATE")
-        write_all(store, msgspec.structs.replace(changes, windows=[]))
+    def write(database: Database, changes: Changes) -> None:
+        write_all(database, Changes(settings={}, windows=changes.windows))
+        database._connection.execute("COMMIT")
+        database._connection.execute("BEGIN IMMEDIATE")
+        write_all(database, msgspec.structs.replace(changes, windows=[]))
 
-    return mock.patch.object(Store, "_write", write)
+    return mock.patch.object(Database, "_write", write)
 
 
 @pytest.mark.parametrize(

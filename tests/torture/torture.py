@@ -25,14 +25,15 @@ from unittest import mock
 import msgspec
 from multidict import CIMultiDict
 
-from crawler import pipeline
 from crawler.cli import main
 from crawler.commands import job
 from crawler.datahub.batches import Parcel
+from crawler.delivery import running
 from crawler.http.answers import Response
 from crawler.http.session import Request
 from crawler.mapping.runs import run_urn
 from crawler.state import Journal
+from tests.crawls import values
 from tests.gms import batch_get, intake
 from tests.gms.batch_get import timeseries_in
 from tests.gms.intake import _record as record
@@ -137,8 +138,7 @@ class Torture:
         if self._target != FILE:
             return self.gms.aspects
         path = self._left / "proposals.json"
-        proposals = json.loads(path.read_bytes()) if path.exists() else []
-        return {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
+        return values(json.loads(path.read_bytes()) if path.exists() else [])
 
     def live(self, fault: Fault | None = None, at: int | None = None) -> Outcome:
         """One life, which begins with what the one before has left on the disk."""
@@ -301,7 +301,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
             mock.patch.dict(Journal.__init__.__kwdefaults__, clock=_loop_time),
             replaced(
                 *constants,
-                (pipeline, "_now", torture.time_of_day),
+                (running, "_now", torture.time_of_day),
                 (asyncio, "run", _run_virtually(torture)),
                 (job, "_collect_garbage_seldom", lambda: None),
                 (VirtualLoop, "add_signal_handler", lambda *_: None),

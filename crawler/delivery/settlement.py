@@ -6,7 +6,7 @@ from typing import Protocol
 from crawler.datahub.batches import Batch, Parcel
 from crawler.datahub.encoding import Wire
 from crawler.datahub.proposals import Refusal
-from crawler.dead_letters import DeadLetters
+from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import NotTaken, RequestRefused
 from crawler.report import CrawlReport
 
@@ -32,7 +32,10 @@ class Ledger(Protocol):
 
 
 class Settlement:
-    """Counts in the report, writes dead letters and the ledger. An entity in pieces is settled with the last one."""
+    """Counts in the report, writes dead letters and the ledger. An entity in pieces is settled with the last one.
+
+    Of an entity with dead letters the ledger hears when these are on the disk, which is with the next `sync`.
+    """
 
     def __init__(self, wire: Wire, report: CrawlReport, letters: DeadLetters, ledger: Ledger | None = None) -> None:
         self._wire = wire
@@ -43,6 +46,10 @@ class Settlement:
         """Entities that are under way and of which something was given up."""
         self._unkept: set[str] = set()
         """Those of which that could not be kept either: the ledger must not take them for settled."""
+        self._unsynced: set[str] = set()
+        """Those of which that is not on the disk yet."""
+        self._waiting: list[Parcel] = []
+        """The last parcels of those, without their proposals."""
 
     @property
     def goes_on_later(self) -> bool:
@@ -62,8 +69,8 @@ class Settlement:
         for refusal in refusals:
             self._report.rejected += len(refusal.proposals)
             self._report.fail(refusal.code, NOT_TAKEN_HERE[refusal.code], f"{refusal.subject}: {refusal.reason}")
-            if not self._letters.write(refusal.proposals, code=refusal.code, reason=refusal.reason):
-                self._unkept.add(parcel.urn)
+            is_kept = self._letters.write(refusal.proposals, code=refusal.code, reason=refusal.reason)
+            (self._unsynced if is_kept else self._unkept).add(parcel.urn)
         if refusals and parcel.proposals:
             self._incomplete.add(parcel.urn)
 
@@ -128,14 +135,28 @@ class Settlement:
         self._report.delivered[parcel.entity_type] += delivered
         self._tell_ledger(parcel)
 
+    def sync(self) -> None:
+        """Puts the dead letters so far on the disk. To be called now and then, and at the end."""
+        if not self._letters.sync():
+            self._unkept |= self._unsynced
+        self._unsynced.clear()
+        waiting, self._waiting = self._waiting, []
+        for parcel in waiting:
+            self._tell_ledger(parcel)
+
     def _tell_ledger(self, parcel: Parcel) -> None:
+        if self._ledger is None:
+            return
+        if parcel.urn in self._unsynced:
+            self._waiting.append(parcel.holding([]))
+            return
         is_kept = parcel.urn not in self._unkept
         self._unkept.discard(parcel.urn)
-        if self._ledger is not None and is_kept:
+        if is_kept:
             self._ledger.settled(parcel)
 
     def _keep(self, parcels: Sequence[Parcel], *, code: str, reason: str, status: int | None = None) -> None:
         read = self._wire.proposal
         proposals = (read(parcel, encoded) for parcel in parcels for encoded in parcel.proposals)
-        if not self._letters.write(proposals, code=code, reason=reason, status=status):
-            self._unkept.update(parcel.urn for parcel in parcels)
+        is_kept = self._letters.write(proposals, code=code, reason=reason, status=status)
+        (self._unsynced if is_kept else self._unkept).update(parcel.urn for parcel in parcels)

@@ -53,7 +53,7 @@ class Changes(msgspec.Struct):
     afresh: bool = False
 
 
-class Store:
+class Database:
     """An open state. Reading raises SettingsError where it is damaged, writing OutputError."""
 
     def __init__(self, path: Path) -> None:
@@ -63,56 +63,56 @@ class Store:
             if not path.exists() or path.stat().st_size == 0:
                 _create(path)
             _require_ours(path)
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._connection = sqlite3.connect(path, isolation_level=None)
         except (OSError, ValueError, sqlite3.Error) as error:
             raise self._unusable(error) from None
         try:
             self._check()
         except BaseException:
-            self._database.close()
+            self._connection.close()
             raise
 
     def close(self) -> None:
         """Nothing more is read or written."""
         with suppress(sqlite3.Error):
-            self._database.close()
+            self._connection.close()
 
     def settings(self) -> dict[str, str]:
         """What was kept by name."""
         with self._reading():
-            rows = self._database.execute("SELECT name, value, checksum FROM setting")
+            rows = self._connection.execute("SELECT name, value, checksum FROM setting")
             return {name: self._whole(value, checksum, name) for name, value, checksum in rows}
 
     def windows(self) -> Iterator[str]:
         """The windows, in the order of writing."""
         with self._reading():
-            for value, checksum in self._database.execute("SELECT value, checksum FROM done_window ORDER BY rowid"):
+            for value, checksum in self._connection.execute("SELECT value, checksum FROM done_window ORDER BY rowid"):
                 yield self._whole(value, checksum)
 
     def datasets(self) -> Iterator[bytes]:
         """What is told of each dataset."""
         with self._reading():
-            for urn_hash, told, checksum in self._database.execute("SELECT urn_hash, told, checksum FROM dataset"):
+            for urn_hash, told, checksum in self._connection.execute("SELECT urn_hash, told, checksum FROM dataset"):
                 yield self._whole(told, checksum, str(urn_hash))
 
     def urn_hashes(self) -> "array[int]":
         """The hashes, ascending."""
         found = array("q")
         with self._reading():
-            for packed, checksum in self._database.execute("SELECT urn_hashes, checksum FROM settled"):
+            for packed, checksum in self._connection.execute("SELECT urn_hashes, checksum FROM settled"):
                 found.frombytes(self._whole(packed, checksum))
         return array("q", sorted(found))
 
     def write(self, changes: Changes) -> None:
         """All of it or nothing, whatever happens meanwhile."""
         try:
-            self._database.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._write(changes)
-                self._database.execute("COMMIT")
+                self._connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
-                    self._database.execute("ROLLBACK")
+                    self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise OutputError(
@@ -121,7 +121,7 @@ class Store:
             ) from None
 
     def _write(self, changes: Changes) -> None:
-        run, run_many = self._database.execute, self._database.executemany
+        run, run_many = self._connection.execute, self._connection.executemany
         if changes.afresh:
             for table in _TABLES:
                 run(f"DELETE FROM {table}")  # noqa: S608  names of our own
@@ -142,11 +142,11 @@ class Store:
 
     def _check(self) -> None:
         with self._reading():
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            found = self._database.execute("PRAGMA quick_check(1)").fetchone()
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != ("ok",):
                 raise self.damaged(str(found[0]))
-            self._database.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

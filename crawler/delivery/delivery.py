@@ -1,47 +1,28 @@
-"""From entities to the sink: checked, encoded, packed, and queued in lanes that keep memory flat and one series in
-order. What is refused is taken apart.
-"""
+"""From entities to the sink: checked, encoded, sent in batches. What is refused is taken apart."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from zlib import crc32
 
-from crawler.breaker import Breaker
 from crawler.confirmation import Confirmer
 from crawler.datahub import apart
-from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
+from crawler.datahub.batches import Batch, Parcel
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.proposals import Entity, Proposal
+from crawler.delivery.breaker import Breaker
+from crawler.delivery.lanes import Lane, Lanes
+from crawler.delivery.settlement import Settlement
 from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
 from crawler.report import CrawlReport
-from crawler.settlement import Settlement
 from crawler.sinks.sink import Sink
 
-BATCHES_QUEUED = 1
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
+"""So long what is added may wait for a full batch, where another crawl may go on, and dead letters for the disk."""
 THROTTLED_ROUNDS = 3
 """Times that a batch is tried through all its retries while others are answered and it is told to come later."""
 _GATEWAY_TIMEOUT = 504
 _LATER = {408, 425, 429, 503}
-
-
-class Lane:
-    """One batch after the other: what is queued here is written in order, one request at a time. `packer` is for
-    series.
-    """
-
-    def __init__(self, packer: Packer | PackerByType) -> None:
-        self.packer = packer
-        self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
-        self.writing: list[Batch] = []
-        """What is left of the batch at hand, last part first."""
-        self.load = 0
-        """Batches that are queued or being written."""
-        self.rounds = 0
-        """Times that the part at hand was told to come later."""
 
 
 class Delivery:
@@ -58,13 +39,15 @@ class Delivery:
         self._report = report
         self._settlement = settlement
         self._encoder = Encoder(sink.wire, sink.unsupported, validator)
-        self._packer = sink.packer()
+        self._lanes = Lanes(sink)
         self._breaker = Breaker()
         self.confirmer = Confirmer(sink, report, settlement.confirmed, settlement.unconfirmed)
-        self.lanes = [Lane(sink.packer()) for _ in range(sink.lanes)]
-        self._full: deque[tuple[Lane, Batch]] = deque()
-        self._settling = asyncio.Lock()
         self._flushed_at = _loop_time()
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """As many as the sink may write batches at once."""
+        return self._lanes.all
 
     def add(self, entity: Entity, mark: object = None) -> None:
         """Checks, encodes and packs one entity. What DataHub cannot take is named in the report. `mark` goes along to
@@ -88,27 +71,18 @@ class Delivery:
         self._pack(parcel, series)
 
     async def settle(self) -> None:
-        """Waits until the full batches have a place in their lanes: this is what holds reading back.
-
-        One at a time, or a batch could overtake another one in its lane; and a batch whose turn is cut off stays.
-        """
-        if self._settlement.goes_on_later and _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
-            # What waits for a full batch keeps all that was read with it from being done.
-            self._flush()
-        async with self._settling:
-            while self._full:
-                lane, batch = self._full[0]
-                await lane.queue.put(batch)
-                self._full.popleft()
+        """Waits until the full batches have a place in their lanes: this is what holds reading back."""
+        if _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
+            self._flushed_at = _loop_time()
+            self._settlement.sync()
+            if self._settlement.goes_on_later:
+                # What waits for a full batch keeps all that was read with it from being done.
+                self._lanes.flush()
+        await self._lanes.settle()
 
     async def close(self) -> None:
         """Hands on everything that was added; the lanes then end by themselves, and the confirmer when it knows all."""
-        self._flush()
-        await self.settle()
-        for lane in self.lanes:
-            await lane.queue.put(None)
-        for lane in self.lanes:
-            await lane.queue.join()
+        await self._lanes.close()
         self.confirmer.close()
 
     async def send(self, lane: Lane) -> None:
@@ -122,13 +96,10 @@ class Delivery:
         lane.queue.task_done()
 
     def abandon(self, reason: str) -> None:
-        """Gives up what was added and not delivered, where the crawl ends early."""
-        under_way = [batch for lane in self.lanes for batch in (*reversed(lane.writing), *_drained(lane.queue))]
-        full = [batch for _, batch in self._full]
-        begun = self._packer.flush() + [batch for lane in self.lanes for batch in lane.packer.flush()]
-        self._full.clear()
-        parcels = [parcel for batch in (*under_way, *full, *begun) for parcel in batch.parcels]
+        """Gives up what was added and not delivered, where the crawl ends early. Dead letters are on the disk then."""
+        parcels = [parcel for batch in self._lanes.drain() for parcel in batch.parcels]
         self._settlement.abandoned([*parcels, *self.confirmer.unconfirmed()], reason)
+        self._settlement.sync()
 
     async def _write(self, lane: Lane) -> None:
         """Writes the next part of what the lane has at hand."""
@@ -176,42 +147,12 @@ class Delivery:
                 "Mend that, then run it again; with --state, replay the dead letters too.",
             )
 
-    def _flush(self) -> None:
-        """Makes batches of all that was added."""
-        self._flushed_at = _loop_time()
-        self._hand_out(self._packer.flush())
-        for lane in self.lanes:
-            self._fill(lane, lane.packer.flush())
-
     def _pack(self, parcel: Parcel, series: str | None) -> None:
         if not parcel.proposals:
             self._settlement.nothing_left(parcel)
             return
         self._report.mapped[parcel.entity_type] += 1
-        if series is None:
-            self._hand_out(self._packer.add(parcel))
-        else:
-            lane = self.lanes[crc32(series.encode(errors="replace")) % len(self.lanes)]
-            self._fill(lane, lane.packer.add(parcel))
-
-    def _fill(self, lane: Lane, batches: list[Batch]) -> None:
-        lane.load += len(batches)
-        self._full.extend((lane, batch) for batch in batches)
-
-    def _hand_out(self, batches: list[Batch]) -> None:
-        """Gives batches of no series to the lane that has least to do."""
-        if not batches:
-            return
-        if not batches[-1].parcels[-1].last:
-            # An entity was cut: its pieces stay in one lane, and so in order.
-            batches += self._packer.flush()
-        self._fill(min(self.lanes, key=lambda lane: lane.load), batches)
-
-
-def _drained(queue: asyncio.Queue[Batch | None]) -> Iterable[Batch]:
-    while not queue.empty():
-        if (batch := queue.get_nowait()) is not None:
-            yield batch
+        self._lanes.put(parcel, series)
 
 
 def _loop_time() -> float:

@@ -41,11 +41,19 @@ class _Line(msgspec.Struct):
 
 
 class DeadLetters:
-    """One file of dead letters. It is made, for its owner only, with the first letter; later ones are added to it."""
+    """One file of dead letters. It is made, for its owner only, with the first letter; later ones are added to it.
+
+    To put each one on the disk at once would take longer than all else where very many are refused: it is `sync` that
+    does so, for all that were written since the last time.
+    """
 
     def __init__(self, path: Path, report: CrawlReport) -> None:
         self.path = path
         self._report = report
+        self._descriptor: int | None = None
+        """Of the file, while letters in it are not on the disk yet."""
+        self._unsynced = 0
+        self._first_unsynced = ""
 
     def problem(self) -> str | None:
         """Why the file could not be written; makes nothing."""
@@ -63,29 +71,52 @@ class DeadLetters:
             )
 
     def write(self, proposals: Iterable[Proposal], *, code: str, reason: str, status: int | None = None) -> bool:
-        """Adds the proposals; they are on the disk when this gives True. `code` and `reason` say why DataHub has them
-        not, `status` is that of its answer, if it gave one. What cannot be kept is a failure of the report, never an
-        error.
+        """Adds the proposals; they are in the file when this gives True, and kept with the next `sync`. `code` and
+        `reason` say why DataHub has them not, `status` is that of its answer, if it gave one. What cannot be kept is a
+        failure of the report, never an error.
         """
         letters = list(proposals)
         if not letters or self._report.dry_run:
             return True
         now = datetime.now(UTC)
+        first = f"{letters[0].urn}: {letters[0].aspect_name}"
         try:
-            _append(self.path, b"".join([_line(letter, now, code, reason, status) for letter in letters]))
+            if self._descriptor is None:
+                self._descriptor = open_for_owner(self.path, os.O_RDWR | os.O_APPEND)
+            _append(self._descriptor, b"".join([_line(letter, now, code, reason, status) for letter in letters]))
         except (OSError, ValueError) as error:
-            self._not_kept(letters, reason_of(error))
+            self._not_kept(first, len(letters), reason_of(error))
             return False
-        self._report.dead_letters += len(letters)
-        self._report.dead_letters_path = self.path
+        self._first_unsynced = self._first_unsynced or first
+        self._unsynced += len(letters)
         return True
 
-    def _not_kept(self, letters: list[Proposal], problem: str) -> None:
+    def sync(self) -> bool:
+        """Puts what was written on the disk, where it is kept when this gives True. The file is opened anew for what
+        comes then: it may have been moved away.
+        """
+        if self._descriptor is None:
+            return True
+        first, count, descriptor = self._first_unsynced, self._unsynced, self._descriptor
+        self._first_unsynced, self._unsynced, self._descriptor = "", 0, None
+        try:
+            _sync(descriptor)
+        except OSError as error:
+            # Without any, this was the file of letters that could not even be written.
+            if count:
+                self._not_kept(first, count, reason_of(error))
+            return False
+        if count:
+            self._report.dead_letters += count
+            self._report.dead_letters_path = self.path
+        return True
+
+    def _not_kept(self, first: str, count: int, problem: str) -> None:
         message = (
             f"What DataHub did not get could not be kept in {self.path} either: {problem}. "
             "Make room there or give --dead-letters another path, then run it again."
         )
-        self._report.fail("dead_letters", message, f"{letters[0].urn}: {letters[0].aspect_name}", len(letters))
+        self._report.fail("dead_letters", message, first, count)
 
 
 def _problem(path: Path) -> str | None:
@@ -106,18 +137,23 @@ def _line(letter: Proposal, at: datetime, code: str, reason: str, status: int | 
     return _encode(_Line(at, code, reason, status, proposal)) + b"\n"
 
 
-def _append(path: Path, lines: bytes) -> None:
-    """Opened anew each time: letters are rare, and the file may have been moved away meanwhile."""
-    descriptor = open_for_owner(path, os.O_RDWR | os.O_APPEND)
+def _append(descriptor: int, lines: bytes) -> None:
+    rest = memoryview(b"\n" + lines if _is_regular(descriptor) and _is_torn(descriptor) else lines)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync(descriptor: int) -> None:
+    """Closes it as well."""
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        rest = memoryview(b"\n" + lines if regular and _is_torn(descriptor) else lines)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if regular:
+        if _is_regular(descriptor):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_regular(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _is_torn(descriptor: int) -> bool:
