@@ -1,7 +1,7 @@
 """The order of reading: stages, models, versions, experiments with their runs, and what is left over of each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -182,7 +182,8 @@ class Reader:
             active = sum(not run.deleted for run in runs)
             self._report.read["runs"] += active
             self._skip("deleted runs", len(runs) - active)
-            inside, beyond = parted(runs, walk.covered)
+            inside, beyond = parted(runs.copy(), walk.covered)
+            runs.clear()
             await self._deliver_runs(inside, context, trail)
             if walk.covered is not None:
                 trail.end_window(walk.covered)
@@ -190,7 +191,7 @@ class Reader:
 
     async def _deliver_runs(self, runs: list[Run], context: RunContext, trail: Trail) -> None:
         trail.count(runs)
-        await self._deliver((entity for run in runs for entity in self._mapper.run(run, context)), trail.mark)
+        await self._deliver((entity for run in _let_go(runs) for entity in self._mapper.run(run, context)), trail.mark)
 
     def _new_mark(self) -> Mark:
         return Mark() if self._journal is None else self._journal.new_mark()
@@ -273,6 +274,15 @@ class Reader:
     def _skip(self, what: str, count: int) -> None:
         if count:
             self._report.skipped[what] += count
+
+
+def _let_go(runs: list[Run]) -> Iterator[Run]:
+    """The runs, each of which leaves the list: its memory is free, and still in the processor's cache, for what comes
+    of the next one.
+    """
+    runs.reverse()
+    while runs:
+        yield runs.pop()
 
 
 def _slices(items: list[Item], size: int) -> list[list[Item]]:

@@ -561,13 +561,13 @@ def test_two_last_pieces_of_one_entity_are_both_told() -> None:
     pieces = Pieces()
     told: list[str] = []
     for each in (begun, second, third):
-        pieces.sent(each)
+        pieces.sent([each])
     pieces.settle(second, second.proposals, lambda: told.append("missing"))
     pieces.settle(third, (), lambda: told.append("there"))
     assert told == []
     pieces.settle(begun, (), lambda: told.append("begun"))
     assert told == ["begun", "missing", "there"]
-    pieces.sent(begun)
+    pieces.sent([begun])
     pieces.settle(second, second.proposals, lambda: told.append("never"))
     pieces.settle(third, third.proposals, lambda: told.append("never"))
     assert pieces.drain() == [second, third]
@@ -616,3 +616,33 @@ class TestWire:
     def test_the_timeseries_aspects_are_those_of_datahub(self) -> None:
         of_datahub = {name for name, aspect in ASPECT_NAME_MAP.items() if aspect.ASPECT_TYPE == "timeseries"}
         assert of_datahub == readback.TIMESERIES
+
+
+def test_the_last_piece_that_is_not_sent_is_told_when_the_others_are() -> None:
+    begun, last = structs.replace(parcel(0, SUBTYPES), last=False), parcel(0)
+    pieces = Pieces()
+    told: list[str] = []
+    pieces.sent([begun])
+    pieces.not_sent(last, lambda: told.append("refused"))
+    assert told == []
+    pieces.settle(begun, (), lambda: told.append("there"))
+    assert told == ["there", "refused"]
+    pieces.not_sent(last, lambda: told.append("alone"))
+    assert told[2:] == ["alone"]
+
+
+def test_writing_goes_on_only_when_there_is_room_again() -> None:
+    store = Datahub(each_aspect=True, lag=3)
+    told = Told(store)
+    large = parcels(30, TagProperties(name="a", description="b" * (MAX_UNCONFIRMED // 4), color_hex="c"))
+    held: list[int] = []
+    take = store.take
+
+    def note(piece: Parcel) -> None:
+        held.append(told.reading._unconfirmed.bytes)
+        take(piece)
+
+    store.take = note  # type: ignore[method-assign]
+    virtually(told.crawl(large, each=10))
+    assert told.how == {"stored": 30}
+    assert max(held) <= MAX_UNCONFIRMED

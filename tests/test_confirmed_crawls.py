@@ -1,17 +1,15 @@
 """Whole crawls into a GMS that loses what it took: what is not there is named, kept and told by the exit code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from crawler.errors import CredentialsRefused
-from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
-from crawler.settings import Confirm, Endpoint, RestSettings
-from tests.crawls import crawl_settings, recipe_file
+from crawler.settings import Confirm, Endpoint
+from tests.crawls import into_gms
+from tests.dead_letters import letters
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
@@ -21,36 +19,12 @@ ENTITIES = {"container", "dataProcessInstance", "dataset", "mlModel", "mlModelGr
 MODEL = "urn:li:mlModel:"
 endpoints = pytest.mark.parametrize("endpoint", [Endpoint.RESTLI, Endpoint.OPENAPI])
 confirms = pytest.mark.parametrize("confirm", list(Confirm))
-Key = tuple[str, str]
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits a minute for what never comes."""
     monkeypatch.setattr("crawler.confirmation.reading_back.PATIENCE", 0.5)
-
-
-async def into(
-    gms: Gms,
-    server: MlflowServer,
-    folder: Path,
-    confirm: Confirm = Confirm.ENTITIES,
-    endpoint: Endpoint = Endpoint.RESTLI,
-    **config: object,
-) -> CrawlReport:
-    sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1, **config}}
-    settings = load(recipe_file(folder, server.url, sink=sink), {}, Flags(), home=folder)
-    assert isinstance(settings.sink, RestSettings)
-    to = structs.replace(settings.sink, confirm=confirm, endpoint=endpoint)
-    return await crawl_settings(structs.replace(settings, sink=to, dead_letters=folder / "dead.jsonl"))
-
-
-def letters(folder: Path) -> dict[Key, dict[str, Any]]:
-    path = folder / "dead.jsonl"
-    read = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-    found = {(letter["proposal"]["entityUrn"], letter["proposal"]["aspectName"]): letter for letter in read}
-    assert len(found) == len(read), "a proposal has two letters"
-    return found
 
 
 def ways(report: CrawlReport) -> dict[str, int]:
@@ -69,7 +43,7 @@ async def test_everything_is_confirmed_and_the_report_says_how(
     golden_server: MlflowServer, tmp_path: Path, confirm: Confirm, endpoint: Endpoint, config: dict[str, Any]
 ) -> None:
     async with Gms() as gms:
-        report = await into(gms, golden_server, tmp_path, confirm, endpoint, **config)
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm, endpoint=endpoint, **config)
     assert (report.failures, report.warnings, gms.violations) == ([], [], [])
     assert report.proposals == len(gms.aspects) == ALL
     assert set(report.confirmed) == ENTITIES
@@ -85,7 +59,7 @@ async def test_everything_is_confirmed_and_the_report_says_how(
 
 async def test_a_few_requests_are_enough(golden_server: MlflowServer, tmp_path: Path) -> None:
     async with Gms() as gms:
-        report = await into(gms, golden_server, tmp_path)
+        report = await into_gms(golden_server, tmp_path, gms)
     assert sum(gms.read_backs) == sum(report.delivered.values())
     assert len(gms.read_backs) <= 2 * len(ENTITIES)
 
@@ -95,13 +69,13 @@ async def test_an_entity_that_is_lost_behind_a_200_is_named_and_kept(
     golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
 ) -> None:
     async with Gms() as gms:
-        await into(gms, golden_server, tmp_path)
+        await into_gms(golden_server, tmp_path, gms)
         lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
     async with Gms(loses={lost}) as gms:
-        report = await into(gms, golden_server, tmp_path, confirm)
-    aspects = {aspect for urn, aspect in letters(tmp_path)}
-    assert {urn for urn, _ in letters(tmp_path)} == {lost}
-    assert {letter["code"] for letter in letters(tmp_path).values()} == {"unconfirmed"}
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
+    aspects = {aspect for urn, aspect in letters(tmp_path / "dead.jsonl")}
+    assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {lost}
+    assert {letter["code"] for letter in letters(tmp_path / "dead.jsonl").values()} == {"unconfirmed"}
     (failure,) = report.failures
     assert (failure.code, failure.count) == ("unconfirmed", len(aspects))
     assert failure.samples[0].startswith(f"{lost}: ")
@@ -112,11 +86,11 @@ async def test_an_entity_that_is_lost_behind_a_200_is_named_and_kept(
 
 async def test_one_that_an_earlier_crawl_stored_proves_nothing(golden_server: MlflowServer, tmp_path: Path) -> None:
     async with Gms() as gms:
-        await into(gms, golden_server, tmp_path)
+        await into_gms(golden_server, tmp_path, gms)
         lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
         gms.loses = {lost}
-        report = await into(gms, golden_server, tmp_path)
-    assert {urn for urn, _ in letters(tmp_path)} == {lost}
+        report = await into_gms(golden_server, tmp_path, gms)
+    assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {lost}
     assert [failure.code for failure in report.failures] == ["unconfirmed"]
 
 
@@ -125,12 +99,12 @@ async def test_one_aspect_that_is_lost_is_found_where_each_is_asked_for(
     golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
 ) -> None:
     async with Gms() as gms:
-        await into(gms, golden_server, tmp_path)
+        await into_gms(golden_server, tmp_path, gms)
         lost = min(key for key in gms.aspects if key[1] == "mlModelProperties")
     async with Gms(loses={lost}) as gms:
-        report = await into(gms, golden_server, tmp_path, confirm)
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
     is_found = confirm is Confirm.STORED
-    assert set(letters(tmp_path)) == ({lost} if is_found else set())
+    assert set(letters(tmp_path / "dead.jsonl")) == ({lost} if is_found else set())
     assert bool(report.failures) == is_found
     assert gms.lost == [lost] * (2 if is_found else 1)
 
@@ -140,17 +114,17 @@ async def test_what_the_queue_loses_is_written_once_more_without_it(
     golden_server: MlflowServer, tmp_path: Path, endpoint: Endpoint
 ) -> None:
     async with Gms(loses_queued={"urn:li:tag:mlflow_production"}) as gms:
-        report = await into(gms, golden_server, tmp_path, Confirm.STORED, endpoint)
+        report = await into_gms(golden_server, tmp_path, gms, confirm=Confirm.STORED, endpoint=endpoint)
     assert report.failures == []
     assert len(gms.aspects) == report.proposals == ALL
     assert gms.modes == {"true", "false"}
-    assert letters(tmp_path) == {}
+    assert letters(tmp_path / "dead.jsonl") == {}
 
 
 @pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])
 async def test_a_queue_that_lags_is_waited_for(golden_server: MlflowServer, tmp_path: Path, confirm: Confirm) -> None:
     async with Gms(lag=lambda urn, _: len(urn) % 4) as gms:
-        report = await into(gms, golden_server, tmp_path, confirm)
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
     assert report.failures == []
     assert report.proposals == ALL
 
@@ -162,7 +136,7 @@ async def test_a_server_that_cannot_be_asked_is_told_once(
     golden_server: MlflowServer, tmp_path: Path, options: dict[str, Any], word: str
 ) -> None:
     async with Gms(**options) as gms:
-        report = await into(gms, golden_server, tmp_path)
+        report = await into_gms(golden_server, tmp_path, gms)
     (warning,) = report.warnings
     assert warning.code == "unconfirmed_by_server"
     assert word in warning.message + " ".join(warning.samples)
@@ -173,7 +147,7 @@ async def test_a_server_that_cannot_be_asked_is_told_once(
 async def test_one_entity_that_a_user_may_not_read_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:
     hidden = "urn:li:tag:mlflow_production"
     async with Gms(unreadable={hidden}) as gms:
-        report = await into(gms, golden_server, tmp_path)
+        report = await into_gms(golden_server, tmp_path, gms)
     (warning,) = report.warnings
     assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
     assert warning.samples[0].startswith(f"{hidden}: ")
@@ -185,7 +159,7 @@ async def test_one_entity_that_a_user_may_not_read_is_named(golden_server: Mlflo
 async def test_a_user_who_may_not_read_trusts_the_status(golden_server: MlflowServer, tmp_path: Path) -> None:
     async with Gms() as gms:
         gms.read_rule = lambda asked: Fault(status=403) if asked[0]["urn"].startswith("urn:li:tag:") else None
-        report = await into(gms, golden_server, tmp_path)
+        report = await into_gms(golden_server, tmp_path, gms)
     (warning,) = report.warnings
     assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
     assert "403" in warning.samples[0]
@@ -198,8 +172,8 @@ async def test_a_token_that_ends_meanwhile_ends_the_crawl(golden_server: MlflowS
     async with Gms() as gms:
         gms.read_rule = Fault(status=401, body={"message": "It has expired."})
         with pytest.raises(CredentialsRefused):
-            await into(gms, golden_server, tmp_path)
-    kept = letters(tmp_path)
+            await into_gms(golden_server, tmp_path, gms)
+    kept = letters(tmp_path / "dead.jsonl")
     assert kept
     assert {letter["code"] for letter in kept.values()} == {"not_sent"}
 
@@ -211,7 +185,7 @@ async def test_an_answer_that_was_spoilt_is_no_proof_and_is_asked_for_again(
 ) -> None:
     async with Gms() as gms:
         gms.script = [None] * number + [Fault(status=200, body='[{"urn":"urn:li', stored=True)]
-        report = await into(gms, golden_server, tmp_path, endpoint=Endpoint.OPENAPI, **config)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI, **config)
     assert (report.failures, report.warnings, gms.violations) == ([], [], [])
     assert ways(report) == {"answer": sum(report.delivered.values())}
     assert len(gms.aspects) == ALL
@@ -225,11 +199,11 @@ async def test_a_batch_whose_answers_are_all_spoilt_is_not_delivered(
 
     async with Gms() as gms:
         gms.rule = spoils_models
-        report = await into(gms, golden_server, tmp_path, endpoint=Endpoint.OPENAPI)
-    assert len({urn for urn, _ in letters(tmp_path)}) == 18
-    assert all(urn.startswith(MODEL) for urn, _ in letters(tmp_path))
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI)
+    assert len({urn for urn, _ in letters(tmp_path / "dead.jsonl")}) == 18
+    assert all(urn.startswith(MODEL) for urn, _ in letters(tmp_path / "dead.jsonl"))
     (failure,) = report.failures
-    assert (failure.code, failure.count) == ("not_taken", len(letters(tmp_path)))
+    assert (failure.code, failure.count) == ("not_taken", len(letters(tmp_path / "dead.jsonl")))
     assert report.delivered["mlModel"] == 0
     assert report.confirmed["tag"] == {"answer": 4}
 
@@ -239,7 +213,7 @@ async def test_where_no_answer_lists_what_was_taken_the_status_counts(
 ) -> None:
     async with Gms() as gms:
         gms.rule = Fault(status=202, body=b"", stored=True)
-        report = await into(gms, golden_server, tmp_path, endpoint=Endpoint.OPENAPI)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI)
     (warning,) = report.warnings
     assert (report.failures, warning.code, warning.count) == ([], "unconfirmed_by_server", 1)
     assert ways(report) == {"status": sum(report.delivered.values())}
@@ -248,6 +222,6 @@ async def test_where_no_answer_lists_what_was_taken_the_status_counts(
 async def test_what_is_read_back_needs_no_answer_that_lists_it(golden_server: MlflowServer, tmp_path: Path) -> None:
     async with Gms() as gms:
         gms.rule = Fault(status=202, body=b"", stored=True)
-        report = await into(gms, golden_server, tmp_path, Confirm.STORED, Endpoint.OPENAPI)
+        report = await into_gms(golden_server, tmp_path, gms, confirm=Confirm.STORED, endpoint=Endpoint.OPENAPI)
     assert (report.failures, report.warnings) == ([], [])
     assert ways(report) == {"stored": sum(report.delivered.values())}

@@ -1,5 +1,6 @@
 """Tells which of what a sink took has arrived."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -33,8 +34,7 @@ class Confirmer:
         if self._reading is None:
             self._confirm(batch.parcels, self._sink.proof)
         else:
-            for parcel in batch.parcels:
-                self._pieces.sent(parcel)
+            self._pieces.sent(batch.parcels)
             await self._reading.sent(batch)
 
     def refused(self, parcel: Parcel, tell: Tell) -> None:
@@ -58,8 +58,8 @@ class Confirmer:
         return [] if self._reading is None else self._reading.drain() + self._pieces.drain()
 
     def _arrived(self, parcels: Sequence[Parcel], how: str) -> None:
-        cut = [parcel for parcel in parcels if self._pieces.is_cut(parcel)]
-        self._confirm([parcel for parcel in parcels if not self._pieces.is_cut(parcel)] if cut else parcels, how)
+        whole, cut = self._pieces.parted(parcels)
+        self._confirm(whole, how)
         for parcel in cut:
             self._pieces.settle(parcel, (), partial(self._confirm, [parcel], how))
 
@@ -68,7 +68,7 @@ class Confirmer:
 
     def _confirm(self, parcels: Sequence[Parcel], how: str | None) -> None:
         if how is not None:
-            for parcel in parcels:
-                if parcel.last and parcel.proposals:
-                    self._report.confirmed[parcel.entity_type][how] += 1
+            counts = Counter([parcel.entity_type for parcel in parcels if parcel.last and parcel.proposals])
+            for entity_type, count in counts.items():
+                self._report.confirmed[entity_type][how] += count
         self._confirmed(parcels)

@@ -145,8 +145,10 @@ def _leave_untold(sent: list[Sent]) -> None:
         each.untold = True
 
 
-def _wanted(sent: list[Sent]) -> dict[str, dict[str, None]]:
-    wanted: dict[str, dict[str, None]] = {}
+def _wanted(sent: list[Sent]) -> dict[str, list[str]]:
+    wanted: dict[str, list[str]] = {}
     for each in sent:
-        wanted.setdefault(each.parcel.urn, {}).update(dict.fromkeys(each.wanted))
+        urn, names = each.parcel.urn, each.wanted
+        # An entity may be there in several pieces.
+        wanted[urn] = list(dict.fromkeys(wanted[urn] + names)) if urn in wanted else names
     return wanted

@@ -1,7 +1,7 @@
 """Entities that were cut: what becomes of their last piece is told last, whichever piece is found first."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
@@ -18,10 +18,11 @@ class Pieces:
         self._held: defaultdict[str, list[tuple[Parcel, Sequence[bytes], Tell]]] = defaultdict(list)
         """By URN: a file that is replayed may have several parcels of one entity, each with a last piece."""
 
-    def sent(self, parcel: Parcel) -> None:
-        """The piece is on its way."""
-        if not parcel.last:
-            self._under_way[parcel.urn] += 1
+    def sent(self, parcels: Iterable[Parcel]) -> None:
+        """They are on their way."""
+        for parcel in parcels:
+            if not parcel.last:
+                self._under_way[parcel.urn] += 1
 
     def not_sent(self, parcel: Parcel, tell: Tell) -> None:
         """The piece is not on its way, and what became of it is told already but for `tell`."""
@@ -45,9 +46,11 @@ class Pieces:
             for _, _, held in self._held.pop(urn, ()):
                 held()
 
-    def is_cut(self, parcel: Parcel) -> bool:
-        """Whether the parcel is not all of its entity."""
-        return not parcel.last or parcel.urn in self._under_way
+    def parted(self, parcels: Sequence[Parcel]) -> tuple[Sequence[Parcel], Sequence[Parcel]]:
+        """Those that are all of their entity, and those that are not."""
+        cut = [parcel for parcel in parcels if not parcel.last or parcel.urn in self._under_way]
+        whole = [parcel for parcel in parcels if parcel.last and parcel.urn not in self._under_way] if cut else parcels
+        return whole, cut
 
     def drain(self) -> list[Parcel]:
         """What is missing of the pieces that are held back; they are no more kept."""

@@ -15,7 +15,7 @@ from crawler.sinks.sink import Store
 REQUESTS_AT_ONCE = 2
 BYTES_AT_ONCE = 4_000_000
 """Of proposals that are asked for at once where each is shown whole."""
-MAX_UNCONFIRMED = 16_000_000
+MAX_UNCONFIRMED = 8_000_000
 """Bytes of proposals that are kept until they are confirmed; beyond that writing waits."""
 PATIENCE = 60.0
 """Seconds of pauses that DataHub's queue is waited for while nothing at all comes out of it."""
@@ -53,14 +53,17 @@ class ReadingBack:
 
     async def sent(self, batch: Batch) -> None:
         """DataHub took the batch. Waits while too much is unconfirmed."""
-        now = _now()
-        is_news = False
+        to_find: list[Sent] = []
+        untold: list[Parcel] = []
         for parcel in batch.parcels:
             wanted = self._wanted(parcel)
             if wanted and not self._inquiry.is_refused(parcel.entity_type):
-                is_news |= self._unconfirmed.add(Sent(parcel, wanted), now)
+                to_find.append(Sent(parcel, wanted, sum(map(len, parcel.proposals))))
             else:
-                self._confirmed([parcel], "status")
+                untold.append(parcel)
+        is_news = self._unconfirmed.add(to_find, _now())
+        if untold:
+            self._confirmed(untold, "status")
         if is_news or self._is_full:
             self._news.set()
         while self._is_full:
@@ -117,10 +120,12 @@ class ReadingBack:
     async def _not_found(self, sent: list[Sent]) -> list[Sent]:
         """Confirms what is there, and what that cannot be told of; gives the rest."""
         found = await self._inquiry.find(sent)
-        before = sum(len(each.wanted) for each in sent)
+        is_any_found = False
         for each in sent:
-            each.wanted = [name for name in each.wanted if (each.parcel.urn, name) not in found]
-        if sum(len(each.wanted) for each in sent) < before:
+            wanted = [name for name in each.wanted if (each.parcel.urn, name) not in found]
+            is_any_found |= len(wanted) < len(each.wanted)
+            each.wanted = wanted
+        if is_any_found:
             self._found += 1
             self._patience = self._longest_patience
         self._settle([each for each in sent if not each.wanted], self._how)
@@ -146,15 +151,14 @@ class ReadingBack:
         parcel, lost = sent.parcel, self._not_there(sent)
         names = ", ".join(map(self._wire.aspect_name, lost))
         self._report.fail("unconfirmed", MISSING, f"{parcel.urn}: {names}", len(lost))
-        self._unconfirmed.settle(sent)
+        self._unconfirmed.settle([sent])
         self._missing(parcel, lost)
         self._make_room()
 
     def _settle(self, sent: list[Sent], how: str) -> None:
         if not sent:
             return
-        for each in sent:
-            self._unconfirmed.settle(each)
+        self._unconfirmed.settle(sent)
         self._confirmed([each.parcel for each in sent], how)
         self._make_room()
 

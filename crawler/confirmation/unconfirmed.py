@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import count
 
+import msgspec
+
 from crawler.datahub.batches import Parcel
 
 AT_ONCE = 500
@@ -18,7 +20,7 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 
 
-class Sent:
+class Sent(msgspec.Struct, eq=False, gc=False):
     """A parcel that DataHub took, and the aspects that it was not seen to have. Times in seconds.
 
     `waited` is the sum of its pauses in which nothing at all was found, `found` how often something had been before.
@@ -26,17 +28,14 @@ class Sent:
     for it.
     """
 
-    __slots__ = ("alone", "bytes", "found", "parcel", "pause", "untold", "waited", "wanted")
-
-    def __init__(self, parcel: Parcel, wanted: list[str]) -> None:
-        self.parcel = parcel
-        self.wanted = wanted
-        self.bytes = sum(map(len, parcel.proposals))
-        self.pause = FIRST_PAUSE
-        self.waited = 0.0
-        self.found = 0
-        self.alone = False
-        self.untold = False
+    parcel: Parcel
+    wanted: list[str]
+    bytes: int
+    pause: float = FIRST_PAUSE
+    waited: float = 0.0
+    found: int = 0
+    alone: bool = False
+    untold: bool = False
 
     def wait(self, found: int) -> None:
         """It was asked for and is not there; `found` is how often something was, so far."""
@@ -60,12 +59,15 @@ class Unconfirmed:
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def add(self, sent: Sent, now: float) -> bool:
+    def add(self, sent: Iterable[Sent], now: float) -> bool:
         """Takes what was just sent. Says whether that changes when something is due, beyond the moment for more."""
-        self.bytes += sent.bytes
-        self._all[sent] = None
-        turns = self._types[sent.parcel.entity_type]
-        return turns.add(sent, now)
+        groups: defaultdict[str, list[Sent]] = defaultdict(list)
+        for each in sent:
+            self.bytes += each.bytes
+            self._all[each] = None
+            groups[each.parcel.entity_type].append(each)
+        news = [self._types[entity_type].add(group, now) for entity_type, group in groups.items()]
+        return any(news)
 
     def due(self, *, hurry: bool) -> float | None:
         """When something is to be asked for; None where nothing waits for its turn. With `hurry` what is new does not
@@ -88,10 +90,11 @@ class Unconfirmed:
         for (entity_type, pause), group in groups.items():
             self._types[entity_type].put_back(group, now + pause)
 
-    def settle(self, sent: Sent) -> None:
-        """Nothing more is asked about it."""
-        del self._all[sent]
-        self.bytes -= sent.bytes
+    def settle(self, sent: Iterable[Sent]) -> None:
+        """Nothing more is asked about these."""
+        for each in sent:
+            del self._all[each]
+            self.bytes -= each.bytes
 
     def drain(self) -> list[Parcel]:
         """All that is not settled; it is no more kept."""
@@ -113,13 +116,13 @@ class _Turns:
         self._again: list[tuple[float, int, list[Sent]]] = []
         self._numbers = count()
 
-    def add(self, sent: Sent, now: float) -> bool:
+    def add(self, sent: list[Sent], now: float) -> bool:
         """Whether something is due at another time than before, beyond the moment for more."""
-        was_due = self._is_enough(len(self._new), self._new_bytes)
-        self._new.append(sent)
-        self._new_bytes += sent.bytes
+        was_empty, was_enough = not self._new, self._is_enough
+        self._new += sent
+        self._new_bytes += _size(sent)
         self._last = now
-        return len(self._new) == 1 or (not was_due and self._is_enough(len(self._new), self._new_bytes))
+        return was_empty or (not was_enough and self._is_enough)
 
     def put_back(self, sent: list[Sent], due: float) -> None:
         # The number keeps what is due at the same time in order, and the lists from being compared.
@@ -128,33 +131,36 @@ class _Turns:
     def due(self, hurry: bool) -> float | None:
         dues = [self._again[0][0]] if self._again else []
         if self._new:
-            is_enough = self._is_enough(len(self._new), self._new_bytes)
-            dues.append(0.0 if hurry or is_enough else self._last + MOMENT)
+            dues.append(0.0 if hurry or self._is_enough else self._last + MOMENT)
         return min(dues, default=None)
 
     def take(self, now: float, hurry: bool) -> list[Sent]:
         taken: list[Sent] = []
         size = 0
-        if hurry or self._is_enough(len(self._new), self._new_bytes) or self._last + MOMENT <= now:
-            while self._new and self._fits(taken, size, [self._new[0]]):
+        if hurry or self._is_enough or self._last + MOMENT <= now:
+            while self._new and self._fits(len(taken) + 1, size + self._new[0].bytes):
                 taken.append(self._new.popleft())
                 size += taken[-1].bytes
             self._new_bytes -= size
-        while self._again and self._again[0][0] <= now and self._fits(taken, size, self._again[0][2]):
-            group = heappop(self._again)[2]
+        while self._again and self._again[0][0] <= now:
+            group = self._again[0][2]
+            if taken and not self._fits(len(taken) + len(group), size + _size(group)):
+                break
+            heappop(self._again)
             taken += group
             size += _size(group)
         return taken
 
-    def _is_enough(self, entities: int, size: int) -> bool:
-        return entities >= AT_ONCE or (self._bytes_at_once is not None and size >= self._bytes_at_once)
+    @property
+    def _is_enough(self) -> bool:
+        """Whether what is new need not wait for more."""
+        is_large = self._bytes_at_once is not None and self._new_bytes >= self._bytes_at_once
+        return is_large or len(self._new) >= AT_ONCE
 
-    def _fits(self, taken: list[Sent], size: int, more: list[Sent]) -> bool:
-        """One alone always does."""
-        if not taken:
-            return True
-        is_small = self._bytes_at_once is None or size + _size(more) <= self._bytes_at_once
-        return is_small and len(taken) + len(more) <= AT_ONCE
+    def _fits(self, entities: int, size: int) -> bool:
+        """Whether so many can be asked for at once. One alone always can."""
+        is_small = self._bytes_at_once is None or size <= self._bytes_at_once
+        return entities == 1 or (is_small and entities <= AT_ONCE)
 
 
 def _size(sent: list[Sent]) -> int:

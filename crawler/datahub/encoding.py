@@ -103,7 +103,8 @@ class Encoder:
             return b""
         tail = self._wire.tail(aspect.NAME, data)
         if self._validator is None:
-            self._remember(aspect, tail, self._remembered[entity.type])
+            if aspect.REPEATS:
+                self._remember(aspect, tail, self._remembered[entity.type])
         elif problem := self._validator(proposal := self._proposal(entity, aspect)):
             refusals.append(Refusal("invalid", entity.urn, problem, [proposal]))
             return b""
@@ -113,11 +114,10 @@ class Encoder:
         return Proposal(entity.type, entity.urn, aspect.NAME, _encode(aspect))
 
     def _remember(self, aspect: Aspect, tail: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
-        if aspect.REPEATS:
-            if len(remembered) == REMEMBERED:
-                remembered.clear()
-            # Kept with the aspect itself, whose id is no other's as long as it lives.
-            remembered[id(aspect)] = (aspect, tail)
+        if len(remembered) == REMEMBERED:
+            remembered.clear()
+        # Kept with the aspect itself, whose id is no other's as long as it lives.
+        remembered[id(aspect)] = (aspect, tail)
 
 
 def _too_large(proposal: Proposal) -> Refusal:

@@ -5,6 +5,7 @@ earlier crawl stored proves nothing, and what is unchanged can be proven.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -51,10 +52,7 @@ def path(entity_type: str) -> str:
 
 def body(wanted: Wanted) -> bytes:
     """A whole request: each entity once, with the names of the aspects that it is asked for."""
-    entities = [
-        b'{"urn":%b,%b}' % (_encode(urn), b",".join([b"%b:{}" % _encode(name) for name in names]))
-        for urn, names in wanted.items()
-    ]
+    entities = [b'{"urn":%b,%b}' % (_encode(urn), b",".join(map(_asked, names))) for urn, names in wanted.items()]
     return b"[%b]" % b",".join(entities)
 
 
@@ -66,6 +64,11 @@ def proven(answer: bytes, last_observed: int) -> set[tuple[str, str]]:
         return set(_written_since(_decode_entities(answer), last_observed))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
         raise DecodeError(f"What DataHub read back is no list of entities: {error}.") from None
+
+
+@lru_cache
+def _asked(name: str) -> bytes:
+    return b"%b:{}" % _encode(name)
 
 
 def _written_since(entities: list[dict[str, _Stored | str]], last_observed: int) -> Iterable[tuple[str, str]]:

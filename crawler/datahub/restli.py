@@ -1,5 +1,7 @@
 """Rest.li's batch endpoint (`AspectResource.java`) and DataHub's file format, which holds the same proposals."""
 
+from functools import lru_cache
+
 import msgspec
 
 from crawler.datahub.batches import Parcel
@@ -42,12 +44,7 @@ class RestliWire:
 
     def tail(self, aspect_name: str, aspect: bytes) -> bytes:
         """What names the aspect and holds its JSON."""
-        text = _encode(aspect.decode())
-        return b',"changeType":"UPSERT","aspectName":"%b","aspect":{"value":%b%b' % (
-            aspect_name.encode(),
-            text,
-            self._end,
-        )
+        return b"".join((_text_start(aspect_name), _encode(aspect.decode()), self._end))
 
     def aspect_name(self, encoded: bytes) -> str:
         """Which aspect an encoded proposal writes."""
@@ -94,6 +91,11 @@ def body(proposals: list[bytes], *, asynchronous: bool) -> bytes:
 
 def _head(entity_type: str, urn: str) -> bytes:
     return b'{"entityType":"%b","entityUrn":%b' % (entity_type.encode(), _encode(urn))
+
+
+@lru_cache
+def _text_start(aspect_name: str) -> bytes:
+    return b',"changeType":"UPSERT","aspectName":"%b","aspect":{"value":' % aspect_name.encode()
 
 
 def _aspect_name(encoded: bytes) -> str:
