@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from benchmarks.crawls import ENVIRONMENT, REPORT, Cost, crawl, crawl_command
-from benchmarks.faulty import Kind
 from benchmarks.processes import CommandFailed, Measured, measured
 from benchmarks.progress import say
 from benchmarks.results import Result, Row
 from benchmarks.servers import gms, replay
+from tests.servers.faulty import Kind
 
 FAULTS = 0.05
 FIRST_SEED = 1
@@ -31,7 +31,9 @@ STATE = "crawl.state"
 
 
 class Sizes(NamedTuple):
-    """Runs: few of them, ten times that; and all else that MLflow lists. How often the last crawl is killed."""
+    """Runs: few of them, ten times that; and all else that MLflow lists beside the many. How often the last crawl is
+    killed.
+    """
 
     small: int
     large: int
@@ -73,6 +75,7 @@ def run(quick: bool, repeats: int) -> Result:
         f"{FAULTS:.0%} of the requests to each server fail, by seed: {kinds}. 503 comes with Retry-After: 0.",
         "A replay server gives recorded pages, multiplied; the double counts distinct entities and aspects.",
         "All settings are the defaults; confirmed is by reading back.",
+        "Few and many runs lie in few and many experiments, as many in each: so that pages are as large.",
         "Required of each crawl with faults: exit code 0, no failure named, no dead letter, all that MLflow lists.",
         "Of the large ones also: the same URNs (SHA-256), and as many aspects, as without faults.",
         "Killed by SIGKILL and started again with the same --state; proposals sent count all lives.",
@@ -140,7 +143,9 @@ def _lives(command: Sequence[str | Path], folder: Path, lifetimes: list[float]) 
 
 
 def _listed(sizes: Sizes, runs: int) -> dict[str, int]:
-    return {"runs": runs, "experiments": sizes.experiments, "models": sizes.models, "versions": sizes.versions}
+    """Experiments go with the runs: what is compared has pages of one size."""
+    experiments = sizes.experiments * runs // sizes.large
+    return {"runs": runs, "experiments": experiments, "models": sizes.models, "versions": sizes.versions}
 
 
 def _soaked(mlflow: Mapping[str, Any], datahub: dict[str, Any]) -> Soaked:
@@ -152,7 +157,7 @@ def _require_listed(counts: Mapping[str, Any], sizes: Sizes, runs: int) -> None:
     """Raises CommandFailed unless all that MLflow lists is there."""
     listed = {
         "dataProcessInstance": runs,
-        "container": sizes.experiments,
+        "container": _listed(sizes, runs)["experiments"],
         "mlModelGroup": sizes.models,
         "mlModel": sizes.models * sizes.versions,
     }

@@ -23,6 +23,8 @@ MAX_STEPS_BACK = 1_000
 MAX_SKIPPED = 10
 MAX_DOUBTS = 3
 PAGE_BYTES = 4_000_000
+PAGES_BYTES = 16_000_000
+"""Of all pages that are asked for at once: they may all come before the first of them is worked through."""
 FEWEST_ROWS = 2
 """Beside a new row, a page holds a known one: else nothing shows that no row has moved."""
 
@@ -32,17 +34,20 @@ class _Offset(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PageRows:
-    """How many rows to ask for: `limit`, or fewer where rows are so heavy that a page would exceed PAGE_BYTES; never
-    fewer than FEWEST_ROWS.
+    """How many rows to ask for: `limit`, or fewer where rows are so heavy that a page would exceed PAGE_BYTES, or all
+    pages that are asked for at once PAGES_BYTES; never fewer than FEWEST_ROWS.
     """
 
     def __init__(self, limit: int) -> None:
         self.rows = self.limit = max(FEWEST_ROWS, limit)
 
-    def learn(self, rows: int, size: int) -> None:
-        """Takes what one page held, in rows and bytes; grows at most twofold, since the next rows may be heavier."""
+    def learn(self, rows: int, size: int, at_once: int = 1) -> None:
+        """Takes what one page held, in rows and bytes, and how many are asked for at once; grows at most twofold, since
+        the next rows may be heavier.
+        """
         if rows:
-            self.rows = max(FEWEST_ROWS, min(self.limit, 2 * self.rows, PAGE_BYTES * rows // size))
+            page_bytes = min(PAGE_BYTES, PAGES_BYTES // at_once)
+            self.rows = max(FEWEST_ROWS, min(self.limit, 2 * self.rows, page_bytes * rows // size))
 
 
 class OffsetWalk(Generic[Row]):
@@ -100,7 +105,7 @@ class OffsetWalk(Generic[Row]):
         """The page of so many rows cannot be had. Whether asking for less may help: not where tokens are no offsets,
         and not where one row after the other fails.
         """
-        offset = _offset(self.token or "")
+        offset = self._here
         if offset is None or not self._counts_rows:
             return False
         if self._gap is not None:
@@ -109,7 +114,7 @@ class OffsetWalk(Generic[Row]):
         self._narrowing.begin(rows if self._expects_known else fresh)
         if fresh > 1:
             self._narrowing.suspect(fresh)
-            self._shorten(offset)
+            self._shorten()
         elif self._expects_known and not self._again and offset:
             # It is looking for rows that are known.
             self._look_back(OVERLAP)
@@ -127,10 +132,13 @@ class OffsetWalk(Generic[Row]):
             self._narrowing.slow_alone()
             return False
         self._narrowing.slow(rows - self._again)
-        offset = _offset(self.token or "")
-        if offset is not None and self._counts_rows:
-            self._shorten(offset)
+        self._shorten()
         return True
+
+    @property
+    def _here(self) -> int | None:
+        """The offset of the page to ask for next; None where its token is no offset."""
+        return _offset(self.token or "")
 
     def _take(self, page: Page[Row]) -> list[Row]:
         fresh = self._behind_known(page)
@@ -145,13 +153,13 @@ class OffsetWalk(Generic[Row]):
         self.token = self._next(page.token, len(page.rows)) if page.token else None
         return fresh
 
-    def _shorten(self, offset: int) -> None:
-        """Asks for no more known rows than it takes to see whether any have moved."""
+    def _shorten(self) -> None:
+        """Of the first page, asks for no more known rows than it takes to see whether any have moved."""
         known = len(self._known)
         if self._again > known:
-            self.token = offset_token(offset + self._again - known)
+            self.token = offset_token(self._again - known)
             self._again = known
-            self._expects_known = known > 0
+            self._expects_known = True
 
     def _gap_failed(self, gap: Gap[Row], words: str) -> bool:
         if gap.page is not None:
@@ -214,7 +222,7 @@ class OffsetWalk(Generic[Row]):
             return page.rows
         known = set(self._known)
         behind = next((i for i in range(len(page.rows), 0, -1) if self._key(page.rows[i - 1]) in known), 0)
-        if behind == 0 and not page.unreadable and _offset(self.token or ""):
+        if behind == 0 and not page.unreadable and self._here:
             return None
         return page.rows[behind:]
 
@@ -227,19 +235,19 @@ class OffsetWalk(Generic[Row]):
         self._again = 0
         self._expects_known = True
         # Twice as far each time: what was known may be gone, and then only the beginning is sure.
-        self.token = offset_token(max(0, (_offset(self.token or "") or 0) - max(rows, OVERLAP) * self._stride))
+        self.token = offset_token(max(0, (self._here or 0) - max(rows, OVERLAP) * self._stride))
         self._stride *= 2
 
     def _next(self, token: str, rows: int) -> str:
-        offset, here = _offset(token), _offset(self.token or "") or 0
+        offset = _offset(token)
         if token in self._asked:
             raise ServerError(
                 "MLflow gave one page token twice, so its pages have no end.",
                 "Ask whoever runs the server, or the proxy before it, whether it drops the parameter page_token.",
             )
         self._asked.add(token)
-        overlap = self._overlap((offset or 0) - here, rows)
-        if overlap is None or offset is None:
+        overlap = None if offset is None else self._overlap(offset - (self._here or 0), rows)
+        if offset is None or overlap is None:
             # Not a number of rows, whatever it is: followed as it stands.
             self._expects_known = self._counts_rows = False
             self._again = 0
@@ -259,7 +267,7 @@ class OffsetWalk(Generic[Row]):
             if self._narrowing.rows:
                 # They are asked for beside those that are new.
                 return min(known, progress)
-            rows = min(rows - self._again, whole) if whole else rows
+            rows = min(rows - self._again, whole)
         overlap = min(known, rows // 2)
         return overlap if progress > max(0, overlap) else None
 

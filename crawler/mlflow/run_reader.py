@@ -166,7 +166,7 @@ class RunReader:
 
     def _decoded(self, body: bytes) -> Page[Run]:
         page = self._api.decoded("runs", pages.decode_runs, body)
-        self._rows.learn(len(page.rows), len(body))
+        self._rows.learn(len(page.rows), len(body), self._api.tracking.limit)
         return page
 
     def _taken(self, experiment_id: str, walk: RunWalk, query: RunQuery, rows: int, body: bytes) -> list[Run]:

@@ -4,7 +4,7 @@ hold one, so they are told by their experiment.
 
 from collections.abc import Awaitable, Callable
 
-from crawler.errors import CrawlerError, RequestRefused
+from crawler.errors import CrawlerError, DecodeError, RequestRefused
 from crawler.http import Response
 from crawler.mlflow.entities import Run
 from crawler.mlflow.faults import fault_of_row, is_of_one_request
@@ -105,4 +105,4 @@ class UntimedRuns:
             overlap = min(OVERLAP, rows - 1) if rows else 0
             is_exact = rows > 0 and overlap == 0
             offset = offset + rows - overlap if rows else max(0, offset - STEP_BACK)
-        return False
+        raise DecodeError(f"MLflow's listing of runs had no end within {MAX_PAGES:,} pages.")

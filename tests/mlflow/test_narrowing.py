@@ -42,6 +42,11 @@ def test_what_is_looked_through_again_is_halved_too() -> None:
     assert narrowing.rows == 8
     narrowing.read(16)
     assert narrowing.rows == 16
+    narrowing.suspect(3)
+    for _ in range(3):
+        assert narrowing.rows == 1
+        narrowing.read(1)
+    assert narrowing.rows == 2
 
 
 @pytest.mark.parametrize("narrow", [Narrowing.suspect, Narrowing.slow])

@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from crawler.errors import ServerError
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import FEWEST_ROWS, MAX_STEPS_BACK, OVERLAP, PAGE_BYTES, OffsetWalk, PageRows, is_offset
+from crawler.mlflow.paging import (
+    FEWEST_ROWS,
+    MAX_FRUITLESS_PAGES,
+    MAX_STEPS_BACK,
+    OVERLAP,
+    PAGE_BYTES,
+    PAGES_BYTES,
+    OffsetWalk,
+    PageRows,
+    is_offset,
+)
 from crawler.mlflow.run_walk import SEEN_AT_MOST, RunQuery, RunWalk
 from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
 
@@ -213,6 +223,14 @@ def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
     assert rows.rows == FEWEST_ROWS
 
 
+@pytest.mark.parametrize(("at_once", "page_bytes"), [(1, PAGE_BYTES), (4, PAGE_BYTES), (16, PAGES_BYTES // 16)])
+def test_the_more_pages_are_asked_for_at_once_the_smaller_they_are(at_once: int, page_bytes: int) -> None:
+    rows = PageRows(5_000)
+    for _ in range(20):
+        rows.learn(rows.rows, rows.rows * 4_000, at_once)
+    assert rows.rows == page_bytes // 4_000
+
+
 def test_pages_grow_at_most_twofold_and_hold_whole_rows() -> None:
     rows = PageRows(5_000)
     rows.learn(7, 3_000_000)
@@ -224,7 +242,14 @@ def test_pages_grow_at_most_twofold_and_hold_whole_rows() -> None:
 
 @pytest.mark.parametrize(
     ("token", "is_one"),
-    [(number_token(20), True), (number_token(1), True), ("", False), ("opaque", False), ("MTA=", False)],
+    [
+        (number_token(20), True),
+        (number_token(1), True),
+        ("", False),
+        ("opaque", False),
+        ("MTA=", False),
+        ("!" + number_token(20), False),
+    ],
 )
 def test_tokens_of_mlflow_itself_are_told_from_others(token: str, is_one: bool) -> None:
     assert is_offset(token) is is_one
@@ -368,15 +393,37 @@ def test_tokens_that_are_no_offsets_are_followed_as_they_are(tokens: list[str]) 
 def test_a_repeated_token_ends_the_walk(token: str) -> None:
     walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
     walk.take(Page([Experiment("a")], token))
-    with pytest.raises(ServerError, match="twice"):
+    with pytest.raises(
+        ServerError, match=r"^MLflow gave one page token twice.*\. Ask whoever .* the parameter page_token\.$"
+    ):
         walk.take(Page([Experiment("b")], token))
 
 
-@pytest.mark.parametrize("walk", [OffsetWalk(row_id), RunWalk()], ids=["rows", "runs"])
+@pytest.mark.parametrize("new_walk", [lambda: OffsetWalk(row_id), RunWalk], ids=["rows", "runs"])
 @pytest.mark.parametrize("token", [lambda number: f"opaque-{number}", lambda number: number_token(20 * number)])
-def test_empty_pages_without_end_end_the_walk(walk: OffsetWalk[Any] | RunWalk, token: Callable[[int], str]) -> None:
+def test_empty_pages_without_end_end_the_walk(
+    new_walk: Callable[[], OffsetWalk[Any] | RunWalk], token: Callable[[int], str]
+) -> None:
+    walk = new_walk()
+    take_all(walk, (Page([], token(number)) for number in range(1, MAX_FRUITLESS_PAGES + 1)))
     with pytest.raises(ServerError, match="nothing new"):
-        take_all(walk, (Page([], token(number)) for number in range(1, 1_000)))
+        walk.take(Page([], token(MAX_FRUITLESS_PAGES + 1)))
+
+
+def test_pages_that_bring_something_now_and_then_do_not_end_the_walk() -> None:
+    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+    for number in range(1, 3 * MAX_FRUITLESS_PAGES):
+        rows = [] if number % (MAX_FRUITLESS_PAGES + 1) else [Experiment(str(number))]
+        assert walk.take(Page(rows, f"opaque-{number}")) == rows
+
+
+@pytest.mark.parametrize(("offset", "follows"), [(2, 2), (3, 1)])
+def test_where_tokens_advance_no_further_than_what_is_known_they_are_followed_as_they_stand(
+    offset: int, follows: int
+) -> None:
+    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+    walk.take(Page([Experiment(str(number)) for number in range(4)], number_token(offset)))
+    assert walk.token == number_token(follows)
 
 
 @pytest.mark.parametrize("ignores", ["filter", "page_token"])
@@ -427,7 +474,7 @@ def test_a_server_that_never_shows_a_row_again_is_an_error_and_no_hang() -> None
             offset = json.loads(base64.b64decode(walk.token))["offset"] if walk.token else 0
             yield Page(list(islice(fresh, 20)), number_token(offset + 20))
 
-    with pytest.raises(ServerError, match="another order"):
+    with pytest.raises(ServerError, match=r"^MLflow lists its rows in another order each time.*page by page\.$"):
         take_all(walk, pages())
     # Behind each page that was stepped back to comes one from which it steps back again.
     assert int(row_id(next(fresh))) == 20 * 2 * (MAX_STEPS_BACK + 1)
@@ -451,3 +498,19 @@ def test_a_server_with_another_order_each_time_is_no_hang(
             assert set(walk(store)) <= store.throughout
         except ServerError as error:
             assert "order" in error.message or "nothing new" in error.message  # noqa: PT017  either way is fine
+
+
+def test_each_step_back_goes_twice_as_far_until_a_row_is_known() -> None:
+    def listed(first: int) -> Page[Experiment]:
+        return Page([Experiment(f"{number:05}") for number in range(first, first + 20)], number_token(first + 20))
+
+    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+    walk.take(Page(listed(0).rows, number_token(2_000)))
+    steps = []
+    for _ in range(4):
+        assert walk.take(listed(5_000)) == []
+        steps.append(walk.token)
+    assert steps == [number_token(2_000 - 10 - 20 * far) for far in (1, 3, 7, 15)]
+    assert len(walk.take(Page(listed(10).rows, number_token(1_710)))) == 10
+    walk.take(listed(5_000))
+    assert walk.token == number_token(1_710 - 10 - 20)

@@ -304,3 +304,46 @@ def test_nothing_is_left_out_where_tokens_are_no_offsets(token: str) -> None:
     walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
     walk.take(Page([Experiment(str(number)) for number in range(20)], token))
     assert not walk.failed(20, FAULT)
+
+
+def test_behind_a_row_left_out_of_pages_of_two_a_known_row_comes_with_each_new_one() -> None:
+    rows = [Experiment(str(number)) for number in range(8)]
+    walk = OffsetWalk[Experiment](row_id)
+    walk.take(Page(rows[:2], number_token(2)))
+    assert walk.failed(2, FAULT)
+    assert walk.failed(1, FAULT)
+    assert walk.take(Page(rows[3:4], number_token(4))) == []
+    assert walk.take(Page(rows[:2], number_token(2))) == rows[3:4]
+    assert (walk.token, walk.most) == (number_token(3), 1 + 2)
+
+
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [
+        (4, [12 + 2, 14 + 1, 15 + 1, 16 + 2, 16 + 4]),
+        (6, [12 + 3, 15 + 1, 16 + 1, 16 + 1, 16 + 2, 16 + 4]),
+    ],
+)
+def test_a_whole_page_is_one_of_new_rows_where_pages_grow_again(whole: int, expected: list[int]) -> None:
+    store = Store([Experiment(f"{number:02}") for number in range(60)], whole)
+    walk = OffsetWalk(row_id, known=store.rows[:12])
+    assert walk.failed(12 + whole, FAULT)
+    asked = []
+    while walk.is_narrow:
+        asked.append(walk.most)
+        read = walk.take(store.page(walk.token or "", most=walk.most))
+    assert asked == expected
+    # The next one holds half as many known ones as the last one held new ones.
+    assert walk.token == number_token(store.rows.index(read[-1]) + 1 - 4 // 2)
+
+
+def test_behind_a_row_left_out_a_token_that_does_not_advance_is_followed_as_it_stands() -> None:
+    rows = [Experiment(str(number)) for number in range(8)]
+    walk = OffsetWalk[Experiment](row_id)
+    walk.take(Page(rows[:4], number_token(4)))
+    assert walk.failed(3, FAULT)
+    assert walk.failed(1, FAULT)
+    walk.take(Page(rows[5:6], number_token(5)))
+    assert walk.take(Page(rows[:4], number_token(4))) == rows[5:6]
+    assert walk.token == number_token(5)
+    assert not walk.failed(2, FAULT)

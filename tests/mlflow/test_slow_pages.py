@@ -132,6 +132,15 @@ def test_a_page_of_an_opaque_token_is_asked_for_again_as_it_stands() -> None:
     assert walk.take(Page(rows[:10])) == rows[:10]
 
 
+def test_behind_an_opaque_token_nothing_comes_once_more() -> None:
+    rows = [Experiment(str(number)) for number in range(20)]
+    walk = OffsetWalk(row_id, known=rows[:4])
+    assert walk.slow(4 + 10)
+    assert walk.most == 4 + 5
+    walk.take(Page(rows[:9], "opaque"))
+    assert walk.most == 5
+
+
 def told_slow(walk: Any, rows: int, *query: Any) -> None:
     """What the callers of a walk do with a page that stalls."""
     if not walk.slow(*query, rows):

@@ -6,8 +6,9 @@ import pytest
 
 from crawler.errors import DecodeError
 from crawler.mlflow.entities import Run
+from crawler.mlflow.narrowing import Skipped
 from crawler.mlflow.pages import Page
-from crawler.mlflow.run_walk import EARLIEST, Covered, RunQuery, RunWalk
+from crawler.mlflow.run_walk import EARLIEST, SEEN_AT_MOST, Covered, RunQuery, RunWalk
 from tests.mlflow.listings import number_token, row_id, run
 
 FAULT = "MLflow answers 500"
@@ -185,7 +186,7 @@ def test_a_walk_that_gave_parts_away_cannot_start_again_without_the_filter() -> 
     for each in (walk, part):
         since = query_of(each).since
         assert since is not None
-        with pytest.raises(DecodeError, match="other runs than those"):
+        with pytest.raises(DecodeError, match=r"^MLflow's answer holds other runs than those .* asked for\.$"):
             each.take(page(6, since, since + 2, since + 1, token=4))
 
 
@@ -205,6 +206,41 @@ def test_runs_from_the_bound_on_are_left_to_the_next_stretch_whatever_the_server
     assert walk.take(page(0, 10, 20, 40)) == [run(0, 10), run(1, 20)]
 
 
+def test_a_page_that_reaches_the_bound_is_the_last_one_whatever_of_it_cannot_be_read() -> None:
+    walk = RunWalk(0, 40)
+    walk.take(page(0, 10, 10, 10, 10, token=4))
+    walk.take(page(0, 10, 10, 10, 10, 10, 10, token=6))
+    assert query_of(walk).token == number_token(3)
+    # Those that are known may be among what cannot be read.
+    assert walk.take(Page([run(7, 20), run(8, 40)], number_token(7), ["00005: broken"])) == [run(7, 20)]
+    assert walk.query is None
+
+
+def test_a_stretch_that_comes_without_order_counts_what_lies_in_it() -> None:
+    walk = RunWalk(0, 40)
+    rows = page(0, -1, 30, 0, 39, 40, 50).rows
+    assert walk.take(Page(rows)) == rows
+    assert walk.covered == Covered(0, 40, 3)
+
+
+def test_a_walk_without_order_goes_on_whatever_it_had_to_forget() -> None:
+    walk = RunWalk()
+    first = [run(number, -number) for number in range(SEEN_AT_MOST + 1)]
+    assert walk.take(Page(first, "opaque")) == first
+    for token in ("another", ""):
+        rows = [run(SEEN_AT_MOST + 1 + len(token), 1)]
+        assert walk.take(Page(rows, token)) == rows
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_run_that_has_come_among_those_that_are_known_is_read(is_slow: bool) -> None:
+    walk = RunWalk()
+    walk.take(Page([run(0, 5), run(9, 5)], number_token(2)))
+    if is_slow:
+        assert walk.slow(query_of(walk), 2 + 8)
+    assert walk.take(Page([run(0, 5), run(1, 5), run(9, 5), run(10, 6)])) == [run(1, 5), run(10, 6)]
+
+
 def test_a_filter_is_proven_only_by_runs_that_it_left_out() -> None:
     walk = RunWalk()
     walk.take(page(0, 10, 20, 30, 40, token=4))
@@ -216,3 +252,60 @@ def test_a_filter_is_proven_only_by_runs_that_it_left_out() -> None:
     walk.take(page(0, 10, 20, 30, 40, token=4))
     walk.take(page(3, 40, 50, 60, 70, token=4))
     assert walk._filter_holds
+
+
+def behind_a_run_left_out() -> RunWalk:
+    """Four runs that start at 5, one that fails, and one that starts at 8."""
+    walk = RunWalk()
+    walk.take(page(0, 5, 5, 5, 5, token=4))
+    for asked in (6, 5, 1):
+        assert walk.failed(query_of(walk), asked, FAULT)
+    assert walk.take(page(10, 8, token=6)) == []
+    assert walk.take(page(0, 5, 5, 5, 5, token=4)) == [run(10, 8)]
+    return walk
+
+
+def test_a_run_left_out_is_counted_in_its_window() -> None:
+    walk = behind_a_run_left_out()
+    assert walk.take(page(10, 8, 9, 9)) == [run(11, 9), run(12, 9)]
+    assert walk.covered == Covered(5, None, 4 + 1 + 3)
+    assert walk.take_skipped() == [Skipped(run(3, 5), run(10, 8), FAULT)]
+    assert walk.take_skipped() == []
+
+
+def stepped_back() -> RunWalk:
+    """A walk that has read runs which start at 8, and was then led back to an earlier one."""
+    walk = behind_a_run_left_out()
+    assert walk.take(page(10, 8, 8, 8, token=8)) == [run(11, 8), run(12, 8)]
+    # The first ones are purged, so that this page begins behind all that are known.
+    assert walk.take(page(15, 9, 9, token=9)) == []
+    assert query_of(walk).token == ""
+    # From the beginning on: the first row fails, then come runs that start before those that were read.
+    for asked in (2, 1):
+        assert walk.failed(query_of(walk), asked, FAULT)
+    assert walk.take(page(5, 6, token=2)) == [run(5, 6)]
+    assert walk.take_skipped() == [Skipped(run(3, 5), run(10, 8), FAULT), Skipped(run(12, 8), run(5, 6), FAULT)]
+    return walk
+
+
+def test_what_a_walk_that_stepped_back_has_read_of_later_start_times_comes_once() -> None:
+    walk = stepped_back()
+    assert walk.take(page(5, 6, 7, token=3)) == [run(6, 7)]
+    assert query_of(walk) == RunQuery(7, known=1)
+    behind = page(11, 8, 8, 8, 8, 9, 9).rows
+    assert walk.take(Page([run(6, 7), *behind])) == behind[2:]
+
+
+def test_what_a_walk_that_stepped_back_has_read_of_the_last_start_time_comes_once() -> None:
+    walk = stepped_back()
+    assert walk.take(Page([run(5, 6), run(6, 7), run(11, 8)], number_token(4))) == [run(6, 7)]
+    assert query_of(walk) == RunQuery(8, known=1)
+    behind = page(11, 8, 8, 8, 8, 9, 9).rows
+    assert walk.take(Page(behind)) == behind[2:]
+
+
+def test_stretches_that_are_given_away_follow_one_another() -> None:
+    walk = steady(0, 600)
+    assert walk.pages_left(4) == 17
+    queries = [query_of(each) for each in (walk, *walk.split(5, 4))]
+    assert [(query.since, query.until) for query in queries] == [(60, 260), (260, 430), (430, 600)]
