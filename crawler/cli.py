@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crawler import __version__
-from crawler.errors import CrawlerError, ExitCode
+from crawler.errors import CrawlerError, ExitCode, OutputError
 
 DESCRIPTION = "Reads a whole MLflow server through its REST API and writes it to DataHub."
 EPILOG = """\
@@ -77,7 +77,7 @@ def _standard_error() -> Iterator[None]:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        return int(_COMMANDS[arguments.command](arguments))
+        return _with_output(int(_COMMANDS[arguments.command](arguments)))
     except CrawlerError as error:
         if getattr(arguments, "log_format", "text") == "json":
             logging.getLogger("crawler").error(error)  # noqa: TRY400  a message for a user, without a traceback
@@ -94,6 +94,19 @@ def _run(arguments: argparse.Namespace) -> int:
         # Whoever read our output has gone; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILURES)
+
+
+def _with_output(exit_code: int) -> int:
+    """What is still buffered goes out as long as its failure can be told: Python itself would end with 120."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"Standard output cannot be written: {error.strerror}.", "Make room there.") from None
+    return exit_code
 
 
 def _crawl(arguments: argparse.Namespace) -> ExitCode:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.crawls import recipe_file
+from tests.crawls import plain_environment, recipe_file
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
+from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 ALL = 376
@@ -35,7 +36,7 @@ async def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path.cwd()), **(env or {})},
+        env=plain_environment(folder, env),
     )
 
 
@@ -459,7 +460,7 @@ async def unheard(
         stdout=subprocess.PIPE,
         stderr=writing,
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path.cwd()), **(env or {})},
+        env=plain_environment(folder, env),
     )
     os.close(writing)
     output, _ = await process.communicate()
@@ -529,3 +530,102 @@ async def test_paths_that_are_not_utf_8_are_spelt_out(golden_server: MlflowServe
     code, _, errors = await run(*given, "-c", odd("recipe"), "--log-format", "json", folder=tmp_path)
     assert (code, "recipe\\udcff" in json.loads(errors.splitlines()[-1])["message"]) == (2, True)
     assert "recipe\\udcff" in json.loads(report.read_bytes())["failures"][0]["message"]
+
+
+async def test_check_tells_of_a_server_that_cannot_list_experiments(
+    filled_server: Callable[[str], FilledServer], tmp_path: Path
+) -> None:
+    given = ("--mlflow-uri", filled_server("1.27.0").server.url)
+    code, output, errors = await run("check", *given, folder=tmp_path)
+    assert code == 0, output + errors
+    assert "older than 1.28.0: experiments and runs cannot be listed and would be skipped" in output
+
+
+async def test_check_can_be_interrupted(tmp_path: Path) -> None:
+    arrived, held = asyncio.Event(), asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.Response:
+        arrived.set()
+        await held.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", hang)
+    async with TestServer(app) as server:
+        # Where a shell has started the tests in the background, they ignore it, and so would the command.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        process = await start("check", "--mlflow-uri", server.make_url(""), folder=tmp_path)
+        signal.signal(signal.SIGINT, before)
+        await arrived.wait()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            _, errors = await process.communicate()
+        held.set()
+    assert process.returncode == 130
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+async def test_whoever_reads_the_output_may_go_away(
+    golden_server: MlflowServer, tmp_path: Path, buffering: dict[str, str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=plain_environment(tmp_path, buffering),
+    )
+    os.close(writing)
+    _, errors = await process.communicate()
+    assert (process.returncode, errors) == (1, b"")
+
+
+async def test_an_output_without_room_is_told(golden_server: MlflowServer, tmp_path: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
+        stdout=full,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=plain_environment(tmp_path),
+    )
+    os.close(full)
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"error: Standard output cannot be written: No space left on device. Make room there." in errors
+
+
+async def test_where_no_dead_letters_can_be_kept_that_is_told_at_once(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    (tmp_path / "mlflow-datahub-dead-letters.jsonl").mkdir()
+    given = ("crawl", "--mlflow-uri", golden_server.url, "-o", "out.json", "--report", "report.json")
+    code, _, errors = await run(*given, folder=tmp_path)
+    assert code == 0, errors
+    (warning,) = json.loads((tmp_path / "report.json").read_text())["warnings"]
+    assert (warning["code"], warning["samples"]) == ("dead_letters_nowhere", ["Is a directory"])
+
+
+async def test_a_registry_beside_what_is_no_tracking_server(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with answering(404, "nothing here") as url:
+        env = {"MLFLOW_REGISTRY_URI": golden_server.url}
+        code, _, errors = await run("crawl", "--mlflow-uri", url, "-o", "out.json", folder=tmp_path, env=env)
+    assert code == 3
+    assert f"{url} is not an MLflow server: it has no /api/2.0/mlflow/registered-models/search (404)." in errors
+
+
+async def test_half_an_api_below_a_prefix_is_no_mlflow(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/ml/ajax-api/2.0/mlflow/registered-models/search":
+            return web.json_response({})
+        return web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        code, _, errors = await run("crawl", "--mlflow-uri", server.make_url("/ml"), folder=tmp_path)
+    assert code == 3
+    assert "is not an MLflow server" in errors

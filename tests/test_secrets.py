@@ -27,9 +27,9 @@ from crawler.errors import CrawlerError
 from crawler.http import Server
 from crawler.report import Traffic
 from crawler.settings import Secret, ServerSettings
+from tests.crawls import plain_environment
 from tests.http.conftest import Certificate
 
-ROOT = Path(__file__).parent.parent
 MLFLOW = {
     "/version": "3.17.2",
     "/api/2.0/mlflow/registered-models/search": {"registered_models": [{"name": "m"}]},
@@ -192,7 +192,7 @@ async def crawl(
         stderr=subprocess.STDOUT,
         cwd=left,
         umask=0,
-        env={"PATH": os.environ["PATH"], "HOME": str(left), "PYTHONPATH": str(ROOT), **(env or {})},
+        env=plain_environment(left, env),
     )
     for double in doubles:
         double.pid = process.pid

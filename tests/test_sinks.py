@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from crawler.outputs import claim
 from crawler.pipeline import crawl
 from crawler.recipe import Flags, load
 from crawler.report import CrawlReport
-from tests.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
+from crawler.settings import Settings
+from tests.crawls import crawl_settings, crawl_to_file, into_gms, recipe_file, values
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
@@ -25,15 +28,6 @@ from tests.servers.mlflow_server import MlflowServer
 
 def rest(url: str, **config: object) -> dict[str, Any]:
     return {"type": "datahub-rest", "config": {"server": url, "timeout_sec": 20, **config}}
-
-
-def values(proposals: Proposals) -> dict[tuple[str, str], Any]:
-    return {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
-
-
-async def into_gms(server: MlflowServer, folder: Path, gms: Gms, **config: object) -> Any:
-    settings = load(recipe_file(folder, server.url, sink=rest(gms.url, **config)), {}, Flags(), home=folder)
-    return await crawl_settings(settings)
 
 
 endpoints = pytest.mark.parametrize("endpoint", ["restli", "openapi"])
@@ -78,7 +72,7 @@ async def test_gzip_reaches_a_gateway_that_inflates(golden_server: MlflowServer,
 async def test_throttling_is_waited_out(golden_server: MlflowServer, tmp_path: Path, endpoint: str) -> None:
     async with Gms() as gms:
         gms.script = [Fault(status=429, headers={"Retry-After": "0"}), Fault(status=503, headers={"Retry-After": "0"})]
-        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=endpoint, retry_max_times=2)
     assert report.failures == []
     assert report.datahub.retries == 2
     assert len(gms.aspects) == 376
@@ -237,3 +231,45 @@ async def test_two_crawls_do_not_write_one_output(golden_server: MlflowServer, t
     assert report.status == "success"
     assert output.exists()
     assert not output.with_name("output.lock").exists()
+
+
+async def test_that_answers_list_nothing_is_told_once(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(latency=0.1) as gms:
+        gms.rule = Fault(status=202, body=b"", stored=True)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint="openapi")
+    assert [(warning.code, warning.count) for warning in report.warnings] == [("unconfirmed_by_server", 1)]
+
+
+class TestLite:
+    """A catalog that is there, and one that cannot be."""
+
+    def settings(self, server: MlflowServer, folder: Path, kind: str = "sqlite") -> Settings:
+        config = {"type": kind, "config": {"file": str(folder / "lite.db")}}
+        recipe = recipe_file(folder, server.url, sink={"type": "datahub-lite", "config": config})
+        return load(recipe, {}, Flags(), home=folder)
+
+    async def test_a_second_crawl_goes_into_the_same_catalog(self, golden_server: MlflowServer, tmp_path: Path) -> None:
+        for _ in range(2):
+            report = await crawl_settings(self.settings(golden_server, tmp_path))
+            assert (report.failures, report.proposals) == ([], 376)
+
+    async def test_another_file_in_its_place(self, golden_server: MlflowServer, tmp_path: Path) -> None:
+        (tmp_path / "lite.db").write_text("no database " * 100)
+        with pytest.raises(SettingsError, match=r"Cannot open .*lite\.db: file is not a database"):
+            await crawl_settings(self.settings(golden_server, tmp_path))
+
+    async def test_a_kind_whose_package_is_missing(
+        self, golden_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "duckdb", None)
+        with pytest.raises(SettingsError, match=r"needs its package\. pip install 'acryl-datahub\[duckdb\]'"):
+            await crawl_settings(self.settings(golden_server, tmp_path, "duckdb"))
+
+    async def test_a_disk_that_is_full(self, golden_server: MlflowServer, tmp_path: Path) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            with pytest.raises(OutputError, match=r"Writing .*lite\.db failed: .*Make room, then run it again\."):
+                await crawl_settings(self.settings(golden_server, tmp_path))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

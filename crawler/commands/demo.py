@@ -80,9 +80,7 @@ def _folder(directory: Path | None) -> Iterator[Path]:
 def _show(catalog_path: Path, console: Console) -> None:
     with closing(Catalog(catalog_path)) as catalog:
         console.print(_counts(catalog.entities()))
-        lineage = catalog.lineage_of_a_production_model()
-    if lineage is not None:
-        console.print(_way(lineage))
+        console.print(_way(catalog.lineage_of_a_production_model()))
 
 
 def _counts(entities: dict[str, int]) -> Table:

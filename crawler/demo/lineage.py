@@ -35,11 +35,10 @@ class Catalog:
         """How many entities of each type there are."""
         return dict(Counter(urn.split(":", 3)[2] for urn in self._lite.list_ids()))
 
-    def lineage_of_a_production_model(self) -> Lineage | None:
-        """Dataset → run → model version → model, of the first version in stage Production; None where there is none."""
+    def lineage_of_a_production_model(self) -> Lineage:
+        """Dataset → run → model version → model, of the first version in stage Production; the sample has one."""
         versions = sorted(urn for urn in self._lite.list_ids() if urn.startswith("urn:li:mlModel:"))
-        version = next((urn for urn in versions if PRODUCTION in self._tags(urn)), None)
-        return None if version is None else self._lineage(version)
+        return self._lineage(next(urn for urn in versions if PRODUCTION in self._tags(urn)))
 
     def close(self) -> None:
         """Closes the file."""

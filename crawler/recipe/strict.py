@@ -43,12 +43,12 @@ class Refused(msgspec.Struct, frozen=True):
         return any(_same(value, harmless) for harmless in self.harmless)
 
 
-def section(data: Any, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None) -> Section:
+def section(
+    data: dict[str, Any] | None, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None
+) -> Section:
     """The section as a struct. Raises SettingsError with the key's path; values are not shown, they may be secrets."""
     if data is None:
         data = {}
-    if not isinstance(data, dict):
-        raise SettingsError(f"{path}: expected a mapping, got {_kind(data)}.")
     fields = {field.name: field for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
     refused = refused or {}
     for key, value in data.items():

@@ -52,7 +52,10 @@ class LiteSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._claim:
-            await asyncio.to_thread(self._lite.close)
+            try:
+                await asyncio.to_thread(self._lite.close)
+            except (sqlite3.Error, OSError) as failure:
+                raise self._unwritable(failure) from None
 
     def packer(self) -> Packer:
         """Batches that are small enough to wait in memory."""
@@ -75,9 +78,10 @@ class LiteSink:
                 f"DataHub Lite does not take a proposal: {error}", status=422, answer=str(error)
             ) from None
         except (sqlite3.Error, OSError) as error:
-            raise OutputError(
-                f"Writing {self._settings.path} failed: {error}.", "Make room, then run it again."
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: Exception) -> OutputError:
+        return OutputError(f"Writing {self._settings.path} failed: {error}.", "Make room, then run it again.")
 
 
 def _open(settings: LiteSettings) -> "DataHubLiteLocal":

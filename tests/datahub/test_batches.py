@@ -105,6 +105,11 @@ def test_a_proposal_larger_than_a_batch_travels_alone_and_in_its_place() -> None
     assert sent == [[("a", [b"1"])], [("a", [b"x" * 50])], [("a", [b"2"]), ("b", [b"3"])]]
 
 
+def test_a_parcel_with_some_of_its_proposals_is_the_same_otherwise() -> None:
+    parcel = Parcel("tag", "urn:li:tag:a", [b"1", b"2"], last=False, mark="mark")
+    assert parcel.holding([b"2"]) == Parcel("tag", "urn:li:tag:a", [b"2"], last=False, mark="mark")
+
+
 def test_without_a_frame_only_proposals_and_their_commas_take_room() -> None:
     packer = Packer(10, 6)
     assert [batch for urn in "abc" for batch in packer.add(Parcel("t", urn, [b"12"]))] == [

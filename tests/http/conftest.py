@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -113,6 +114,14 @@ async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Callable[..., A
             return await stack.enter_async_context(server)
 
         yield open_server
+
+
+def no_tls() -> aiohttp.ClientError:
+    """What comes of a handshake with a server that speaks plain HTTP."""
+    error, cause = aiohttp.ClientConnectionError(), ssl.SSLError(1, "words of OpenSSL")
+    cause.reason = "WRONG_VERSION_NUMBER"
+    error.__cause__ = cause
+    return error
 
 
 class Certificate:

@@ -16,6 +16,7 @@ from crawler.http import Response, Server
 from crawler.http.session import Request
 from crawler.report import Traffic
 from crawler.settings import ServerSettings
+from tests.http.conftest import no_tls
 from tests.simulation.virtual_clock import run_virtually
 
 LATENCY = 0.1
@@ -266,3 +267,52 @@ def test_a_late_answer_to_another_request_ends_it(traffic):
 
     _run(flaky, traffic, scenario, patience=2_000, slots=4)
     assert flaky.headers
+
+
+def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(traffic, caplog):
+    flaky = Flaky(10, 1e9, 503)
+    exchange = flaky.exchange
+    probing = asyncio.Event()
+
+    async def slow_probes(session: object, request: Request, proxy: str | None) -> Response:
+        if request.url.endswith("/late"):
+            await probing.wait()
+            flaky.end = 0
+            return Response(status=200, body=b"{}", headers={})
+        if not traffic.outage:
+            return await exchange(session, request, proxy)
+        probing.set()
+        await asyncio.sleep(20)
+        return Response(status=503, body=b"", headers={})
+
+    flaky.exchange = slow_probes
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        answers = await asyncio.gather(server.get("/late"), server.get("/x"))
+        assert [answer.status for answer in answers] == [200, 200]
+
+    with caplog.at_level(logging.WARNING):
+        _run(flaky, traffic, scenario, slots=4)
+    assert traffic.outage == ""
+    assert [record.getMessage().partition(",")[0] for record in caplog.records][1:] == ["MLflow answers again"]
+
+
+def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic):
+    flaky = Flaky(10, 1e9)
+    exchange = flaky.exchange
+
+    async def without_tls(session: object, request: Request, proxy: str | None) -> Response:
+        if asyncio.get_running_loop().time() < 200:
+            return await exchange(session, request, proxy)
+        raise no_tls()
+
+    flaky.exchange = without_tls
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        with pytest.raises(Unreachable, match="does not speak TLS"):
+            await server.get("/x")
+        assert asyncio.get_running_loop().time() < 215
+
+    _run(flaky, traffic, scenario)

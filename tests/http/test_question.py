@@ -14,6 +14,7 @@ from crawler.http.outage import MAX_OUTAGES
 from crawler.http.session import Request
 from crawler.report import Traffic
 from crawler.settings import ServerSettings
+from tests.http.conftest import no_tls
 from tests.simulation.virtual_clock import run_virtually
 
 LATENCY = 0.1
@@ -200,3 +201,36 @@ def test_many_that_would_like_to_know_ask_once():
 
     _run(stalling, scenario)
     assert stalling.seen.count(QUESTION) <= 10
+
+
+def test_those_that_fail_at_the_same_time_share_one_answer():
+    stalling = Stalling("closes")
+
+    async def scenario(server: Server) -> None:
+        await server.get("/x")
+        asked = [server.post("/bad", b"", attempts=1) for _ in range(2)]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(outcome, Unreachable) and outcome.broken_off for outcome in outcomes)
+
+    _run(stalling, scenario)
+    assert stalling.seen == ["/x", "/bad", "/bad", QUESTION, "/bad", "/bad"]
+
+
+def test_a_question_that_can_never_be_answered_says_why():
+    stalling = Stalling("closes")
+    exchange = stalling.exchange
+
+    async def without_tls(session: object, request: Request, proxy: str | None) -> Response:
+        if request.url.endswith(QUESTION):
+            raise no_tls()
+        return await exchange(session, request, proxy)
+
+    stalling.exchange = without_tls
+
+    async def scenario(server: Server) -> None:
+        await server.get("/x")
+        with pytest.raises(Unreachable, match="does not speak TLS") as caught:
+            await server.get("/bad")
+        assert not caught.value.broken_off
+
+    _run(stalling, scenario)
