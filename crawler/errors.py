@@ -94,6 +94,12 @@ class WrongServer(ServerError):
     code = "wrong_server"
 
 
+class Stalled(ServerError):
+    """Nothing happened for longer than any server may take."""
+
+    code = "stalled"
+
+
 class RequestRefused(CrawlerError):
     """One request that the server refused for good: a 4xx, or a 5xx that outlasted all retries.
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from msgspec import structs
 
@@ -15,7 +15,8 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.untimed import is_final
 from crawler.reader import Reader
 from crawler.report import CrawlReport
-from crawler.settings import MlflowSettings, ServerSettings, Settings
+from crawler.settings import MlflowSettings, RestSettings, ServerSettings, Settings
+from crawler.stall import ends_when_stalled, longest_wait
 from crawler.state import Journal, fingerprint
 
 _log = logging.getLogger("crawler")
@@ -24,14 +25,15 @@ _log = logging.getLogger("crawler")
 async def crawl(settings: Settings, report: CrawlReport, stop: asyncio.Event) -> None:
     """Reads everything from MLflow and delivers it to the sink; what happened is in `report`.
 
-    `stop` ends the reading early. Raises CrawlerError where a server or the output fails for good, Interrupted after
-    `stop`; in each case what is mapped by then is delivered first, as far as that is possible, and what is not is kept
-    as dead letters. With a state, the next crawl goes on with it.
+    `stop` ends the reading early. Raises CrawlerError where a server or the output fails for good, or where nothing
+    happens any more, Interrupted after `stop`; in each case what is mapped by then is delivered first, as far as that
+    is possible, and what is not is kept as dead letters. With a state, the next crawl goes on with it.
     """
     with _open_journal(settings, report) as journal:
         if journal is not None:
             settings = structs.replace(settings, run_id=report.run_id)
         async with (
+            _watched(settings, report),
             open_mlflow(settings.mlflow, report) as client,
             open_delivery(settings, report, stop, journal) as delivery,
         ):
@@ -57,6 +59,14 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)
         yield MlflowClient(tracking, registry, settings.page_size, _unreadable(report), report.time)
+
+
+def _watched(settings: Settings, report: CrawlReport) -> AbstractAsyncContextManager[None]:
+    """Ends what hangs. Whoever reads a file that is written may take any time."""
+    if not isinstance(settings.sink, RestSettings):
+        return nullcontext()
+    servers = (settings.mlflow.tracking, settings.mlflow.registry, settings.sink.server)
+    return ends_when_stalled(report.pulse, longest_wait(server for server in servers if server is not None))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,12 @@ class CrawlReport:
     @property
     def failures(self) -> list[Finding]:
         return list(self._failures.values())
+
+    def pulse(self) -> tuple[int, ...]:
+        """Numbers some of which change whenever anything happens."""
+        traffic = [(each.requests, each.retries, each.in_flight) for each in (self.mlflow, self.datahub)]
+        counts = [counter.total() for counter in (self.read, self.mapped, self.delivered)]
+        return (*chain(*traffic), *counts, self.proposals, self.batches)
 
     def warn(self, code: str, message: str, sample: str = "", count: int = 1) -> None:
         """Counts a thing to know that loses nothing."""

@@ -39,6 +39,7 @@ class FaultProxy:
         self._toxic = toxic
         self._port = 0
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self.connections = 0
 
     @property
@@ -54,6 +55,10 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.down()
+        for task in self._serving:
+            task.cancel()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
     async def up(self) -> None:
         """Listens, again at the same port."""
@@ -67,6 +72,11 @@ class FaultProxy:
             self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connect(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
             there_reader, there_writer = await asyncio.open_connection(*self._target)
@@ -76,6 +86,9 @@ class FaultProxy:
         up = asyncio.create_task(_pass_on(reader, there_writer, Toxic()))
         try:
             await _pass_on(there_reader, writer, self._toxic())
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             up.cancel()
             await asyncio.wait({up})

@@ -22,7 +22,7 @@ from multidict import CIMultiDict
 
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
-from crawler.errors import CrawlerError, Interrupted
+from crawler.errors import CrawlerError, Interrupted, Stalled
 from crawler.http.answers import Response
 from crawler.http.session import Request
 from crawler.mlflow.paging import OVERLAP
@@ -214,6 +214,8 @@ class Simulation:
             return
         if not isinstance(end, CrawlerError):
             self.findings.append(f"a crawl ended with {end!r}, which is no error of its own")
+        if isinstance(end, Stalled):
+            self.findings.append(f"hung: {end}")
         if isinstance(end, Interrupted):
             self.findings.append("a crawl says that it was stopped, and nobody stopped it")
         for name, server in self._servers():

@@ -111,7 +111,7 @@ def keeps_no_letters() -> Patch:
         (trusts_offsets, "missing"),
         (sends_versions_at_once, "two requests at once for version set"),
         (never_gives_up_runs, "missing"),
-        (keeps_a_slot, "Stuck"),
+        (keeps_a_slot, "hung"),
         (closes_windows_early, "missing"),
         (believes_all_was_stored, "mapped and lost"),
         (keeps_no_letters, "mapped and lost"),
