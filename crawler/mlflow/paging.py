@@ -268,8 +268,9 @@ class OffsetWalk(Generic[Row]):
                 # They are asked for beside those that are new.
                 return min(known, progress)
             rows = min(rows - self._again, whole)
-        overlap = min(known, rows // 2)
-        return overlap if progress > max(0, overlap) else None
+        # Of a page whose rows cannot be read, fewer are left than come once more.
+        overlap = max(0, min(known, rows // 2))
+        return overlap if progress > overlap else None
 
     def _count_fruitless(self, page: Page[Row], fresh: list[Row]) -> None:
         self._fruitless = 0 if fresh else self._fruitless + 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.narrowing import Skipped
 from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import MAX_SKIPPED, OVERLAP, OffsetWalk
+from crawler.mlflow.paging import MAX_DOUBTS, MAX_SKIPPED, OVERLAP, OffsetWalk
 from crawler.mlflow.run_walk import RunQuery, RunWalk
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
 
@@ -209,6 +209,22 @@ def test_runs_that_are_purged_meanwhile_hide_none_and_bring_none_twice(
         assert len(reading.ids) == len(set(reading.ids))
 
 
+@thorough
+@given(times, places, st.integers(0, 110), st.integers(1, 45), sizes)
+@example(list(range(100)), {30}, 32, 30, 20)
+def test_rows_that_make_pages_fail_hide_no_others_where_others_cannot_be_read(
+    times: list[int], places: set[int], first: int, unreadable: int, page_size: int
+) -> None:
+    runs = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
+    names = [Experiment(f"{number:05}") for number in range(len(times))]
+    for rows, order, read in ((runs, by_time, read_runs), (names, row_id, read_names)):
+        bad = poisoned(rows, places)
+        broken = map(row_id, rows[first : first + unreadable])
+        store = Store(rows, page_size, order=order, broken=set(broken).difference(bad), poisoned=bad)
+        reading = read(store)
+        assert Counter(reading.ids) == Counter(store.throughout - store.poisoned - store.broken)
+
+
 def test_more_poisoned_rows_in_a_row_than_a_walk_bears_end_it() -> None:
     rows = [Experiment(f"{number:05}") for number in range(60)]
     for store in (Store(rows, 7, poisoned=map(row_id, rows)), Store(rows, 7, poisoned=map(row_id, rows[20:31]))):
@@ -226,6 +242,18 @@ def test_rows_that_move_while_a_row_is_left_out_are_looked_for_near_by(moment: i
     assert store.throughout - store.poisoned - set(reading.ids) == set()
     assert len(reading.skipped) == 1
     assert store.requests <= plain + 10
+
+
+def test_rows_that_never_stop_moving_are_looked_for_a_few_times_only() -> None:
+    rows = [Experiment(f"{number:05}") for number in range(400)]
+    store = Store(rows, 40, [[]] * 6 + [[("purge", 0.0, 1)]] * 300, poisoned=["00200"])
+    reading, walk, looked_for = Reading(store), OffsetWalk[Experiment](row_id), 0
+    while walk.token is not None:
+        looked_for += walk._gap is not None and walk._gap.page is not None
+        reading.take_names(walk)
+    assert looked_for == MAX_DOUBTS
+    assert len(reading.skipped) == 1
+    assert store.throughout - store.poisoned - set(reading.ids) == set()
 
 
 def test_where_known_rows_have_moved_from_before_a_gap_two_overlaps_are_looked_through_in_halves() -> None:
