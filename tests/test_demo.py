@@ -65,7 +65,10 @@ async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path
     assert process.returncode == 143, errors.decode()
     assert "Traceback" not in errors.decode()
     assert list((tmp_path / "temporary").iterdir()) == []
-    assert not any(str(tmp_path) in " ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
+    left = [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or ())]
+    # Killed they are by now, but a process takes a moment to end.
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert alive == []
 
 
 async def test_a_folder_that_is_there_is_not_filled(tmp_path: Path) -> None:

@@ -29,16 +29,36 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         raise SettingsError("The demo needs MLflow itself.", "pip install 'mlflow-datahub-crawler[demo]'")
     port = _free_port()
     log = folder / "mlflow.log"
+    process: subprocess.Popen[bytes] | None = None
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
-            _command(folder, port), stdout=output, stderr=output, env=_environment(), start_new_session=True
-        )
         try:
+            with _signals_later():
+                process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
+                    _command(folder, port), stdout=output, stderr=output, env=_environment(), start_new_session=True
+                )
             url = f"http://127.0.0.1:{port}"
             _wait_until_up(f"{url}/health", process, log)
             yield url
         finally:
-            _stop(process)
+            if process is not None:
+                _stop(process)
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """What a signal breaks off while a process is being started would leave that process behind."""
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for early in came:
+        signal.raise_signal(early)
 
 
 def _command(folder: Path, port: int) -> list[str]:
