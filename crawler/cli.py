@@ -56,23 +56,25 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; gives the process's exit code."""
-    with _standard_error():
+    with _standard_streams():
         return _run(_parser().parse_args(argv))
 
 
 @contextmanager
-def _standard_error() -> Iterator[None]:
+def _standard_streams() -> Iterator[None]:
     """Lets it be closed or full: what cannot be said there must not change the exit code."""
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
         yield
     finally:
-        try:
-            sys.stderr.flush()
-        except OSError:
-            # Python would try again, and end with 120.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except OSError:
+                # Python would try again, and end with 120.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -85,6 +85,7 @@ class Reader:
         self._is_complete = False
         self._experiment_ids: list[str] = []
         self._walks: list[_Stretch] = []
+        self._held: Iterator[Entity] | None = None
 
     async def read(self) -> None:
         """The whole server. Raises ServerError where it cannot go on."""
@@ -106,10 +107,22 @@ class Reader:
         """Hands on what was held back, however the reading ended. With a journal it waits for the crawl that goes on:
         later runs may tell other things of the same datasets.
         """
+        await self._deliver(self._held_once())
+
+    def add_held(self) -> None:
+        """As `deliver_held`, where nothing is delivered any more: what it has not added yet."""
+        for entity in self._held_once():
+            self._delivery.add(entity)
+
+    def _held_once(self) -> Iterator[Entity]:
+        self._held = self._held or self._take_held()
+        return self._held
+
+    def _take_held(self) -> Iterator[Entity]:
         if self._is_complete or self._journal is None:
             for urn in self._mapper.waiting_versions():
                 self._report.fail("not_read", RUNS_NOT_REACHED, urn)
-            await self._deliver(self._mapper.held())
+            yield from self._mapper.held()
 
     async def _read_registry(self) -> None:
         async with asyncio.TaskGroup() as tasks:

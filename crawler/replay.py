@@ -78,6 +78,10 @@ class _Letters:
         self._hand_on()
         await self._delivery.settle()
 
+    def add_held(self) -> None:
+        """Adds the entity at hand, which is not delivered any more."""
+        self._hand_on()
+
     def _take(self, found: Letter | Unreadable) -> None:
         if isinstance(found, Unreadable):
             self._report.fail("unreadable_proposals", _UNREADABLE, f"{found.where}: {found.reason}")

@@ -23,8 +23,8 @@ def longest_wait(servers: Iterable[ServerSettings]) -> float:
 async def ends_when_stalled(pulse: Callable[[], Hashable], seconds: float) -> AsyncIterator[None]:
     """Cancels what is within and raises Stalled where `pulse` has given the same for so many seconds."""
     try:
-        async with asyncio.timeout(seconds) as deadline:
-            looking = asyncio.create_task(_look(pulse, seconds, deadline))
+        async with asyncio.timeout(None) as deadline:
+            looking = asyncio.create_task(_look(pulse, seconds / LOOKS, deadline))
             try:
                 yield
             finally:
@@ -39,10 +39,13 @@ async def ends_when_stalled(pulse: Callable[[], Hashable], seconds: float) -> As
 
 
 async def _look(pulse: Callable[[], Hashable], seconds: float, deadline: asyncio.Timeout) -> None:
-    """Moves the deadline on whenever something has happened."""
-    last = pulse()
-    while True:
-        await asyncio.sleep(seconds / LOOKS)
-        if (now := pulse()) != last:
-            last = now
-            deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+    """Ends what is within when it has looked LOOKS times in a row, so many seconds apart, and nothing had happened.
+
+    Looks are counted, not time: a process that was stopped, or whose disk did not answer, has not looked meanwhile.
+    """
+    last, looks = pulse(), 0
+    while looks < LOOKS:
+        await asyncio.sleep(seconds)
+        now = pulse()
+        last, looks = now, looks + 1 if now == last else 0
+    deadline.reschedule(asyncio.get_running_loop().time())

@@ -583,14 +583,17 @@ async def test_whoever_reads_the_output_may_go_away(
     assert (process.returncode, errors) == (1, b"")
 
 
-async def test_an_output_without_room_is_told(golden_server: MlflowServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+async def test_an_output_without_room_is_told(
+    golden_server: MlflowServer, tmp_path: Path, buffering: dict[str, str]
+) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
         stdout=full,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
-        env=plain_environment(tmp_path),
+        env=plain_environment(tmp_path, buffering),
     )
     os.close(full)
     _, errors = await process.communicate()

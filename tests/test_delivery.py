@@ -16,12 +16,12 @@ from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
 from crawler.datahub.encoding import MAX_ASPECT_BYTES, Wire
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.restli import RestliWire
-from crawler.delivery import Delivery
+from crawler.delivery import Delivery, deliver
 from crawler.delivery.breaker import LIMIT_OF_ONE_TYPE
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.delivery.delivery import THROTTLED_ROUNDS
 from crawler.delivery.settlement import Settlement
-from crawler.errors import NotTaken, RequestRefused, ServerError
+from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
 from crawler.report import CrawlReport
 from crawler.sinks.sink import Store
 
@@ -195,6 +195,43 @@ async def test_what_is_not_written_when_the_crawl_ends_is_kept(tmp_path: Path) -
     assert (failure.code, failure.count) == ("not_sent", 27)
     delivery.abandon("It was enough.")
     assert report.rejected == 27, "nothing is left, so nothing is told twice"
+
+
+class GoneSink(SlowSink):
+    """Answers nothing any more."""
+
+    async def write(self, batch: Batch) -> None:
+        raise Unreachable("DataHub is gone.")
+
+
+class Holding:
+    """Adds two entities while it reads, until it is cut off, and has two held back."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.held = tags(4)[2:]
+
+    async def read(self) -> None:
+        for each in tags(2):
+            self.delivery.add(each)
+            await self.delivery.settle()
+        await asyncio.get_running_loop().create_future()
+
+    async def deliver_held(self) -> None:
+        raise AssertionError("nothing is delivered any more")
+
+    def add_held(self) -> None:
+        for each in self.held:
+            self.delivery.add(each)
+
+
+async def test_what_was_held_back_is_kept_where_the_crawl_ends_at_once(tmp_path: Path) -> None:
+    report = CrawlReport("r")
+    delivery = delivery_to(GoneSink(), report, tmp_path / "dead.jsonl")
+    with pytest.raises(Unreachable):
+        await deliver(Holding(delivery), delivery, asyncio.Event())
+    letters = [json.loads(line) for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
+    assert {letter["proposal"]["entityUrn"] for letter in letters} == {each.urn for each in tags(4)}
 
 
 class RefusingSink(SlowSink):

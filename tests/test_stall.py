@@ -9,7 +9,7 @@ from crawler.http.retries import RETRY_AFTER_CAP
 from crawler.report import CrawlReport
 from crawler.settings import ServerSettings
 from crawler.stall import MARGIN, ends_when_stalled, longest_wait
-from tests.simulation.virtual_clock import run_virtually
+from tests.simulation.virtual_clock import VirtualLoop, run_virtually
 
 SECONDS = 100.0
 
@@ -44,6 +44,21 @@ def test_what_hangs_is_ended(steps: list[float]) -> None:
     assert error.exit_code is ExitCode.SERVER
     assert "Nothing has happened for 100 s" in error.message
     assert sum(steps) + SECONDS <= at <= sum(steps) + 1.2 * SECONDS
+
+
+def test_a_process_that_was_stopped_for_long_goes_on() -> None:
+    async def work() -> None:
+        report = CrawlReport("a run")
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        async with ends_when_stalled(report.pulse, SECONDS):
+            for _ in range(5):
+                # All timers are due at once when it is woken.
+                loop._now += 3 * SECONDS
+                await asyncio.sleep(SECONDS / 2)
+                report.mlflow.begin()
+
+    run_virtually(work)
 
 
 def test_errors_of_the_work_stay_what_they_are() -> None:

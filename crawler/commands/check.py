@@ -10,7 +10,7 @@ from msgspec import structs
 from crawler.commands.settings import settings_of
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
-from crawler.errors import CrawlerError, ExitCode
+from crawler.errors import CrawlerError, ExitCode, OutputError
 from crawler.http import Server
 from crawler.logs import configure_logging, printable
 from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
@@ -102,7 +102,12 @@ async def _check_datahub(sink: RestSettings, report: CrawlReport) -> None:
 
 def _say(line: str) -> None:
     """Names and versions from servers must play no tricks on a terminal."""
-    sys.stdout.write(f"{printable(line)}\n")
+    try:
+        sys.stdout.write(f"{printable(line)}\n")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"Standard output cannot be written: {error.strerror}.", "Make room there.") from None
 
 
 async def _count(pages: AsyncIterator[Sequence[object]]) -> int:

@@ -71,7 +71,9 @@ class Delivery:
         self._pack(parcel, series)
 
     async def settle(self) -> None:
-        """Waits until the full batches have a place in their lanes: this is what holds reading back."""
+        """Waits until full batches have a place in their lanes: this is what holds reading back. Now and then it puts
+        dead letters on the disk, and sends batches that are not full where another crawl may go on.
+        """
         if _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
             self._flushed_at = _loop_time()
             self._settlement.sync()

@@ -17,7 +17,7 @@ from crawler.settings import DeliverySettings
 from crawler.sinks import make_sink
 
 NO_LETTERS = "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to."
-STOPPED = "It was stopped at once."
+STOPPED = "It ended before this was delivered."
 
 
 class Feed(Protocol):
@@ -29,6 +29,10 @@ class Feed(Protocol):
 
     async def deliver_held(self) -> None:
         """Adds what was held back, however the reading ended."""
+        ...
+
+    def add_held(self) -> None:
+        """Adds what of that was not added yet, where nothing is delivered any more."""
         ...
 
 
@@ -64,6 +68,7 @@ async def deliver(feed: Feed, delivery: Delivery, stop: asyncio.Event) -> None:
     except* CrawlerError as group:
         failure = group
     finally:
+        feed.add_held()
         delivery.abandon(STOPPED if failure is None else str(_cause(failure)))
     if failure is not None:
         raise _cause(failure)

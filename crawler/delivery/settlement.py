@@ -140,6 +140,9 @@ class Settlement:
         if not self._letters.sync():
             self._unkept |= self._unsynced
         self._unsynced.clear()
+        if self._ledger is None:
+            # Nobody asks.
+            self._unkept.clear()
         waiting, self._waiting = self._waiting, []
         for parcel in waiting:
             self._tell_ledger(parcel)

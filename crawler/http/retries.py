@@ -40,8 +40,6 @@ _INTERNAL_ERROR = 500
 _THROTTLING = {429, 503}
 _OVERLOAD = {408, 502, 504}
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
-_BLANKS = 16
-"""So many bytes at either end hold more than white space."""
 _full_jitter = wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
 
 OnRetry = Callable[[int, float, str], None]
@@ -67,7 +65,7 @@ def is_retryable(status: int) -> bool:
 def is_cut_off(response: Response) -> bool:
     """Whether an answer says success, but its JSON ends before its end: a proxy on the way lost the rest."""
     ends = {b"{": b"}", b"[": b"]"}
-    begin, end = response.body[:_BLANKS].lstrip()[:1], response.body[-_BLANKS:].rstrip()[-1:]
+    begin, end = response.body.lstrip()[:1], response.body.rstrip()[-1:]
     return is_success(response.status) and end != ends.get(begin, end)
 
 
@@ -257,7 +255,7 @@ def _wait(state: RetryCallState) -> float:
 def _reason(state: RetryCallState) -> str:
     response = _response(state)
     if response is not None:
-        return str(response.status)
+        return "an answer that is cut off" if is_cut_off(response) else str(response.status)
     error = state.outcome.exception() if state.outcome else None
     return type(error).__name__
 

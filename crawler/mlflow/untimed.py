@@ -61,24 +61,24 @@ class UntimedRuns:
         """
         experiment_ids = sorted(self._others)
         for start in range(0, len(experiment_ids), EXPERIMENT_IDS_A_REQUEST):
-            some = experiment_ids[start : start + EXPERIMENT_IDS_A_REQUEST]
-            try:
-                await self._name(some)
-            except CrawlerError as error:
-                if not is_of_one_request(error):
-                    raise
-                for experiment_id in some:
-                    unknown(f"experiment {experiment_id}: {error}")
+            await self._name(experiment_ids[start : start + EXPERIMENT_IDS_A_REQUEST], unknown)
 
-    async def _name(self, experiment_ids: list[str]) -> None:
-        if not await self._are_there(experiment_ids):
+    async def _name(self, experiment_ids: list[str], unknown: Tell) -> None:
+        try:
+            if not await self._are_there(experiment_ids):
+                return
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            for experiment_id in experiment_ids:
+                unknown(f"experiment {experiment_id}: {error}")
             return
         if len(experiment_ids) == 1:
             self._tell(experiment_ids[0])
             return
         middle = len(experiment_ids) // 2
-        await self._name(experiment_ids[:middle])
-        await self._name(experiment_ids[middle:])
+        await self._name(experiment_ids[:middle], unknown)
+        await self._name(experiment_ids[middle:], unknown)
 
     async def _are_there(self, experiment_ids: list[str]) -> bool:
         """Looks from the last of the others to the end of the listing: one request, unless runs came or went since."""

@@ -12,7 +12,7 @@ from crawler.settings import Confirm, RestSettings
 from crawler.sinks.rest import RestSink
 
 TRIES = 3
-"""Times that a batch is sent where the answer should list what was taken and is no list."""
+"""Times that a batch is sent where the answer does not list all that was taken."""
 
 
 class OpenApiSink(RestSink):
@@ -42,7 +42,8 @@ class OpenApiSink(RestSink):
         # Without the queue, an answer leaves out what is stored already, as after one that was lost on its way.
         is_in_doubt = bool(missing) and not asynchronous
         if is_in_doubt or (missing is None and self._rests_on_answers):
-            missing = await self._send_again(batch, body)
+            again = await self._send_again(batch, body)
+            missing = again if missing is None else [each for each in missing if each in again]
         if missing:
             raise NotTaken(
                 "DataHub's answer does not list all that was sent, so what is missing there may not be stored.",
