@@ -115,12 +115,9 @@ class Server:
         """How many requests may be in flight now, but for short measurements."""
         return self._concurrency.level
 
-    async def get(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Response:
-        """Reads `path`, which begins with `/`, below the base URL; CrawlerError if no data comes back.
-
-        `limit` replaces `max_answer_bytes`.
-        """
-        request = Request(method="GET", url=self.url + path, params=params or (), limit=limit or self._max_answer_bytes)
+    async def get(self, path: str, params: Params | None = None) -> Response:
+        """Reads `path`, which begins with `/`, below the base URL; CrawlerError if no data comes back."""
+        request = Request(method="GET", url=self.url + path, params=params or (), limit=self._max_answer_bytes)
         return await self._send(request, path)
 
     async def post(
@@ -129,17 +126,15 @@ class Server:
         body: bytes,
         headers: Mapping[str, str] | None = None,
         *,
-        limit: int | None = None,
         attempts: int | None = None,
     ) -> Response:
         """Sends `body` as it is, as JSON unless `headers` say otherwise; CrawlerError if it is not taken.
 
-        `limit` replaces `max_answer_bytes`; `attempts` is the most for this request, where others have more.
+        `attempts` is the most for this request, where others have more.
         """
         labelled = CIMultiDict({"Content-Type": "application/json"})
         labelled.update(headers or {})
-        limit = limit or self._max_answer_bytes
-        request = Request(method="POST", url=self.url + path, body=body, headers=labelled, limit=limit)
+        request = Request(method="POST", url=self.url + path, body=body, headers=labelled, limit=self._max_answer_bytes)
         return await self._send(request, path, attempts)
 
     async def _send(self, request: Request, path: str, attempts: int | None = None) -> Response:

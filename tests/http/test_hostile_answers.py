@@ -40,12 +40,14 @@ async def test_an_answer_of_just_the_limit_is_read(serve, traffic, naps):
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * 100_000)
 
-    async with await _limited(await serve(answer), traffic, naps, 100_000) as server:
+    url = await serve(answer)
+    async with await _limited(url, traffic, naps, 100_000) as server:
         assert len((await server.get("/x")).body) == 100_000
+    async with await _limited(url, traffic, naps, 99_999) as server:
         with pytest.raises(AnswerTooLarge):
-            await server.get("/x", limit=99_999)
+            await server.get("/x")
         with pytest.raises(AnswerTooLarge):
-            await server.post("/x", b"{}", limit=99_999)
+            await server.post("/x", b"{}")
 
 
 async def test_a_body_without_end_is_left_at_the_limit_and_not_tried_again(serve, traffic, naps):
@@ -69,10 +71,12 @@ async def test_the_limit_counts_what_is_unpacked(serve, traffic, naps):
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
     assert len(body) < 10_000
-    async with await _limited(await serve(packed), traffic, naps, 1_000_000) as server:
+    url = await serve(packed)
+    async with await _limited(url, traffic, naps, 1_000_000) as server:
         with pytest.raises(AnswerTooLarge):
             await server.get("/x")
-        assert len((await server.get("/x", limit=2_000_000)).body) == 2_000_000
+    async with await _limited(url, traffic, naps, 2_000_000) as server:
+        assert len((await server.get("/x")).body) == 2_000_000
 
 
 async def test_an_error_of_any_size_is_too_large_as_well(serve, traffic, naps):
