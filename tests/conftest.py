@@ -1,4 +1,4 @@
-"""What all tests share: real MLflow servers, one a version for the whole session."""
+"""What all tests share: real MLflow servers, one a version for each process that runs tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
