@@ -23,7 +23,7 @@ MAX_STEPS_BACK = 1_000
 MAX_SKIPPED = 10
 MAX_DOUBTS = 3
 PAGE_BYTES = 4_000_000
-PAGES_BYTES = 16_000_000
+PAGES_BYTES = 14_000_000
 """Of all pages that are asked for at once: they may all come before the first of them is worked through."""
 FEWEST_ROWS = 2
 """Beside a new row, a page holds a known one: else nothing shows that no row has moved."""

@@ -223,7 +223,7 @@ def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
     assert rows.rows == FEWEST_ROWS
 
 
-@pytest.mark.parametrize(("at_once", "page_bytes"), [(1, PAGE_BYTES), (4, PAGE_BYTES), (16, PAGES_BYTES // 16)])
+@pytest.mark.parametrize(("at_once", "page_bytes"), [(1, PAGE_BYTES), (3, PAGE_BYTES), (16, PAGES_BYTES // 16)])
 def test_the_more_pages_are_asked_for_at_once_the_smaller_they_are(at_once: int, page_bytes: int) -> None:
     rows = PageRows(5_000)
     for _ in range(20):
