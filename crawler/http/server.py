@@ -121,12 +121,7 @@ class Server:
         return await self._send(request, path)
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str] | None = None,
-        *,
-        attempts: int | None = None,
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, attempts: int | None = None
     ) -> Response:
         """Sends `body` as it is, as JSON unless `headers` say otherwise; CrawlerError if it is not taken.
 
