@@ -11,10 +11,10 @@ from benchmarks.changing_server import FEW, Stretch
 from benchmarks.processes import running
 from benchmarks.progress import say
 from benchmarks.results import Result, Row
+from crawler.config.settings import ServerSettings
 from crawler.errors import RequestRefused
 from crawler.http import Server
-from crawler.report import Traffic
-from crawler.settings import ServerSettings
+from crawler.telemetry.report import Traffic
 
 WORKERS = (2, 8, 1)
 CLIENTS = 16

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.settings import MlflowSettings, ServerSettings
+from crawler.config.settings import MlflowSettings, ServerSettings
 from tests.servers.environments import cache
 from tests.servers.mlflow_server import mlflow_server
 

@@ -23,7 +23,7 @@ from benchmarks.servers import ROOT
 from crawler.datahub.proposals import encode_system_metadata
 from crawler.mapping.experiments import container_urn
 from crawler.mlflow.entities import Experiment
-from crawler.sinks.rest import GZIP_FORMAT, GZIP_LEVEL
+from crawler.sinks.gms import GZIP_FORMAT, GZIP_LEVEL
 
 EXPERIMENTS = 20
 PURE_RUNS = 5_000
@@ -34,7 +34,7 @@ MAX_BESIDE_PURE_STAGES = 1.6
 PROPOSALS_A_SECOND = 100_000
 
 # What the console script does, on uvloop's event loop.
-ON_UVLOOP = "import asyncio, sys, uvloop; uvloop.install(); from crawler.cli import main; sys.exit(main())"
+ON_UVLOOP = "import asyncio, sys, uvloop; uvloop.install(); from crawler.cli.main import main; sys.exit(main())"
 
 
 class Pure(msgspec.Struct):

@@ -6,17 +6,17 @@ from time import process_time
 import msgspec
 
 from benchmarks.pages import Pages
-from crawler.datahub import restli
-from crawler.datahub.batches import Batch, Parcel
+from crawler.config.settings import MappingSettings, RestSettings, ServerSettings
+from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
+from crawler.datahub.wire import restli
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
+from crawler.mlflow.decoding import decode_experiments, decode_runs
 from crawler.mlflow.entities import Experiment, Run
-from crawler.mlflow.pages import decode_experiments, decode_runs
-from crawler.report import CrawlReport
-from crawler.settings import MappingSettings, RestSettings, ServerSettings
-from crawler.sinks.rest import RestSink
+from crawler.sinks.gms import RestSink
+from crawler.telemetry.report import CrawlReport
 
 MAPPING = MappingSettings(ui_url="https://mlflow.example.org")
 SYSTEM_METADATA = SystemMetadata(1_700_000_000_000, "mlflow-2024_01_01-00_00_00", "benchmark")
@@ -62,7 +62,7 @@ class PureStages:
                         yield _body(batch)
         yield from map(_body, packer.flush())
 
-    def held(self, pages: Iterable[bytes]) -> list[tuple[Run, Entity, Parcel]]:
+    def held(self, pages: Iterable[bytes]) -> list[tuple[Run, Entity, EncodedEntity]]:
         """Every run with what is mapped and encoded of it, kept all at once."""
         return [
             (run, entity, self._encoder.encode(entity)[0])
@@ -98,5 +98,5 @@ class PureStages:
 
 
 def _body(batch: Batch) -> bytes:
-    encoded = [proposal for parcel in batch.parcels for proposal in parcel.proposals]
+    encoded = [proposal for parcel in batch.entities for proposal in parcel.proposals]
     return restli.body(encoded, asynchronous=REST.asynchronous)

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import msgspec
 
-from crawler.datahub import openapi, readback
+from crawler.datahub import readback
+from crawler.datahub.wire import openapi
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 

@@ -12,7 +12,7 @@ import msgspec
 
 from crawler.datahub import urns
 from crawler.datahub.aspects import Aspect
-from crawler.datahub.batches import Parcel
+from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.proposals import Entity, Proposal, Refusal
 
 MAX_ASPECT_BYTES = 5_000_000
@@ -39,7 +39,7 @@ class Wire(Protocol):
         """Which aspect an encoded proposal writes."""
         ...
 
-    def proposal(self, parcel: Parcel, encoded: bytes) -> Proposal:
+    def proposal(self, parcel: EncodedEntity, encoded: bytes) -> Proposal:
         """The proposal that was encoded."""
         ...
 
@@ -55,11 +55,11 @@ class Encoder:
         self._validator = validator
         self._remembered: defaultdict[str, dict[int, tuple[Aspect, bytes]]] = defaultdict(dict)
 
-    def encode(self, entity: Entity, mark: object = None) -> tuple[Parcel, list[Refusal]]:
+    def encode(self, entity: Entity, mark: object = None) -> tuple[EncodedEntity, list[Refusal]]:
         """The entity's proposals in a parcel with the `mark`, and what of it DataHub could not take: all of it for its
         URN, or an aspect.
         """
-        parcel = Parcel(entity.type, entity.urn, [], mark=mark)
+        parcel = EncodedEntity(entity.type, entity.urn, [], mark=mark)
         if reason := urns.problem(entity.urn):
             return parcel, [
                 Refusal("urn", entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
@@ -74,10 +74,10 @@ class Encoder:
                 parcel.proposals.append(head + tail)
         return parcel, refusals
 
-    def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[Parcel, list[Refusal]]:
+    def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[EncodedEntity, list[Refusal]]:
         """As `encode`, of proposals of one entity, no aspect twice, whose JSON is sent as it stands."""
         entity_type, urn = proposals[0].entity_type, proposals[0].urn
-        parcel = Parcel(entity_type, urn, [])
+        parcel = EncodedEntity(entity_type, urn, [])
         if reason := urns.problem(urn, entity_type):
             return parcel, [Refusal("urn", urn, reason, list(proposals))]
         refusals: list[Refusal] = []

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.atomic_files import open_for_owner, reason_of
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
-from crawler.outputs import open_for_owner, reason_of
-from crawler.report import CrawlReport
+from crawler.telemetry.report import CrawlReport
 
 DEFAULT_PATH = Path("mlflow-datahub-dead-letters.jsonl")
 

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from crawler.confirmation import Confirmer
-from crawler.datahub import apart
-from crawler.datahub.batches import Batch, Parcel
+from crawler.datahub import batch_bisection as apart
+from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.proposals import Entity, Proposal
-from crawler.delivery.breaker import Breaker
-from crawler.delivery.lanes import Lane, Lanes
-from crawler.delivery.settlement import Settlement
+from crawler.delivery.circuit_breaker import Breaker
+from crawler.delivery.outcomes import Settlement
+from crawler.delivery.queues import Lane, Lanes
+from crawler.delivery.verification import Confirmer
 from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
-from crawler.report import CrawlReport
-from crawler.sinks.sink import Sink
+from crawler.sinks.protocol import Sink
+from crawler.telemetry.report import CrawlReport
 
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
@@ -99,7 +99,7 @@ class Delivery:
 
     def abandon(self, reason: str) -> None:
         """Gives up what was added and not delivered, where the crawl ends early. Dead letters are on the disk then."""
-        parcels = [parcel for batch in self._lanes.drain() for parcel in batch.parcels]
+        parcels = [parcel for batch in self._lanes.drain() for parcel in batch.entities]
         self._settlement.abandoned([*parcels, *self.confirmer.unconfirmed()], reason)
         self._settlement.sync()
 
@@ -135,7 +135,7 @@ class Delivery:
             if lane.rounds < THROTTLED_ROUNDS:
                 return
         lane.rounds = 0
-        given_up, left = apart.taken_apart(part, refused.status, refused.body)
+        given_up, left = apart.bisect_refused(part, refused.status, refused.body)
         lane.writing.pop()
         lane.writing += reversed(left)
         self._settlement.refused(given_up, refused)
@@ -149,7 +149,7 @@ class Delivery:
                 "Mend that, then run it again; with --state, replay the dead letters too.",
             )
 
-    def _pack(self, parcel: Parcel, series: str | None) -> None:
+    def _pack(self, parcel: EncodedEntity, series: str | None) -> None:
         if not parcel.proposals:
             self._settlement.nothing_left(parcel)
             return

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
+from crawler.config.settings import DeliverySettings
 from crawler.datahub.encoding import Validator
 from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters
 from crawler.delivery.delivery import Delivery
-from crawler.delivery.settlement import Ledger, Settlement
+from crawler.delivery.outcomes import Ledger, Settlement
 from crawler.errors import CrawlerError, Interrupted
-from crawler.report import CrawlReport
-from crawler.settings import DeliverySettings
 from crawler.sinks import make_sink
+from crawler.telemetry.report import CrawlReport
 
 NO_LETTERS = "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to."
 STOPPED = "It ended before this was delivered."

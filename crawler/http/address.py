@@ -3,8 +3,8 @@
 import msgspec
 from yarl import URL
 
+from crawler.config.settings import Secret
 from crawler.errors import SettingsError
-from crawler.settings import Secret
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import msgspec
 from multidict import CIMultiDict
 
+from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import SettingsError
 from crawler.http.address import Address
-from crawler.settings import Secret, ServerSettings
 
 _SHORTEST_SECRET = 4
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")

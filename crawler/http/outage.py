@@ -11,9 +11,9 @@ from typing import Protocol
 
 import aiohttp
 
-from crawler.http.answers import Response
-from crawler.http.pacing import Clock, Sleep
-from crawler.http.retries import Attempt, Outcome, Silent, asked_wait, is_silence, is_transient
+from crawler.http.limiter.rate import Clock, Sleep
+from crawler.http.responses import Response
+from crawler.http.retry import Attempt, Outcome, Silent, asked_wait, is_silence, is_transient
 
 PAUSE_BASE = 1.0
 PAUSE_CAP = 10.0
@@ -21,7 +21,7 @@ MAX_OUTAGES = 5
 """A request after which the server was out so many times in a row, and back in between, is what it cannot bear."""
 
 
-class Audience(Protocol):
+class OutageListener(Protocol):
     """Who is told of outages, and for how many seconds the server has answered nobody."""
 
     def outage_begun(self, last: Outcome, silence: float) -> None:
@@ -76,10 +76,10 @@ class Outage:
         await self._changed.wait()
 
 
-class Endurance:
+class OutageWaiter:
     """Sits out a server's outages of up to `patience` seconds, from the first failure with no good answer since."""
 
-    def __init__(self, patience: float, clock: Clock, sleep: Sleep, audience: Audience) -> None:
+    def __init__(self, patience: float, clock: Clock, sleep: Sleep, audience: OutageListener) -> None:
         self.answers = 0
         """Good answers so far."""
         self._patience = patience

@@ -8,20 +8,11 @@ from typing import Literal, Self
 import aiohttp
 from multidict import CIMultiDict
 
+from crawler.config.settings import ServerSettings
 from crawler.errors import Unreachable
 from crawler.http.address import Address, parse_address
-from crawler.http.answers import Judge, Response, is_success
-from crawler.http.budget import RetryBudget
-from crawler.http.concurrency import Start, Vegas
 from crawler.http.credentials import credentials_of, request_headers, secrets_of
-from crawler.http.failures import Peer, unreachable
-from crawler.http.notices import Notices
-from crawler.http.outage import Endurance, StillOut
-from crawler.http.pacing import Pace, Sleep
-from crawler.http.proxy import parse_proxy, proxy_for
-from crawler.http.redaction import Redactor
-from crawler.http.retries import IsFinal, Retries, is_overload, is_silence, is_throttling, is_transient
-from crawler.http.session import (
+from crawler.http.exchange import (
     MAX_ANSWER_BYTES,
     Params,
     Request,
@@ -30,9 +21,18 @@ from crawler.http.session import (
     exchange,
     open_session,
 )
-from crawler.http.slots import Slots
-from crawler.report import Traffic
-from crawler.settings import ServerSettings
+from crawler.http.limiter.rate import RateLimiter, Sleep
+from crawler.http.limiter.semaphore import DynamicSemaphore
+from crawler.http.limiter.vegas import Start, Vegas
+from crawler.http.outage import OutageWaiter, StillOut
+from crawler.http.outage_log import OutageLog
+from crawler.http.proxy import parse_proxy, proxy_for
+from crawler.http.redaction import Redactor
+from crawler.http.responses import Response, ResponseClassifier, is_success
+from crawler.http.retry import IsFinal, Retries, is_overload, is_silence, is_throttling, is_transient
+from crawler.http.retry_budget import RetryBudget
+from crawler.http.unreachable import Peer, unreachable
+from crawler.telemetry.report import Traffic
 
 CONNECTIONS_PER_SECOND = 100.0
 """A worker takes all connections that wait when it looks, so those that come at once would share one worker."""
@@ -74,9 +74,9 @@ class Server:
         self._counts = counts
         self._max_answer_bytes = max_answer_bytes
         self._question = Request(method="GET", url=self.url + question, limit=max_answer_bytes) if question else None
-        self._notices = Notices(name, settings, traffic)
+        self._notices = OutageLog(name, settings, traffic)
         self._budget = RetryBudget()
-        self._endurance = Endurance(settings.patience, _loop_time, sleep, self._notices)
+        self._endurance = OutageWaiter(settings.patience, _loop_time, sleep, self._notices)
         self._retries = Retries(
             settings.attempts,
             sleep,
@@ -90,12 +90,12 @@ class Server:
         proxy = None if self._proxy is None else parse_proxy(self._proxy)
         self._peer = _peer(name, settings, address, proxy)
         self._redact = Redactor(secret.reveal() for secret in secrets_of(settings, credentials, address, proxy))
-        self._judge = Judge(name, address.url, credentials.shown, self._redact)
+        self._judge = ResponseClassifier(name, address.url, credentials.shown, self._redact)
         self._concurrency = Vegas(settings.min_concurrency, settings.concurrency)
         self._told_limit = 0
-        self._slots = Slots(lambda: self._concurrency.limit)
+        self._slots = DynamicSemaphore(lambda: self._concurrency.limit)
         spread = None if keep_alive else CONNECTIONS_PER_SECOND
-        self._pace = Pace(settings.requests_per_second or spread, _loop_time, sleep)
+        self._pace = RateLimiter(settings.requests_per_second or spread, _loop_time, sleep)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:

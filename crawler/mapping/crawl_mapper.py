@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
-from crawler.mapping.dataset_catalog import DatasetCatalog
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.experiments import experiment_entity
-from crawler.mapping.once import Once
+from crawler.mapping.reducers.datasets import DatasetReducer
+from crawler.mapping.reducers.seen_keys import SeenKeys
+from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mapping.registered_models import registered_model_entity
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_entity
-from crawler.mapping.version_index import VersionIndex
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
-from crawler.settings import MappingSettings
 
 REMEMBERED_USERS = 100_000
 
 
-class Remark(msgspec.Struct, frozen=True):
+class MappingNotice(msgspec.Struct, frozen=True):
     """Something to tell the user about one row: a warning, or a failure where something of it is not written."""
 
     code: str
@@ -44,9 +44,9 @@ class CrawlMapper:
         self._delivered = delivered
         self._versions = VersionIndex(settings)
         self._dataset_mapper = DatasetMapper(settings)
-        self.datasets = DatasetCatalog()
-        self._users = Once(REMEMBERED_USERS)
-        self._remarks: list[Remark] = []
+        self.datasets = DatasetReducer()
+        self._users = SeenKeys(REMEMBERED_USERS)
+        self._remarks: list[MappingNotice] = []
 
     def stages(self) -> list[Entity]:
         """The tags of MLflow's model stages."""
@@ -61,7 +61,7 @@ class CrawlMapper:
         """The version's user, if new; the version itself waits until it can leave in order."""
         if taken_by := self._versions.add(version, self._delivered):
             sample = f"{version.name} {version.version}: its URN is one of {taken_by}"
-            self._remarks.append(Remark("urn_taken", sample, failure=True))
+            self._remarks.append(MappingNotice("urn_taken", sample, failure=True))
         elif version.user_id and self._users.first(version.user_id):
             return [user_entity(version.user_id)]
         return []
@@ -114,7 +114,7 @@ class CrawlMapper:
         yield from self._versions.ready()
         yield from self.datasets.drain()
 
-    def take_remarks(self) -> list[Remark]:
+    def take_remarks(self) -> list[MappingNotice]:
         """What the user should know of the rows mapped since the last call."""
         remarks, self._remarks = self._remarks, []
         return remarks
@@ -125,10 +125,10 @@ class CrawlMapper:
         for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
             use = self._dataset_mapper.use(dataset_input)
             if use.warning:
-                self._remarks.append(Remark("dataset_schema_cut", use.warning))
+                self._remarks.append(MappingNotice("dataset_schema_cut", use.warning))
             if use.failure:
                 self._remarks.append(
-                    Remark("dataset_platform_unknown", f"run {run.info.run_id}: {use.failure}", failure=True)
+                    MappingNotice("dataset_platform_unknown", f"run {run.info.run_id}: {use.failure}", failure=True)
                 )
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if use.edge and use.edge not in edges and not urns.problem(use.edge.destination_urn):

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -22,7 +23,6 @@ from crawler.datahub.aspects import (
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM
 from crawler.mlflow.entities import Dataset, DatasetInput, as_dict
-from crawler.settings import MappingSettings
 
 MAX_SCHEMA_CHARACTERS = 4_096
 """Longer property values are left out of DataHub's search index (`SEARCH_DOCUMENT_MAX_VALUE_LENGTH`)."""

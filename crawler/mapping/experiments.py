@@ -1,5 +1,6 @@
 """Experiment → container."""
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -12,7 +13,6 @@ from crawler.datahub.aspects import (
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM_URN, instance_guid, platform_instance, platform_instance_urn, ui_page
 from crawler.mlflow.entities import Experiment, as_dict
-from crawler.settings import MappingSettings
 
 NOTE_TAG = "mlflow.note.content"
 _SUBTYPE = SubTypes(type_names=["ML Experiment"])

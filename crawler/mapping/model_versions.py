@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -20,7 +21,6 @@ from crawler.mapping.runs import hyper_params, run_urn, training_metrics
 from crawler.mapping.stages import stage_tag_urn
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import ModelVersion, Run, as_dict
-from crawler.settings import MappingSettings
 
 SORT_ID_DIGITS = 10
 

@@ -1,8 +1,8 @@
 """MLflow as a platform of DataHub: what every entity of it says about where it comes from."""
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import DataPlatformInstance
-from crawler.settings import MappingSettings
 
 PLATFORM = "mlflow"
 PLATFORM_URN = urns.data_platform(PLATFORM)

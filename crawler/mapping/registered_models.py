@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -13,7 +14,6 @@ from crawler.datahub.aspects import (
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import ACTOR, PLATFORM, platform_instance, ui_page
 from crawler.mlflow.entities import RegisteredModel, as_dict
-from crawler.settings import MappingSettings
 
 
 def model_group_urn(name: str, settings: MappingSettings) -> str:

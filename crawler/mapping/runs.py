@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -28,7 +29,6 @@ from crawler.mapping.metric_values import python_texts
 from crawler.mapping.platform import PLATFORM, platform_instance, ui_page
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
-from crawler.settings import MappingSettings
 
 _run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
 PARENT_TAG = "mlflow.parentRunId"

@@ -6,8 +6,8 @@ import msgspec
 
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Response, Server
-from crawler.mlflow.pages import Page, Row
-from crawler.timing import Timing
+from crawler.mlflow.decoding import Page, Row
+from crawler.telemetry.timing import Timing
 
 API = "/api/2.0/mlflow"
 AJAX_API = "/ajax-api/2.0/mlflow"

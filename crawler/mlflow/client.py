@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Callable
 
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Server
-from crawler.mlflow import pages
+from crawler.mlflow import decoding as pages
 from crawler.mlflow.api import API, Api, Unreadable
+from crawler.mlflow.decoding import Page, Row
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel
-from crawler.mlflow.listing import Ask, read_listing
-from crawler.mlflow.pages import Page, Row
+from crawler.mlflow.paging.listing import Ask, read_listing
 from crawler.mlflow.run_reader import RunReader
-from crawler.timing import Timing
+from crawler.telemetry.timing import Timing
 
 REGISTERED_MODELS_A_PAGE = 500
 MODEL_VERSIONS_A_PAGE = 2_000

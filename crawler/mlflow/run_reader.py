@@ -5,17 +5,17 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from crawler.errors import CrawlerError, DecodeError, RequestRefused, ServerError
-from crawler.http import Slots
-from crawler.mlflow import pages
+from crawler.http import DynamicSemaphore
+from crawler.mlflow import decoding as pages
 from crawler.mlflow.api import Api
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
-from crawler.mlflow.faults import fault_of_row, is_slow, is_unanswered, run_left_out
-from crawler.mlflow.narrowing import Skipped
-from crawler.mlflow.neighbours import BACKWARDS, read_backwards, window_of
-from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import FEWEST_ROWS, MAX_SKIPPED, OVERLAP, PageRows, is_offset
-from crawler.mlflow.run_walk import EARLIEST, RunQuery, RunWalk
-from crawler.mlflow.untimed import UntimedRuns, is_untimed
+from crawler.mlflow.paging.keyset import EARLIEST, RunQuery, RunWalk
+from crawler.mlflow.paging.offset import FEWEST_ROWS, MAX_SKIPPED, OVERLAP, PageRows, is_offset
+from crawler.mlflow.paging.page_bisection import Skipped
+from crawler.mlflow.quirks.lookahead_row import BACKWARDS, read_backwards, window_of
+from crawler.mlflow.quirks.null_start_time import UntimedRuns, is_untimed
+from crawler.mlflow.row_errors import fault_of_row, is_slow, is_unanswered, run_left_out
 
 MAX_RUNS_A_PAGE = 50_000
 SHORT_PAGES = 4
@@ -34,7 +34,7 @@ class RunReader:
     def __init__(self, api: Api, page_size: int) -> None:
         self._api = api
         self._rows = PageRows(page_size)
-        self._page_slots = Slots(lambda: api.tracking.limit)
+        self._page_slots = DynamicSemaphore(lambda: api.tracking.limit)
         self._one_page = asyncio.Lock()
         self._untimed = UntimedRuns(self._search_untimed, self._tell_untimed)
         self._given_up = 0

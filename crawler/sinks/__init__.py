@@ -2,14 +2,14 @@
 
 import msgspec
 
-from crawler.report import CrawlReport
-from crawler.settings import DeliverySettings, Endpoint, FileSettings, RestSettings
+from crawler.config.settings import DeliverySettings, Endpoint, FileSettings, RestSettings
 from crawler.sinks.dry_run import DryRunSink
 from crawler.sinks.file import FileSink
+from crawler.sinks.gms import RestSink
+from crawler.sinks.gms_openapi import OpenApiSink
 from crawler.sinks.lite import LiteSink
-from crawler.sinks.openapi import OpenApiSink
-from crawler.sinks.rest import RestSink
-from crawler.sinks.sink import Sink
+from crawler.sinks.protocol import Sink
+from crawler.telemetry.report import CrawlReport
 
 
 def make_sink(settings: DeliverySettings, report: CrawlReport, system_metadata: msgspec.Raw) -> Sink:

@@ -5,10 +5,10 @@ from typing import Self
 
 import msgspec
 
-from crawler.datahub.batches import Batch, Packer
+from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.encoding import Wire
-from crawler.datahub.restli import RestliWire
-from crawler.sinks.sink import Store
+from crawler.datahub.wire.restli import RestliWire
+from crawler.sinks.protocol import Store
 
 
 class DryRunSink:

@@ -14,14 +14,14 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from crawler.datahub.batches import Batch, Packer
+from crawler.atomic_files import STDOUT, Place, claim, open_for_owner, place_of, reason_of
+from crawler.config.settings import FileSettings
+from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.encoding import Wire
-from crawler.datahub.restli import FileWire, RestliWire
+from crawler.datahub.wire.restli import FileWire, RestliWire
 from crawler.errors import OutputError, SettingsError
-from crawler.outputs import STDOUT, Place, claim, open_for_owner, place_of, reason_of
-from crawler.report import CrawlReport
-from crawler.settings import FileSettings
-from crawler.sinks.sink import Store
+from crawler.sinks.protocol import Store
+from crawler.telemetry.report import CrawlReport
 
 
 class FileSink:
@@ -84,7 +84,7 @@ class FileSink:
     async def write(self, batch: Batch) -> None:
         """Appends the batch. Raises OutputError, such as for a full disk."""
         try:
-            for parcel in batch.parcels:
+            for parcel in batch.entities:
                 for proposal in parcel.proposals:
                     self._file.write(self._separator + proposal)
                     self._separator = b",\n"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from crawler.datahub.batches import Batch, Packer
+from crawler.atomic_files import OWNER_ONLY, claim
+from crawler.config.settings import LiteSettings
+from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.encoding import Wire
-from crawler.datahub.restli import FileWire
 from crawler.datahub.validation import UNFIT, as_wrapper
+from crawler.datahub.wire.restli import FileWire
 from crawler.errors import OutputError, RequestRefused, SettingsError
-from crawler.outputs import OWNER_ONLY, claim
-from crawler.report import CrawlReport
-from crawler.settings import LiteSettings
-from crawler.sinks.sink import Store
+from crawler.sinks.protocol import Store
+from crawler.telemetry.report import CrawlReport
 
 if TYPE_CHECKING:
     from datahub.lite.lite_local import DataHubLiteLocal
@@ -70,7 +70,7 @@ class LiteSink:
 
     def _write(self, batch: Batch) -> None:
         try:
-            for parcel in batch.parcels:
+            for parcel in batch.entities:
                 for encoded in parcel.proposals:
                     self._lite.write(as_wrapper(msgspec.json.decode(encoded)))
         except UNFIT as error:

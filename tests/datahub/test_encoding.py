@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from crawler.datahub import aspects
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, TagProperties, TimeStamp
 from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder, Wire
-from crawler.datahub.openapi import OpenApiWire
 from crawler.datahub.proposals import Entity, Proposal, Refusal, SystemMetadata, encode_system_metadata
-from crawler.datahub.restli import FileWire, RestliWire, body
 from crawler.datahub.versions import unsupported_aspects
-from tests.judge import judge
+from crawler.datahub.wire.openapi import OpenApiWire
+from crawler.datahub.wire.restli import FileWire, RestliWire, body
+from tests.support.judge import judge
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

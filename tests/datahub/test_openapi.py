@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.datahub import openapi
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, SubTypes, TagProperties
-from crawler.datahub.batches import Batch, PackerByType
+from crawler.datahub.batching import Batch, PackerByType
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.versions import require_openapi
+from crawler.datahub.wire import openapi
 from crawler.errors import SettingsError
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
@@ -79,7 +79,7 @@ def meant(given_entities: list[Entity], entity_type: str) -> Sent:
 def test_requests_say_what_was_packed(given_entities: list[Entity], max_proposals: int, max_bytes: int) -> None:
     said: dict[str, Sent] = {"tag": [], "container": []}
     for batch in packed(given_entities, max_proposals, max_bytes):
-        (entity_type,) = {parcel.entity_type for parcel in batch.parcels}
+        (entity_type,) = {parcel.entity_type for parcel in batch.entities}
         body = openapi.body(batch)
         in_body = aspects_in(body)
         assert len(in_body) == batch.proposals <= max_proposals

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.crawls import recipe_file
+from tests.cli.test_cli import run, start
 from tests.faults.proxy import FaultProxy, Toxic
 from tests.gms.server import Gms
 from tests.servers.filled import FilledServer
-from tests.test_cli import run, start
+from tests.support.crawls import recipe_file
 
 Aspects = dict[tuple[str, str], Any]
 KILLS = 50

@@ -7,16 +7,18 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from crawler.datahub import apart, openapi, readback
+from crawler.datahub import batch_bisection as apart
+from crawler.datahub import readback
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back, require_openapi, unsupported_aspects
+from crawler.datahub.wire import openapi
 from crawler.errors import CrawlerError, DecodeError, RequestRefused, WrongServer
-from crawler.http.answers import Judge, Response
+from crawler.http.error_text import LENGTH, error_excerpt
 from crawler.http.redaction import Redactor
-from crawler.http.retries import RETRY_AFTER_CAP, retry_after
-from crawler.http.words import LENGTH, words_of
+from crawler.http.responses import Response, ResponseClassifier
+from crawler.http.retry import RETRY_AFTER_CAP, retry_after
 from crawler.mlflow.client import MlflowClient
-from crawler.timing import Timing
+from crawler.telemetry.timing import Timing
 from tests.fuzz.decoding import Counts
 from tests.fuzz.promises import can_be_told, is_plain, promise
 from tests.fuzz.proposals import OBSERVED, SENT
@@ -37,7 +39,7 @@ class _Server:
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, body, CIMultiDict())
-        self._judge = Judge("The server", self.url, "no credentials", _redact)
+        self._judge = ResponseClassifier("The server", self.url, "no credentials", _redact)
 
     async def get(self, path: str, *_: object) -> Response:
         return self._judge.check(self._response, path)
@@ -81,7 +83,7 @@ def listing(body: bytes, counts: Counts) -> None:
     counts["decoded: openapi's answer"] += 1
     listed = _by_urn(body)
     if listed is not None:
-        sent = [(parcel.urn, openapi._name(proposal)) for parcel in SENT.parcels for proposal in parcel.proposals]
+        sent = [(parcel.urn, openapi._name(proposal)) for parcel in SENT.entities for proposal in parcel.proposals]
         promise(missing == [(urn, name) for urn, name in sent if name not in listed.get(urn, {})], "a drop is not seen")
 
 
@@ -101,7 +103,7 @@ def stored(body: bytes, counts: Counts) -> None:
 
 def refusal(body: bytes, counts: Counts) -> None:
     """A server's own words, and the error that a crawl makes of them."""
-    words = words_of(body, _redact)
+    words = error_excerpt(body, _redact)
     is_plain(words)
     promise(len(words) <= LENGTH, "words are too many")
     promise(SECRET not in words, "words hold a secret")
@@ -136,7 +138,7 @@ ANSWERS: dict[str, Callable[[bytes, Counts], None]] = {
 
 
 def _judged(response: Response, counts: Counts) -> None:
-    judge = Judge("MLflow", "http://server", "a token", _redact)
+    judge = ResponseClassifier("MLflow", "http://server", "a token", _redact)
     try:
         judge.check(response, PATH)
     except CrawlerError as error:

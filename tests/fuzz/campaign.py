@@ -16,7 +16,7 @@ from tests.fuzz.decoding import Counts, read, read_on, read_run
 from tests.fuzz.mapping import MAPPINGS, Read, entities_of
 from tests.fuzz.promises import Broken
 from tests.fuzz.proposals import file_of
-from tests.judge import Refused, judge_all
+from tests.support.judge import Refused, judge_all
 
 JUDGED_ONE_IN = 100
 """acryl-datahub takes a hundred times as long as all the rest."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from crawler.errors import CrawlerError, DecodeError, ServerError
-from crawler.mlflow import pages
+from crawler.mlflow import decoding as pages
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
-from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import OffsetWalk
-from crawler.mlflow.run_walk import RunWalk
+from crawler.mlflow.paging.keyset import RunWalk
+from crawler.mlflow.paging.offset import OffsetWalk
 from tests.fuzz.promises import can_be_told, promise
 
 MEANT_DEPTH = 150

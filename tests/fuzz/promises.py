@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from crawler.logs import printable
+from crawler.telemetry.logs import printable
 
 _TRICKS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What a terminal obeys instead of showing it, and what no UTF-8 can hold."""

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 import orjson
 
-from crawler.datahub import openapi, restli, urns
-from crawler.datahub.batches import Batch, Packer, PackerByType, Parcel
+from crawler.datahub import urns
+from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
 from crawler.datahub.encoding import Encoder, Wire
-from crawler.datahub.openapi import OpenApiWire
 from crawler.datahub.proposals import Entity, Refusal, SystemMetadata, encode_system_metadata
-from crawler.datahub.restli import FileWire, RestliWire
+from crawler.datahub.wire import openapi, restli
+from crawler.datahub.wire.openapi import OpenApiWire
+from crawler.datahub.wire.restli import FileWire, RestliWire
 from crawler.mapping.stages import stage_tags
 from tests.fuzz.decoding import Counts
 from tests.fuzz.promises import can_be_told, promise
@@ -29,7 +30,7 @@ def file_of(entities: Sequence[Entity], counts: Counts) -> File:
     """All that can be sent, in DataHub's file format; the other two wires say the same."""
     encoders = [Encoder(wire) for wire in WIRES]
     file: File = []
-    parcels: tuple[list[Parcel], list[Parcel]] = ([], [])
+    parcels: tuple[list[EncodedEntity], list[EncodedEntity]] = ([], [])
     for entity in entities:
         (in_file, refusals), (in_batch, others), (in_object, more) = (each.encode(entity) for each in encoders)
         promise(refusals == others == more, "wires refuse different things")
@@ -46,11 +47,11 @@ def file_of(entities: Sequence[Entity], counts: Counts) -> File:
     return file
 
 
-def _proposals(*parcels: Parcel) -> list[list[bytes]]:
+def _proposals(*parcels: EncodedEntity) -> list[list[bytes]]:
     return [parcel.proposals for parcel in parcels]
 
 
-def _count_refused(entity: Entity, parcel: Parcel, refusals: list[Refusal], counts: Counts) -> None:
+def _count_refused(entity: Entity, parcel: EncodedEntity, refusals: list[Refusal], counts: Counts) -> None:
     refused = sum(len(refusal.proposals) for refusal in refusals)
     promise(len(parcel.proposals) + refused == len(entity.aspects), f"aspects of {entity.urn!a} are lost")
     promise(not parcel.proposals or not urns.problem(entity.urn), f"{entity.urn!a} is sent")
@@ -70,7 +71,7 @@ def _same_on_each_wire(in_file: bytes, in_batch: bytes, in_object: bytes) -> dic
     return dict(plain)
 
 
-def _read_again(entity: Entity, refusals: list[Refusal], parcels: Sequence[Parcel]) -> None:
+def _read_again(entity: Entity, refusals: list[Refusal], parcels: Sequence[EncodedEntity]) -> None:
     """What dead letters are made of is what was meant."""
     if refusals:
         return
@@ -80,11 +81,11 @@ def _read_again(entity: Entity, refusals: list[Refusal], parcels: Sequence[Parce
         promise(again == meant, f"the proposals of {entity.urn!a} cannot be read again")
 
 
-def _packed(parcels: list[Parcel], packer: Packer | PackerByType) -> None:
+def _packed(parcels: list[EncodedEntity], packer: Packer | PackerByType) -> None:
     """Nothing is lost or doubled, and each request is JSON within its limits."""
     batches = [batch for parcel in parcels for batch in packer.add(parcel)] + packer.flush()
     given = sorted((parcel.urn, proposal) for parcel in parcels for proposal in parcel.proposals)
-    kept = [(parcel.urn, proposal) for batch in batches for parcel in batch.parcels for proposal in parcel.proposals]
+    kept = [(parcel.urn, proposal) for batch in batches for parcel in batch.entities for proposal in parcel.proposals]
     promise(sorted(kept) == given, "a packer loses proposals")
     for batch in batches:
         promise(batch.proposals <= MAX_PROPOSALS, "a batch has too many proposals")
@@ -92,12 +93,12 @@ def _packed(parcels: list[Parcel], packer: Packer | PackerByType) -> None:
         by_type = isinstance(packer, PackerByType)
         request = openapi.body(batch) if by_type else restli.body(_all(batch), asynchronous=True)
         promise(
-            len(orjson.loads(request)) == (len(batch.parcels) if by_type else 2), "a request is not what was packed"
+            len(orjson.loads(request)) == (len(batch.entities) if by_type else 2), "a request is not what was packed"
         )
 
 
 def _all(batch: Batch) -> list[bytes]:
-    return [proposal for parcel in batch.parcels for proposal in parcel.proposals]
+    return [proposal for parcel in batch.entities for proposal in parcel.proposals]
 
 
 def _batch_of(entities: Sequence[Entity]) -> Batch:
@@ -115,7 +116,7 @@ _ITEMS = {
     parcel.urn: {
         OPENAPI.proposal(parcel, each).aspect_name: OPENAPI.proposal(parcel, each) for each in parcel.proposals
     }
-    for parcel in SENT.parcels
+    for parcel in SENT.entities
 }
 LISTED = orjson.dumps(
     [

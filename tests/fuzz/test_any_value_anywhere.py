@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crawler.errors import DecodeError
-from crawler.mlflow.pages import decode_run
+from crawler.mlflow.decoding import decode_run
 from tests.fuzz.decoding import DECODERS, decode_page
 from tests.fuzz.mapping import MAPPINGS, Read, entities_of
 from tests.fuzz.proposals import file_of
-from tests.judge import judge_all
+from tests.support.judge import judge_all
 
 TAGS = [{"key": "mlflow.note.content", "value": "a note"}, {"key": "mlflow.parentRunId", "value": "r0"}]
 SCHEMA = json.dumps({"mlflow_colspec": [{"name": "a", "type": "long"}]})

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from crawler.datahub import openapi
-from crawler.http import words
-from crawler.mlflow.pages import Page
+from crawler.datahub.wire import openapi
+from crawler.http import error_text as words
+from crawler.mlflow.decoding import Page
 from tests.fuzz import decoding
 from tests.fuzz.campaign import finding_of, replay, run
 from tests.fuzz.case import Case

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from crawler import cli
-from crawler.commands import check
+from crawler.cli import check
+from crawler.cli.main import main as cli
 from crawler.errors import WrongServer
-from crawler.report import CrawlReport
+from crawler.telemetry.report import CrawlReport
 from tests.fuzz.promises import is_plain
 
 TRICK = "3\x1b[2J\x9b31m\u202e"

@@ -18,7 +18,7 @@ from tests.gms.urn_rules import entity_type_of
 AUDIT_STAMP = {"time": 1, "actor": "urn:li:corpuser:datahub"}
 
 
-def glimpse(_request: web.Request, body: bytes) -> list[dict[str, Any]]:
+def unverified_batch(_request: web.Request, body: bytes) -> list[dict[str, Any]]:
     """The entities of a body, as far as it is one."""
     with suppress(ValueError):
         entities = orjson.loads(body)

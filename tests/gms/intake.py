@@ -10,7 +10,7 @@ from datahub.metadata.schema_classes import KEY_ASPECTS
 from tests.gms.answers import JSON, Refusal
 from tests.gms.behaviour import Behaviour
 from tests.gms.urn_rules import URN_COLUMN_CHARACTERS, MalformedUrn, entity_type_of, illegal, key_parts
-from tests.judge import Refused, judge_aspect, judge_registered, judge_system_metadata
+from tests.support.judge import Refused, judge_aspect, judge_registered, judge_system_metadata
 
 
 class GenericAspect(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):

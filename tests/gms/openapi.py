@@ -11,15 +11,15 @@ from datahub.metadata.schema_classes import KEY_ASPECTS
 from tests.gms import answers, intake
 from tests.gms.answers import JSON, Refusal
 from tests.gms.behaviour import Behaviour
-from tests.gms.glimpse import Proposals
 from tests.gms.paths import entity_type_in
+from tests.gms.unverified_batch import Proposals
 from tests.gms.urn_rules import MalformedUrn, entity_type_of
 
 SKIPS_BAD_ITEMS = False
 ASPECT_KEYS = {"value", "systemMetadata", "headers"}
 
 
-def glimpse(request: web.Request, body: bytes) -> Proposals:
+def unverified_batch(request: web.Request, body: bytes) -> Proposals:
     """The aspects of a body as Rest.li's proposals, as far as it is one."""
     found: Proposals = []
     with suppress(ValueError, TypeError, AttributeError, KeyError):

@@ -9,12 +9,12 @@ from aiohttp import web
 from tests.gms import answers, intake
 from tests.gms.answers import JSON, Refusal
 from tests.gms.behaviour import Behaviour
-from tests.gms.glimpse import Proposals
+from tests.gms.unverified_batch import Proposals
 
 SKIPS_BAD_ITEMS = True
 
 
-def glimpse(_request: web.Request, body: bytes) -> Proposals:
+def unverified_batch(_request: web.Request, body: bytes) -> Proposals:
     """The proposals of a body, as far as it is one."""
     try:
         return [proposal for proposal in orjson.loads(body)["proposals"] if isinstance(proposal, dict)]

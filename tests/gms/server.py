@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.gms import answers, glimpse
+from tests.gms import answers
 from tests.gms.answers import Refusal
 from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
@@ -134,7 +134,7 @@ class Gms:
         self.headers.append(dict(request.headers))
         if "User-Agent" not in request.headers:
             self.violations.append("a request without User-Agent, which escapes throttling")
-        proposals = door.glimpse(request, self._inflated(request, body))
+        proposals = door.unverified_batch(request, self._inflated(request, body))
         step = self.script.pop(0) if self.script else self.rule
         fault = fault_of(step, proposals)
         response = await self._answer(door, request, body, fault, proposals)
@@ -159,7 +159,7 @@ class Gms:
             self.read_backs.append(body.count(b'"urn"'))
             return web.Response(body=body.replace(b":{}", TRUSTED), content_type=answers.JSON)
         door = self._strict["batch_get"]
-        entities = door.glimpse(request, body)
+        entities = door.unverified_batch(request, body)
         self.read_backs.append(len(entities))
         self.violations.extend(f"the timeseries aspect {name} is read back" for name in door.timeseries_in(entities))
         fault = fault_of(self.read_script.pop(0) if self.read_script else self.read_rule, entities)
@@ -186,7 +186,7 @@ class Gms:
         self, door: Any, request: web.Request, body: bytes, fault: Fault | None, proposals: list[dict[str, Any]]
     ) -> web.Response:
         """The script's answer, or the double's own; within it the batch counts as under way."""
-        urns, version_sets = glimpse.urns(proposals), glimpse.version_sets(proposals)
+        urns, version_sets = unverified_batch.urns(proposals), unverified_batch.version_sets(proposals)
         with self._flights.flight(request.transport, urns, version_sets):
             await asyncio.sleep(self.behaviour.latency)
             if fault and fault.hold:

@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from crawler.config.settings import ServerSettings
 from crawler.http import Server
-from crawler.report import Traffic
-from crawler.settings import ServerSettings
+from crawler.telemetry.report import Traffic
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -8,7 +8,7 @@ from itertools import count
 
 import msgspec
 
-from crawler.http.concurrency import Start, Vegas
+from crawler.http.limiter.vegas import Start, Vegas
 
 REFUSAL_SECONDS = 0.001
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from crawler.errors import Unreachable
-from crawler.http.slots import Slots
+from crawler.http.limiter.semaphore import DynamicSemaphore
 
 WORK_SECONDS = 0.02
 FEW = 6
@@ -23,7 +23,7 @@ class Workers:
         self.arrived = asyncio.Event()
         self._refuses_beyond = refuses_beyond
         self._present = 0
-        self._slots = Slots(lambda: self.number)
+        self._slots = DynamicSemaphore(lambda: self.number)
 
     async def answer(self, _: web.Request) -> web.Response:
         if self._present >= self._refuses_beyond:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from crawler.config.settings import Secret
 from crawler.errors import SettingsError
 from crawler.http.address import parse_address
-from crawler.settings import Secret
 
 
 @pytest.mark.parametrize(

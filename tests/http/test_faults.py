@@ -7,8 +7,8 @@ from itertools import count
 import aiohttp
 import pytest
 
+from crawler.config.settings import Secret
 from crawler.errors import Unreachable
-from crawler.settings import Secret
 
 WHOLE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'
 CUT = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 80\r\n\r\n{"a": 1'

@@ -9,9 +9,9 @@ import zlib
 import pytest
 from aiohttp import web
 
+from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import AnswerTooLarge, RequestRefused, Unreachable, WrongServer
 from crawler.http import Server
-from crawler.settings import Secret, ServerSettings
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -92,8 +92,8 @@ BOMBED = """
 import asyncio, sys
 from crawler.errors import AnswerTooLarge
 from crawler.http import Server
-from crawler.report import Traffic, peak_rss_bytes
-from crawler.settings import ServerSettings
+from crawler.telemetry.report import Traffic, peak_rss_bytes
+from crawler.config.settings import ServerSettings
 
 async def main():
     async with Server("MLflow", ServerSettings(url=sys.argv[1]), Traffic(), max_answer_bytes=20_000_000) as server:

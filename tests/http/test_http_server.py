@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from crawler import __version__
+from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Response, Server
-from crawler.settings import Secret, ServerSettings
 
 
 async def _json(request: web.Request) -> web.Response:

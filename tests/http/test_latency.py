@@ -2,7 +2,7 @@
 
 import pytest
 
-from crawler.http.latency import STRANGERS, Latency
+from crawler.http.limiter.latency import STRANGERS, Latency
 
 
 @pytest.fixture

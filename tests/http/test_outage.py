@@ -12,12 +12,12 @@ from unittest import mock
 import aiohttp
 import pytest
 
+from crawler.config.settings import ServerSettings
 from crawler.errors import RequestRefused, Unreachable
 from crawler.http import Response, Server
+from crawler.http.exchange import Request
 from crawler.http.outage import PAUSE_CAP
-from crawler.http.session import Request
-from crawler.report import Traffic
-from crawler.settings import ServerSettings
+from crawler.telemetry.report import Traffic
 from tests.http.conftest import no_tls
 from tests.simulation.virtual_clock import run_virtually
 
@@ -36,7 +36,7 @@ class Flaky:
         self.poisoned: set[str] = set()
 
     async def exchange(self, _session: object, request: Request, _proxy: str | None) -> Response:
-        """Stands for crawler.http.session.exchange."""
+        """Stands for crawler.http.exchange.exchange."""
         now = asyncio.get_running_loop().time()
         self.seen.append(now)
         await asyncio.sleep(LATENCY)

@@ -5,8 +5,8 @@ import base64
 import pytest
 from aiohttp import web
 
+from crawler.config.settings import Secret
 from crawler.errors import RequestRefused, SettingsError, Unreachable
-from crawler.settings import Secret
 
 
 async def test_a_proxy_is_used_with_its_own_credentials(serve, connect, monkeypatch):

@@ -3,9 +3,9 @@
 import pytest
 from aiohttp import web
 
+from crawler.config.settings import Tls
 from crawler.errors import SettingsError, Unreachable
 from crawler.http.tls import tls_context
-from crawler.settings import Tls
 
 
 async def _hello(_: web.Request) -> web.Response:

@@ -12,10 +12,11 @@ from datahub.metadata.urns import MlModelGroupUrn, MlModelUrn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
-from crawler.datahub.restli import FileWire
+from crawler.datahub.wire.restli import FileWire
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.datasets import MAX_SCHEMA_CHARACTERS
 from crawler.mlflow.entities import (
@@ -33,9 +34,8 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunInputs,
 )
-from crawler.settings import MappingSettings
-from tests.judge import judge_all, judge_aspect, judge_contiguous, judge_one_value
-from tests.urn_places import urns_within
+from tests.support.judge import judge_all, judge_aspect, judge_contiguous, judge_one_value
+from tests.support.urn_places import urns_within
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=1, run_id="r"))
 PLAIN = MappingSettings(ui_url="https://mlflow.example.com/")

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment, Run, RunInfo
-from crawler.mlflow.pages import Page
-from crawler.mlflow.run_walk import RunQuery
+from crawler.mlflow.paging.keyset import RunQuery
 
 Write = tuple[str, float, Any]
 """What to do, where (0 to 1), and a new row or a number of rows."""

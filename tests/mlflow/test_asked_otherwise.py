@@ -13,20 +13,20 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from crawler.config.settings import ServerSettings
 from crawler.errors import CredentialsRefused, ExitCode, RequestRefused
 from crawler.http import Server
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.api import Api
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run, RunInfo
-from crawler.mlflow.pages import Page
+from crawler.mlflow.paging.keyset import RunQuery, RunWalk
+from crawler.mlflow.quirks.null_start_time import MAX_PAGES, UntimedRuns
 from crawler.mlflow.run_reader import RunReader
-from crawler.mlflow.run_walk import RunQuery, RunWalk
-from crawler.mlflow.untimed import MAX_PAGES, UntimedRuns
-from crawler.report import CrawlReport, Traffic
-from crawler.settings import ServerSettings
-from crawler.timing import Timing
-from tests.crawls import crawl_to_file, recipe_file
+from crawler.telemetry.report import CrawlReport, Traffic
+from crawler.telemetry.timing import Timing
 from tests.mlflow.listings import number_token
+from tests.support.crawls import crawl_to_file, recipe_file
 
 API = "/api/2.0/mlflow"
 RUNS = 12

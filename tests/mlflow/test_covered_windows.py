@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawler.mlflow.pages import Page
-from crawler.mlflow.run_walk import EARLIEST, LATEST, Covered, RunWalk
+from crawler.mlflow.decoding import Page
+from crawler.mlflow.paging.keyset import EARLIEST, LATEST, Covered, RunWalk
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
 
 times = st.lists(st.sampled_from([7, 500, 500, 501, 999]) | st.integers(-5, 1_000), max_size=120)

@@ -13,6 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.errors import DecodeError
+from crawler.mlflow.decoding import (
+    Page,
+    decode_experiments,
+    decode_model_versions,
+    decode_registered_models,
+    decode_run,
+    decode_runs,
+)
 from crawler.mlflow.entities import (
     Alias,
     Dataset,
@@ -27,14 +35,6 @@ from crawler.mlflow.entities import (
     RunData,
     RunInfo,
     RunInputs,
-)
-from crawler.mlflow.pages import (
-    Page,
-    decode_experiments,
-    decode_model_versions,
-    decode_registered_models,
-    decode_run,
-    decode_runs,
 )
 
 RUN: dict[str, Any] = {

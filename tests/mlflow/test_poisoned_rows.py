@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.narrowing import Skipped
-from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import MAX_DOUBTS, MAX_SKIPPED, OVERLAP, OffsetWalk
-from crawler.mlflow.run_walk import RunQuery, RunWalk
+from crawler.mlflow.paging.keyset import RunQuery, RunWalk
+from crawler.mlflow.paging.offset import MAX_DOUBTS, MAX_SKIPPED, OVERLAP, OffsetWalk
+from crawler.mlflow.paging.page_bisection import Skipped
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
 
 FAULT = "MLflow answers 500"

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.pages import Page
-from crawler.mlflow.paging import OVERLAP, OffsetWalk
-from crawler.mlflow.run_walk import RunWalk
+from crawler.mlflow.paging.keyset import RunWalk
+from crawler.mlflow.paging.offset import OVERLAP, OffsetWalk
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
 
 FAULT = "MLflow answers 500"

@@ -15,17 +15,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from crawler.config import Flags, load
+from crawler.config.settings import MappingSettings
+from crawler.crawl.run import crawl
 from crawler.errors import CrawlerError, ExitCode, ServerError, Unreachable
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.run_reader import MAX_GIVEN_UP
-from crawler.pipeline import crawl
-from crawler.recipe import Flags, load
-from crawler.report import CrawlReport
-from crawler.settings import MappingSettings
-from tests.crawls import recipe_file
+from crawler.telemetry.report import CrawlReport
 from tests.mlflow.listings import number_token
+from tests.support.crawls import recipe_file
 
 API = "/api/2.0/mlflow"
 PLAIN = MappingSettings(ui_url="http://unused")

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
@@ -15,7 +16,6 @@ from crawler.mapping.runs import run_urn
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_entity
 from crawler.mlflow.entities import ModelVersion, Run
-from crawler.settings import MappingSettings
 from tests.simulation.history import History
 from tests.simulation.tracking_server import Row, TrackingServer, VersionKey
 

@@ -7,8 +7,8 @@ from zlib import crc32
 from multidict import CIMultiDict
 
 from crawler.datahub.readback import TIMESERIES
-from crawler.http.answers import Response
-from crawler.http.session import Request
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.simulation.network import Connection

@@ -14,8 +14,8 @@ import msgspec
 from aiohttp.client_reqrep import ConnectionKey
 from multidict import CIMultiDict
 
-from crawler.http.answers import Response
-from crawler.http.session import Request
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
 
 SEAM = "crawler.http.server"
 RETRY_AFTERS = ("0", "2", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 31 Dec 2999 23:59:59 GMT", "soon")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.settings import (
+from crawler.config.settings import (
     Confirm,
     Endpoint,
     MappingSettings,

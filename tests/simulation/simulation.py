@@ -20,16 +20,16 @@ from zlib import crc32
 import msgspec
 from multidict import CIMultiDict
 
+from crawler.checkpoint import Checkpoint
+from crawler.config.settings import Confirm, Endpoint, RestSettings, ServerSettings, Settings
+from crawler.crawl.run import crawl
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted, Stalled
-from crawler.http.answers import Response
-from crawler.http.session import Request
-from crawler.mlflow.paging import OVERLAP
-from crawler.pipeline import crawl
-from crawler.report import CrawlReport
-from crawler.settings import Confirm, Endpoint, RestSettings, ServerSettings, Settings
-from crawler.state import Journal
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
+from crawler.mlflow.paging.offset import OVERLAP
+from crawler.telemetry.report import CrawlReport
 from tests.simulation import promises
 from tests.simulation.mapped import Mapped
 from tests.simulation.metadata_server import MetadataServer, Share, ShareOfAspects
@@ -196,7 +196,7 @@ class Simulation:
                 self.findings += promises.claimed(self._mapped, self.gms, report)
 
     async def _end_by_grace(self, task: asyncio.Task[None], grace: float) -> None:
-        """As the process does after a signal; a second one is a grace that ends sooner (crawler/commands/job.py)."""
+        """As the process does after a signal; a second one is a grace that ends sooner (crawler/cli/job.py)."""
         asyncio.get_running_loop().call_later(grace, task.cancel)
         await asyncio.wait({task}, timeout=grace + 1)
         if not task.done():
@@ -354,10 +354,10 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
         stack.enter_context(simulation.network.plugged_in())
         for module, name in _places(tuple(schedule.constants)):
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
-        stack.enter_context(mock.patch("crawler.report.SAMPLES", SAMPLES))
+        stack.enter_context(mock.patch("crawler.telemetry.report.SAMPLES", SAMPLES))
         stack.enter_context(mock.patch("crawler.delivery.running._now", _time_of_day))
         stack.enter_context(mock.patch("os.fsync"))
-        stack.enter_context(mock.patch.dict(Journal.__init__.__kwdefaults__, clock=_loop_time))
+        stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))
         stack.enter_context(_overheard(simulation))
         stack.enter_context(mock.patch.object(logging.getLogger("crawler"), "disabled", new=True))
         stack.enter_context(mock.patch.object(logging.getLogger("crawler.http"), "disabled", new=True))

@@ -7,18 +7,18 @@ from unittest import mock
 import msgspec
 import pytest
 
-from crawler.confirmation.inquiry import Inquiry
-from crawler.confirmation.unconfirmed import Sent
-from crawler.datahub.batches import Batch, Packer
+from crawler.checkpoint.mark import Mark, Window
+from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.delivery.dead_letters import DeadLetters
-from crawler.http.slots import Slots
-from crawler.mapping.version_index import VersionIndex
+from crawler.delivery.verification.lookup import Lookup
+from crawler.delivery.verification.pending import Sent
+from crawler.http.limiter.semaphore import DynamicSemaphore
+from crawler.mapping.reducers.versions import VersionIndex
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
-from crawler.mlflow.pages import Page
-from crawler.mlflow.run_walk import RunWalk
-from crawler.state.mark import Mark, Window
+from crawler.mlflow.paging.keyset import RunWalk
 from tests.simulation.simulation import simulate
 
 FIRST_SEEDS = 100
@@ -31,7 +31,7 @@ def loses_a_parcel() -> Patch:
 
     def lossy(packer: Packer) -> list[Batch]:
         return [
-            Batch(batch.parcels[:-1], batch.proposals, batch.bytes) if len(batch.parcels) > 3 else batch
+            Batch(batch.entities[:-1], batch.proposals, batch.bytes) if len(batch.entities) > 3 else batch
             for batch in flush(packer)
         ]
 
@@ -49,7 +49,7 @@ def skips_a_row() -> Patch:
 
 
 def trusts_offsets() -> Patch:
-    return mock.patch("crawler.mlflow.paging.OVERLAP", 0)
+    return mock.patch("crawler.mlflow.paging.offset.OVERLAP", 0)
 
 
 def sends_versions_at_once() -> Patch:
@@ -69,16 +69,16 @@ def never_gives_up_runs() -> Patch:
 
 
 def keeps_a_slot() -> Patch:
-    give_back = Slots._give_back
+    give_back = DynamicSemaphore._give_back
     given_back = 0
 
-    def forgetful(slots: Slots) -> None:
+    def forgetful(slots: DynamicSemaphore) -> None:
         nonlocal given_back
         given_back += 1
         if given_back % 50:
             give_back(slots)
 
-    return mock.patch.object(Slots, "_give_back", forgetful)
+    return mock.patch.object(DynamicSemaphore, "_give_back", forgetful)
 
 
 def closes_windows_early() -> Patch:
@@ -90,10 +90,10 @@ def closes_windows_early() -> Patch:
 
 
 def believes_all_was_stored() -> Patch:
-    async def credulous(inquiry: Inquiry, sent: list[Sent]) -> set[tuple[str, str]]:
+    async def credulous(inquiry: Lookup, sent: list[Sent]) -> set[tuple[str, str]]:
         return {(each.parcel.urn, name) for each in sent for name in each.wanted}
 
-    return mock.patch.object(Inquiry, "find", credulous)
+    return mock.patch.object(Lookup, "find", credulous)
 
 
 def keeps_no_letters() -> Patch:

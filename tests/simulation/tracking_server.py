@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from crawler.http.answers import Response
-from crawler.http.session import Request
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from tests.simulation.history import History
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crawler.commands import files
+from crawler.cli import output_paths as files
 from tests.torture.replacing import replaced
 
 

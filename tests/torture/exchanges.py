@@ -8,8 +8,8 @@ from random import Random
 import aiohttp
 from multidict import CIMultiDict
 
-from crawler.http.answers import Response
-from crawler.http.session import Request
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
 from tests.simulation.network import Answerer, Link, Network, Session
 
 LATENCY = 0.12

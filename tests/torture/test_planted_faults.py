@@ -8,11 +8,11 @@ from unittest import mock
 import msgspec
 import pytest
 
+from crawler.atomic_files import Place
+from crawler.checkpoint import Checkpoint
+from crawler.checkpoint.mark import Mark
+from crawler.checkpoint.sqlite import Changes, Database
 from crawler.delivery.dead_letters import DeadLetters
-from crawler.outputs import Place
-from crawler.state import Journal
-from crawler.state.database import Changes, Database
-from crawler.state.mark import Mark
 from tests.torture import disk, exchanges
 from tests.torture.cases import cases, run
 from tests.torture.torture import FILE, Fault
@@ -21,7 +21,7 @@ Patch = Any
 
 
 def gives_up_at_once() -> Patch:
-    return mock.patch("crawler.http.retries.is_retryable", return_value=False)
+    return mock.patch("crawler.http.retry.is_retryable", return_value=False)
 
 
 def takes_what_was_read_for_delivered() -> Patch:
@@ -29,7 +29,7 @@ def takes_what_was_read_for_delivered() -> Patch:
 
 
 def forgets_what_was_delivered() -> Patch:
-    return mock.patch.object(Journal, "was_settled", return_value=False)
+    return mock.patch.object(Checkpoint, "was_settled", return_value=False)
 
 
 def forgets_datasets() -> Patch:

@@ -25,15 +25,14 @@ from unittest import mock
 import msgspec
 from multidict import CIMultiDict
 
-from crawler.cli import main
-from crawler.commands import job
-from crawler.datahub.batches import Parcel
+from crawler.checkpoint import Checkpoint
+from crawler.cli import job
+from crawler.cli.main import main
+from crawler.datahub.batching import EncodedEntity
 from crawler.delivery import running
-from crawler.http.answers import Response
-from crawler.http.session import Request
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
 from crawler.mapping.runs import run_urn
-from crawler.state import Journal
-from tests.crawls import values
 from tests.gms import batch_get, intake
 from tests.gms.batch_get import timeseries_in
 from tests.gms.intake import _record as record
@@ -43,6 +42,7 @@ from tests.simulation.network import Connection, Process
 from tests.simulation.tracking_server import TrackingServer
 from tests.simulation.virtual_clock import VirtualLoop, run_virtually
 from tests.simulation.writer import NEWEST, Amounts, Writer
+from tests.support.crawls import values
 from tests.torture import disk, exchanges
 from tests.torture.disk import Disk
 from tests.torture.exchanges import Exchanges
@@ -55,7 +55,7 @@ AMOUNTS = Amounts(experiments=2, runs=20, models=2, versions=4, ties=0.3)
 ROWS_SEED = 8
 SMALL_PAGES = {
     "crawler.mlflow.client": {"REGISTERED_MODELS_A_PAGE": 2, "MODEL_VERSIONS_A_PAGE": 3, "EXPERIMENTS_A_PAGE": 2},
-    "crawler.reader": {"RUN_IDS_A_REQUEST": 2, "ENTITIES_AT_ONCE": 5},
+    "crawler.crawl.entities": {"RUN_IDS_A_REQUEST": 2, "ENTITIES_AT_ONCE": 5},
 }
 FILE, LOSSY = "file", "lossy"
 TARGETS = ("restli", "openapi", FILE)
@@ -298,7 +298,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
         with (
             torture.network.plugged_in(),
             mock.patch.dict(os.environ, {"HOME": str(folder)}, clear=True),
-            mock.patch.dict(Journal.__init__.__kwdefaults__, clock=_loop_time),
+            mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time),
             replaced(
                 *constants,
                 (running, "_now", torture.time_of_day),
@@ -321,17 +321,17 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _overheard(torture: Torture) -> Iterator[None]:
-    settled, finish = Journal.settled, Journal.finish
+    settled, finish = Checkpoint.settled, Checkpoint.finish
 
-    def noted(journal: Journal, parcel: Parcel) -> None:
+    def noted(journal: Checkpoint, parcel: EncodedEntity) -> None:
         torture.note_settled(parcel.urn)
         settled(journal, parcel)
 
-    def noted_end(journal: Journal) -> None:
+    def noted_end(journal: Checkpoint) -> None:
         finish(journal)
         torture.note_finished()
 
-    with replaced((Journal, "settled", noted), (Journal, "finish", noted_end)):
+    with replaced((Checkpoint, "settled", noted), (Checkpoint, "finish", noted_end)):
         yield
 
 

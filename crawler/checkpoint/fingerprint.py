@@ -1,0 +1,37 @@
+"""The settings that two crawls must share for one to go on where the other was."""
+
+import msgspec
+
+from crawler.config.settings import RestSettings, Settings
+from crawler.telemetry.logs import encodable
+
+
+def fingerprint(settings: Settings) -> dict[str, str]:
+    """Where from, where to and how it is mapped, by name, without secrets. How fast and how hard does not matter."""
+    mlflow = settings.mlflow
+    mapping = msgspec.structs.asdict(settings.mapping)
+    return {
+        "MLflow's URL": mlflow.tracking.url,
+        "the registry's URL": (mlflow.registry or mlflow.tracking).url,
+        "the sink": _target(settings),
+        **{name: _text(mapping[name]) for name in sorted(mapping)},
+    }
+
+
+def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
+    """What differs, each with both values."""
+    names = sorted({*then, *now})
+    return [
+        f"{name} was {then.get(name, 'not set')} and is {now.get(name, 'not set')}"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _target(settings: Settings) -> str:
+    sink = settings.sink
+    return sink.server.url if isinstance(sink, RestSettings) else encodable(str(sink.path.absolute()))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()

@@ -1,0 +1,27 @@
+"""The settings that a command's flags, the environment and a recipe come to."""
+
+import argparse
+import os
+
+from crawler.config import Flags, load, load_delivery
+from crawler.config.settings import DeliverySettings, Settings
+from crawler.config.strict import section
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Raises SettingsError for what cannot be used."""
+    return load(arguments.config, os.environ, _flags(arguments))
+
+
+def delivery_settings_of(arguments: argparse.Namespace) -> DeliverySettings:
+    """The same for a command that reads no MLflow. Raises SettingsError."""
+    return load_delivery(arguments.config, os.environ, _flags(arguments))
+
+
+def _flags(arguments: argparse.Namespace) -> Flags:
+    given = {field: getattr(arguments, field, None) for field in Flags.__struct_fields__}
+    return section({field: _text(value) for field, value in given.items()}, "flags", Flags)
+
+
+def _text(value: object) -> object:
+    return value if value is None or isinstance(value, bool) else str(value)

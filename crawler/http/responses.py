@@ -1,0 +1,139 @@
+"""What an answer means: the data that was asked for, or an error that says what is wrong and what to do."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+from yarl import URL
+
+from crawler.errors import AnswerTooLarge, CrawlerError, CredentialsRefused, RequestRefused, WrongServer
+from crawler.http.error_text import error_excerpt, error_text
+from crawler.http.redaction import Redactor
+
+_LOGIN = re.compile(r"(log|sign)[-_]?in\b|\boauth2?\b|\bopenid|\bsso\b|\bsaml|\bauthorize\b|\bauth\b", re.IGNORECASE)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SUCCESS, _REDIRECT, _SERVER_ERROR = range(200, 300), range(300, 400), range(500, 600)
+_UNAUTHORIZED = 401
+_HINTS = {
+    403: "The credentials are known, but lack the privilege for this request.",
+    404: "Is the URL right, including its path?",
+    407: "The proxy wants credentials: give them in HTTP_PROXY or HTTPS_PROXY.",
+    413: "The request is too large for the server or a proxy: send smaller batches.",
+    429: "Ask for less at once: lower the concurrency or the requests per second.",
+    503: "The server is overloaded or starting: try again later, or lower the concurrency.",
+}
+_SERVER_ERROR_HINT = "Its log says more."
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A whole answer of a server. `headers` is case-insensitive."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class ResponseClassifier:
+    """Tells good answers of one server from bad ones. `sent` is how messages name the credentials."""
+
+    def __init__(self, name: str, url: str, sent: str, redact: Redactor) -> None:
+        self._name = name
+        self._url = url
+        self._sent = sent
+        self._redact = redact
+
+    def check(self, response: Response, path: str) -> Response:
+        """The response itself if it is a success that can be data; CrawlerError otherwise."""
+        if not is_success(response.status):
+            raise self.error(response, path)
+        if is_page(response):
+            raise WrongServer(
+                f"{self._name} at {self._url}{_bare(path)} answered with a web page, not JSON.",
+                f"Is {self._url} the address of {self._name}, or of a proxy's login page?",
+            )
+        return response
+
+    def too_large(self, status: int, limit: int, path: str) -> AnswerTooLarge:
+        """The error for an answer of more than `limit` bytes."""
+        return AnswerTooLarge(
+            f"{self._name} at {self._url}{_bare(path)} answered {status} with more than {limit:,} bytes, "
+            "unpacked; the rest was not read.",
+            "Ask for less at once (page size), or look at what makes the answer so large.",
+        )
+
+    def error(self, response: Response, path: str) -> CrawlerError:
+        """What an answer that is no success means."""
+        if response.status in _REDIRECT:
+            return self._redirect(response, path)
+        if response.status == _UNAUTHORIZED:
+            return self._unauthorized(response)
+        return self._refusal(response, path)
+
+    def _refusal(self, response: Response, path: str) -> RequestRefused:
+        answer = error_excerpt(response.body, self._redact)
+        said = f': "{answer}"' if answer else ""
+        fallback = _SERVER_ERROR_HINT if response.status in _SERVER_ERROR else ""
+        return RequestRefused(
+            f"{self._name} at {self._url}{_bare(path)} answered {response.status}{said}.",
+            _HINTS.get(response.status, fallback),
+            status=response.status,
+            answer=answer,
+            body=error_text(response.body, self._redact),
+        )
+
+    def _unauthorized(self, response: Response) -> CredentialsRefused:
+        answer = error_excerpt(response.body, self._redact)
+        said = f' It says: "{answer}".' if answer else ""
+        return CredentialsRefused(
+            f"{self._name} at {self._url} refuses the credentials (401); it was sent {self._sent}.{said}",
+            "Check user name and password or token.",
+        )
+
+    def _redirect(self, response: Response, path: str) -> WrongServer:
+        target = _target(f"{self._url}{path}", response.headers.get("Location", ""))
+        shown = "nowhere readable" if target is None else self._redact(str(target))
+        return WrongServer(
+            f"{self._name} at {self._url} redirects ({response.status}) to {shown}. "
+            "Redirects are not followed: they would carry the credentials along.",
+            self._redirect_hint(target, path),
+        )
+
+    def _redirect_hint(self, target: URL | None, path: str) -> str:
+        if target is None:
+            return f"Is {self._url} the address of {self._name}?"
+        if _LOGIN.search(f"{target.host} {target.path}"):
+            return (
+                "That looks like a login page: a proxy wants a login. "
+                f"Use an address of {self._name} for programs, or give the credentials that the proxy wants."
+            )
+        base = str(target).rstrip("/").removesuffix(_bare(path).rstrip("/"))
+        return f"Set the URL of {self._name} to {self._redact(base)} if that is the server you mean."
+
+
+def is_success(status: int) -> bool:
+    """Whether a server did what it was asked for."""
+    return status in _SUCCESS
+
+
+def is_page(response: Response) -> bool:
+    """Whether a body is meant for a browser.
+
+    Markup decides, not the content type alone: MLflow's /version answers a bare number as text/html.
+    """
+    body = response.body.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    return body.startswith(b"<") or ("html" in response.headers.get("Content-Type", "").lower() and b"<" in body)
+
+
+def _target(asked: str, location: str) -> URL | None:
+    """Where a redirect leads, without what may hold a secret: user info, query, fragment."""
+    if not location:
+        return None
+    try:
+        target = URL(asked).join(URL(location))
+        return target.with_user(None).with_query(None).with_fragment(None)
+    except ValueError:
+        return None
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0]

@@ -1,6 +1,0 @@
-"""From a recipe of `datahub ingest`, the environment and flags to the settings of a crawl."""
-
-from crawler.recipe.flags import Flags
-from crawler.recipe.load import load, load_delivery
-
-__all__ = ["Flags", "load", "load_delivery"]

@@ -1,0 +1,224 @@
+"""What a person sees while a crawl runs: a live block on a terminal, else a log line now and then."""
+
+import asyncio
+import io
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from crawler.telemetry.logs import printable
+from crawler.telemetry.report import CrawlReport, Traffic, peak_rss_bytes
+from crawler.telemetry.summary import KINDS, human_bytes, human_seconds
+from crawler.telemetry.timing import slowest
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+REDRAW_SECONDS = 0.5
+LOG_SECONDS = 10.0
+RATE_SECONDS = 10.0
+
+_log = logging.getLogger("crawler.progress")
+
+
+@asynccontextmanager
+async def show_progress(report: CrawlReport, *, live: bool, interval: float = LOG_SECONDS) -> AsyncIterator[None]:
+    """Shows the report while the context lasts: `live` on standard error, or as a log line each `interval` seconds."""
+    if live:
+        async with _live_view(report):
+            yield
+    else:
+        rates = Rates(report)
+        async with _repeating(lambda: _log.info(progress_line(report, rates)), interval):
+            yield
+
+
+class _Point(NamedTuple):
+    """What was counted at one time, and where the time had gone by then."""
+
+    at: float
+    runs: int
+    proposals: int
+    shares: dict[str, float]
+
+
+class Rates:
+    """Runs read and proposals delivered a second, and what they wait for, over the last seconds."""
+
+    def __init__(self, report: CrawlReport, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report = report
+        self._clock = clock
+        self._points: deque[_Point] = deque()
+        self.note()
+
+    def note(self) -> None:
+        """Takes a point; to be called now and then."""
+        now = self._clock()
+        report = self._report
+        self._points.append(_Point(now, report.read["runs"], report.proposals, report.time.shares()))
+        while len(self._points) > 2 and now - self._points[0].at > RATE_SECONDS:
+            self._points.popleft()
+
+    @property
+    def runs(self) -> float:
+        """Runs read a second."""
+        return self._rate(lambda point: point.runs)
+
+    @property
+    def proposals(self) -> float:
+        """Proposals delivered a second."""
+        return self._rate(lambda point: point.proposals)
+
+    @property
+    def limit(self) -> str:
+        """What limits the crawl, in words."""
+        return slowest(self._points[0].shares, self._points[-1].shares)
+
+    def _rate(self, count: Callable[["_Point"], int]) -> float:
+        first, last = self._points[0], self._points[-1]
+        elapsed = last.at - first.at
+        return (count(last) - count(first)) / elapsed if elapsed > 0 else 0.0
+
+
+def seconds_left(report: CrawlReport) -> float | None:
+    """How long the rest will take at the pace so far, once the number of experiments is known; else None."""
+    done, total = report.experiments_done, report.read["experiments"]
+    if not report.experiments_listed or not done or done >= total:
+        return None
+    return report.duration * (total - done) / done
+
+
+def progress_line(report: CrawlReport, rates: Rates) -> str:
+    """The state of a crawl in one line."""
+    rates.note()
+    left = seconds_left(report)
+    return (
+        f"{human_seconds(report.duration)}: {_read_so_far(report, rates)} read; "
+        f"{report.proposals:,} proposals ({rates.proposals:,.0f}/s) delivered; "
+        f"{report.mlflow.in_flight + report.datahub.in_flight} requests in flight, "
+        f"{report.mlflow.retries + report.datahub.retries:,} retries; {_limit(report, rates)}"
+        + (f"; about {human_seconds(left)} left" if left is not None else "")
+    )
+
+
+def _limit(report: CrawlReport, rates: Rates) -> str:
+    """What the crawl waits for: a server that is out, else whatever is slowest."""
+    for name, traffic in (("MLflow", report.mlflow), ("DataHub", report.datahub)):
+        if traffic.outage:
+            silence = human_seconds(time.monotonic() - traffic.silent_since)
+            waiting = f"waiting up to {human_seconds(traffic.patience)}"
+            return f"{name} gives no answer for {silence} ({printable(traffic.outage)}), {waiting}"
+    return rates.limit
+
+
+def _read_so_far(report: CrawlReport, rates: Rates) -> str:
+    if report.replayed:
+        return f"{report.read['proposals']:,} proposals"
+    return f"{report.read['experiments']:,} experiments, {report.read['runs']:,} runs ({rates.runs:,.0f}/s)"
+
+
+@asynccontextmanager
+async def _repeating(action: Callable[[], None], interval: float) -> AsyncIterator[None]:
+    """Does the action every `interval` seconds while the context lasts."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            action()
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def _live_view(report: CrawlReport) -> AsyncIterator[None]:
+    from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
+    from rich.live import Live  # noqa: PLC0415
+
+    rates = Rates(report)
+    console = Console(stderr=True, highlight=False, markup=False)
+    block = Live(live_view(report, rates), console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+    with _logs_above(console), block:
+        async with _repeating(lambda: block.update(live_view(report, rates), refresh=True), REDRAW_SECONDS):
+            yield
+
+
+@contextmanager
+def _logs_above(console: "Console") -> Iterator[None]:
+    """Sends the log lines that go to standard error through the console, which draws its block anew below them.
+
+    Written past the console they would land inside the block and be wiped out with it.
+    """
+    stderr = sys.stderr
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream is stderr
+    ]
+    stream = _ConsoleStream(console)
+    for handler in handlers:
+        handler.setStream(stream)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(stderr)
+
+
+class _ConsoleStream(io.TextIOBase):
+    """A text stream that writes whole lines through a console: unwrapped, and no name in them moves the cursor."""
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+
+    def write(self, text: str) -> int:
+        self._console.out("\n".join(map(printable, text.removesuffix("\n").split("\n"))))
+        return len(text)
+
+
+def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
+    """The block that is drawn again and again."""
+    from rich.console import Group  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    rates.note()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for title in ("read", "mapped", "delivered"):
+        table.add_column(title, justify="right", no_wrap=True)
+    kinds = [(entity_type, None, entity_type) for entity_type in sorted(report.mapped)] if report.replayed else KINDS
+    for name, key, entity_type in kinds:
+        read = f"{report.read[key]:,}" if key else ""
+        table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}")
+    left = seconds_left(report)
+    lines = [
+        f"File     {_read_so_far(report, rates)} read"
+        if report.replayed
+        else f"MLflow   {rates.runs:>8,.0f} runs/s        {_traffic(report.mlflow)}",
+        f"DataHub  {rates.proposals:>8,.0f} proposals/s   {_traffic(report.datahub)}",
+        f"{human_seconds(report.duration)} elapsed"
+        + (f", about {human_seconds(left)} left" if left is not None else "")
+        + f", at most {human_bytes(peak_rss_bytes())} of memory; {_limit(report, rates)}"
+        + _findings(report),
+    ]
+    return Group(table, Text("\n".join(lines)))
+
+
+def _traffic(traffic: Traffic) -> str:
+    at_once = f"{traffic.in_flight:>3} of {traffic.limit} in flight"
+    return f"{at_once}, {traffic.requests:,} requests, {traffic.retries:,} retries"
+
+
+def _findings(report: CrawlReport) -> str:
+    warnings = sum(finding.count for finding in report.warnings)
+    failures = sum(finding.count for finding in report.failures)
+    return (f", {warnings:,} warnings" if warnings else "") + (f", {failures:,} failures" if failures else "")

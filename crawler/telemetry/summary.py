@@ -1,0 +1,205 @@
+"""The end of a crawl on the screen: what was read, written, skipped and why, and where the report is."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from crawler.telemetry.logs import printable
+from crawler.telemetry.report import CrawlReport, Finding, Traffic, peak_rss_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+KINDS = (
+    ("registered models", "registered_models", "mlModelGroup"),
+    ("model versions", "model_versions", "mlModel"),
+    ("experiments", "experiments", "container"),
+    ("runs", "runs", "dataProcessInstance"),
+    ("users", None, "platformResource"),
+    ("datasets", None, "dataset"),
+    ("model stages", None, "tag"),
+)
+"""MLflow's name, its key in `report.read`, DataHub's entity type."""
+
+_KIB = 1024
+
+
+class _Page(io.StringIO):
+    """What is to be written to a stream, but not by rich: where a pipe is broken, rich would end the process, and put
+    an end to standard output whichever it was.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def print_summary(report: CrawlReport, *, report_path: Path | None, stream: TextIO) -> None:
+    """Writes the summary to `stream`; plain where that is no terminal. Raises OSError where that cannot be written."""
+    from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
+
+    page = _Page(stream)
+    console = Console(file=page, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+    _print_all(console, report, report_path)
+    stream.write(page.getvalue())
+    stream.flush()
+
+
+def human_bytes(count: float) -> str:
+    """Bytes in the unit that reads best."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < _KIB:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _KIB
+    return f"{count:.1f} GiB"
+
+
+def human_seconds(seconds: float) -> str:
+    """1h02m, 3m20s or 4.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def _print_all(console: "Console", report: CrawlReport, report_path: Path | None) -> None:
+    console.print(_proposals(report) if report.replayed else _entities(report))
+    _print_traffic(console, report)
+    for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
+        _print_findings(console, title, findings)
+    if report.dead_letters:
+        path = printable(str(report.dead_letters_path))
+        console.print(f"Dead letters: {report.dead_letters:,} proposals in {path}; send them with `replay {path}`.")
+    if report_path is not None:
+        console.print(f"Report: {printable(str(report_path))}")
+    console.print(_verdict(report))
+    if report.replayed is not None:
+        console.print(_file_after_replay(report, printable(str(report.replayed))))
+
+
+def _entities(report: CrawlReport) -> "Table":
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for left, right in (("MLflow", "read"), ("DataHub", "written")):
+        table.add_column(left, overflow="fold")
+        table.add_column(right, justify="right", no_wrap=True)
+    for name, key, entity_type in KINDS:
+        read = f"{report.read[key]:,}" if key else ""
+        table.add_row(name, read, entity_type, f"{report.delivered[entity_type]:,}")
+    for what, count in report.skipped.items():
+        table.add_row(f"skipped: {what}", f"{count:,}", "", "")
+    return table
+
+
+def _proposals(report: CrawlReport) -> "Table":
+    """What a replay has read and written."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("File", "DataHub"):
+        table.add_column(name, overflow="fold")
+        table.add_column("proposals" if name == "File" else "entities", justify="right", no_wrap=True)
+    table.add_row("read", f"{report.read['proposals']:,}", "", "")
+    for what, count in report.skipped.items():
+        table.add_row(f"skipped: {what}", f"{count:,}", "", "")
+    for entity_type, count in sorted(report.delivered.items()):
+        table.add_row("", "", entity_type, f"{count:,}")
+    return table
+
+
+def _file_after_replay(report: CrawlReport, path: str) -> str:
+    """What has become of the file that was replayed, which is never changed."""
+    if report.status not in {"success", "failures"}:
+        return f"Keep {path}: it was not read to its end. Replay it again to have the rest."
+    if skipped := sum(report.skipped.values()):
+        return f"Keep {path}: the {skipped:,} proposals that were skipped are still there, and only there."
+    if any(finding.code in {"unreadable_proposals", "dead_letters"} for finding in report.failures):
+        return f"Keep {path}: some of it is only there."
+    if report.dry_run:
+        return f"Keep {path}: nothing was sent."
+    if report.status == "failures":
+        return f"{path} is no longer needed: DataHub has its proposals, but for the dead letters."
+    return f"{path} is no longer needed: DataHub has all of its proposals."
+
+
+def _print_traffic(console: "Console", report: CrawlReport) -> None:
+    if not report.replayed:
+        console.print(_traffic("MLflow", report.mlflow, "received"))
+    if report.datahub.requests:
+        console.print(f"{_traffic('DataHub', report.datahub, 'sent')}, {report.batches:,} batches")
+    console.print(
+        f"Took {human_seconds(report.duration)} ({'' if report.replayed else _runs_per_second(report)}"
+        f"{_per_second(report, report.proposals)} proposals/s), at most {human_bytes(peak_rss_bytes())} of memory"
+    )
+
+
+def _runs_per_second(report: CrawlReport) -> str:
+    return f"{_per_second(report, report.read['runs'])} runs/s, "
+
+
+def _per_second(report: CrawlReport, count: int) -> str:
+    return f"{count / report.duration:,.0f}" if report.duration else "0"
+
+
+def _traffic(name: str, traffic: Traffic, verb: str) -> str:
+    version = f" {printable(traffic.version)}" if traffic.version else ""
+    return (
+        f"{name}{version}: {traffic.requests:,} requests, {traffic.retries:,} retries, "
+        f"{human_bytes(traffic.bytes)} {verb}{_at_once(traffic)}"
+    )
+
+
+def _at_once(traffic: Traffic) -> str:
+    if traffic.lowest_limit == traffic.highest_limit:
+        return f", {traffic.limit} at once" if traffic.limit else ""
+    return f", {traffic.lowest_limit} to {traffic.highest_limit} at once"
+
+
+def _print_findings(console: "Console", title: str, findings: list[Finding]) -> None:
+    if not findings:
+        return
+    console.print(f"\n{title}:")
+    for finding in findings:
+        _print_indented(console, 2, f"{finding.count:,} × {finding.code}: {printable(finding.message)}")
+        for sample in finding.samples:
+            _print_indented(console, 6, printable(sample))
+        if finding.samples and finding.count > len(finding.samples):
+            _print_indented(console, 6, f"… and {finding.count - len(finding.samples):,} more")
+
+
+def _print_indented(console: "Console", indent: int, text: str) -> None:
+    """Wraps within the indentation on a terminal; elsewhere a text stays one line, for grep."""
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    if console.soft_wrap:
+        console.print(" " * indent + text)
+    else:
+        console.print(Padding(Text(text), (0, 0, 0, indent)))
+
+
+def _verdict(report: CrawlReport) -> str:
+    entities = sum(report.delivered.values())
+    where = f" to {printable(report.output)}" if report.output else ""
+    took = human_seconds(report.duration)
+    done = f"{entities:,} entities in {report.proposals:,} proposals delivered{where} in {took}."
+    if report.dry_run:
+        done = f"Dry run: nothing was written; {sum(report.mapped.values()):,} entities would be."
+    failed = sum(finding.count for finding in report.failures)
+    return {
+        "success": f"Done: {done}",
+        "failures": f"Not all: {failed:,} failed, see above. {done}",
+        "failed": f"Failed: see above. {done}",
+    }.get(report.status, f"Stopped before the end. {done}")

@@ -1,0 +1,445 @@
+"""What a state keeps, what it refuses, and what it survives."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.checkpoint.checkpoint import Checkpoint
+from crawler.checkpoint.sqlite import SCHEMA_VERSION, Changes, Database
+from crawler.crawl.windows import WindowTracker
+from crawler.datahub.aspects import Status
+from crawler.datahub.batching import EncodedEntity
+from crawler.datahub.proposals import Entity
+from crawler.errors import OutputError, SettingsError
+from crawler.mapping.reducers.datasets import DatasetReducer
+from crawler.mlflow.entities import Run, RunInfo
+from crawler.mlflow.paging.keyset import Covered
+from crawler.telemetry.report import CrawlReport
+
+FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}
+RUN, MODEL, DATASET = "dataProcessInstance", "mlModel", "dataset"
+
+
+class Clock:
+    """Stands still unless told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def journal(path: Path, report: CrawlReport | None = None, clock: Callable[[], float] | None = None) -> Checkpoint:
+    return Checkpoint(path, FINGERPRINT, report or CrawlReport("new"), clock=clock or Clock())
+
+
+def deliver(state: Checkpoint, entity_type: str, urn: str, mark: object = None) -> None:
+    assert state.begin(urn, mark)
+    state.settled(EncodedEntity(entity_type, urn, [b"{}"], mark=mark))
+
+
+def window(state: Checkpoint, experiment: str, since: int | None, until: int | None, rows: int = 0) -> None:
+    trail = WindowTracker(experiment, state.new_mark)
+    for number in range(rows):
+        deliver(state, RUN, f"run {since} {number}", trail.mark)
+    trail.end_window(Covered(since, until, rows))
+
+
+def interrupted(path: Path) -> None:
+    """A state with something of each kind in it."""
+    report = CrawlReport("first")
+    with journal(path, report) as state:
+        state.hold(catalog := DatasetReducer())
+        catalog.offer(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
+        report.fail("urn", "No such URN.", "m: too long")
+        report.delivered[RUN] += 2
+        report.proposals, report.rejected = 12, 1
+        deliver(state, MODEL, "m1")
+        window(state, "1", None, 5, rows=2)
+        window(state, "1", 9, None)
+        window(state, "2", None, None)
+
+
+def content(path: Path) -> tuple[Any, ...]:
+    report = CrawlReport("second")
+    with journal(path, report) as state:
+        state.hold(catalog := DatasetReducer())
+        return (
+            report.run_id,
+            [(each.code, each.count, each.samples) for each in report.failures],
+            (report.proposals, report.rejected, dict(report.delivered)),
+            [state.gaps(experiment) for experiment in "123"],
+            [state.rows(experiment) for experiment in "123"],
+            [state.was_settled(urn) for urn in ("m1", "m2", "run None 0")],
+            list(catalog.drain()),
+        )
+
+
+KEPT = (
+    "first",
+    [("urn", 1, ["m: too long"])],
+    (12, 1, {RUN: 2}),
+    [[(5, 9)], [], [(None, None)]],
+    [2, 0, 0],
+    [True, False, False],
+    [Entity(DATASET, "d1", (Status(removed=False),))],
+)
+
+
+def test_all_that_was_delivered_is_known_to_the_next_crawl(tmp_path: Path) -> None:
+    interrupted(tmp_path / "state.db")
+    assert content(tmp_path / "state.db") == KEPT
+    assert content(tmp_path / "state.db") == KEPT
+    assert [each.name for each in tmp_path.iterdir()] == ["state.db"]
+
+
+def test_a_window_of_which_something_is_under_way_is_not_done(tmp_path: Path) -> None:
+    with journal(tmp_path / "state.db") as state:
+        trail = WindowTracker("1", state.new_mark)
+        assert state.begin("a run", trail.mark)
+        trail.end_window(Covered(None, 5, 1))
+    with journal(tmp_path / "state.db") as state:
+        assert state.gaps("1") == [(None, None)]
+
+
+def test_it_is_written_once_a_second_at_most(tmp_path: Path) -> None:
+    clock = Clock()
+    state = journal(tmp_path / "state.db", clock=clock)
+    with state, closing(sqlite3.connect(tmp_path / "state.db")) as other:
+        counts = []
+        for second, urn in ((0.0, "a"), (0.9, "b"), (1.0, "c"), (1.5, "d"), (1.9, "e"), (2.0, "f")):
+            clock.now = second
+            deliver(state, MODEL, urn)
+            counts += other.execute("SELECT coalesce(sum(length(urn_hashes)) / 8, 0) FROM settled").fetchone()
+        assert counts == [0, 0, 3, 3, 3, 6]
+
+
+def test_a_dataset_is_kept_until_it_has_arrived(tmp_path: Path) -> None:
+    dataset = Entity(DATASET, "d1", (Status(removed=False),))
+    for arrives in (False, True):
+        with journal(tmp_path / f"{arrives}.db") as state:
+            state.hold(catalog := DatasetReducer())
+            catalog.offer(dataset, Run(RunInfo("r", start_time=7)))
+            assert list(catalog.drain()) == [dataset]
+            if arrives:
+                deliver(state, DATASET, "d1")
+            else:
+                assert state.begin("d1", None)
+                deliver(state, MODEL, "m1")
+        with journal(tmp_path / f"{arrives}.db") as state:
+            state.hold(catalog := DatasetReducer())
+            assert list(catalog.drain()) == ([] if arrives else [dataset])
+            assert state.begin("d1", None) is not arrives
+
+
+def test_a_finished_state_starts_afresh(tmp_path: Path) -> None:
+    interrupted(tmp_path / "state.db")
+    report = CrawlReport("second")
+    with journal(tmp_path / "state.db", report) as state:
+        assert state.resumed
+        state.finish()
+    report = CrawlReport("third")
+    other = {"env": "DEV"}
+    with Checkpoint(tmp_path / "state.db", other, report) as state:
+        assert not state.resumed
+        assert (report.run_id, state.gaps("1"), report.failures) == ("third", [(None, None)], [])
+        assert not state.was_settled("m1")
+        state.hold(catalog := DatasetReducer())
+        assert list(catalog.drain()) == []
+
+
+def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    with journal(path) as state:
+        deliver(state, MODEL, "m2")
+        state.finish()
+    with closing(sqlite3.connect(path)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        left = {name: database.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    assert [(name, row[:2]) for name, rows in left.items() for row in rows] == [("setting", ("finished", "true"))]
+
+
+def test_names_that_are_no_unicode_are_known_again(tmp_path: Path) -> None:
+    urns = ["m\ud800", "m\udfff", "m?"]
+    with journal(tmp_path / "state.db") as state:
+        for urn in urns[:2]:
+            deliver(state, MODEL, urn)
+    with journal(tmp_path / "state.db") as state:
+        assert [state.was_settled(urn) for urn in urns] == [True, True, False]
+
+
+def test_runs_of_the_windows_that_are_done_are_counted_as_read(tmp_path: Path) -> None:
+    with journal(tmp_path / "state.db") as state:
+        trail = WindowTracker("1", state.new_mark)
+        for until, deleted in ((5, 1), (9, 2), (None, 0)):
+            stages = ["deleted"] * deleted + ["active"] * 3
+            trail.count([Run(RunInfo("r", start_time=4, lifecycle_stage=stage)) for stage in stages])
+            trail.end_window(Covered(None, until, len(stages)))
+    report = CrawlReport("second")
+    with journal(tmp_path / "state.db", report) as state:
+        assert (report.read["runs"], dict(report.skipped)) == (9, {"deleted runs": 3})
+        assert state.rows("1") == 12
+
+
+class OtherDatasets(DatasetReducer):
+    """Those of a release that kept them in another form."""
+
+    def restore(self, told: bytes) -> None:
+        raise msgspec.ValidationError("Expected `array`, got `int`")
+
+
+def test_datasets_that_cannot_be_restored_are_told_as_damage(tmp_path: Path) -> None:
+    interrupted(tmp_path / "state.db")
+    with journal(tmp_path / "state.db") as state, pytest.raises(SettingsError, match="is damaged: Expected `array`"):
+        state.hold(OtherDatasets())
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"fingerprint": "no JSON"}, "DecodeError"),
+        ({"fingerprint": "[]"}, "Expected `object`"),
+        ({"findings": "{}"}, "missing required field `warnings`"),
+    ],
+)
+def test_settings_that_no_crawl_writes_are_told_as_damage(tmp_path: Path, spoilt: dict[str, str], words: str) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    database = Database(path)
+    database.write(Changes(settings=spoilt))
+    database.close()
+    with pytest.raises(SettingsError, match=f"is damaged: .*{words}"):
+        journal(path).__enter__()
+
+
+def test_other_settings_are_named_and_the_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    before = path.read_bytes()
+    changed = {"MLflow's URL": "http://mlflow", "env": "DEV", "ui_url": "http://ui"}
+    with pytest.raises(
+        SettingsError,
+        match=r"env was PROD and is DEV; ui_url was not set and is http://ui\. Give the same settings .* afresh\.$",
+    ):
+        Checkpoint(path, changed, CrawlReport("x")).__enter__()
+    assert path.read_bytes() == before
+
+
+def test_a_second_crawl_is_told_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with journal(path), pytest.raises(SettingsError, match=f"in use by another crawl, process {os.getpid()}"):
+        journal(path).__enter__()
+    with journal(path):
+        pass
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    with journal(tmp_path / "state.db") as state:
+        deliver(state, MODEL, "m1")
+        assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
+        assert {each.suffix for each in tmp_path.iterdir()} == {".db", ".db-wal", ".db-shm", ".lock"}
+
+
+def foreign_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE precious (a)")
+        database.commit()
+
+
+def newer_schema(path: Path) -> None:
+    interrupted(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+
+def without_schema(path: Path) -> None:
+    interrupted(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute("PRAGMA user_version = 0")
+
+
+def truncated(path: Path) -> None:
+    interrupted(path)
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def cut_in_its_head(path: Path) -> None:
+    interrupted(path)
+    os.truncate(path, 50)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_text("source:\n  type: mlflow\n"), "is no state of a crawl"),
+        (foreign_database, "is the database of another application"),
+        (newer_schema, "written by a newer release.*Upgrade, or move it away"),
+        (without_schema, "is damaged: it has no schema version"),
+        (truncated, r"is damaged.*Move it away to start afresh\."),
+        (cut_in_its_head, "is damaged: it is cut off"),
+    ],
+)
+def test_what_is_no_state_is_refused_and_not_touched(
+    tmp_path: Path, make: Callable[[Path], None], message: str
+) -> None:
+    path = tmp_path / "state.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match=message):
+        journal(path).__enter__()
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["state.db"]
+
+
+def test_no_folder_and_a_folder_in_its_place(tmp_path: Path) -> None:
+    for path in (tmp_path / "none" / "state.db", tmp_path):
+        with pytest.raises(SettingsError, match=r"No such file|Is a directory"):
+            journal(path).__enter__()
+
+
+def test_wrong_bytes_are_told_or_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    whole = path.read_bytes()
+    random = Random(5)
+    told = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(random.choice((1, 1, 4, 64))):
+            damaged[random.randrange(100, len(damaged))] ^= 1 << random.randrange(8)
+        path.write_bytes(damaged)
+        message, found = "", KEPT
+        try:
+            found = content(path)
+        except SettingsError as error:
+            message = str(error)
+            told += 1
+        assert not message or "is damaged" in message
+        assert found == KEPT
+    assert told
+
+
+def test_what_is_left_of_a_state_that_is_gone_is_no_part_of_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    state = journal(path)
+    with state:
+        deliver(state, MODEL, "m1")
+        state._write()
+        wal = path.with_name("state.db-wal").read_bytes()
+    path.unlink()
+    path.with_name("state.db-wal").write_bytes(wal)
+    with journal(path) as state:
+        assert not state.resumed
+
+
+def test_a_state_that_cannot_be_written_ends_the_crawl_and_says_so_once(tmp_path: Path) -> None:
+    clock = Clock()
+    with journal(tmp_path / "state.db", clock=clock) as state:
+        deliver(state, MODEL, "m1")
+        clock.now = 1.0
+        state._database._connection.execute("PRAGMA query_only = 1")
+        with pytest.raises(
+            OutputError, match=r"Writing the state .*state\.db failed: .*readonly.*goes on where it was"
+        ):
+            deliver(state, MODEL, "m2")
+        deliver(state, MODEL, "m3")
+
+
+def fill_a_small_disk(path: Path) -> None:
+    with journal(path) as state:
+        state._database._connection.execute("PRAGMA max_page_count = 1")
+        for number in range(10_000):
+            deliver(state, MODEL, f"new {number}")
+
+
+def test_a_full_disk_leaves_what_was_written_before(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    interrupted(path)
+    with pytest.raises(OutputError, match="full"):
+        fill_a_small_disk(path)
+    assert content(path) == KEPT
+
+
+WRITE = """
+import sys
+from itertools import count
+from pathlib import Path
+from crawler.datahub.batching import EncodedEntity
+from crawler.mlflow.paging.keyset import Covered
+from crawler.telemetry.report import CrawlReport
+from crawler.checkpoint.checkpoint import Checkpoint
+from crawler.crawl.windows import WindowTracker
+
+ticks = count()
+report = CrawlReport("killed")
+with Checkpoint(Path(sys.argv[1]), {"env": "PROD"}, report, clock=lambda: float(next(ticks))) as state:
+    trail = WindowTracker("1", state.new_mark)
+    start = state.gaps("1")[0][0] or 0
+    print(start, flush=True)
+    for number in range(start, 1_000_000):
+        state.settled(EncodedEntity("mlModel", f"m{number}", [b"{}"]))
+        report.proposals = number + 1
+        trail.end_window(Covered(None if number == 0 else number, number + 1, 1))
+        print(number + 1, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_can_be_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
+    path, random = tmp_path / "state.db", Random(seed)
+    reached = 0
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", WRITE, str(path)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            begun = int(process.stdout.readline())
+            assert begun >= reached
+            for _ in range(random.randrange(200)):
+                reached = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+        report = CrawlReport("next")
+        with Checkpoint(path, {"env": "PROD"}, report) as state:
+            ((done, _),) = state.gaps("1")
+            # Each step is written, so only the last one may be missing, and all parts agree.
+            assert (done or 0) >= reached - 1
+            assert state.rows("1") == (done or 0)
+            assert report.proposals in {done or 0, (done or 0) + 1}
+            assert all(state.was_settled(f"m{number}") for number in range(done or 0))
+            reached = max(reached - 1, done or 0)
+
+
+windows = st.lists(st.tuples(st.sampled_from("12"), st.none() | st.integers(0, 9), st.integers(1, 5)), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    return lambda: tmp_path_factory.mktemp("state")
+
+
+@settings(max_examples=30, deadline=None)
+@given(windows, st.integers(0, 12))
+def test_what_two_crawls_did_adds_up(folders: Callable[[], Path], done: list[Any], cut: int) -> None:
+    """The sum of two parts is what one would have kept."""
+    both, one = folders() / "both.db", folders() / "one.db"
+    for path, parts in ((both, [done[:cut], done[cut:]]), (one, [done])):
+        for part in parts:
+            with journal(path) as state:
+                for experiment, since, length in part:
+                    window(state, experiment, since, None if since is None else since + length)
+    with journal(both) as first, journal(one) as second:
+        assert [first.gaps(each) for each in "12"] == [second.gaps(each) for each in "12"]

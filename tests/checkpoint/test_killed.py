@@ -1,0 +1,53 @@
+"""Real processes that are killed at random moments, until one comes to its end."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.gms.server import Gms
+from tests.servers.mlflow_server import MlflowServer
+from tests.support.crawls import Values, recipe_file
+
+
+async def crawl_process(recipe: Path, kill_after: float | None) -> int:
+    """The exit code of one crawl; negative where it was killed."""
+    state, report = recipe.with_name("state.db"), recipe.with_name("report.json")
+    options = ["-c", recipe, "--state", state, "--report", report, "--page-size", "7", "--batch-size", "10"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "crawler", "crawl", *map(str, options), cwd=recipe.parent, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        await asyncio.wait_for(asyncio.shield(process.wait()), kill_after)
+    except TimeoutError:
+        process.send_signal(signal.SIGKILL)
+    _, words = await process.communicate()
+    assert process.returncode in {0, -signal.SIGKILL}, words.decode()
+    return process.returncode
+
+
+def recipe_in(folder: Path, server: MlflowServer, gms: Gms) -> Path:
+    folder.mkdir()
+    sink = {"type": "datahub-rest", "config": {"server": gms.url, "max_threads": 2}}
+    return recipe_file(folder, server.url, sink=sink)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServer, tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    async with Gms() as gms:
+        assert await crawl_process(recipe_in(tmp_path / "whole", golden_server, gms), None) == 0
+        expected: Values = dict(gms.aspects)
+    async with Gms(latency=0.15) as gms:
+        recipe = recipe_in(tmp_path / "killed", golden_server, gms)
+        codes = []
+        while 0 not in codes:
+            codes.append(await crawl_process(recipe, random.uniform(0.5, 5.0) if len(codes) < 5 else None))
+        assert gms.violations == [], codes
+        assert gms.aspects == expected, codes
+    assert [each.name for each in recipe.parent.glob("state.db*") if each.suffix != ".lock"] == ["state.db"]
+    assert json.loads(recipe.with_name("report.json").read_bytes())["failures"] == []

@@ -1,0 +1,85 @@
+"""A key with one wrong letter is refused, and the message names the right one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crawler.config import Flags, sections
+from crawler.config import unsupported as refusals
+from crawler.config.strict import Refused, section
+from crawler.errors import SettingsError
+from tests.config.recipes import recipe, refused, rest
+
+SECTIONS: dict[str, tuple[type, dict[str, Refused]]] = {
+    "": (sections.Pipeline, refusals.REFUSED_IN_PIPELINE),
+    "flags": (sections.NoOptions, refusals.REFUSED_IN_FLAGS),
+    "source": (sections.Typed, refusals.REFUSED_IN_SOURCE),
+    "source.config": (sections.MlflowSource, {}),
+    "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
+    "sink": (sections.Typed, {}),
+    "rest: sink.config": (sections.RestSink, refusals.REFUSED_IN_REST_SINK),
+    "file: sink.config": (sections.FileSink, {}),
+    "lite: sink.config": (sections.LiteSink, refusals.REFUSED_IN_LITE_SINK),
+    "sink.config.config": (sections.LiteFile, refusals.REFUSED_IN_LITE_FILE),
+}
+CASES = [
+    pytest.param(key, path, id=f"{path}.{key}")
+    for path, (struct, refusals_there) in SECTIONS.items()
+    for key in [*struct.__struct_fields__, *refusals_there]  # type: ignore[attr-defined]
+    if len(key) >= 4
+]
+
+
+def one_edit_away(key: str) -> Iterator[str]:
+    """One letter left out, put in, changed, two swapped, or in another case."""
+    for place in range(len(key)):
+        rest_of_it = key[place + 1 :]
+        yield key[:place] + rest_of_it
+        yield key[:place] + key[place].upper() + rest_of_it
+        yield key[:place] + key[place : place + 2][::-1] + key[place + 2 :]
+        yield key[:place].replace("_", "-") + key[place:]
+        for letter in "aeqs_ -":
+            yield key[:place] + letter + rest_of_it
+            yield key[:place] + letter + key[place:]
+            yield key + letter
+
+
+@pytest.mark.parametrize(("key", "path"), CASES)
+def test_every_misspelling_names_the_right_key(key: str, path: str) -> None:
+    struct, refused_there = SECTIONS[path]
+    known = {*struct.__struct_fields__, *refused_there}  # type: ignore[attr-defined]
+    for wrong in set(one_edit_away(key)) - known:
+        with pytest.raises(SettingsError) as caught:
+            section({wrong: "x"}, path, struct, refused_there)
+        assert str(caught.value) == f"{path}: unknown key {wrong!r}. Did you mean {key!r}?".removeprefix(": ")
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (recipe(sinc={}), "unknown key 'sinc'. Did you mean 'sink'?"),
+        (recipe(flags={"set_sistem_metadata": True}), "flags: unknown key 'set_sistem_metadata'. Did you mean"),
+        (recipe({"trackin_uri": "x"}), "source.config: unknown key 'trackin_uri'. Did you mean 'tracking_uri'?"),
+        (recipe({"stateful_ingestion": {"enable": False}}), "source.config.stateful_ingestion: unknown key 'enable'."),
+        (recipe(sink=rest(tokens="x")), "sink.config: unknown key 'tokens'. Did you mean 'token'?"),
+        (recipe(sink={"type": "file", "config": {"file_name": "x"}}), "sink.config: unknown key 'file_name'."),
+        (recipe(sink={"type": "file", "conf": 1}), "sink: unknown key 'conf'. Did you mean 'config'?"),
+        (recipe(sink={"type": "datahub-lite", "config": {"config": {"fil": 1}}}), "sink.config.config: unknown key"),
+        (recipe({"zzz": 1}), "source.config: unknown key 'zzz'. Known are: base_external_url, "),
+        (recipe({None: 1}), "source.config: unknown key None."),
+        ({"source": {"type": "mlflo"}}, "source.type: unknown type 'mlflo'. Did you mean 'mlflow'?"),
+        (recipe(sink={"type": "datahub_rest"}), "sink.type: unknown type 'datahub_rest'. Did you mean 'datahub-rest'?"),
+        (
+            recipe(sink={"type": "kafka"}),
+            "sink.type: unknown type 'kafka'. Known are: datahub-lite, datahub-rest, file.",
+        ),
+    ],
+)
+def test_a_recipe_with_a_wrong_word(document: object, message: str, tmp_path: Path) -> None:
+    assert message in refused(tmp_path, document)
+
+
+def test_flags_are_named_as_they_are_typed() -> None:
+    with pytest.raises(SettingsError, match=r"^--page-size: expected int >= 1"):
+        section({"page_size": "0"}, "flags", Flags)

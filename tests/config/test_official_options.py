@@ -1,0 +1,236 @@
+"""Every option of the official connector is honoured, or refused with a sentence; its recipes run unchanged."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import datahub.ingestion.source
+import pytest
+from datahub.configuration.source_common import EnvConfigMixin
+from datahub.emitter.mce_builder import ALL_ENV_TYPES
+from datahub.ingestion.graph.config import DatahubClientConfig
+from datahub.ingestion.run.pipeline_config import FlagsConfig, PipelineConfig, SourceConfig
+from datahub.ingestion.sink.datahub_lite import DataHubLiteSinkConfig
+from datahub.ingestion.sink.datahub_rest import DatahubRestSinkConfig
+from datahub.ingestion.sink.file import FileSinkConfig
+from datahub.ingestion.source.state.stale_entity_removal_handler import StatefulStaleMetadataRemovalConfig
+from datahub.ingestion.source.state.stateful_ingestion_base import StatefulIngestionConfigBase
+from datahub.lite.duckdb_lite_config import DuckDBLiteConfig
+
+from crawler.config import sections
+from crawler.config import unsupported as refusals
+from crawler.config.settings import FileSettings, LiteSettings, Secret
+from tests.config.recipes import datahub as rest_settings
+from tests.config.recipes import loaded, recipe, refused, rest
+
+
+def mlflow_options() -> dict[str, Any]:
+    """`MLflowConfig`'s own fields with their defaults, read from its source: to import it takes an MLflow client."""
+    source = Path(datahub.ingestion.source.__file__).parent / "mlflow.py"
+    classes = [node for node in ast.parse(source.read_text()).body if isinstance(node, ast.ClassDef)]
+    config = next(each for each in classes if each.name == "MLflowConfig")
+    assert [ast.unparse(base) for base in config.bases] == ["StatefulIngestionConfigBase", "EnvConfigMixin"]
+    return {ast.unparse(line.target): _default(line.value) for line in config.body if isinstance(line, ast.AnnAssign)}
+
+
+def _default(value: ast.expr | None) -> Any:
+    if isinstance(value, ast.Call):
+        return next(ast.literal_eval(each.value) for each in value.keywords if each.arg == "default")
+    assert value is not None
+    return ast.literal_eval(value)
+
+
+MLFLOW_OPTIONS = mlflow_options()
+OFFICIAL: dict[str, tuple[Any, type, dict[str, Any]]] = {
+    "source": (
+        {*MLFLOW_OPTIONS, *EnvConfigMixin.model_fields, *StatefulIngestionConfigBase.model_fields},
+        sections.MlflowSource,
+        {},
+    ),
+    "source and its type": (SourceConfig.model_fields, sections.Typed, refusals.REFUSED_IN_SOURCE),
+    "stateful_ingestion": (StatefulStaleMetadataRemovalConfig.model_fields, sections.StatefulIngestion, {}),
+    "datahub-rest": (DatahubRestSinkConfig.model_fields, sections.RestSink, refusals.REFUSED_IN_REST_SINK),
+    "file": (FileSinkConfig.model_fields, sections.FileSink, {}),
+    "datahub-lite": (DataHubLiteSinkConfig.model_fields, sections.LiteSink, refusals.REFUSED_IN_LITE_SINK),
+    "datahub-lite's file": (DuckDBLiteConfig.model_fields, sections.LiteFile, refusals.REFUSED_IN_LITE_FILE),
+    "pipeline": (PipelineConfig.model_fields, sections.Pipeline, refusals.REFUSED_IN_PIPELINE),
+    "flags": (FlagsConfig.model_fields, sections.NoOptions, refusals.REFUSED_IN_FLAGS),
+}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_every_official_option_is_honoured_or_refused(name: str) -> None:
+    official, ours, refused_there = OFFICIAL[name]
+    honoured = set(ours.__struct_fields__)  # type: ignore[attr-defined]
+    assert set(official) - honoured - set(refused_there) == set(), "a new official option: honour or refuse it"
+    assert set(refused_there) - set(official) == set(), "refused, but no official option"
+    assert honoured & set(refused_there) == set()
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
+    for refusal in OFFICIAL[name][2].values():
+        assert refusal.why.endswith(".")
+        assert any(word in refusal.why for word in ("Leave", "Give", "Set", "Write", "Crawl", "use mode"))
+
+
+SWITCHED_ON = {
+    "failure_log": {"enabled": True},
+    "recording": {"enabled": True},
+    "auto_resolve_lineage_urns": {"enabled": True, "resolve_all_platforms": True},
+}
+REFUSED = [
+    *((f"{key}", recipe(**{key: SWITCHED_ON.get(key, ["x"])})) for key in refusals.REFUSED_IN_PIPELINE),
+    *((f"flags.{key}", recipe(flags={key: SWITCHED_ON.get(key, "x")})) for key in refusals.REFUSED_IN_FLAGS),
+    *((f"source.{key}", {"source": {"type": "mlflow", key: "x"}}) for key in refusals.REFUSED_IN_SOURCE),
+    *((f"sink.config.{key}", recipe(sink=rest(**{key: "x"}))) for key in refusals.REFUSED_IN_REST_SINK),
+]
+
+
+@pytest.mark.parametrize(("place", "document"), REFUSED, ids=[case[0] for case in REFUSED])
+def test_what_is_refused_is_named(place: str, document: Any, tmp_path: Path) -> None:
+    assert refused(tmp_path, document).startswith(f"{place}: ")
+
+
+def test_official_defaults_written_out_are_accepted(tmp_path: Path) -> None:
+    stateful = StatefulStaleMetadataRemovalConfig().model_dump()
+    source = MLFLOW_OPTIONS | {"env": EnvConfigMixin().env, "stateful_ingestion": stateful}
+    document = recipe(
+        source | {"tracking_uri": "http://mlflow"},
+        {"type": "datahub-rest", "config": DatahubRestSinkConfig(server="http://gms:8080").model_dump(mode="json")},
+    )
+    document["source"] |= {"extractor": "generic", "extractor_config": {}}
+    whole = PipelineConfig.model_validate({"source": {"type": "mlflow"}}).model_dump(mode="json")
+    assert isinstance(whole.pop("flags"), dict)
+    document = whole | document | {"flags": FlagsConfig().model_dump(), "run_id": "__DEFAULT_RUN_ID"}
+    found = loaded(tmp_path, document)
+    assert rest_settings(found).batch_size == 100
+    assert found.run_id.startswith("mlflow-")
+
+
+def test_official_defaults_of_the_other_sinks_are_accepted(tmp_path: Path) -> None:
+    file = FileSinkConfig(filename="x.json").model_dump()
+    assert loaded(tmp_path, recipe(sink={"type": "file", "config": file})).sink == FileSettings(path=Path("x.json"))
+    catalog = DuckDBLiteConfig(file="x.db").model_dump()
+    lite = DataHubLiteSinkConfig(config=catalog).model_dump()
+    found = loaded(tmp_path, recipe(sink={"type": "datahub-lite", "config": lite})).sink
+    assert found == LiteSettings(path=Path("x.db"))
+
+
+def test_the_client_file_of_datahub_init_is_accepted(tmp_path: Path) -> None:
+    import yaml  # noqa: PLC0415
+
+    gms = DatahubClientConfig(server="http://gms", token="t").model_dump(mode="json")
+    (tmp_path / ".datahubenv").write_text(yaml.safe_dump({"gms": gms}))
+    assert rest_settings(loaded(tmp_path, recipe())).server.token == Secret("t")
+    gms["auth"] = {"type": "oauth"}
+    (tmp_path / ".datahubenv").write_text(yaml.safe_dump({"gms": gms | {"token": None}}))
+    assert ".datahubenv: gms.auth: only a token is known" in refused(tmp_path, recipe())
+
+
+@pytest.mark.parametrize("env", sorted(ALL_ENV_TYPES))
+def test_every_official_env_is_known(env: str, tmp_path: Path) -> None:
+    assert loaded(tmp_path, recipe({"env": env.lower()})).mapping.env == env
+
+
+def test_what_the_official_sink_takes_in_any_case_is_taken(tmp_path: Path) -> None:
+    assert not rest_settings(loaded(tmp_path, recipe(sink=rest(mode="sync", endpoint="Restli")))).asynchronous
+    assert rest_settings(loaded(tmp_path, recipe(sink=rest(mode="Async_Batch")))).asynchronous
+
+
+def test_what_is_switched_off_is_harmless(tmp_path: Path) -> None:
+    off = {"enabled": False, "log_config": None}
+    assert loaded(tmp_path, recipe(failure_log=off, recording={"enabled": False, "s3_upload": False})).notes
+
+
+EXAMPLES = {
+    "quickstart": """
+source:
+  type: mlflow
+  config:
+    # Coordinates
+    tracking_uri: "http://127.0.0.1:5000"
+sink:
+  type: datahub-rest
+  config:
+    server: "http://localhost:8080"
+    token: ${DATAHUB_TOKEN}
+""",
+    "credentials": """
+source:
+  type: mlflow
+  config:
+    tracking_uri: https://mlflow.example.com/
+    registry_uri: https://mlflow.example.com
+    username: "${MLFLOW_USER:-ann}"
+    password: "${MLFLOW_PASSWORD}"
+    env: dev
+    base_external_url: https://ui.example.com
+    stateful_ingestion:
+      enabled: false
+sink:
+  type: file
+  config:
+    filename: ./out.json
+""",
+    "lineage": """
+pipeline_name: nightly
+run_id: mine
+source:
+  type: "mlflow"
+  config:
+    tracking_uri: http://mlflow
+    model_name_separator: "-"
+    materialize_dataset_inputs: true
+    source_mapping_to_platform:
+      huggingface: custom
+      http: s3
+""",
+    "tuned sink": """
+source: {type: mlflow, config: {tracking_uri: http://mlflow, stateful_ingestion: null}}
+sink:
+  type: datahub-rest
+  config:
+    server: https://company.acryl.io/gms
+    token: "${DATAHUB_TOKEN}"
+    mode: ASYNC
+    max_threads: 15
+    timeout_sec: 30
+    retry_max_times: 3
+    retry_status_codes:
+    disable_ssl_verification: true
+    extra_headers: {X-Team: ml}
+transformers: []
+""",
+    "lite": """
+source: &source
+  type: mlflow
+  config: {tracking_uri: http://mlflow}
+sink:
+  type: datahub-lite
+  config:
+    type: sqlite
+    config:
+      file: lite.db
+""",
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_recipes_of_the_official_connector_run_unchanged(name: str, tmp_path: Path) -> None:
+    found = loaded(tmp_path, EXAMPLES[name], {"DATAHUB_TOKEN": "t", "MLFLOW_PASSWORD": "p"})
+    match name:
+        case "quickstart":
+            assert rest_settings(found).server.token == Secret("t")
+        case "credentials":
+            assert (found.mapping.env, found.mapping.ui_url) == ("DEV", "https://ui.example.com")
+            assert (found.mlflow.tracking.username, found.mlflow.tracking.password) == ("ann", Secret("p"))
+            assert (found.mlflow.registry, found.sink) == (None, FileSettings(path=Path("out.json")))
+        case "lineage":
+            assert (found.pipeline_name, found.run_id, found.mapping.model_name_separator) == ("nightly", "mine", "-")
+            assert found.mapping.source_mapping_to_platform == {"huggingface": "custom", "http": "s3"}
+        case "tuned sink":
+            server = rest_settings(found).server
+            assert (server.concurrency, server.timeout, server.attempts, server.tls.verify) == (15, 30, 4, False)
+        case "lite":
+            assert found.sink == LiteSettings(path=Path("lite.db"))

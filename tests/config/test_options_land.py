@@ -1,0 +1,152 @@
+"""Every option that is honoured changes the settings, and the one that it should."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler.config import sections
+from crawler.config.settings import Confirm, Endpoint, Secret, Settings
+from tests.config.recipes import datahub, loaded, recipe, rest
+
+MLFLOW: dict[str, tuple[Any, str, Any]] = {
+    "tracking_uri": ("https://m/base/", "mlflow.tracking.url", "https://m/base"),
+    "registry_uri": ("https://r/", "mlflow.registry.url", "https://r"),
+    "model_name_separator": ("-", "mapping.model_name_separator", "-"),
+    "base_external_url": ("https://ui/", "mapping.ui_url", "https://ui/"),
+    "materialize_dataset_inputs": ("true", "mapping.materialize_dataset_inputs", True),
+    "source_mapping_to_platform": ({"A": "b"}, "mapping.source_mapping_to_platform", {"A": "b"}),
+    "env": ("qa", "mapping.env", "QA"),
+    "platform_instance": ("east", "mapping.platform_instance", "east"),
+    "page_size": ("77", "mlflow.page_size", 77),
+    "min_threads": (3, "mlflow.tracking.min_concurrency", 3),
+    "max_threads": (3, "mlflow.tracking.concurrency", 3),
+    "requests_per_second": ("2.5", "mlflow.tracking.requests_per_second", 2.5),
+    "timeout_sec": (5, "mlflow.tracking.timeout", 5.0),
+    "retry_max_times": (0, "mlflow.tracking.attempts", 1),
+    "patience_sec": (0, "mlflow.tracking.patience", 0.0),
+    "token_command": ("echo t", "mlflow.tracking.token", Secret("t")),
+    "token": ("t", "mlflow.tracking.token", Secret("t")),
+    "extra_headers": ({"X": "v"}, "mlflow.tracking.headers", {"X": Secret("v")}),
+    "ca_certificate_path": ("/ca", "mlflow.tracking.tls.ca_certificate", Path("/ca")),
+    "client_certificate_path": ("/c", "mlflow.tracking.tls.client_certificate", Path("/c")),
+    "client_key_path": ("~/k", "mlflow.tracking.tls.client_key", Path("~/k").expanduser()),
+    "disable_ssl_verification": (True, "mlflow.tracking.tls.verify", False),
+}
+"""`username` and `password` come together, a file must be there, and `stateful_ingestion` changes nothing; they have
+tests of their own.
+"""
+REST: dict[str, tuple[Any, str, Any]] = {
+    "server": ("https://g/", "sink.server.url", "https://g"),
+    "token": ("t", "sink.server.token", Secret("t")),
+    "mode": ("SYNC", "sink.asynchronous", False),
+    "endpoint": ("OpenAPI", "sink.endpoint", Endpoint.OPENAPI),
+    "min_threads": (2, "sink.server.min_concurrency", 2),
+    "max_threads": ("2", "sink.server.concurrency", 2),
+    "max_per_batch": (9, "sink.batch_size", 9),
+    "timeout_sec": (1.5, "sink.server.timeout", 1.5),
+    "retry_max_times": (2, "sink.server.attempts", 3),
+    "patience_sec": ("90", "sink.server.patience", 90.0),
+    "token_command": ("echo t", "sink.server.token", Secret("t")),
+    "confirm": ("stored", "sink.confirm", Confirm.STORED),
+    "compression": ("gzip", "sink.gzip", True),
+    "max_batch_bytes": (5000, "sink.batch_bytes", 5000),
+    "extra_headers": ({"X": "v"}, "sink.server.headers", {"X": Secret("v")}),
+    "ca_certificate_path": ("/ca", "sink.server.tls.ca_certificate", Path("/ca")),
+    "client_certificate_path": ("/c", "sink.server.tls.client_certificate", Path("/c")),
+    "client_key_path": ("/k", "sink.server.tls.client_key", Path("/k")),
+    "disable_ssl_verification": ("true", "sink.server.tls.verify", False),
+}
+
+
+def at(found: Settings, path: str) -> Any:
+    value: Any = found
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def test_no_option_is_forgotten_here() -> None:
+    alone = {"username", *sections.PASSWORD_OPTIONS, "token_file", "stateful_ingestion"}
+    assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
+    assert set(REST) | {"token_file"} == set(sections.RestSink.__struct_fields__)
+
+
+@pytest.mark.parametrize("option", MLFLOW)
+def test_an_option_of_mlflow(option: str, tmp_path: Path) -> None:
+    value, path, expected = MLFLOW[option]
+    assert at(loaded(tmp_path, recipe()), path) != expected
+    assert at(loaded(tmp_path, recipe({option: value})), path) == expected
+
+
+@pytest.mark.parametrize("option", REST)
+def test_an_option_of_datahub(option: str, tmp_path: Path) -> None:
+    value, path, expected = REST[option]
+    assert at(loaded(tmp_path, recipe(sink=rest())), path) != expected
+    assert at(loaded(tmp_path, recipe(sink=rest(**{option: value}))), path) == expected
+
+
+@pytest.mark.parametrize("registry_uri", ["http://mlflow:5000", "http://mlflow:5000/", "", None])
+def test_the_same_registry_is_none(registry_uri: str | None, tmp_path: Path) -> None:
+    assert loaded(tmp_path, recipe({"registry_uri": registry_uri})).mlflow.registry is None
+
+
+def test_links_lead_to_the_tracking_server_by_default(tmp_path: Path) -> None:
+    assert loaded(tmp_path, recipe({"registry_uri": "http://r"})).mapping.ui_url == "http://mlflow:5000"
+
+
+U, P, T = ("MLFLOW_TRACKING_USERNAME", "u"), ("MLFLOW_TRACKING_PASSWORD", "p"), ("MLFLOW_TRACKING_TOKEN", "t")
+BASIC = {"username": "ann", "password": "pw"}
+
+
+@pytest.mark.parametrize(
+    ("source", "env", "expected"),
+    [
+        (BASIC, {}, ("ann", "pw", None)),
+        (BASIC | {"token": "rt"}, {}, ("ann", "pw", None)),
+        ({"token": "rt"}, {}, (None, None, "rt")),
+        ({}, dict([U, P, T]), ("u", "p", None)),
+        ({}, dict([T]), (None, None, "t")),
+        ({}, dict([U, T]), (None, None, "t")),
+        (BASIC, dict([T]), (None, None, "t")),
+        ({"token": "rt"}, dict([U, P]), ("u", "p", None)),
+        ({"username": "ann"}, dict([P]), ("ann", "p", None)),
+        ({"tracking_uri": "http://a%40b:p%3Aw@m"}, {}, ("a@b", "p:w", None)),
+        ({"tracking_uri": "http://a:b@m"} | BASIC, {}, ("ann", "pw", None)),
+        ({"tracking_uri": "http://a@m"}, dict([T]), ("a", "", None)),
+    ],
+)
+def test_which_credentials_mlflow_sees(
+    source: dict[str, str], env: dict[str, str], expected: tuple[str | None, str | None, str | None], tmp_path: Path
+) -> None:
+    server = loaded(tmp_path, recipe(source), env).mlflow.tracking
+    found = (server.username, server.password and server.password.reveal(), server.token and server.token.reveal())
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "verify"), [("true", True), ("TRUE", True), ("1", True), ("false", False), ("0", False), ("", None)]
+)
+def test_insecure_tls_from_the_environment(value: str, verify: bool | None, tmp_path: Path) -> None:
+    for given in (True, False):
+        found = loaded(tmp_path, recipe({"disable_ssl_verification": given}), {"MLFLOW_TRACKING_INSECURE_TLS": value})
+        assert found.mlflow.tracking.tls.verify is (not given if verify is None else not verify)
+
+
+def test_certificates_from_the_environment(tmp_path: Path) -> None:
+    env = {"MLFLOW_TRACKING_SERVER_CERT_PATH": "/ca.pem", "MLFLOW_TRACKING_CLIENT_CERT_PATH": "/me.pem"}
+    tls = loaded(tmp_path, recipe(), env).mlflow.tracking.tls
+    assert (tls.ca_certificate, tls.client_certificate) == (Path("/ca.pem"), Path("/me.pem"))
+
+
+def test_user_info_of_datahub(tmp_path: Path) -> None:
+    server = datahub(loaded(tmp_path, recipe(sink=rest(server="http://u:p%25w@gms/x/")))).server
+    assert (server.url, server.username, server.password) == ("http://gms/x", "u", Secret("p%w"))
+    server = datahub(loaded(tmp_path, recipe(sink=rest(server="http://u:pw@gms", token="t")))).server
+    assert (server.username, server.password, server.token) == (None, None, Secret("t"))
+
+
+def test_each_crawl_has_a_run_id_of_its_own(tmp_path: Path) -> None:
+    assert loaded(tmp_path, recipe()).run_id != loaded(tmp_path, recipe()).run_id
+    found = loaded(tmp_path, recipe(run_id="mine", pipeline_name="nightly"))
+    assert (found.run_id, found.pipeline_name) == ("mine", "nightly")

@@ -1,0 +1,207 @@
+"""Dead letters: kept for their owner only, one a line, whatever happened to the file before."""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crawler.datahub.proposals import Proposal
+from crawler.delivery.dead_letters import DeadLetters
+from crawler.errors import SettingsError
+from crawler.telemetry.report import CrawlReport
+
+
+def proposal(number: int) -> Proposal:
+    return Proposal("tag", f"urn:li:tag:{number}", "status", b'{"removed":false}')
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_letter_tells_all_that_replay_and_people_need(tmp_path: Path) -> None:
+    report = CrawlReport("r")
+    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters.check()
+    letters.write([], code="refused_422", reason="nothing")
+    assert list(tmp_path.iterdir()) == [], "no failure, no file"
+    letters.write([proposal(1)], code="refused_422", reason="The server's\nwords.", status=422)
+    letters.write(map(proposal, (2, 3)), code="not_sent", reason="The crawl was stopped.")
+    assert letters.sync()
+    found = lines(letters.path)
+    at = datetime.fromisoformat(str(found[0].pop("at")))
+    assert timedelta(0) <= datetime.now(UTC) - at < timedelta(minutes=5)
+    assert found[0] == {
+        "code": "refused_422",
+        "reason": "The server's\nwords.",
+        "status": 422,
+        "proposal": {
+            "entityType": "tag",
+            "entityUrn": "urn:li:tag:1",
+            "changeType": "UPSERT",
+            "aspectName": "status",
+            "aspect": {"json": {"removed": False}},
+        },
+    }
+    assert [(each["code"], each["status"]) for each in found[1:]] == [("not_sent", None)] * 2
+    assert (report.dead_letters, report.dead_letters_path) == (3, letters.path)
+    assert report.failures == []
+
+
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path / "dead.jsonl", CrawlReport("r"))
+    letters.write([proposal(1)], code="x", reason="y")
+    letters.sync()
+    assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("left", ['{"at":"2026-11-24T1', '{"at":"2026-11-24T10:00:00Z","code":"x"}', "\n", ""])
+def test_what_a_crash_left_behind_is_a_line_of_its_own(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "dead.jsonl"
+    path.write_text(left)
+    for number in (1, 2):
+        letters = DeadLetters(path, CrawlReport("r"))
+        letters.write([proposal(number)], code="x", reason="y")
+        letters.sync()
+    *before, first, second = path.read_text().splitlines()
+    assert "\n".join(before) == left.removesuffix("\n")
+    assert [json.loads(line)["proposal"]["entityUrn"] for line in (first, second)] == ["urn:li:tag:1", "urn:li:tag:2"]
+
+
+def test_an_aspect_of_many_lines_becomes_one(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path / "dead.jsonl", CrawlReport("r"))
+    aspect = b'{\r\n  "name": "a\\nb",\n  "weight": 1.50\n}'
+    letters.write([Proposal("tag", "urn:li:tag:1", "tagProperties", aspect)], code="x", reason="y")
+    letters.sync()
+    (line,) = letters.path.read_bytes().splitlines()
+    assert line.endswith(b'"aspect":{"json":{"name":"a\\nb","weight":1.50}}}}')
+
+
+def test_a_full_disk_is_a_failure_of_the_report_and_no_error() -> None:
+    report = CrawlReport("r")
+    letters = DeadLetters(Path("/dev/full"), report)
+    letters.check()
+    for _ in range(2):
+        assert not letters.write(map(proposal, range(3)), code="x", reason="y")
+    letters.sync()
+    (failure,) = report.failures
+    assert (failure.code, failure.count, report.dead_letters) == ("dead_letters", 6, 0)
+    assert "No space left on device" in failure.message
+    assert failure.samples == ["urn:li:tag:0: status"] * 2
+
+
+def test_a_device_takes_letters_too() -> None:
+    report = CrawlReport("r")
+    letters = DeadLetters(Path("/dev/null"), report)
+    letters.write([proposal(1)], code="x", reason="y")
+    assert letters.sync()
+    assert (report.dead_letters, report.failures) == (1, [])
+
+
+def failing(error: int) -> Callable[[int], None]:
+    def fail(_descriptor: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    return fail
+
+
+def test_letters_reach_the_disk_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    report = CrawlReport("r")
+    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    for number in range(100):
+        assert letters.write([proposal(number)], code="x", reason="y")
+    assert (len(lines(letters.path)), len(synced), report.dead_letters) == (100, 0, 0)
+    assert all(letters.sync() for _ in range(2))
+    assert (len(synced), report.dead_letters) == (1, 100)
+
+
+def test_what_does_not_reach_the_disk_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = CrawlReport("r")
+    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", failing(errno.EIO))
+        for number in range(3):
+            assert letters.write([proposal(number)], code="x", reason="y")
+        assert not letters.sync()
+    (failure,) = report.failures
+    assert (failure.code, failure.count, failure.samples) == ("dead_letters", 3, ["urn:li:tag:0: status"])
+    assert "Input/output error" in failure.message
+    assert report.dead_letters == 0
+    letters.write([proposal(3)], code="x", reason="y")
+    assert letters.sync()
+    assert (report.dead_letters, failure.count) == (1, 3)
+
+
+def test_what_was_written_is_kept_although_the_disk_is_full_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = CrawlReport("r")
+    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    assert letters.write([proposal(1)], code="x", reason="y")
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr("os.write", lambda *_: failing(errno.ENOSPC)(0))
+        assert not letters.write(map(proposal, (2, 3)), code="x", reason="y")
+        full.setattr("os.write", lambda descriptor, block: write(descriptor, block[:40]) and failing(errno.ENOSPC)(0))
+        assert not letters.write([proposal(4)], code="x", reason="y")
+    assert letters.write([proposal(5)], code="x", reason="y")
+    assert letters.sync()
+    first, torn, last = letters.path.read_bytes().splitlines()
+    assert len(torn) == 40
+    assert [json.loads(line)["proposal"]["entityUrn"] for line in (first, last)] == ["urn:li:tag:1", "urn:li:tag:5"]
+    (failure,) = report.failures
+    assert (failure.count, report.dead_letters) == (3, 2)
+
+
+def test_a_file_that_is_moved_away_keeps_its_letters(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path / "dead.jsonl", CrawlReport("r"))
+    for number in (1, 2):
+        letters.write([proposal(number)], code="x", reason="y")
+        letters.sync()
+        letters.path.rename(tmp_path / f"moved {number}")
+    assert [len(lines(tmp_path / f"moved {number}")) for number in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("", "Is a directory"),
+        ("no/dead.jsonl", "No such folder"),
+        ("file/dead.jsonl", "No such folder"),
+        ("\0", "null"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_told_early(tmp_path: Path, path: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    report = CrawlReport("r")
+    letters = DeadLetters(tmp_path / path, report)
+    with pytest.raises(SettingsError, match=reason):
+        letters.check()
+    letters.write([proposal(1)], code="x", reason="y")
+    assert [failure.code for failure in report.failures] == ["dead_letters"]
+
+
+def test_a_file_that_may_not_be_written_is_told_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "dead.jsonl"
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anything
+    with pytest.raises(SettingsError, match="Its folder cannot be written to"):
+        DeadLetters(path, CrawlReport("r")).check()
+    path.touch()
+    with pytest.raises(SettingsError, match="Permission denied"):
+        DeadLetters(path, CrawlReport("r")).check()
+
+
+def test_a_dry_run_writes_none(tmp_path: Path) -> None:
+    report = CrawlReport("r")
+    report.dry_run = True
+    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters.write([Proposal("tag", "urn:li:tag:a", "status", b"{}")], code="urn", reason="no")
+    assert letters.sync()
+    assert (list(tmp_path.iterdir()), report.dead_letters) == ([], 0)

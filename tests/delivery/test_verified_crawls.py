@@ -1,0 +1,227 @@
+"""Whole crawls into a GMS that loses what it took: what is not there is named, kept and told by the exit code."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler.config.settings import Confirm, Endpoint
+from crawler.errors import CredentialsRefused
+from crawler.telemetry.report import CrawlReport
+from tests.gms.faults import Fault
+from tests.gms.server import Gms
+from tests.servers.mlflow_server import MlflowServer
+from tests.support.crawls import into_gms
+from tests.support.dead_letters import letters
+
+ALL = 376
+ENTITIES = {"container", "dataProcessInstance", "dataset", "mlModel", "mlModelGroup", "platformResource", "tag"}
+MODEL = "urn:li:mlModel:"
+endpoints = pytest.mark.parametrize("endpoint", [Endpoint.RESTLI, Endpoint.OPENAPI])
+confirms = pytest.mark.parametrize("confirm", list(Confirm))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits a minute for what never comes."""
+    monkeypatch.setattr("crawler.delivery.verification.reading_back.PATIENCE", 0.5)
+
+
+def ways(report: CrawlReport) -> dict[str, int]:
+    """How many entities were confirmed how."""
+    sums: dict[str, int] = {}
+    for counts in report.confirmed.values():
+        for how, count in counts.items():
+            sums[how] = sums.get(how, 0) + count
+    return sums
+
+
+@endpoints
+@confirms
+@pytest.mark.parametrize("config", [{}, {"mode": "SYNC"}], ids=str)
+async def test_everything_is_confirmed_and_the_report_says_how(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm, endpoint: Endpoint, config: dict[str, Any]
+) -> None:
+    async with Gms() as gms:
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm, endpoint=endpoint, **config)
+    assert (report.failures, report.warnings, gms.violations) == ([], [], [])
+    assert report.proposals == len(gms.aspects) == ALL
+    assert set(report.confirmed) == ENTITIES
+    expected = {
+        Confirm.NONE: "status",
+        Confirm.STORED: "stored",
+        Confirm.ENTITIES: "answer" if endpoint is Endpoint.OPENAPI else "read back",
+    }[confirm]
+    assert ways(report) == {expected: sum(report.delivered.values())}
+    assert bool(gms.read_backs) == (expected in {"stored", "read back"})
+    assert report.to_dict()["confirmed"]["tag"] == {expected: 4}  # type: ignore[index]
+
+
+async def test_a_few_requests_are_enough(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        report = await into_gms(golden_server, tmp_path, gms)
+    assert sum(gms.read_backs) == sum(report.delivered.values())
+    assert len(gms.read_backs) <= 2 * len(ENTITIES)
+
+
+@pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])
+async def test_an_entity_that_is_lost_behind_a_200_is_named_and_kept(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
+) -> None:
+    async with Gms() as gms:
+        await into_gms(golden_server, tmp_path, gms)
+        lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
+    async with Gms(loses={lost}) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
+    aspects = {aspect for urn, aspect in letters(tmp_path / "dead.jsonl")}
+    assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {lost}
+    assert {letter["code"] for letter in letters(tmp_path / "dead.jsonl").values()} == {"unconfirmed"}
+    (failure,) = report.failures
+    assert (failure.code, failure.count) == ("unconfirmed", len(aspects))
+    assert failure.samples[0].startswith(f"{lost}: ")
+    assert (report.status, report.rejected) == ("failures", len(aspects))
+    assert report.proposals == len(gms.aspects) == ALL - len(aspects)
+    assert report.delivered["mlModel"] == 17
+
+
+async def test_one_that_an_earlier_crawl_stored_proves_nothing(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        await into_gms(golden_server, tmp_path, gms)
+        lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
+        gms.loses = {lost}
+        report = await into_gms(golden_server, tmp_path, gms)
+    assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {lost}
+    assert [failure.code for failure in report.failures] == ["unconfirmed"]
+
+
+@pytest.mark.parametrize("confirm", list(Confirm))
+async def test_one_aspect_that_is_lost_is_found_where_each_is_asked_for(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
+) -> None:
+    async with Gms() as gms:
+        await into_gms(golden_server, tmp_path, gms)
+        lost = min(key for key in gms.aspects if key[1] == "mlModelProperties")
+    async with Gms(loses={lost}) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
+    is_found = confirm is Confirm.STORED
+    assert set(letters(tmp_path / "dead.jsonl")) == ({lost} if is_found else set())
+    assert bool(report.failures) == is_found
+    assert gms.lost == [lost] * (2 if is_found else 1)
+
+
+@endpoints
+async def test_what_the_queue_loses_is_written_once_more_without_it(
+    golden_server: MlflowServer, tmp_path: Path, endpoint: Endpoint
+) -> None:
+    async with Gms(loses_queued={"urn:li:tag:mlflow_production"}) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, confirm=Confirm.STORED, endpoint=endpoint)
+    assert report.failures == []
+    assert len(gms.aspects) == report.proposals == ALL
+    assert gms.modes == {"true", "false"}
+    assert letters(tmp_path / "dead.jsonl") == {}
+
+
+@pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])
+async def test_a_queue_that_lags_is_waited_for(golden_server: MlflowServer, tmp_path: Path, confirm: Confirm) -> None:
+    async with Gms(lag=lambda urn, _: len(urn) % 4) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
+    assert report.failures == []
+    assert report.proposals == ALL
+
+
+@pytest.mark.parametrize(
+    ("options", "word"), [({"without_batch_get": True}, "404"), ({"version": "v1.0.0"}, "older than 1.0.1")], ids=str
+)
+async def test_a_server_that_cannot_be_asked_is_told_once(
+    golden_server: MlflowServer, tmp_path: Path, options: dict[str, Any], word: str
+) -> None:
+    async with Gms(**options) as gms:
+        report = await into_gms(golden_server, tmp_path, gms)
+    (warning,) = report.warnings
+    assert warning.code == "unconfirmed_by_server"
+    assert word in warning.message + " ".join(warning.samples)
+    assert (report.failures, gms.read_backs) == ([], [])
+    assert ways(report) == {"status": sum(report.delivered.values())}
+
+
+async def test_one_entity_that_a_user_may_not_read_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:
+    hidden = "urn:li:tag:mlflow_production"
+    async with Gms(unreadable={hidden}) as gms:
+        report = await into_gms(golden_server, tmp_path, gms)
+    (warning,) = report.warnings
+    assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
+    assert warning.samples[0].startswith(f"{hidden}: ")
+    assert "403" in warning.samples[0]
+    assert report.confirmed["tag"] == {"read back": 3, "status": 1}
+    assert report.failures == []
+
+
+async def test_a_user_who_may_not_read_trusts_the_status(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.read_rule = lambda asked: Fault(status=403) if asked[0]["urn"].startswith("urn:li:tag:") else None
+        report = await into_gms(golden_server, tmp_path, gms)
+    (warning,) = report.warnings
+    assert (warning.code, warning.count) == ("unconfirmed_by_server", 1)
+    assert "403" in warning.samples[0]
+    assert report.confirmed["tag"] == {"status": 4}
+    assert report.confirmed["mlModel"] == {"read back": 18}
+    assert report.failures == []
+
+
+async def test_a_token_that_ends_meanwhile_ends_the_crawl(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.read_rule = Fault(status=401, body={"message": "It has expired."})
+        with pytest.raises(CredentialsRefused):
+            await into_gms(golden_server, tmp_path, gms)
+    kept = letters(tmp_path / "dead.jsonl")
+    assert kept
+    assert {letter["code"] for letter in kept.values()} == {"not_sent"}
+
+
+@pytest.mark.parametrize("config", [{}, {"mode": "SYNC"}], ids=str)
+@pytest.mark.parametrize("number", [0, 3])
+async def test_an_answer_that_was_spoilt_is_no_proof_and_is_asked_for_again(
+    golden_server: MlflowServer, tmp_path: Path, config: dict[str, Any], number: int
+) -> None:
+    async with Gms() as gms:
+        gms.script = [None] * number + [Fault(status=200, body='[{"urn":"urn:li', stored=True)]
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI, **config)
+    assert (report.failures, report.warnings, gms.violations) == ([], [], [])
+    assert ways(report) == {"answer": sum(report.delivered.values())}
+    assert len(gms.aspects) == ALL
+
+
+async def test_a_batch_whose_answers_are_all_spoilt_is_not_delivered(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    def spoils_models(proposals: list[dict[str, Any]]) -> Fault | None:
+        return Fault(status=200, body="[{", stored=True) if proposals[0]["entityUrn"].startswith(MODEL) else None
+
+    async with Gms() as gms:
+        gms.rule = spoils_models
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI)
+    assert len({urn for urn, _ in letters(tmp_path / "dead.jsonl")}) == 18
+    assert all(urn.startswith(MODEL) for urn, _ in letters(tmp_path / "dead.jsonl"))
+    (failure,) = report.failures
+    assert (failure.code, failure.count) == ("not_taken", len(letters(tmp_path / "dead.jsonl")))
+    assert report.delivered["mlModel"] == 0
+    assert report.confirmed["tag"] == {"answer": 4}
+
+
+async def test_where_no_answer_lists_what_was_taken_the_status_counts(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    async with Gms() as gms:
+        gms.rule = Fault(status=202, body=b"", stored=True)
+        report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI)
+    (warning,) = report.warnings
+    assert (report.failures, warning.code, warning.count) == ([], "unconfirmed_by_server", 1)
+    assert ways(report) == {"status": sum(report.delivered.values())}
+
+
+async def test_what_is_read_back_needs_no_answer_that_lists_it(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.rule = Fault(status=202, body=b"", stored=True)
+        report = await into_gms(golden_server, tmp_path, gms, confirm=Confirm.STORED, endpoint=Endpoint.OPENAPI)
+    assert (report.failures, report.warnings) == ([], [])
+    assert ways(report) == {"stored": sum(report.delivered.values())}

@@ -1,0 +1,46 @@
+"""Start times against a clock that only sleeping moves."""
+
+import asyncio
+
+from crawler.http.limiter.rate import RateLimiter
+
+
+class FakeTime:
+    """A clock and the sleep that moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        wakes = self.now + seconds
+        await asyncio.sleep(0)
+        self.now = max(self.now, wakes)
+
+
+async def _starts(pace: RateLimiter, time: FakeTime, number: int) -> list[float]:
+    async def start() -> float:
+        await pace.turn()
+        return time.now - 1000
+
+    return list(await asyncio.gather(*(start() for _ in range(number))))
+
+
+async def test_starts_are_spread_evenly():
+    time = FakeTime()
+    assert await _starts(RateLimiter(4, time.clock, time.sleep), time, 4) == [0, 0.25, 0.5, 0.75]
+
+
+async def test_a_pause_is_not_made_up_for():
+    time = FakeTime()
+    pace = RateLimiter(1, time.clock, time.sleep)
+    await pace.turn()
+    time.now += 100
+    assert await _starts(pace, time, 3) == [100, 101, 102]
+
+
+async def test_no_limit_is_no_wait():
+    time = FakeTime()
+    assert await _starts(RateLimiter(None, time.clock, time.sleep), time, 3) == [0, 0, 0]

@@ -1,0 +1,282 @@
+"""The decisions about retries, which need no network."""
+
+import asyncio
+import gc
+import ssl
+import weakref
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import count
+
+import pytest
+from aiohttp import ClientConnectionError, ClientPayloadError, InvalidURL, ServerDisconnectedError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from crawler.http import Response
+from crawler.http.retry import (
+    BACKOFF_BASE,
+    BACKOFF_CAP,
+    RETRY_AFTER_CAP,
+    TRIES_OF_500,
+    Retries,
+    Silent,
+    is_cut_off,
+    is_retryable,
+    is_transient,
+    retry_after,
+)
+from crawler.http.retry_budget import RETRY_COST, RetryBudget
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 520, 599])
+def test_statuses_that_may_pass(status):
+    assert is_retryable(status)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 403, 404, 409, 413, 422, 501, 505, 600])
+def test_statuses_that_last(status):
+    assert not is_retryable(status)
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (ServerDisconnectedError(), True),
+        (ClientPayloadError(), True),
+        (TimeoutError(), True),
+        (InvalidURL("x"), False),
+        (ValueError(), False),
+    ],
+)
+def test_broken_exchanges(error, transient):
+    assert is_transient(error) is transient
+
+
+@pytest.mark.parametrize(
+    ("reason", "transient"),
+    [("TLSV13_ALERT_CERTIFICATE_REQUIRED", False), ("UNEXPECTED_EOF_WHILE_READING", True)],
+)
+def test_broken_handshakes(reason, transient):
+    error, cause = ClientConnectionError(), ssl.SSLError(1, reason)
+    cause.reason = reason
+    error.__cause__ = cause
+    assert is_transient(error) is transient
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        (" 7 ", 7),
+        ("1.5", 1.5),
+        ("3600", RETRY_AFTER_CAP),
+        (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30),
+        (format_datetime(NOW + timedelta(days=2), usegmt=True), RETRY_AFTER_CAP),
+        (format_datetime(NOW - timedelta(seconds=30), usegmt=True), 0),
+        ("Sun, 01 Mar 2026 12:00:09 -0000", 9),
+        ("", None),
+        ("-5", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert retry_after({"Retry-After": value}, NOW) == seconds
+
+
+def test_no_retry_after():
+    assert retry_after({}, NOW) is None
+
+
+_DATES = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Sun", "Xyz"]),
+    st.integers(-1, 40),
+    st.sampled_from(["Mar", "Foo", "13"]),
+    st.integers(-1, 100_000),
+    st.integers(-1, 99),
+    st.integers(-1, 99),
+    st.integers(-1, 99),
+    st.sampled_from(["GMT", "+0000", "-9999", "+99999999", "x", ""]),
+)
+
+
+@given(st.text() | _DATES | st.integers().map(str) | st.floats().map(str))
+@example("9" * 10_000)
+@example("Sun, 01 Mar 0001 00:00:00 +1400")
+@example("Sun, 01 Mar 2026 12:00:00 -99999999999")
+def test_retry_after_never_fails_and_stays_within_bounds(value):
+    seconds = retry_after({"Retry-After": value}, NOW)
+    assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
+
+
+def _retries(attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
+    return Retries(attempts, naps, told, lambda _: False, budget=RetryBudget(capacity), answers=answers)
+
+
+def _answering(*statuses):
+    """A try that gives these statuses in turn, the last one for ever; `tried` counts."""
+    left = list(statuses)
+
+    async def attempt() -> Response:
+        attempt.tried += 1
+        return Response(status=left.pop(0) if len(left) > 1 else left[0], body=b"", headers={})
+
+    attempt.tried = 0
+    return attempt
+
+
+async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
+    told = []
+    with pytest.raises(Silent) as caught:
+        await _retries(12, naps, lambda *retry: told.append(retry))(_answering(503))
+    assert caught.value.last.status == 503
+    assert len(naps) == 11
+    for tried, nap in enumerate(naps):
+        assert 0 <= nap <= min(BACKOFF_CAP, BACKOFF_BASE * 2**tried)
+    assert told == [(number, nap, "503") for number, nap in enumerate(naps, start=2)]
+
+
+async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps):
+    async def fail() -> Response:
+        raise ServerDisconnectedError
+
+    answers = count()
+    with pytest.raises(ServerDisconnectedError):
+        await _retries(3, naps, answers=lambda: next(answers))(fail)
+    assert len(naps) == 2
+    assert (await _retries(3, naps, answers=lambda: next(answers))(_answering(504))).status == 504
+
+
+async def test_where_nobody_was_answered_it_is_silence(naps):
+    async def fail() -> Response:
+        raise ServerDisconnectedError
+
+    with pytest.raises(Silent) as caught:
+        await _retries(3, naps)(fail)
+    assert isinstance(caught.value.last, ServerDisconnectedError)
+    assert len(naps) == 2
+
+
+@pytest.mark.parametrize(("statuses", "tries"), [((500,), TRIES_OF_500), ((503, 500, 503, 500, 500), 5)])
+async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, tries):
+    attempt = _answering(*statuses)
+    assert (await _retries(8, naps)(attempt)).status == 500
+    assert attempt.tried == tries
+
+
+@pytest.mark.parametrize("body", [b'{"runs": [{"info": {"run_', b'[{"urn": 1}, ', b"\n {\n"])
+async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
+    cut, whole = Response(200, body, {}), Response(200, b'{"runs": []}', {})
+    assert is_cut_off(cut)
+    answers = iter((cut, cut, whole))
+
+    async def attempt() -> Response:
+        return next(answers)
+
+    assert await _retries(8, naps)(attempt) is whole
+    assert len(naps) == 2
+
+
+async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
+    cut, tried = Response(200, b'{"runs": [', {}), count(1)
+
+    async def attempt() -> Response:
+        next(tried)
+        return cut
+
+    assert await _retries(8, naps)(attempt) is cut
+    assert next(tried) == TRIES_OF_500 + 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"a": [1]}\n', b" [] ", b"3.17.2", b"<html>", b"OK"])
+def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body):
+    assert not is_cut_off(Response(200, body, {}))
+    assert not is_cut_off(Response(400, b'{"error_code": "', {}))
+
+
+async def test_no_more_tries_of_a_500_than_attempts(naps):
+    attempt = _answering(500)
+    await _retries(2, naps)(attempt)
+    assert attempt.tried == 2
+
+
+async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps):
+    attempt = _answering(503)
+    with pytest.raises(Silent):
+        await _retries(8, naps, capacity=0)(attempt)
+    assert attempt.tried == 2
+
+
+async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps):
+    attempt, answers = _answering(503), count()
+    await _retries(8, naps, capacity=0, answers=lambda: next(answers))(attempt)
+    assert attempt.tried == 8
+
+
+async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
+    answers, trying, most = count(), 0, 0
+
+    def requests():
+        tried = 0
+
+        async def attempt() -> Response:
+            nonlocal trying, most, tried
+            tried += 1
+            if tried > 1:
+                trying += 1
+                most = max(most, trying)
+                await asyncio.sleep(0)
+                trying -= 1
+            return Response(status=503, body=b"", headers={})
+
+        return attempt
+
+    retries = _retries(4, naps, capacity=0, answers=lambda: next(answers))
+    await asyncio.gather(*(retries(requests()) for _ in range(10)))
+    assert most == 1
+
+
+async def test_a_storm_ends_with_the_budget(naps):
+    """100 requests of which each may be tried 8 times: the bucket pays for 100 retries, not for 700."""
+    attempt = _answering(503)
+    retries = _retries(8, naps)
+    await asyncio.gather(*(retries(attempt) for _ in range(100)), return_exceptions=True)
+    assert attempt.tried <= 100 + 500 // RETRY_COST + 100
+
+
+class Body:
+    """In place of bytes, to which no weak reference can point."""
+
+    def lstrip(self):
+        return b"..."
+
+    rstrip = lstrip
+
+
+@pytest.mark.parametrize("first", ["broken", "refused"])
+async def test_what_a_retried_request_held_is_freed_with_it(naps, first):
+    """A page of megabytes must not wait for Python's collector, which a crawl calls seldom."""
+    bodies = []
+
+    async def attempt():
+        body = Body()
+        bodies.append(weakref.ref(body))
+        if len(bodies) == 1 and first == "broken":
+            raise ClientPayloadError
+        return Response(503 if len(bodies) == 1 else 200, body, {})
+
+    gc.collect()
+    gc.disable()
+    try:
+        response = await _retries(3, naps)(attempt)
+        assert [held() is None for held in bodies] == [True, False]
+        del response
+        assert bodies[1]() is None
+    finally:
+        gc.enable()

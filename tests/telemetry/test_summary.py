@@ -1,0 +1,167 @@
+"""The summary off a terminal, where it is grepped, and on terminals of any width, where it is read."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.summary import human_bytes, human_seconds, print_summary
+
+LONG = "The reason is long and " + "goes on and " * 20 + "ends here."
+
+
+class Terminal(io.StringIO):
+    """Standard error as a person has it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(report: CrawlReport, report_path: Path | None = None) -> str:
+    stream = io.StringIO()
+    print_summary(report, report_path=report_path, stream=stream)
+    return stream.getvalue()
+
+
+def shown_on_terminal(report: CrawlReport, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": str(width), "LINES": "40"}.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    print_summary(report, report_path=None, stream=stream)
+    return stream.getvalue()
+
+
+def finished(status: str = "success") -> CrawlReport:
+    """10 s of work, to the tick."""
+    report = CrawlReport("r")
+    report.finish(status)
+    report._finished = report._started + 10.0
+    return report
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_nothing_was_read() -> None:
+    text = shown(finished())
+    assert text.splitlines()[-1] == "Done: 0 entities in 0 proposals delivered in 10.0 s."
+    assert "Warnings" not in text
+    assert "Failures" not in text
+
+
+def test_what_was_read_stands_beside_what_was_written() -> None:
+    report = finished()
+    report.read["registered_models"] = 1_234
+    report.delivered["mlModelGroup"] = 1_230
+    assert "registered models 1,234 mlModelGroup 1,230" in words(shown(report))
+
+
+def test_both_servers_with_their_versions_traffic_and_rates() -> None:
+    report = finished()
+    report.mlflow.version, report.mlflow.requests, report.mlflow.bytes = "3.17.2", 1_200, 3 * 2**20
+    report.datahub.version, report.datahub.requests, report.datahub.retries = "v1.1.0", 500, 7
+    report.batches = 480
+    report.read["runs"], report.proposals = 12_000, 96_000
+    text = shown(report)
+    assert "MLflow 3.17.2: 1,200 requests, 0 retries, 3.0 MiB received" in text
+    assert "DataHub v1.1.0: 500 requests, 7 retries, 0 B sent, 480 batches" in text
+    assert "Took 10.0 s (1,200 runs/s, 9,600 proposals/s), at most" in text
+
+
+def test_no_line_on_a_datahub_that_was_not_asked() -> None:
+    assert "DataHub:" not in shown(finished())
+
+
+def test_where_the_output_and_the_report_are() -> None:
+    report = finished()
+    report.output = "http://datahub:8080"
+    report.delivered["mlModel"], report.proposals = 12_345, 96_000
+    assert shown(report, Path("/tmp/report.json")).splitlines()[-2:] == [
+        "Report: /tmp/report.json",
+        "Done: 12,345 entities in 96,000 proposals delivered to http://datahub:8080 in 10.0 s.",
+    ]
+
+
+def test_a_dry_run_says_that_nothing_was_written() -> None:
+    report = finished()
+    report.dry_run = True
+    report.output = "http://datahub:8080"
+    report.mapped["mlModel"] = 3
+    last = shown(report).splitlines()[-1]
+    assert last == "Done: Dry run: nothing was written; 3 entities would be."
+
+
+def test_off_a_terminal_a_message_stays_one_line() -> None:
+    report = finished("failures")
+    report.fail("urn", LONG, "sample " + "x" * 300)
+    assert f"  1 × urn: {LONG}" in shown(report).splitlines()
+    assert "      sample " + "x" * 300 in shown(report).splitlines()
+
+
+@pytest.mark.parametrize("width", [30, 46, 80, 200])
+def test_on_a_terminal_nothing_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = finished("failures")
+    report.read["runs"] = 1_234_567
+    report.fail("urn", LONG, "sample " + "x" * 300)
+    text = shown_on_terminal(report, width, monkeypatch)
+    assert max(map(len, text.splitlines())) <= width
+    assert LONG in words(text)
+    assert text.count("x") >= 300
+    assert "…" not in text
+    assert "1,234,567" in text
+
+
+def test_on_a_terminal_what_is_wrapped_stays_indented(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = finished("failures")
+    report.fail("urn", "Too long.", "y" * 300)
+    lines = [line for line in shown_on_terminal(report, 60, monkeypatch).splitlines() if "yy" in line]
+    assert len(lines) > 1
+    assert all(line.startswith("      y") for line in lines)
+
+
+@pytest.mark.parametrize("width", [None, 80])
+def test_names_from_servers_are_neither_markup_nor_commands(width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = finished("failures")
+    report.output = "http://a/\x1b[31m[red]x"
+    report.mlflow.version = "3\x1b[2J"
+    report.fail("x", "[bold]kept[/bold] :smile: [/]", "name\r\n\x1b]0;title\x07 \u202e\x9b31m")
+    text = shown(report) if width is None else shown_on_terminal(report, width, monkeypatch)
+    for kept in ("[bold]kept[/bold] :smile: [/]", "[red]x"):
+        assert kept in text
+    assert not set("\x1b\x07\r\u202e\x9b") & set(text)
+
+
+def test_the_summary_names_what_was_skipped_and_what_failed() -> None:
+    report = CrawlReport("r")
+    report.skipped["deleted runs"] = 7
+    report.warn("careful", "Something to know.", "sample one")
+    for number in range(9):
+        report.fail("urn", "Too long.", f"urn:{number}")
+    report.finish("failures")
+    text = shown(report)
+    for expected in (
+        "skipped: deleted runs",
+        "1 × careful: Something to know.",
+        "9 × urn: Too long.",
+        "urn:4",
+        "… and 4 more",
+    ):
+        assert expected in text
+    assert "urn:5" not in text
+    assert text.rstrip().splitlines()[-1].startswith("Not all: 9 failed")
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [("success", "Done:"), ("failed", "Failed:"), ("interrupted", "Stopped before the end.")]
+)
+def test_the_verdict(status: str, verdict: str) -> None:
+    report = CrawlReport("r")
+    report.finish(status)
+    assert shown(report).rstrip().splitlines()[-1].startswith(verdict)
+
+
+def test_numbers_for_people() -> None:
+    assert [human_bytes(count) for count in (5, 2_048, 3 * 2**20, 2**31)] == ["5 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]
+    assert [human_seconds(seconds) for seconds in (1.25, 61, 3_725)] == ["1.2 s", "1m01s", "1h02m"]
