@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.gms import answers
+from tests.gms import answers, unverified_batch
 from tests.gms.answers import Refusal
 from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
