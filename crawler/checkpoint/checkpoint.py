@@ -23,6 +23,7 @@ from crawler.checkpoint.intervals import Bounds, Intervals
 from crawler.checkpoint.mark import Mark, Window
 from crawler.checkpoint.sqlite import Changes, Database
 from crawler.datahub.batching import EncodedEntity
+from crawler.datahub.pending import Ack
 from crawler.errors import SettingsError
 from crawler.telemetry.report import CrawlReport
 
@@ -132,12 +133,12 @@ class Checkpoint:
         """The mark of a window that is about to be read."""
         return Mark(self._window_done)
 
-    def begin(self, urn: str, mark: object) -> bool:
-        """Whether the entity is still to be delivered. If so, its mark waits for it."""
+    def begin(self, urn: str, ack: Ack | None) -> bool:
+        """Whether the entity is still to be delivered. If so, its window waits for it."""
         if self.was_settled(urn):
             return False
-        if isinstance(mark, Mark):
-            mark.add()
+        if ack is not None:
+            ack.add(1)
         return True
 
     def settled(self, parcel: EncodedEntity) -> None:
@@ -148,8 +149,8 @@ class Checkpoint:
             if parcel.entity_type == _DATASET:
                 self._changes.datasets[urn_hash] = None
         self._dirty = True
-        if isinstance(parcel.mark, Mark):
-            parcel.mark.settle()
+        if parcel.pending.ack is not None:
+            parcel.pending.ack.done(1)
         self._write_if_due()
 
     def finish(self) -> None:

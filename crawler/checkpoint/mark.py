@@ -32,13 +32,13 @@ class Mark:
         self.runs = 0
         self.deleted = 0
 
-    def add(self) -> None:
-        """One more entity is on its way."""
-        self._outstanding += 1
+    def add(self, entities: int) -> None:
+        """Count entities that are under way from now on."""
+        self._outstanding += entities
 
-    def settle(self) -> None:
-        """One of them has arrived, or is given up."""
-        self._outstanding -= 1
+    def done(self, entities: int) -> None:
+        """Count entities that have arrived, or are given up."""
+        self._outstanding -= entities
         self._tell()
 
     def seal(self, window: Window) -> None:

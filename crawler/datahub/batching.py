@@ -5,17 +5,20 @@ from collections.abc import Callable
 import msgspec
 from msgspec import structs
 
+from crawler.datahub.pending import Pending
+
 
 class EncodedEntity(msgspec.Struct, frozen=True, gc=False):
-    """One entity's encoded proposals, no aspect twice, which travel together. Of an entity in several pieces one is the
-    `last`. `mark` is what the entity was read with, where a crawl keeps count of that.
+    """One entity's encoded proposals, no aspect twice, which travel together.
+
+    Of an entity in several pieces one is the `last`. `pending` is the record that all of them share.
     """
 
     entity_type: str
     urn: str
     proposals: list[bytes]
     last: bool = True
-    mark: object = None
+    pending: Pending = msgspec.field(default_factory=Pending)
 
     def holding(self, proposals: list[bytes]) -> "EncodedEntity":
         """The same with these of its proposals."""

@@ -13,6 +13,7 @@ import msgspec
 from crawler.datahub import urns
 from crawler.datahub.aspects import Aspect
 from crawler.datahub.batching import EncodedEntity
+from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity, Proposal, Refusal
 
 MAX_ASPECT_BYTES = 5_000_000
@@ -27,11 +28,11 @@ Validator = Callable[[Proposal], str | None]
 class Wire(Protocol):
     """A form in which proposals travel: `head + tail`, of which the tail is the same for all entities."""
 
-    def head(self, entity_type: str, urn: str) -> bytes:
+    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
         """What names the entity."""
         ...
 
-    def tail(self, aspect_name: str, aspect: bytes) -> bytes:
+    def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """What names the aspect and holds its JSON."""
         ...
 
@@ -55,23 +56,24 @@ class Encoder:
         self._validator = validator
         self._remembered: defaultdict[str, dict[int, tuple[Aspect, bytes]]] = defaultdict(dict)
 
-    def encode(self, entity: Entity, mark: object = None) -> tuple[EncodedEntity, list[Refusal]]:
-        """The entity's proposals in a parcel with the `mark`, and what of it DataHub could not take: all of it for its
-        URN, or an aspect.
+    def encode(self, entity: Entity, ack: Ack | None = None) -> tuple[EncodedEntity, list[Refusal]]:
+        """Encode one entity. Returns its proposals, and what of it DataHub could not take: all of it for its URN, or
+        an aspect.
         """
-        parcel = EncodedEntity(entity.type, entity.urn, [], mark=mark)
+        parcel = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack))
         if reason := urns.problem(entity.urn):
             return parcel, [
                 Refusal("urn", entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
             ]
         refusals: list[Refusal] = []
-        head = self._wire.head(entity.type, entity.urn)
+        head = self._wire.encode_entity_key(entity.type, entity.urn)
         remembered = self._remembered[entity.type]
         for aspect in entity.aspects:
             known = remembered.get(id(aspect))
             tail = self._tail(aspect, entity, refusals) if known is None else known[1]
             if tail:
                 parcel.proposals.append(head + tail)
+        parcel.pending.outstanding = len(parcel.proposals)
         return parcel, refusals
 
     def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[EncodedEntity, list[Refusal]]:
@@ -81,7 +83,7 @@ class Encoder:
         if reason := urns.problem(urn, entity_type):
             return parcel, [Refusal("urn", urn, reason, list(proposals))]
         refusals: list[Refusal] = []
-        head = self._wire.head(entity_type, urn)
+        head = self._wire.encode_entity_key(entity_type, urn)
         for proposal in proposals:
             if (entity_type, proposal.aspect_name) in self._unsupported:
                 continue
@@ -90,7 +92,8 @@ class Encoder:
             elif self._validator is not None and (problem := self._validator(proposal)):
                 refusals.append(Refusal("invalid", urn, problem, [proposal]))
             else:
-                parcel.proposals.append(head + self._wire.tail(proposal.aspect_name, proposal.aspect))
+                parcel.proposals.append(head + self._wire.encode_aspect(proposal.aspect_name, proposal.aspect))
+        parcel.pending.outstanding = len(parcel.proposals)
         return parcel, refusals
 
     def _tail(self, aspect: Aspect, entity: Entity, refusals: list[Refusal]) -> bytes:
@@ -101,7 +104,7 @@ class Encoder:
         if len(data) > MAX_ASPECT_BYTES:
             refusals.append(_too_large(self._proposal(entity, aspect)))
             return b""
-        tail = self._wire.tail(aspect.NAME, data)
+        tail = self._wire.encode_aspect(aspect.NAME, data)
         if self._validator is None:
             if aspect.REPEATS:
                 self._remember(aspect, tail, self._remembered[entity.type])

@@ -6,14 +6,15 @@ from crawler.datahub.aspects import Aspect
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):
-    """One entity and all that a crawl says about it, each aspect at most once. Entities of one `series` reach DataHub
-    in order, one request at a time.
+    """One entity and all that a crawl says about it, each aspect at most once.
+
+    Entities of one `ordering_key` reach DataHub in order, one request at a time.
     """
 
     type: str
     urn: str
     aspects: tuple[Aspect, ...]
-    series: str | None = None
+    ordering_key: str | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ from functools import partial
 from crawler.datahub import batch_bisection as apart
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
+from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity, Proposal
 from crawler.delivery.circuit_breaker import Breaker
 from crawler.delivery.outcomes import Settlement
@@ -49,18 +50,18 @@ class Delivery:
         """As many as the sink may write batches at once."""
         return self._lanes.all
 
-    def add(self, entity: Entity, mark: object = None) -> None:
-        """Checks, encodes and packs one entity. What DataHub cannot take is named in the report. `mark` goes along to
-        the ledger, where one is kept.
+    def add(self, entity: Entity, ack: Ack | None = None) -> None:
+        """Checks, encodes and packs one entity. What DataHub cannot take is named in the report. `ack` counts the
+        entity in its window.
         """
-        if not self._settlement.begin(entity.urn, mark):
+        if not self._settlement.begin(entity.urn, ack):
             return
-        parcel, refusals = self._encoder.encode(entity, mark)
+        parcel, refusals = self._encoder.encode(entity, ack)
         if refusals:
             self._settlement.kept_back(parcel, refusals)
-        self._pack(parcel, entity.series)
+        self._pack(parcel, entity.ordering_key)
 
-    def add_proposals(self, proposals: Sequence[Proposal], series: str) -> None:
+    def add_proposals(self, proposals: Sequence[Proposal], ordering_key: str) -> None:
         """As `add`, of some proposals of one entity, no aspect twice, as they stand. What the sink's DataHub does not
         know is skipped.
         """
@@ -68,7 +69,7 @@ class Delivery:
         if unknown := len(proposals) - len(parcel.proposals) - sum(len(refusal.proposals) for refusal in refusals):
             self._report.skipped[UNKNOWN_ASPECTS] += unknown
         self._settlement.kept_back(parcel, refusals)
-        self._pack(parcel, series)
+        self._pack(parcel, ordering_key)
 
     async def settle(self) -> None:
         """Waits until full batches have a place in their lanes: this is what holds reading back. Now and then it puts
@@ -149,12 +150,12 @@ class Delivery:
                 "Mend that, then run it again; with --state, replay the dead letters too.",
             )
 
-    def _pack(self, parcel: EncodedEntity, series: str | None) -> None:
+    def _pack(self, parcel: EncodedEntity, ordering_key: str | None) -> None:
         if not parcel.proposals:
             self._settlement.nothing_left(parcel)
             return
         self._report.mapped[parcel.entity_type] += 1
-        self._lanes.put(parcel, series)
+        self._lanes.put(parcel, ordering_key)
 
 
 def _loop_time() -> float:

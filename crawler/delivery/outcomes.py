@@ -5,6 +5,7 @@ from typing import Protocol
 
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.encoding import Wire
+from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Refusal
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import NotTaken, RequestRefused
@@ -22,7 +23,7 @@ NOT_THERE = "DataHub took it, but does not have it."
 class Ledger(Protocol):
     """Keeps what was delivered, for a crawl that goes on later."""
 
-    def begin(self, urn: str, mark: object) -> bool:
+    def begin(self, urn: str, ack: Ack | None) -> bool:
         """Whether the entity is still to be delivered, and not settled by the crawl that this one goes on with."""
         ...
 
@@ -56,9 +57,9 @@ class Settlement:
         """Whether another crawl may go on with this one."""
         return self._ledger is not None
 
-    def begin(self, urn: str, mark: object) -> bool:
+    def begin(self, urn: str, ack: Ack | None) -> bool:
         """Whether the entity is to be delivered: an earlier crawl, which this one goes on with, may have done that."""
-        return self._ledger is None or self._ledger.begin(urn, mark)
+        return self._ledger is None or self._ledger.begin(urn, ack)
 
     def nothing_left(self, parcel: EncodedEntity) -> None:
         """Nothing of the entity is sent."""

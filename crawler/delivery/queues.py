@@ -1,4 +1,4 @@
-"""Batches on their way to the sink: packed, and queued in lanes that keep memory flat and one series in order."""
+"""Batches on their way to the sink: packed, and queued in lanes that keep memory flat and one ordering_key in order."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ BATCHES_QUEUED = 1
 
 class Lane:
     """One batch after the other: what is queued here is written in order, one request at a time. `packer` is for
-    series.
+    ordering_key.
     """
 
     def __init__(self, packer: Packer | PackerByType) -> None:
@@ -36,12 +36,12 @@ class Lanes:
         self._full: deque[tuple[Lane, Batch]] = deque()
         self._settling = asyncio.Lock()
 
-    def put(self, parcel: EncodedEntity, series: str | None) -> None:
-        """Packs one entity; those of one series go through one lane."""
-        if series is None:
+    def put(self, parcel: EncodedEntity, ordering_key: str | None) -> None:
+        """Packs one entity; those of one ordering_key go through one lane."""
+        if ordering_key is None:
             self._hand_out(self._packer.add(parcel))
         else:
-            lane = self.all[crc32(series.encode(errors="replace")) % len(self.all)]
+            lane = self.all[crc32(ordering_key.encode(errors="replace")) % len(self.all)]
             self._fill(lane, lane.packer.add(parcel))
 
     def flush(self) -> None:
@@ -83,7 +83,7 @@ class Lanes:
         self._full.extend((lane, batch) for batch in batches)
 
     def _hand_out(self, batches: list[Batch]) -> None:
-        """Gives batches of no series to the lane that has least to do."""
+        """Gives batches of no ordering_key to the lane that has least to do."""
         if not batches:
             return
         if not batches[-1].entities[-1].last:

@@ -45,7 +45,9 @@ def model_version_entity(
     ]
     if version.current_stage:
         aspects.append(GlobalTags(tags=[TagAssociation(tag=stage_tag_urn(version.current_stage))]))
-    return Entity("mlModel", model_urn(version.name, version.version, settings), tuple(aspects), series=version.name)
+    return Entity(
+        "mlModel", model_urn(version.name, version.version, settings), tuple(aspects), ordering_key=version.name
+    )
 
 
 def _properties(version: ModelVersion, run: Run | None, settings: MappingSettings) -> MLModelProperties:

@@ -104,10 +104,10 @@ class _Letters:
             return
         proposals = list(self._held.values())
         self._held.clear()
-        self._delivery.add_proposals(proposals, _series(proposals[0]))
+        self._delivery.add_proposals(proposals, _ordering_key(proposals[0]))
 
 
-def _series(proposal: Proposal) -> str:
+def _ordering_key(proposal: Proposal) -> str:
     """What must reach DataHub in order: an entity, and the versions of a model. The aspect that names their version set
     need not stand beside the others, so what tells it must be in the URN: those of MLflow's models end in the version,
     whichever of DataHub's sources or this crawler made them. Of all others it is not known.

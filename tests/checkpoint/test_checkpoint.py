@@ -21,6 +21,7 @@ from crawler.checkpoint.sqlite import SCHEMA_VERSION, Changes, Database
 from crawler.crawl.windows import WindowTracker
 from crawler.datahub.aspects import Status
 from crawler.datahub.batching import EncodedEntity
+from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity
 from crawler.errors import OutputError, SettingsError
 from crawler.mapping.reducers.datasets import DatasetReducer
@@ -46,9 +47,9 @@ def journal(path: Path, report: CrawlReport | None = None, clock: Callable[[], f
     return Checkpoint(path, FINGERPRINT, report or CrawlReport("new"), clock=clock or Clock())
 
 
-def deliver(state: Checkpoint, entity_type: str, urn: str, mark: object = None) -> None:
+def deliver(state: Checkpoint, entity_type: str, urn: str, mark: Ack | None = None) -> None:
     assert state.begin(urn, mark)
-    state.settled(EncodedEntity(entity_type, urn, [b"{}"], mark=mark))
+    state.settled(EncodedEntity(entity_type, urn, [b"{}"], pending=Pending(ack=mark)))
 
 
 def window(state: Checkpoint, experiment: str, since: int | None, until: int | None, rows: int = 0) -> None:

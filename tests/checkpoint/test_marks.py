@@ -17,15 +17,15 @@ def test_a_window_is_done_once_and_last(entities: int, data: st.DataObject) -> N
     mark = Mark(done.append)
     settled = 0
     for added in range(1, entities + 1):
-        mark.add()
+        mark.add(1)
         for _ in range(data.draw(st.integers(0, added - settled))):
-            mark.settle()
+            mark.done(1)
             settled += 1
     assert done == []
     mark.seal(WINDOW)
     for left in range(entities - settled, 0, -1):
         assert done == [], left
-        mark.settle()
+        mark.done(1)
     assert done == [WINDOW]
 
 
@@ -46,12 +46,12 @@ def test_a_trail_counts_each_windows_runs() -> None:
     done: list[Window] = []
     trail = WindowTracker("7", lambda: Mark(done.append))
     first = trail.mark
-    first.add()
+    first.add(1)
     trail.count([run("a", 1), run("b", 2, "deleted")])
     trail.count([run("e", 3), run("f", 4, "deleted"), run("g", 4)])
     trail.end_window(Covered(None, 5, 5))
     trail.count([run("c", 5)])
     trail.end_window(Covered(5, None, 1))
     assert done == [Window("7", 5, None, 1, 1, 0)]
-    first.settle()
+    first.done(1)
     assert done[1:] == [Window("7", None, 5, 5, 3, 2)]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
+from crawler.datahub.pending import Pending
 
 Kind = type[Packer | PackerByType]
 TYPES = ("tag", "container", "mlModel")
@@ -16,6 +17,8 @@ parcels = st.lists(st.tuples(st.sampled_from(TYPES), proposals), max_size=30).ma
     lambda each: [EncodedEntity(kind, f"urn:{number}", data) for number, (kind, data) in enumerate(each)]
 )
 kinds = pytest.mark.parametrize("kind", [Packer, PackerByType])
+
+PENDING = Pending()
 
 
 def frame(parcel: EncodedEntity) -> int:
@@ -106,8 +109,8 @@ def test_a_proposal_larger_than_a_batch_travels_alone_and_in_its_place() -> None
 
 
 def test_a_parcel_with_some_of_its_proposals_is_the_same_otherwise() -> None:
-    parcel = EncodedEntity("tag", "urn:li:tag:a", [b"1", b"2"], last=False, mark="mark")
-    assert parcel.holding([b"2"]) == EncodedEntity("tag", "urn:li:tag:a", [b"2"], last=False, mark="mark")
+    parcel = EncodedEntity("tag", "urn:li:tag:a", [b"1", b"2"], last=False, pending=PENDING)
+    assert parcel.holding([b"2"]) == EncodedEntity("tag", "urn:li:tag:a", [b"2"], last=False, pending=PENDING)
 
 
 def test_without_a_frame_only_proposals_and_their_commas_take_room() -> None:

@@ -71,7 +71,7 @@ def delivery_to(sink: SlowSink, report: CrawlReport | None = None, letters: Path
 
 
 def entity(number: int) -> Entity:
-    return Entity("tag", f"urn:li:tag:{number:05}", (NOT_REMOVED,), series="model")
+    return Entity("tag", f"urn:li:tag:{number:05}", (NOT_REMOVED,), ordering_key="model")
 
 
 @pytest.mark.parametrize("kind", [Packer, PackerByType])

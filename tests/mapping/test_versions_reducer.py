@@ -69,7 +69,7 @@ def test_each_version_leaves_once_and_those_of_a_model_ascending(
     assert Counter(entity.urn for entity in left) == Counter(urn(*key) for key in made)
     for name in "abc":
         expected = [urn(*key) for key in sorted(made) if key[0] == name]
-        assert [entity.urn for entity in left if entity.series == name] == expected
+        assert [entity.urn for entity in left if entity.ordering_key == name] == expected
 
 
 @given(versions, orders, lost_batches)
@@ -121,7 +121,7 @@ def test_a_version_that_datahub_cannot_take_is_no_output_but_is_told() -> None:
     index = VersionIndex(SETTINGS)
     index.add(ModelVersion("n" * 600, "1", run_id="r1"))
     assert index.outputs("r1") == []
-    assert [entity.series for entity in [*index.seal(), *index.resolve(run("r1"))]] == ["n" * 600]
+    assert [entity.ordering_key for entity in [*index.seal(), *index.resolve(run("r1"))]] == ["n" * 600]
 
 
 @pytest.mark.parametrize("order", [["beta", "2", "10"], ["10", "2", "beta"]])
@@ -167,7 +167,7 @@ def test_delivered_versions_are_outputs_and_hold_nothing_back(
     left = crawl(index, order, lost)
     for name in "abc":
         expected = [urn(*key) for key in sorted(made) if key[0] == name and key not in delivered]
-        assert [entity.urn for entity in left if entity.series == name] == expected
+        assert [entity.urn for entity in left if entity.ordering_key == name] == expected
     assert index.unseen == []
     for run_id in [*CRAWLED, *FOUND, *GONE]:
         assert sorted(index.outputs(run_id)) == sorted(urn(*key) for key, maker in made.items() if maker == run_id)

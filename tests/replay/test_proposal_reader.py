@@ -67,8 +67,8 @@ def written_by_file_sink(letters: list[Proposal], path: Path, *, nested: bool) -
 
 
 def encoded(sink: FileSink, proposal: Proposal) -> bytes:
-    head = sink.wire.head(proposal.entity_type, proposal.urn)
-    return head + sink.wire.tail(proposal.aspect_name, proposal.aspect)
+    head = sink.wire.encode_entity_key(proposal.entity_type, proposal.urn)
+    return head + sink.wire.encode_aspect(proposal.aspect_name, proposal.aspect)
 
 
 def written_as_dead_letters(letters: list[Proposal], path: Path) -> bytes:

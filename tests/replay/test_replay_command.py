@@ -16,7 +16,7 @@ from rich.console import Console
 from crawler.cli.replay import _next_to
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
-from crawler.replay.run import _series
+from crawler.replay.run import _ordering_key
 from crawler.telemetry.progress import Rates, live_view, progress_line
 from crawler.telemetry.report import CrawlReport
 from tests.cli.test_cli import closed_port, run, start
@@ -101,7 +101,7 @@ PLATFORM = "urn:li:dataPlatform:"
 
 
 @pytest.mark.parametrize(
-    ("urn", "series"),
+    ("urn", "ordering_key"),
     [
         (f"urn:li:mlModel:({PLATFORM}mlflow,churn_12,PROD)", "churn_"),
         (f"urn:li:mlModel:({PLATFORM}mlflow,churn_3,DEV)", "churn_"),
@@ -114,8 +114,8 @@ PLATFORM = "urn:li:dataPlatform:"
         ("urn:li:tag:a1", "urn:li:tag:a1"),
     ],
 )
-def test_versions_of_one_model_are_one_series(urn: str, series: str) -> None:
-    assert _series(Proposal(urn.split(":")[2], urn, "status", b"{}")) == series
+def test_versions_of_one_model_are_one_ordering_key(urn: str, ordering_key: str) -> None:
+    assert _ordering_key(Proposal(urn.split(":")[2], urn, "status", b"{}")) == ordering_key
 
 
 async def test_the_last_of_two_values_wins(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def sends_versions_at_once() -> Patch:
     add = Delivery.add
 
     def careless(delivery: Delivery, entity: Entity, *more: Any, **options: Any) -> None:
-        add(delivery, msgspec.structs.replace(entity, series=None), *more, **options)
+        add(delivery, msgspec.structs.replace(entity, ordering_key=None), *more, **options)
 
     return mock.patch.object(Delivery, "add", careless)
 

@@ -31,11 +31,11 @@ class OpenApiWire:
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._end = b',"systemMetadata":%b}' % bytes(system_metadata)
 
-    def head(self, entity_type: str, urn: str) -> bytes:  # noqa: ARG002  the entity's object has them
+    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:  # noqa: ARG002  the entity's object has them
         """Nothing."""
         return b""
 
-    def tail(self, aspect_name: str, aspect: bytes) -> bytes:
+    def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """The aspect under its name."""
         return b'"%b":{"value":%b%b' % (aspect_name.encode(), aspect, self._end)
 

@@ -38,11 +38,11 @@ class RestliWire:
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._end = b',"contentType":"application/json"},"systemMetadata":%b}' % bytes(system_metadata)
 
-    def head(self, entity_type: str, urn: str) -> bytes:
+    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
         """What names the entity."""
         return _head(entity_type, urn)
 
-    def tail(self, aspect_name: str, aspect: bytes) -> bytes:
+    def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """What names the aspect and holds its JSON."""
         return b"".join((_text_start(aspect_name), _encode(aspect.decode()), self._end))
 
@@ -62,11 +62,11 @@ class FileWire:
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._end = b'},"systemMetadata":%b}' % bytes(system_metadata)
 
-    def head(self, entity_type: str, urn: str) -> bytes:
+    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
         """What names the entity."""
         return _head(entity_type, urn)
 
-    def tail(self, aspect_name: str, aspect: bytes) -> bytes:
+    def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """What names the aspect and holds its JSON."""
         return b',"changeType":"UPSERT","aspectName":"%b","aspect":{"json":%b%b' % (
             aspect_name.encode(),

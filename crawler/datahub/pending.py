@@ -1,0 +1,34 @@
+"""One record for each entity under way: what of it is still to be decided, and who waits for its end."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class Ack(Protocol):
+    """Counts the entities of one window of a listing: the window is done once all of them are."""
+
+    def add(self, entities: int) -> None:
+        """Count entities that are under way from now on."""
+        ...
+
+    def done(self, entities: int) -> None:
+        """Count entities of which nothing is under way any more."""
+        ...
+
+
+class Pending(msgspec.Struct, eq=False, gc=False):
+    """The fate of one entity, shared by all pieces in which it is sent.
+
+    `outstanding` proposals are undecided; 0 ends the record. `delivered` and `rejected` count the others, `method` is
+    the verification method of those delivered. `unsynced` dead letters of it are not on the disk yet, `kept` is False
+    where they could not be written. `ack` counts it in its window.
+    """
+
+    outstanding: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    method: str | None = None
+    unsynced: bool = False
+    kept: bool = True
+    ack: Ack | None = None

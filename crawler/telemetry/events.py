@@ -1,0 +1,110 @@
+"""What a crawl or a replay tells while it works, a batch at a time, to whoever listens.
+
+A listener is a function of one event:
+
+    def print_failures(event):
+        if isinstance(event, Finding) and event.severity == "failure":
+            print(event.message, event.sample)
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from crawler.telemetry.findings import Finding
+
+
+class RowsRead(msgspec.Struct, frozen=True):
+    """Rows of one listing were read: experiments, runs, registered_models, model_versions or proposals."""
+
+    resource: str
+    count: int
+
+
+class RowsSkipped(msgspec.Struct, frozen=True):
+    """Rows were read that are not crawled; `what` they are, "deleted runs" for example."""
+
+    what: str
+    count: int
+
+
+class EntitiesMapped(msgspec.Struct, frozen=True):
+    """Entities of one type were mapped and encoded; they wait to be sent."""
+
+    entity_type: str
+    count: int
+
+
+class ExperimentsListed(msgspec.Struct, frozen=True):
+    """All experiments are known from now on."""
+
+
+class ExperimentDone(msgspec.Struct, frozen=True):
+    """All runs of an experiment are read, or as many as can be."""
+
+
+class OutputOpened(msgspec.Struct, frozen=True):
+    """The sink is open. `target` is its URL or path, `version` DataHub's, None where none is told."""
+
+    target: str
+    version: str | None = None
+
+
+class BatchTaken(msgspec.Struct, frozen=True):
+    """The sink took a batch."""
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What became of one entity, of which nothing is under way any more.
+
+    `delivered` and `rejected` count its proposals. `verification_method` says how DataHub was seen to have those that
+    were delivered: "read back", "stored", "answer", "status" or "written". The rejected ones are in the dead letters;
+    `kept` is False where they could not be written there.
+    """
+
+    entity_type: str
+    urn: str
+    delivered: int
+    rejected: int = 0
+    verification_method: str | None = None
+    kept: bool = True
+
+
+class Outcomes(msgspec.Struct, frozen=True):
+    """Outcomes of a batch."""
+
+    entities: list[Outcome]
+
+
+class DeadLettersKept(msgspec.Struct, frozen=True):
+    """Proposals were added to the file of dead letters and are on the disk."""
+
+    path: Path
+    count: int
+
+
+Event = (
+    Finding
+    | RowsRead
+    | RowsSkipped
+    | EntitiesMapped
+    | ExperimentsListed
+    | ExperimentDone
+    | OutputOpened
+    | BatchTaken
+    | Outcomes
+    | DeadLettersKept
+)
+Listener = Callable[[Event], None]
+
+
+def tell_all(listeners: Iterable[Listener]) -> Listener:
+    """Return one listener that hands each event to all, in order."""
+    each = tuple(listeners)
+
+    def tell(event: Event) -> None:
+        for listener in each:
+            listener(event)
+
+    return tell

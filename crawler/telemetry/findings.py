@@ -1,0 +1,242 @@
+"""The catalogue of findings: everything that a crawl or a replay can warn of or name as failed.
+
+`REFUSED.found("urn:li:tag:a: no privilege", status=403)` is one finding. docs/findings.md is generated from here.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from crawler.errors import CrawlerError
+
+Severity = Literal["warning", "failure"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something to know about `count` things of one kind, of which `sample` describes one.
+
+    A failure makes the exit code 1, a warning does not.
+    """
+
+    code: str
+    message: str
+    severity: Severity
+    sample: str = ""
+    count: int = 1
+
+
+class FindingKind(msgspec.Struct, frozen=True):
+    """One row of the catalogue. `code` and `message` may have {placeholders}, `advice` says what to do.
+
+    `found_again` kinds concern what a resumed crawl reads or sends again, so a checkpoint does not keep them.
+    """
+
+    code: str
+    message: str
+    severity: Severity
+    advice: str
+    found_again: bool = False
+
+    def found(self, sample: str = "", count: int = 1, **fields: object) -> Finding:
+        """Return a finding of this kind with the placeholders filled in."""
+        if fields:
+            return Finding(self.code.format(**fields), self.message.format(**fields), self.severity, sample, count)
+        return Finding(self.code, self.message, self.severity, sample, count)
+
+
+def error_found(error: CrawlerError) -> Finding:
+    """Return the failure that an error which ended the crawl or the replay stands for."""
+    return Finding(error.code, str(error), "failure")
+
+
+def _unreadable(resource: str, *, found_again: bool) -> FindingKind:
+    return FindingKind(
+        f"unreadable_{resource}",
+        f"MLflow lists {resource} that cannot be read, so they were left out.",
+        "failure",
+        "Look at the row in MLflow's database or log; the sample names it. Mend or delete it, then crawl again.",
+        found_again=found_again,
+    )
+
+
+UNREADABLE = {
+    "experiments": _unreadable("experiments", found_again=True),
+    "registered_models": _unreadable("registered_models", found_again=True),
+    "model_versions": _unreadable("model_versions", found_again=True),
+    "runs": _unreadable("runs", found_again=False),
+}
+EXPERIMENTS_MISSING = FindingKind(
+    "experiments_missing",
+    "MLflow is older than 1.28.0 and cannot list experiments, so experiments and runs are skipped. Upgrade MLflow.",
+    "warning",
+    "Upgrade MLflow to 1.28.0 or later to have experiments and runs too.",
+    found_again=True,
+)
+REGISTRY_MISSING = FindingKind(
+    "registry_missing",
+    "This MLflow keeps its data where no model registry can be, so there are no registered models.",
+    "warning",
+    "Nothing, unless you expect models: a file store of MLflow 1.x has no registry; use a database.",
+    found_again=True,
+)
+EXPERIMENT_UNREAD = FindingKind(
+    "experiment",
+    "The runs of an experiment could not be read to the end.",
+    "failure",
+    "The sample has MLflow's answer. Mend that, then crawl again; with --state only what is missing is read.",
+    found_again=True,
+)
+NULL_START_TIME_UNKNOWN = FindingKind(
+    "untimed_unknown",
+    "Whether an experiment has runs without start_time, which MLflow cannot list, could not be told. Run it again.",
+    "failure",
+    "Crawl again when MLflow answers.",
+    found_again=True,
+)
+RUNS_OF_VERSIONS_UNREAD = FindingKind(
+    "runs_of_versions",
+    "The runs of some model versions could not be read, so these carry no params and metrics.",
+    "failure",
+    "The sample has MLflow's answer. Mend that, then crawl again.",
+)
+LOST_RUNS = FindingKind(
+    "lost_runs",
+    "Model versions name runs that MLflow cannot give, so they carry no params and metrics.",
+    "warning",
+    "Nothing: the runs were deleted for good (`mlflow gc`), or are on another server.",
+)
+NOT_READ = FindingKind(
+    "not_read",
+    "It ended before the runs of these model versions were read, so the versions were not sent. Run it again.",
+    "failure",
+    "Crawl again, with --state to go on where it ended.",
+)
+URN_TAKEN = FindingKind(
+    "urn_taken",
+    "Two model versions come to one URN, so the second was left out. Choose another model_name_separator.",
+    "failure",
+    "Set model_name_separator to text that no model's name contains.",
+    found_again=True,
+)
+DATASET_SCHEMA_CUT = FindingKind(
+    "dataset_schema_cut",
+    "A dataset's schema is longer than DataHub's search takes, so its text was cut.",
+    "warning",
+    "Nothing: only the text of a schema that is no list of columns is cut.",
+)
+DATASET_PLATFORM_UNKNOWN = FindingKind(
+    "dataset_platform_unknown",
+    "No DataHub platform is known for a dataset's source type, so it was not materialized. "
+    "Name one in source_mapping_to_platform.",
+    "failure",
+    "Add the source type to source_mapping_to_platform in the recipe.",
+)
+URN_INVALID = FindingKind(
+    "urn",
+    "DataHub takes no such URN, so the entity was not sent. Rename it in MLflow.",
+    "failure",
+    "Rename the model, dataset or experiment in MLflow; the sample says which rule its URN breaks.",
+)
+ASPECT_TOO_LARGE = FindingKind(
+    "aspect_size",
+    "An aspect is larger than DataHub's Kafka takes, so it was not sent.",
+    "failure",
+    "Shorten what the sample names (params, tags, description) in MLflow.",
+)
+ASPECT_INVALID = FindingKind(
+    "invalid",
+    "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
+    "failure",
+    "Please report it with the sample.",
+)
+REFUSED = FindingKind(
+    "refused_{status}",
+    "DataHub refuses proposals with status {status}.",
+    "failure",
+    "The sample has DataHub's words. Mend the cause (403: a privilege, 422: a value), then replay the dead letters.",
+)
+NOT_TAKEN = FindingKind(
+    "not_taken",
+    "{message}",
+    "failure",
+    "DataHub's version may not know the aspect. Look at its log, then replay the dead letters.",
+)
+NOT_STORED = FindingKind(
+    "unconfirmed",
+    "DataHub took these, but does not have them. The log of its GMS or MCE consumer tells why; mend that, then replay "
+    "the dead letters.",
+    "failure",
+    "Look at the log of GMS or its MCE consumer, then replay the dead letters.",
+)
+NOT_SENT = FindingKind(
+    "not_sent",
+    "It ended before these proposals were delivered. Run it again, or replay the dead letters.",
+    "failure",
+    "Crawl again, or replay the dead letters.",
+)
+DEAD_LETTERS_UNWRITABLE = FindingKind(
+    "dead_letters",
+    "What DataHub did not get could not be kept in {path} either: {problem}. "
+    "Make room there or give --dead-letters another path, then run it again.",
+    "failure",
+    "Make room or name another path, then crawl again.",
+)
+DEAD_LETTERS_NOWHERE = FindingKind(
+    "dead_letters_nowhere",
+    "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to.",
+    "warning",
+    "Give --dead-letters the path of a file in a folder that can be written to.",
+)
+OLD_DATAHUB = FindingKind(
+    "old_datahub",
+    "DataHub {version} is older than 1.0 and cannot hold all that MLflow tells: left out are {aspects}.",
+    "warning",
+    "Upgrade DataHub to 1.0 or later to have these aspects too.",
+    found_again=True,
+)
+UNVERIFIABLE_VERSION = FindingKind(
+    "unconfirmed_by_server",
+    "DataHub {version} is older than 1.0.1 and cannot be asked whether it has what it took: that rests on "
+    "the status of its answers.",
+    "warning",
+    "Upgrade DataHub to 1.0.1 or later to have deliveries verified.",
+    found_again=True,
+)
+UNVERIFIABLE_ANSWERS = FindingKind(
+    "unconfirmed_by_server",
+    "DataHub's answers do not list what it took, so that it has it rests on their status. --confirm stored "
+    "reads everything back.",
+    "warning",
+    "Use --confirm stored to have everything read back.",
+    found_again=True,
+)
+UNVERIFIABLE = FindingKind(
+    "unconfirmed_by_server",
+    "DataHub cannot be asked whether it has what it took, so that rests on the status of its answers. Let the token's "
+    "user read entities, and /openapi/v3/entity be reached; --confirm none does without and says nothing.",
+    "warning",
+    "Give the token's user the privilege to read entities, or use --confirm none.",
+    found_again=True,
+)
+UNREADABLE_PROPOSALS = FindingKind(
+    "unreadable_proposals",
+    "Parts of the file are no proposals that can be read, so they were not sent.",
+    "failure",
+    "The sample says where and why. Keep the file; mend the lines, then replay it again.",
+)
+OUT_OF_TIME = FindingKind(
+    "max_duration",
+    "It was ended by --max-duration before its end. Give it more time; a crawl with --state goes on where it was.",
+    "failure",
+    "Give --max-duration more time, or use --state.",
+    found_again=True,
+)
+
+CATALOGUE: tuple[FindingKind, ...] = (
+    *UNREADABLE.values(),
+    *(kind for kind in dict(globals()).values() if isinstance(kind, FindingKind)),
+)
+"""All kinds."""
+
+FOUND_AGAIN = frozenset(kind.code for kind in CATALOGUE if kind.found_again)
+"""Codes of what a resumed crawl finds again."""
