@@ -1,6 +1,6 @@
 """What a crawl has delivered, kept so that a later one goes on where it ended, however it ended.
 
-Windows, entities, datasets and findings are written together, so that they agree.
+Windows, entities, datasets and counts are written together, so that they agree.
 """
 
 import json
@@ -8,7 +8,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
@@ -16,16 +16,16 @@ from typing import Protocol, Self
 
 import msgspec
 
-from crawler.atomic_files import claim
-from crawler.checkpoint import findings
+from crawler.atomic_files import lock_file
+from crawler.checkpoint.acks import Window, WindowAck
 from crawler.checkpoint.fingerprint import differences
-from crawler.checkpoint.intervals import Bounds, Intervals
-from crawler.checkpoint.mark import Mark, Window
+from crawler.checkpoint.intervals import EVERYTHING, Bounds, Intervals
+from crawler.checkpoint.kept_tally import decode_tally, encode_tally
 from crawler.checkpoint.sqlite import Changes, Database
-from crawler.datahub.batching import EncodedEntity
-from crawler.datahub.pending import Ack
 from crawler.errors import SettingsError
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.counting import count
+from crawler.telemetry.events import Event, Outcomes
+from crawler.telemetry.tally import Tally
 
 SECONDS_BETWEEN_WRITES = 1.0
 
@@ -33,64 +33,72 @@ _RUN = "dataProcessInstance"
 _DATASET = "dataset"
 
 
-class HeldDatasets(Protocol):
-    """Datasets that a crawl holds until its end."""
+class Reducer(Protocol):
+    """Holds entities until the end of a crawl."""
 
     def watch(self) -> None:
-        """From now on, `changes` will be asked for."""
+        """Note changes from now on, for `snapshot`."""
         ...
 
-    def changes(self) -> Iterator[tuple[str, bytes]]:
-        """What is told of each one that has changed since it was asked last, by URN."""
+    def snapshot(self) -> Iterator[tuple[str, bytes]]:
+        """Return the facts of each entity that has changed since the last call, by URN."""
         ...
 
-    def restore(self, told: bytes) -> None:
-        """Takes back what `changes` gave. Raises msgspec.MsgspecError where that is something else."""
+    def restore(self, facts: bytes) -> None:
+        """Take back facts that `snapshot` returned. Raises msgspec.MsgspecError where they are something else."""
         ...
 
 
-class _Totals(msgspec.Struct):
-    """Of the windows of one experiment that are done."""
+class Resumed(msgspec.Struct, frozen=True):
+    """What the interrupted crawl had done: its tally, and how many runs it read and skipped as deleted."""
 
-    ranges: Intervals = Intervals()
+    tally: Tally
+    runs: int
+    deleted_runs: int
+
+
+class _Done(msgspec.Struct):
+    """The windows of one experiment that are done."""
+
+    intervals: Intervals = Intervals()
     rows: int = 0
 
 
 class Checkpoint:
-    """The state of one crawl, as long as the context is entered; nobody else can open it meanwhile.
+    """The checkpoint of one crawl while the context lasts; nobody else can open it meanwhile.
 
-    What is written is at most `SECONDS_BETWEEN_WRITES` old whenever something is settled. Every method that settles
-    raises OutputError where the state cannot be written; from then on, nothing is written any more.
+    It is a listener. What is written is at most `SECONDS_BETWEEN_WRITES` old whenever an entity is finished. Whatever
+    finishes one raises OutputError where the checkpoint cannot be written; from then on, nothing is written any more.
     """
+
+    is_kept = True
 
     def __init__(
         self,
         path: Path,
         fingerprint: dict[str, str],
-        report: CrawlReport,
+        run_id: str,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`report` has the id of a new crawl; it gets that of the one that is gone on with, and its findings."""
+        """`run_id` is that of a new crawl; the attribute is that of the crawl which is resumed, if one is."""
+        self.run_id = run_id
+        self.resumed: Resumed | None = None
         self._path = path
         self._fingerprint = fingerprint
-        self._report = report
         self._clock = clock
         self._exit = ExitStack()
         self._database: Database
-        self._held: HeldDatasets | None = None
-        self._done: defaultdict[str, _Totals] = defaultdict(_Totals)
-        self._settled_before = array("q")
-        self._changes: Changes = Changes(settings={})
-        self._dirty = False
-        self._failed = False
-        self._written_at = clock()
-        self.resumed = False
+        self._reducer: Reducer | None = None
+        self._done: defaultdict[str, _Done] = defaultdict(_Done)
+        self._delivered_before = array("q")
+        self._tally = Tally()
+        self._pending = _PendingWrite(clock())
 
     def __enter__(self) -> Self:
-        """Raises SettingsError for a state that is in use, damaged, of other settings, or no state at all."""
+        """Open the file. Raises SettingsError if it is in use, damaged, of other settings, or no checkpoint at all."""
         with ExitStack() as stack:
-            stack.enter_context(claim(self._path))
+            stack.enter_context(lock_file(self._path))
             self._database = Database(self._path)
             stack.callback(self._database.close)
             self._read()
@@ -98,98 +106,88 @@ class Checkpoint:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Write what is not written yet, and close the file."""
         with self._exit:
-            if self._dirty:
+            if self._pending.is_dirty:
                 self._write()
 
-    def hold(self, datasets: HeldDatasets) -> None:
-        """Gives back the datasets that are kept, and keeps these from now on."""
-        for told in self._database.datasets():
+    def __call__(self, event: Event) -> None:
+        """Note which entities are finished, and count."""
+        count(event, self._tally)
+        if isinstance(event, Outcomes):
+            for outcome in event.entities:
+                if outcome.kept:
+                    self._pending.add(outcome.entity_type, outcome.urn)
+            self._write_if_due()
+
+    def hold(self, reducer: Reducer) -> None:
+        """Give a reducer back what was kept of it, and keep its changes from now on."""
+        for facts in self._database.datasets():
             try:
-                datasets.restore(told)
+                reducer.restore(facts)
             except msgspec.MsgspecError as error:
                 raise self._database.damaged(str(error)) from None
-        datasets.watch()
-        self._held = datasets
+        reducer.watch()
+        self._reducer = reducer
 
     def gaps(self, experiment_id: str) -> list[Bounds]:
-        """The windows of start times of which not all runs are delivered."""
-        return self._done[experiment_id].ranges.gaps() if experiment_id in self._done else [(None, None)]
+        """Return the windows of start times of which not all runs are delivered."""
+        return self._done[experiment_id].intervals.gaps() if experiment_id in self._done else [EVERYTHING]
 
     def rows(self, experiment_id: str) -> int:
-        """How many runs lie in the windows that are done."""
+        """Return how many runs lie in the windows that are done."""
         return self._done[experiment_id].rows if experiment_id in self._done else 0
 
-    def was_settled(self, urn: str) -> bool:
-        """Whether the entity, other than a run, was delivered or given up by the crawl that this one goes on with."""
-        before = self._settled_before
+    def was_delivered(self, urn: str) -> bool:
+        """Return True for entities other than runs that the interrupted crawl delivered or gave up."""
+        before = self._delivered_before
         if not before:
             return False
         urn_hash = _hash(urn)
         place = bisect_left(before, urn_hash)
         return place < len(before) and before[place] == urn_hash
 
-    def new_mark(self) -> Mark:
-        """The mark of a window that is about to be read."""
-        return Mark(self._window_done)
-
-    def begin(self, urn: str, ack: Ack | None) -> bool:
-        """Whether the entity is still to be delivered. If so, its window waits for it."""
-        if self.was_settled(urn):
-            return False
-        if ack is not None:
-            ack.add(1)
-        return True
-
-    def settled(self, parcel: EncodedEntity) -> None:
-        """An entity that has begun has arrived, or is given up and named in the report."""
-        if parcel.entity_type != _RUN:
-            urn_hash = _hash(parcel.urn)
-            self._changes.urn_hashes.append(urn_hash)
-            if parcel.entity_type == _DATASET:
-                self._changes.datasets[urn_hash] = None
-        self._dirty = True
-        if parcel.pending.ack is not None:
-            parcel.pending.ack.done(1)
-        self._write_if_due()
+    def new_ack(self) -> WindowAck:
+        """Return the ack of a window that is about to be read."""
+        return WindowAck(self._windows_done)
 
     def finish(self) -> None:
-        """All is delivered or named: the next crawl with this state starts afresh."""
-        self._changes = Changes(settings={"finished": "true"}, afresh=True)
-        self._held = None
+        """Say that all is delivered or named as a finding: the next crawl begins anew."""
+        self._pending.changes = Changes(settings={"finished": "true"}, afresh=True)
+        self._reducer = None
         self._write()
 
-    def _window_done(self, window: Window) -> None:
-        self._changes.windows.append(json.dumps(window))
-        self._dirty = True
+    def _windows_done(self, windows: Sequence[Window]) -> None:
+        self._pending.changes.windows += map(json.dumps, windows)
+        self._pending.is_dirty = True
         self._write_if_due()
 
     def _write_if_due(self) -> None:
-        if self._clock() - self._written_at >= SECONDS_BETWEEN_WRITES:
+        if self._pending.is_dirty and self._clock() - self._pending.since >= SECONDS_BETWEEN_WRITES:
             self._write()
 
     def _write(self) -> None:
-        if self._failed:
+        if self._pending.has_failed:
             return
-        changes, self._changes = self._changes, Changes(settings={})
-        self._dirty = False
-        if self._held is not None:
-            told: dict[int, bytes | None] = {_hash(urn): packed for urn, packed in self._held.changes()}
-            # One that has left and arrived since is not kept, whatever was told of it.
-            changes.datasets = told | changes.datasets
+        changes = self._pending.changes
+        self._pending.changes, self._pending.is_dirty = Changes(settings={}), False
+        if self._reducer is not None:
+            facts: dict[int, bytes | None] = {_hash(urn): packed for urn, packed in self._reducer.snapshot()}
+            # One that has left and arrived since is not kept, whatever its facts are.
+            changes.datasets = facts | changes.datasets
         if not changes.afresh:
-            changes.settings["findings"] = findings.keep(self._report).decode()
+            changes.settings["findings"] = encode_tally(self._tally).decode()
         try:
             self._database.write(changes)
         except BaseException:
-            self._failed = True
+            self._pending.has_failed = True
             raise
-        self._written_at = self._clock()
+        self._pending.since = self._clock()
 
     def _read(self) -> None:
         settings = self._database.settings()
         if settings.get("finished", "true") == "true":
-            self._start()
+            self._begin()
             return
         try:
             then = msgspec.json.decode(settings["fingerprint"], type=dict[str, str])
@@ -199,36 +197,52 @@ class Checkpoint:
                     f"{'; '.join(differences(then, self._fingerprint))}.",
                     "Give the same settings to go on with it, or --state another path to start afresh.",
                 )
-            self._restore(settings)
+            self._resume(settings)
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
             raise self._database.damaged(f"{type(error).__name__} {error}") from None
 
-    def _start(self) -> None:
+    def _begin(self) -> None:
         settings = {
             "finished": "false",
-            "run_id": self._report.run_id,
+            "run_id": self.run_id,
             "fingerprint": msgspec.json.encode(self._fingerprint).decode(),
         }
-        self._changes = Changes(settings=settings, afresh=True)
-        self._database.write(self._changes)
-        self._changes = Changes(settings={})
+        self._database.write(Changes(settings=settings, afresh=True))
 
-    def _restore(self, settings: dict[str, str]) -> None:
-        self._report.run_id = settings["run_id"]
+    def _resume(self, settings: dict[str, str]) -> None:
+        self.run_id = settings["run_id"]
+        runs = deleted = 0
         for text in self._database.windows():
             window = Window(*json.loads(text))
             done = self._done[window.experiment_id]
-            done.ranges = done.ranges.add(window.since, window.until)
+            done.intervals = done.intervals.add(window.since, window.until)
             done.rows += window.rows
-            self._report.read["runs"] += window.runs
-            if window.deleted:
-                self._report.skipped["deleted runs"] += window.deleted
-        self._settled_before = self._database.urn_hashes()
+            runs += window.runs
+            deleted += window.deleted
+        self._delivered_before = self._database.urn_hashes()
         if "findings" in settings:
-            findings.restore(settings["findings"].encode(), self._report)
-        self.resumed = True
+            self._tally = decode_tally(settings["findings"].encode())
+        self.resumed = Resumed(decode_tally(encode_tally(self._tally)), runs, deleted)
+
+
+class _PendingWrite(msgspec.Struct):
+    """What the next transaction writes; `since` is when the last one did, by the checkpoint's clock."""
+
+    since: float
+    changes: Changes = msgspec.field(default_factory=lambda: Changes(settings={}))
+    is_dirty: bool = False
+    has_failed: bool = False
+
+    def add(self, entity_type: str, urn: str) -> None:
+        """Add an entity that is finished. Of runs their windows are kept, not their URNs."""
+        self.is_dirty = True
+        if entity_type != _RUN:
+            urn_hash = _hash(urn)
+            self.changes.urn_hashes.append(urn_hash)
+            if entity_type == _DATASET:
+                self.changes.datasets[urn_hash] = None
 
 
 def _hash(urn: str) -> int:
-    """64 bits: of a million URNs, two are the same once in thirty million crawls."""
+    """Return 64 bits: of a million URNs, two are the same once in thirty million crawls."""
     return int.from_bytes(blake2b(urn.encode(errors="surrogatepass"), digest_size=8).digest(), signed=True)

@@ -1,9 +1,11 @@
-"""Which start times of one experiment are done: ranges of whole numbers, merged. Pure."""
+"""Start times of one experiment that are done, as merged intervals of whole numbers. Pure."""
 
 import msgspec
 
 Bounds = tuple[int | None, int | None]
 """From the first on and before the second (ms since epoch); None is an open end."""
+
+EVERYTHING: Bounds = (None, None)
 
 
 class Intervals(msgspec.Struct, frozen=True):
@@ -12,7 +14,7 @@ class Intervals(msgspec.Struct, frozen=True):
     parts: tuple[Bounds, ...] = ()
 
     def add(self, since: int | None, until: int | None) -> "Intervals":
-        """These with another one, which may overlap them."""
+        """Return these with another one, which may overlap them."""
         if _is_empty(since, until):
             return self
         before = tuple(part for part in self.parts if _ends_before(part, since))
@@ -23,7 +25,7 @@ class Intervals(msgspec.Struct, frozen=True):
         return Intervals((*before, (since, until), *behind))
 
     def gaps(self) -> list[Bounds]:
-        """What is not done, ascending."""
+        """Return what is not in them, ascending."""
         gaps: list[Bounds] = []
         begin: int | None = None
         for since, until in self.parts:

@@ -1,40 +1,57 @@
-"""The windows that one walk goes through: which mark its runs carry, and when a window ends."""
+"""The windows that one source reads: which ack its runs carry, and when a window ends."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from crawler.checkpoint.mark import Mark, Window
+from crawler.checkpoint.acks import Window as DoneWindow
+from crawler.checkpoint.acks import WindowAck
 from crawler.mlflow.entities import Run
-from crawler.mlflow.paging.keyset import Covered
+from crawler.mlflow.paging.coverage import Window
 
 
 class WindowTracker:
-    """Asked page by page. Runs of the last start time of a page come again with the next one and belong to that window,
-    so they carry the next mark already.
+    """Track the window that is being read.
+
+    Runs that share a page's last start time are returned again by the next page, so they are counted in the next window.
+    `ack` is that of the window at hand; None where nobody waits for it.
     """
 
-    def __init__(self, experiment_id: str, new_mark: Callable[[], Mark]) -> None:
-        self._experiment_id = experiment_id
-        self._new_mark = new_mark
-        self.mark = new_mark()
-        """That of the window at hand."""
-
-    def end_window(self, covered: Covered) -> None:
-        """All runs of the window at hand have been handed on with its mark."""
-        mark, self.mark = self.mark, self._new_mark()
-        mark.seal(
-            Window(self._experiment_id, covered.since, covered.until, covered.rows, mark.runs, mark.deleted),
-        )
+    def __init__(self, experiment_ids: Sequence[str], new_ack: Callable[[], WindowAck | None]) -> None:
+        """Begin with the first window of a source that reads these experiments."""
+        self.ack = new_ack()
+        self._experiment_ids = experiment_ids
+        self._new_ack = new_ack
+        self._active: Counter[str] = Counter()
+        self._deleted: Counter[str] = Counter()
 
     def count(self, runs: Sequence[Run]) -> None:
-        """These are handed on with the mark at hand."""
-        deleted = sum(run.deleted for run in runs)
-        self.mark.runs += len(runs) - deleted
-        self.mark.deleted += deleted
+        """Count runs whose entities carry the ack at hand."""
+        if self.ack is not None:
+            for run in runs:
+                (self._deleted if run.deleted else self._active)[run.info.experiment_id] += 1
+
+    def end(self, window: Window) -> None:
+        """Seal the window at hand: all its runs carry the ack. The next one begins."""
+        if self.ack is not None:
+            self.ack.seal([self._done(window, experiment_id) for experiment_id in self._experiment_ids])
+        self.ack = self._new_ack()
+        self._active.clear()
+        self._deleted.clear()
+
+    def _done(self, window: Window, experiment_id: str) -> DoneWindow:
+        return DoneWindow(
+            experiment_id,
+            window.since,
+            window.until,
+            window.rows.get(experiment_id, 0),
+            self._active[experiment_id],
+            self._deleted[experiment_id],
+        )
 
 
-def parted(runs: list[Run], covered: Covered | None) -> tuple[list[Run], list[Run]]:
-    """The runs of the window that a page ends, and those of the next one."""
-    until = None if covered is None else covered.until
+def split_at(runs: list[Run], window: Window | None) -> tuple[list[Run], list[Run]]:
+    """Return the runs of the window that a page ends, and those of the next one."""
+    until = None if window is None else window.until
     if until is None:
         return runs, []
     inside = [run for run in runs if run.info.start_time is None or run.info.start_time < until]

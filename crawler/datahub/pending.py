@@ -21,14 +21,13 @@ class Pending(msgspec.Struct, eq=False, gc=False):
     """The fate of one entity, shared by all pieces in which it is sent.
 
     `outstanding` proposals are undecided; 0 ends the record. `delivered` and `rejected` count the others, `method` is
-    the verification method of those delivered. `unsynced` dead letters of it are not on the disk yet, `kept` is False
-    where they could not be written. `ack` counts it in its window.
+    the verification method of those delivered. `kept` is False where a dead letter of it could not be written. `ack`
+    counts it in its window.
     """
 
     outstanding: int = 0
     delivered: int = 0
     rejected: int = 0
     method: str | None = None
-    unsynced: bool = False
     kept: bool = True
     ack: Ack | None = None

@@ -1,4 +1,4 @@
-"""What DataHub has not, kept so that `replay` can send it again: JSON Lines, one proposal each, with when and why."""
+"""What DataHub does not have, kept so that `replay` can send it again: JSON Lines, one proposal each, when and why."""
 
 import os
 import stat
@@ -6,64 +6,44 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
+import orjson
 
 from crawler.atomic_files import open_for_owner, reason_of
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry import findings
+from crawler.telemetry.events import DeadLettersKept, Listener
 
 DEFAULT_PATH = Path("mlflow-datahub-dead-letters.jsonl")
 
-_encode = msgspec.json.Encoder().encode
-
-
-class _Aspect(msgspec.Struct):
-    json: msgspec.Raw
-
-
-class _Proposal(msgspec.Struct, rename="camel"):
-    """As DataHub's `file` sink writes proposals."""
-
-    entity_type: str
-    entity_urn: str
-    change_type: str
-    aspect_name: str
-    aspect: _Aspect
-
-
-class _Line(msgspec.Struct):
-    at: datetime
-    code: str
-    reason: str
-    status: int | None
-    proposal: _Proposal
+_NO_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 class DeadLetters:
     """One file of dead letters. It is made, for its owner only, with the first letter; later ones are added to it.
 
-    To put each one on the disk at once would take longer than all else where very many are refused: it is `sync` that
-    does so, for all that were written since the last time.
+    To put each letter on the disk at once would take longer than all else where very many are refused: `sync` does so
+    for all that were written since the last time.
     """
 
-    def __init__(self, path: Path, report: CrawlReport) -> None:
+    def __init__(self, path: Path, listener: Listener) -> None:
+        """Make nothing yet. `listener` hears of letters that are on the disk, and of those that cannot be written."""
         self.path = path
-        self._report = report
+        self._listener = listener
         self._descriptor: int | None = None
         """Of the file, while letters in it are not on the disk yet."""
         self._unsynced = 0
         self._first_unsynced = ""
 
     def problem(self) -> str | None:
-        """Why the file could not be written; makes nothing."""
+        """Return why the file could not be written, or None; make nothing."""
         try:
             return _problem(self.path)
         except (OSError, ValueError) as error:
             return reason_of(error)
 
     def check(self) -> None:
-        """Raises SettingsError where the file could not be written; makes nothing."""
+        """Raise SettingsError where the file could not be written; make nothing."""
         if problem := self.problem():
             raise SettingsError(
                 f"Cannot write dead letters to {self.path}: {problem}.",
@@ -71,12 +51,13 @@ class DeadLetters:
             )
 
     def write(self, proposals: Iterable[Proposal], *, code: str, reason: str, status: int | None = None) -> bool:
-        """Adds the proposals; they are in the file when this gives True, and kept with the next `sync`. `code` and
-        `reason` say why DataHub has them not, `status` is that of its answer, if it gave one. What cannot be kept is a
-        failure of the report, never an error.
+        """Add proposals to the file. Returns whether they are in it; they are kept with the next `sync`.
+
+        `code` and `reason` say why DataHub does not have them, `status` is that of its answer, if it gave one. What
+        cannot be written is a finding, never an error.
         """
         letters = list(proposals)
-        if not letters or self._report.dry_run:
+        if not letters:
             return True
         now = datetime.now(UTC)
         first = f"{letters[0].urn}: {letters[0].aspect_name}"
@@ -92,8 +73,9 @@ class DeadLetters:
         return True
 
     def sync(self) -> bool:
-        """Puts what was written on the disk, where it is kept when this gives True. The file is opened anew for what
-        comes then: it may have been moved away.
+        """Put what was written on the disk. Returns whether it is kept there.
+
+        The file is opened anew for the next letters: it may have been moved away.
         """
         if self._descriptor is None:
             return True
@@ -107,16 +89,11 @@ class DeadLetters:
                 self._not_kept(first, count, reason_of(error))
             return False
         if count:
-            self._report.dead_letters += count
-            self._report.dead_letters_path = self.path
+            self._listener(DeadLettersKept(self.path, count))
         return True
 
     def _not_kept(self, first: str, count: int, problem: str) -> None:
-        message = (
-            f"What DataHub did not get could not be kept in {self.path} either: {problem}. "
-            "Make room there or give --dead-letters another path, then run it again."
-        )
-        self._report.fail("dead_letters", message, first, count)
+        self._listener(findings.DEAD_LETTERS_UNWRITABLE.found(first, count, path=self.path, problem=problem))
 
 
 def _problem(path: Path) -> str | None:
@@ -131,10 +108,16 @@ def _problem(path: Path) -> str | None:
 
 def _line(letter: Proposal, at: datetime, code: str, reason: str, status: int | None) -> bytes:
     # A line break in JSON can only be a blank between values: it goes, or the letter would be two lines.
-    broken = b"\n" in letter.aspect or b"\r" in letter.aspect
-    aspect = msgspec.json.format(letter.aspect, indent=-1) if broken else letter.aspect
-    proposal = _Proposal(letter.entity_type, letter.urn, "UPSERT", letter.aspect_name, _Aspect(msgspec.Raw(aspect)))
-    return _encode(_Line(at, code, reason, status, proposal)) + b"\n"
+    aspect = letter.aspect.translate(_NO_LINE_BREAKS)
+    proposal = {
+        "entityType": letter.entity_type,
+        "entityUrn": letter.urn,
+        "changeType": "UPSERT",
+        "aspectName": letter.aspect_name,
+        "aspect": {"json": orjson.Fragment(aspect)},
+    }
+    line = {"at": at, "code": code, "reason": reason, "status": status, "proposal": proposal}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 
 
 def _append(descriptor: int, lines: bytes) -> None:
@@ -144,7 +127,7 @@ def _append(descriptor: int, lines: bytes) -> None:
 
 
 def _sync(descriptor: int) -> None:
-    """Closes it as well."""
+    """Put it on the disk and close it."""
     try:
         if _is_regular(descriptor):
             os.fsync(descriptor)

@@ -1,162 +1,208 @@
-"""From entities to the sink: checked, encoded, sent in batches. What is refused is taken apart."""
+"""From entities to the sink: encoded, sent in batches, verified. The delivery owns the tasks that do so."""
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
-from crawler.datahub import batch_bisection as apart
-from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.config.settings import DeliverySettings
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack
-from crawler.datahub.proposals import Entity, Proposal
-from crawler.delivery.circuit_breaker import Breaker
-from crawler.delivery.outcomes import Settlement
-from crawler.delivery.queues import Lane, Lanes
-from crawler.delivery.verification import Confirmer
-from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
+from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
+from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters
+from crawler.delivery.outcomes import OutcomePublisher
+from crawler.delivery.queues import SenderQueues
+from crawler.delivery.sender import Sender
+from crawler.delivery.verification.read_back import ReadBack
+from crawler.errors import CrawlerError
+from crawler.http.traffic import Traffic
+from crawler.sinks import open_sink
 from crawler.sinks.protocol import Sink
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry import findings
+from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
+from crawler.telemetry.timing import Timing
 
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
-"""So long what is added may wait for a full batch, where another crawl may go on, and dead letters for the disk."""
-THROTTLED_ROUNDS = 3
-"""Times that a batch is tried through all its retries while others are answered and it is told to come later."""
-_GATEWAY_TIMEOUT = 504
-_LATER = {408, 425, 429, 503}
+"""How long an entity may wait for a full batch if another crawl may go on, and dead letters for the disk."""
+ENDED_EARLY = "It ended before this was delivered."
+
+
+class Feed(Protocol):
+    """What fills a delivery: it iterates over functions that each add something.
+
+    It raises at its end what went wrong, once it has handed on all that it could.
+    """
+
+    def __aiter__(self) -> AsyncIterator["Load"]:
+        """Return the loads, in order."""
+        ...
+
+    def drain(self) -> Iterator["Load"]:
+        """Remove and return the loads that were not iterated over, where all ends at once."""
+        ...
+
+
+class Load(Protocol):
+    """Some entities to deliver."""
+
+    def add_to(self, delivery: "Delivery") -> None:
+        """Add them."""
+        ...
 
 
 class Delivery:
-    """Takes entities with `add`, hands full batches on with `settle`, the rest with `close`.
+    """Delivers what is added to one open sink.
 
-    `send` runs once for each lane, beside `confirmer.run`. `validator`, where given, tells why a proposal must not be
-    sent.
+    `validator`, where given, tells why a proposal must not be sent.
     """
 
     def __init__(
-        self, sink: Sink, report: CrawlReport, settlement: Settlement, validator: Validator | None = None
+        self,
+        sink: Sink,
+        outcomes: OutcomePublisher,
+        listener: Listener,
+        timing: Timing,
+        validator: Validator | None = None,
     ) -> None:
-        self._sink = sink
-        self._report = report
-        self._settlement = settlement
-        self._encoder = Encoder(sink.wire, sink.unsupported, validator)
-        self._lanes = Lanes(sink)
-        self._breaker = Breaker()
-        self.confirmer = Confirmer(sink, report, settlement.confirmed, settlement.unconfirmed)
+        """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
+        self._outcomes = outcomes
+        self._listener = listener
+        self._timing = timing
+        self._encoder = Encoder(sink.wire, sink.facts.unsupported, validator)
+        self._queues = SenderQueues(sink)
+        self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
+        self._sender = Sender(sink, outcomes, self._read_back, listener)
         self._flushed_at = _loop_time()
 
-    @property
-    def lanes(self) -> list[Lane]:
-        """As many as the sink may write batches at once."""
-        return self._lanes.all
-
-    def add(self, entity: Entity, ack: Ack | None = None) -> None:
-        """Checks, encodes and packs one entity. What DataHub cannot take is named in the report. `ack` counts the
-        entity in its window.
-        """
-        if not self._settlement.begin(entity.urn, ack):
-            return
-        parcel, refusals = self._encoder.encode(entity, ack)
-        if refusals:
-            self._settlement.kept_back(parcel, refusals)
-        self._pack(parcel, entity.ordering_key)
+    def add(self, entities: Sequence[Entity], ack: Ack | None = None) -> None:
+        """Encode and pack entities. What DataHub cannot take of them is a finding. `ack` counts each once it is done."""
+        mapped: dict[str, int] = {}
+        with self._timing.stage("encode"):
+            for entity in entities:
+                encoded, refusals = self._encoder.encode(entity, ack)
+                if refusals or not encoded.proposals:
+                    self._outcomes.refused_here(encoded, refusals)
+                if encoded.proposals:
+                    mapped[entity.type] = mapped.get(entity.type, 0) + 1
+                    self._queues.put(encoded, entity.ordering_key)
+        for entity_type, count in mapped.items():
+            self._listener(EntitiesMapped(entity_type, count))
 
     def add_proposals(self, proposals: Sequence[Proposal], ordering_key: str) -> None:
-        """As `add`, of some proposals of one entity, no aspect twice, as they stand. What the sink's DataHub does not
-        know is skipped.
-        """
-        parcel, refusals = self._encoder.encode_proposals(proposals)
-        if unknown := len(proposals) - len(parcel.proposals) - sum(len(refusal.proposals) for refusal in refusals):
-            self._report.skipped[UNKNOWN_ASPECTS] += unknown
-        self._settlement.kept_back(parcel, refusals)
-        self._pack(parcel, ordering_key)
+        """Pack proposals of one entity, no aspect twice, as they stand. Aspects that DataHub does not know are skipped."""
+        encoded, refusals = self._encoder.encode_proposals(proposals)
+        sent = len(encoded.proposals) + sum(len(refusal.proposals) for refusal in refusals)
+        if unknown := len(proposals) - sent:
+            self._listener(RowsSkipped(UNKNOWN_ASPECTS, unknown))
+        if refusals or not encoded.proposals:
+            self._outcomes.refused_here(encoded, refusals)
+        if encoded.proposals:
+            self._listener(EntitiesMapped(encoded.entity_type, 1))
+            self._queues.put(encoded, ordering_key)
 
-    async def settle(self) -> None:
-        """Waits until full batches have a place in their lanes: this is what holds reading back. Now and then it puts
-        dead letters on the disk, and sends batches that are not full where another crawl may go on.
+    async def wait_for_room(self) -> None:
+        """Wait until full batches have a place in their queues: this is what holds reading back.
+
+        Now and then it puts dead letters on the disk, and sends batches that are not full where another crawl may go on.
         """
         if _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
             self._flushed_at = _loop_time()
-            self._settlement.sync()
-            if self._settlement.goes_on_later:
+            self._outcomes.sync()
+            if self._outcomes.is_resumable:
                 # What waits for a full batch keeps all that was read with it from being done.
-                self._lanes.flush()
-        await self._lanes.settle()
+                self._queues.flush()
+        await self._queues.wait_for_room()
+
+    async def deliver(self, feed: Feed) -> None:
+        """Deliver all that the feed has, to its end. Raises its first error, or what ends the delivery.
+
+        What cannot be delivered any more is abandoned, with dead letters on the disk.
+        """
+        failure: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self.start(tasks)
+                failure = await self._take(feed)
+                await self.close()
+        except* CrawlerError as group:
+            failure = group
+        finally:
+            for load in feed.drain():
+                load.add_to(self)
+            self.abandon(ENDED_EARLY if failure is None else str(_cause(failure)))
+        if failure is not None:
+            raise _cause(failure)
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to send and to verify, until `close`."""
+        for queue in self._queues.all:
+            tasks.create_task(self._sender.send(queue))
+        if self._read_back is not None:
+            tasks.create_task(self._read_back.run())
 
     async def close(self) -> None:
-        """Hands on everything that was added; the lanes then end by themselves, and the confirmer when it knows all."""
-        await self._lanes.close()
-        self.confirmer.close()
-
-    async def send(self, lane: Lane) -> None:
-        """Writes what comes to one lane, until `close`. Errors that end the crawl are raised."""
-        while (batch := await lane.queue.get()) is not None:
-            lane.writing = [batch]
-            while lane.writing:
-                await self._write(lane)
-            lane.load -= 1
-            lane.queue.task_done()
-        lane.queue.task_done()
+        """Hand on everything that was added and wait until it is sent. The tasks end once all is verified."""
+        await self._queues.close()
+        if self._read_back is not None:
+            self._read_back.close()
 
     def abandon(self, reason: str) -> None:
-        """Gives up what was added and not delivered, where the crawl ends early. Dead letters are on the disk then."""
-        parcels = [parcel for batch in self._lanes.drain() for parcel in batch.entities]
-        self._settlement.abandoned([*parcels, *self.confirmer.unconfirmed()], reason)
-        self._settlement.sync()
+        """Give up what was added and not delivered. Dead letters are on the disk then."""
+        unsent = [entity for batch in self._queues.drain() for entity in batch.entities]
+        unverified = [] if self._read_back is None else self._read_back.drain()
+        self._outcomes.abandoned([*unsent, *unverified], reason)
+        self._outcomes.sync()
 
-    async def _write(self, lane: Lane) -> None:
-        """Writes the next part of what the lane has at hand."""
-        part = lane.writing[-1]
+    async def _take(self, feed: Feed) -> BaseException | None:
+        """Add all that the feed has. Returns what went wrong, so that what was added is still delivered."""
         try:
-            await self._sink.write(part)
-        except RequestRefused as refused:
-            self._refused(lane, part, refused)
-        except Unreachable as error:
-            if not error.timed_out:
-                raise
-            # A server that answers others in time was given too much at once.
-            self._refused(lane, part, RequestRefused(error.message, error.hint, status=_GATEWAY_TIMEOUT))
-        except NotTaken as answer:
-            await self._taken(lane, self._settlement.left_out(part, answer))
-        else:
-            await self._taken(lane, part)
+            async for load in feed:
+                load.add_to(self)
+                await self.wait_for_room()
+        except (CrawlerError, ExceptionGroup) as error:
+            return error
+        return None
 
-    async def _taken(self, lane: Lane, part: Batch) -> None:
-        """The sink has the part that the lane had at hand."""
-        self._breaker.taken()
-        lane.rounds = 0
-        self._report.batches += not self._report.dry_run
-        lane.writing.pop()
-        await self.confirmer.sent(part)
 
-    def _refused(self, lane: Lane, part: Batch, refused: RequestRefused) -> None:
-        """Has what is perhaps not to blame tried again. Raises ServerError where everything is refused."""
-        if refused.status in _LATER:
-            lane.rounds += 1
-            if lane.rounds < THROTTLED_ROUNDS:
-                return
-        lane.rounds = 0
-        given_up, left = apart.bisect_refused(part, refused.status, refused.body)
-        lane.writing.pop()
-        lane.writing += reversed(left)
-        self._settlement.refused(given_up, refused)
-        for parcel in given_up:
-            self.confirmer.refused(parcel, partial(self._settlement.settle, parcel))
-        if given_up and not left:
-            self._breaker.refused(parcel.entity_type for parcel in given_up)
-        if self._breaker.is_open:
-            raise ServerError(
-                f"DataHub refuses everything: {refused.message}",
-                "Mend that, then run it again; with --state, replay the dead letters too.",
-            )
+@asynccontextmanager
+async def open_delivery(
+    settings: DeliverySettings, listener: Listener, traffic: Traffic, timing: Timing, *, is_resumable: bool = False
+) -> AsyncIterator[Delivery]:
+    """Open the sink of the settings and a delivery to it.
 
-    def _pack(self, parcel: EncodedEntity, ordering_key: str | None) -> None:
-        if not parcel.proposals:
-            self._settlement.nothing_left(parcel)
-            return
-        self._report.mapped[parcel.entity_type] += 1
-        self._lanes.put(parcel, ordering_key)
+    Raises SettingsError or ServerError where the sink cannot be opened.
+    """
+    letters = None if settings.dry_run else DeadLetters(settings.dead_letters or DEFAULT_PATH, listener)
+    if letters is not None and settings.dead_letters is not None:
+        letters.check()
+    elif letters is not None and (problem := letters.problem()):
+        listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
+    metadata = encode_system_metadata(SystemMetadata(_now(), settings.run_id, settings.pipeline_name))
+    async with open_sink(settings, metadata, traffic, timing, listener) as sink:
+        outcomes = OutcomePublisher(sink.wire, listener, letters, is_resumable=is_resumable)
+        yield Delivery(sink, outcomes, listener, timing, _validator(settings))
+
+
+def _validator(settings: DeliverySettings) -> Validator | None:
+    if not settings.validate:
+        return None
+    from crawler.datahub.validation import problem  # noqa: PLC0415  acryl-datahub takes 2 s to import
+
+    return problem
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first error of a group, however deep: it is the one that ended the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,166 +1,143 @@
-"""What became of each entity: confirmed, or given up, named in the report and kept as dead letters."""
+"""What became of each entity: its proposals are counted one by one, and published once none is under way."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
-from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Wire
-from crawler.datahub.pending import Ack
+from crawler.datahub.pending import Pending
 from crawler.datahub.proposals import Refusal
 from crawler.delivery.dead_letters import DeadLetters
-from crawler.errors import NotTaken, RequestRefused
-from crawler.telemetry.report import CrawlReport
+from crawler.errors import RequestRefused
+from crawler.telemetry import findings
+from crawler.telemetry.events import Listener, Outcome, Outcomes, ProposalsDecided
 
-NOT_TAKEN_HERE = {
-    "urn": "DataHub takes no such URN, so the entity was not sent. Rename it in MLflow.",
-    "aspect_size": "An aspect is larger than DataHub's Kafka takes, so it was not sent.",
-    "invalid": "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
-}
-NOT_SENT = "It ended before these proposals were delivered. Run it again, or replay the dead letters."
-NOT_THERE = "DataHub took it, but does not have it."
+NOT_STORED_REASON = "DataHub took it, but does not have it."
+_REFUSED_HERE = {kind.code: kind for kind in (findings.URN_INVALID, findings.ASPECT_TOO_LARGE, findings.ASPECT_INVALID)}
 
 
-class Ledger(Protocol):
-    """Keeps what was delivered, for a crawl that goes on later."""
+class OutcomePublisher:
+    """Decides the proposals of entities under way, writes dead letters, and publishes an `Outcome` for each entity.
 
-    def begin(self, urn: str, ack: Ack | None) -> bool:
-        """Whether the entity is still to be delivered, and not settled by the crawl that this one goes on with."""
-        ...
-
-    def settled(self, parcel: EncodedEntity) -> None:
-        """The last of an entity that has begun is confirmed, or is given up."""
-        ...
-
-
-class Settlement:
-    """Counts in the report, writes dead letters and the ledger. An entity in pieces is settled with the last one.
-
-    Of an entity with dead letters the ledger hears when these are on the disk, which is with the next `sync`.
+    An entity with dead letters is published once these are on the disk, which the next `sync` sees to. With
+    `is_resumable`, another crawl may go on where this one ends, so what was not sent is no failure.
     """
 
-    def __init__(self, wire: Wire, report: CrawlReport, letters: DeadLetters, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, wire: Wire, listener: Listener, letters: DeadLetters | None, *, is_resumable: bool = False
+    ) -> None:
+        """Publish to `listener`. Without `letters`, as in a dry run, none are kept."""
+        self.is_resumable = is_resumable
         self._wire = wire
-        self._report = report
+        self._listener = listener
         self._letters = letters
-        self._ledger = ledger
-        self._incomplete: set[str] = set()
-        """Entities that are under way and of which something was given up."""
-        self._unkept: set[str] = set()
-        """Those of which that could not be kept either: the ledger must not take them for settled."""
-        self._unsynced: set[str] = set()
-        """Those of which that is not on the disk yet."""
-        self._waiting: list[EncodedEntity] = []
-        """The last parcels of those, without their proposals."""
+        self._unsynced: list[Pending] = []
+        self._to_publish: list[EncodedEntity] = []
 
-    @property
-    def goes_on_later(self) -> bool:
-        """Whether another crawl may go on with this one."""
-        return self._ledger is not None
+    def delivered(self, entities: Iterable[EncodedEntity], method: str | None) -> None:
+        """Count pieces that the sink has; `method` says how that is known, None that nothing was kept."""
+        finished: list[EncodedEntity] = []
+        delivered = 0
+        for entity in entities:
+            if not (count := len(entity.proposals)):
+                continue
+            pending = entity.pending
+            pending.outstanding -= count
+            if method is not None:
+                delivered += count
+                pending.delivered += count
+                pending.method = method
+            if not pending.outstanding:
+                finished.append(entity)
+        if delivered:
+            self._listener(ProposalsDecided(delivered=delivered))
+        self._finish(finished)
 
-    def begin(self, urn: str, ack: Ack | None) -> bool:
-        """Whether the entity is to be delivered: an earlier crawl, which this one goes on with, may have done that."""
-        return self._ledger is None or self._ledger.begin(urn, ack)
-
-    def nothing_left(self, parcel: EncodedEntity) -> None:
-        """Nothing of the entity is sent."""
-        self._tell_ledger(parcel)
-
-    def kept_back(self, parcel: EncodedEntity, refusals: Sequence[Refusal]) -> None:
-        """What DataHub cannot take is not sent; the parcel holds the rest of its entity."""
+    def refused_here(self, entity: EncodedEntity, refusals: Sequence[Refusal]) -> None:
+        """Count what is not sent, since DataHub could not take it; `entity` has the rest, perhaps nothing."""
         for refusal in refusals:
-            self._report.rejected += len(refusal.proposals)
-            self._report.fail(refusal.code, NOT_TAKEN_HERE[refusal.code], f"{refusal.subject}: {refusal.reason}")
-            is_kept = self._letters.write(refusal.proposals, code=refusal.code, reason=refusal.reason)
-            (self._unsynced if is_kept else self._unkept).add(parcel.urn)
-        if refusals and parcel.proposals:
-            self._incomplete.add(parcel.urn)
+            kind = _REFUSED_HERE[refusal.code]
+            self._listener(kind.found(f"{refusal.subject}: {refusal.reason}"))
+            is_kept = self._letters is None or self._letters.write(
+                refusal.proposals, code=refusal.code, reason=refusal.reason
+            )
+            self._reject(entity.pending, len(refusal.proposals), is_kept=is_kept)
+        if not entity.pending.outstanding:
+            self._finish([entity])
 
-    def confirmed(self, parcels: Iterable[EncodedEntity]) -> None:
-        """The sink has them."""
-        if self._report.dry_run:
-            return
-        for parcel in parcels:
-            self._report.proposals += len(parcel.proposals)
-            self.settle(parcel)
-
-    def unconfirmed(self, parcel: EncodedEntity, missing: Sequence[bytes]) -> None:
-        """DataHub took the parcel, but does not have these of its proposals."""
-        self._report.rejected += len(missing)
-        self._report.proposals += len(parcel.proposals) - len(missing)
-        self._keep([parcel.holding(list(missing))], code="unconfirmed", reason=NOT_THERE)
-        self._incomplete.add(parcel.urn)
-        self.settle(parcel)
-
-    def refused(self, parcels: Sequence[EncodedEntity], refusal: RequestRefused) -> None:
-        """DataHub takes none of them; each is to be `settle`d."""
-        code, message = f"refused_{refusal.status}", f"DataHub refuses proposals with status {refusal.status}."
+    def refused(self, entities: Sequence[EncodedEntity], refusal: RequestRefused) -> None:
+        """Count pieces that DataHub refuses for good."""
         reason = refusal.answer or refusal.message
-        for parcel in parcels:
-            self._report.rejected += len(parcel.proposals)
-            self._report.fail(code, message, f"{parcel.urn}: {reason}", count=len(parcel.proposals))
-        self._keep(parcels, code=code, reason=reason, status=refusal.status)
-        self._incomplete.update(parcel.urn for parcel in parcels)
+        for entity in entities:
+            self._listener(
+                findings.REFUSED.found(f"{entity.urn}: {reason}", len(entity.proposals), status=refusal.status)
+            )
+        self._rejected(entities, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
 
-    def left_out(self, batch: Batch, answer: NotTaken) -> Batch:
-        """The batch without what the answer does not list, which is given up."""
-        left_out = set(answer.items)
-        taken: list[EncodedEntity] = []
-        lost: list[EncodedEntity] = []
-        for parcel in batch.entities:
-            missing = [each for each in parcel.proposals if (parcel.urn, self._wire.aspect_name(each)) in left_out]
-            if missing:
-                lost.append(parcel.holding(missing))
-            taken.append(parcel.holding([each for each in parcel.proposals if each not in missing]))
-        self._report.rejected += len(left_out)
-        for urn, aspect in answer.items:
-            self._report.fail(answer.code, str(answer), f"{urn}: {aspect}")
-        self._keep(lost, code=answer.code, reason=answer.message)
-        self._incomplete.update(parcel.urn for parcel in lost)
-        return Batch(taken, batch.proposals - len(left_out), batch.bytes)
+    def not_taken(self, entities: Sequence[EncodedEntity]) -> None:
+        """Count pieces that an answer does not list although the request was taken."""
+        for entity in entities:
+            for proposal in entity.proposals:
+                self._listener(findings.NOT_TAKEN.found(f"{entity.urn}: {self._wire.aspect_name(proposal)}"))
+        self._rejected(entities, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
 
-    def abandoned(self, parcels: Sequence[EncodedEntity], reason: str) -> None:
-        """The crawl ends before they are delivered. With a ledger the next one goes on with them."""
-        if self._ledger is not None:
+    def not_stored(self, entity: EncodedEntity, missing: Sequence[bytes], method: str) -> None:
+        """Count a piece that DataHub took, but of which it does not have the `missing` proposals."""
+        names = ", ".join(map(self._wire.aspect_name, missing))
+        self._listener(findings.NOT_STORED.found(f"{entity.urn}: {names}", len(missing)))
+        self._rejected([entity.holding(list(missing))], code=findings.NOT_STORED.code, reason=NOT_STORED_REASON)
+        gone = set(missing)
+        self.delivered([entity.holding([each for each in entity.proposals if each not in gone])], method)
+
+    def abandoned(self, entities: Sequence[EncodedEntity], reason: str) -> None:
+        """Count pieces that are not delivered, since all ends. A resumed crawl would send them."""
+        if self.is_resumable:
             return
-        for parcel in parcels:
-            self._report.rejected += len(parcel.proposals)
-            self._report.fail("not_sent", NOT_SENT, parcel.urn, count=len(parcel.proposals))
-        self._keep(parcels, code="not_sent", reason=reason)
-
-    def settle(self, parcel: EncodedEntity) -> None:
-        """Nothing more will become of this piece; of the last one, of its entity."""
-        if not parcel.last:
-            return
-        delivered = parcel.urn not in self._incomplete
-        self._incomplete.discard(parcel.urn)
-        self._report.delivered[parcel.entity_type] += delivered
-        self._tell_ledger(parcel)
+        for entity in entities:
+            self._listener(findings.NOT_SENT.found(entity.urn, len(entity.proposals)))
+        self._rejected(entities, code=findings.NOT_SENT.code, reason=reason)
 
     def sync(self) -> None:
-        """Puts the dead letters so far on the disk. To be called now and then, and at the end."""
-        if not self._letters.sync():
-            self._unkept |= self._unsynced
+        """Put the dead letters so far on the disk and publish their entities. Call it now and then, and at the end."""
+        is_kept = self._letters is None or self._letters.sync()
+        for pending in self._unsynced:
+            pending.kept &= is_kept
         self._unsynced.clear()
-        if self._ledger is None:
-            # Nobody asks.
-            self._unkept.clear()
-        waiting, self._waiting = self._waiting, []
-        for parcel in waiting:
-            self._tell_ledger(parcel)
+        entities, self._to_publish = self._to_publish, []
+        self._publish(entities)
 
-    def _tell_ledger(self, parcel: EncodedEntity) -> None:
-        if self._ledger is None:
-            return
-        if parcel.urn in self._unsynced:
-            self._waiting.append(parcel.holding([]))
-            return
-        is_kept = parcel.urn not in self._unkept
-        self._unkept.discard(parcel.urn)
-        if is_kept:
-            self._ledger.settled(parcel)
+    def _rejected(self, entities: Sequence[EncodedEntity], *, code: str, reason: str, status: int | None = None) -> None:
+        is_kept = True
+        if self._letters is not None:
+            read = self._wire.proposal
+            proposals = (read(entity, encoded) for entity in entities for encoded in entity.proposals)
+            is_kept = self._letters.write(proposals, code=code, reason=reason, status=status)
+        finished: list[EncodedEntity] = []
+        for entity in entities:
+            pending, count = entity.pending, len(entity.proposals)
+            pending.outstanding -= count
+            self._reject(pending, count, is_kept=is_kept)
+            if not pending.outstanding:
+                finished.append(entity)
+        self._finish(finished)
 
-    def _keep(self, parcels: Sequence[EncodedEntity], *, code: str, reason: str, status: int | None = None) -> None:
-        read = self._wire.proposal
-        proposals = (read(parcel, encoded) for parcel in parcels for encoded in parcel.proposals)
-        is_kept = self._letters.write(proposals, code=code, reason=reason, status=status)
-        (self._unsynced if is_kept else self._unkept).update(parcel.urn for parcel in parcels)
+    def _finish(self, entities: Sequence[EncodedEntity]) -> None:
+        self._to_publish += [entity.holding([]) for entity in entities if entity.pending.rejected]
+        self._publish([entity for entity in entities if not entity.pending.rejected])
+
+    def _publish(self, entities: Sequence[EncodedEntity]) -> None:
+        if not entities:
+            return
+        self._listener(Outcomes([_outcome(entity, entity.pending) for entity in entities]))
+        for entity in entities:
+            if entity.pending.ack is not None and entity.pending.kept:
+                entity.pending.ack.done(1)
+
+    def _reject(self, pending: Pending, count: int, *, is_kept: bool) -> None:
+        pending.rejected += count
+        pending.kept &= is_kept
+        self._unsynced.append(pending)
+        self._listener(ProposalsDecided(rejected=count))
+
+
+def _outcome(entity: EncodedEntity, pending: Pending) -> Outcome:
+    return Outcome(entity.entity_type, entity.urn, pending.delivered, pending.rejected, pending.method, pending.kept)

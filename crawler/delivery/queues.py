@@ -1,4 +1,4 @@
-"""Batches on their way to the sink: packed, and queued in lanes that keep memory flat and one ordering_key in order."""
+"""Batches on their way to the sink, in queues that keep memory flat and each ordering key in order."""
 
 import asyncio
 from collections import deque
@@ -11,88 +11,103 @@ from crawler.sinks.protocol import Sink
 BATCHES_QUEUED = 1
 
 
-class Lane:
-    """One batch after the other: what is queued here is written in order, one request at a time. `packer` is for
-    ordering_key.
+class SenderQueue:
+    """The batches of one sender: written in order, one request at a time.
+
+    `packer` packs entities that have an ordering key. `writing` is what is left of the batch at hand, last part first,
+    `load` the number of batches that are queued or being written.
     """
 
     def __init__(self, packer: Packer | PackerByType) -> None:
+        """Begin empty."""
         self.packer = packer
-        self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
+        self.batches: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
         self.writing: list[Batch] = []
-        """What is left of the batch at hand, last part first."""
         self.load = 0
-        """Batches that are queued or being written."""
-        self.rounds = 0
-        """Times that the part at hand was told to come later."""
+
+    async def take(self) -> bool:
+        """Wait for the next batch and put it into `writing`. Returns False at the end."""
+        batch = await self.batches.get()
+        if batch is not None:
+            self.writing = [batch]
+        return batch is not None
+
+    def batch_done(self) -> None:
+        """Count the batch at hand as written, or the end as seen."""
+        self.load = max(0, self.load - 1)
+        self.batches.task_done()
+
+    def drain(self) -> list[Batch]:
+        """Remove and return every batch that has not been written. What is being written stays in `writing` too."""
+        return [*reversed(self.writing), *_drained(self.batches), *self.packer.flush()]
 
 
-class Lanes:
-    """The lanes of one sink. What is `put` waits until its batch is full, then for `settle`."""
+class SenderQueues:
+    """The queues of one sink. What is `put` waits until its batch is full, then for `wait_for_room`."""
 
     def __init__(self, sink: Sink) -> None:
-        self.all = [Lane(sink.packer()) for _ in range(sink.lanes)]
+        """Make one queue for each batch that the sink may write at once."""
+        self.all = [SenderQueue(sink.packer()) for _ in range(sink.facts.writers)]
         self._packer = sink.packer()
-        self._full: deque[tuple[Lane, Batch]] = deque()
-        self._settling = asyncio.Lock()
+        self._full: deque[tuple[SenderQueue, Batch]] = deque()
+        self._handing_on = asyncio.Lock()
 
-    def put(self, parcel: EncodedEntity, ordering_key: str | None) -> None:
-        """Packs one entity; those of one ordering_key go through one lane."""
+    def put(self, entity: EncodedEntity, ordering_key: str | None) -> None:
+        """Pack one entity; those of one ordering key go through one queue."""
         if ordering_key is None:
-            self._hand_out(self._packer.add(parcel))
+            self._hand_out(self._packer.add(entity))
         else:
-            lane = self.all[crc32(ordering_key.encode(errors="replace")) % len(self.all)]
-            self._fill(lane, lane.packer.add(parcel))
+            queue = self.all[crc32(ordering_key.encode(errors="replace")) % len(self.all)]
+            self._fill(queue, queue.packer.add(entity))
 
     def flush(self) -> None:
-        """Makes batches of all that was put, full or not."""
+        """Make batches of all that was put, full or not."""
         self._hand_out(self._packer.flush())
-        for lane in self.all:
-            self._fill(lane, lane.packer.flush())
+        for queue in self.all:
+            self._fill(queue, queue.packer.flush())
 
-    async def settle(self) -> None:
-        """Waits until the full batches have a place in their lanes.
+    async def wait_for_room(self) -> None:
+        """Wait until the full batches have a place in their queues.
 
-        One at a time, or a batch could overtake another one in its lane; and a batch whose turn is cut off stays.
+        One caller at a time, or a batch could overtake another one of its queue; a batch whose turn is cancelled stays.
         """
-        async with self._settling:
+        async with self._handing_on:
             while self._full:
-                lane, batch = self._full[0]
-                await lane.queue.put(batch)
+                queue, batch = self._full[0]
+                await queue.batches.put(batch)
                 self._full.popleft()
 
     async def close(self) -> None:
-        """Hands on all that was put, and waits until it is written; the lanes then end by themselves."""
+        """Hand on all that was put and wait until it is written; the senders then end by themselves."""
         self.flush()
-        await self.settle()
-        for lane in self.all:
-            await lane.queue.put(None)
-        for lane in self.all:
-            await lane.queue.join()
+        await self.wait_for_room()
+        for queue in self.all:
+            await queue.batches.put(None)
+        for queue in self.all:
+            await queue.batches.join()
 
     def drain(self) -> list[Batch]:
-        """What is not written. It is no more kept, but for what is being written."""
-        under_way = [batch for lane in self.all for batch in (*reversed(lane.writing), *_drained(lane.queue))]
+        """Remove and return every batch that has not been written, including those in flight."""
+        queued = [batch for queue in self.all for batch in queue.drain()]
         full = [batch for _, batch in self._full]
-        begun = self._packer.flush() + [batch for lane in self.all for batch in lane.packer.flush()]
         self._full.clear()
-        return [*under_way, *full, *begun]
+        return [*queued, *full, *self._packer.flush()]
 
-    def _fill(self, lane: Lane, batches: list[Batch]) -> None:
-        lane.load += len(batches)
-        self._full.extend((lane, batch) for batch in batches)
+    def _fill(self, queue: SenderQueue, batches: list[Batch]) -> None:
+        queue.load += len(batches)
+        self._full.extend((queue, batch) for batch in batches)
 
     def _hand_out(self, batches: list[Batch]) -> None:
-        """Gives batches of no ordering_key to the lane that has least to do."""
+        """Give batches without ordering key to the queue that has least to do."""
         if not batches:
             return
         if not batches[-1].entities[-1].last:
-            # An entity was cut: its pieces stay in one lane, and so in order.
+            # An entity was cut: its pieces stay in one queue, and so in order.
             batches += self._packer.flush()
-        self._fill(min(self.all, key=lambda lane: lane.load), batches)
+        self._fill(min(self.all, key=lambda queue: queue.load), batches)
 
 
-def _drained(queue: asyncio.Queue[Batch | None]) -> Iterable[Batch]:
-    while not queue.empty():
-        if (batch := queue.get_nowait()) is not None:
+def _drained(batches: asyncio.Queue[Batch | None]) -> Iterable[Batch]:
+    while not batches.empty():
+        if (batch := batches.get_nowait()) is not None:
             yield batch

@@ -13,6 +13,15 @@ from pathlib import Path
 import msgspec
 
 from crawler.telemetry.findings import Finding
+from crawler.telemetry.tally import Tally
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The work begins. `run_id` is that of the crawl that is resumed, of which `resumed` has the counts, if one is."""
+
+    run_id: str
+    dry_run: bool = False
+    resumed: Tally | None = None
 
 
 class RowsRead(msgspec.Struct, frozen=True):
@@ -44,6 +53,13 @@ class ExperimentDone(msgspec.Struct, frozen=True):
     """All runs of an experiment are read, or as many as can be."""
 
 
+class SourceOpened(msgspec.Struct, frozen=True):
+    """MLflow answers. `version` is None where it does not say."""
+
+    url: str
+    version: str | None
+
+
 class OutputOpened(msgspec.Struct, frozen=True):
     """The sink is open. `target` is its URL or path, `version` DataHub's, None where none is told."""
 
@@ -55,12 +71,19 @@ class BatchTaken(msgspec.Struct, frozen=True):
     """The sink took a batch."""
 
 
+class ProposalsDecided(msgspec.Struct, frozen=True):
+    """Proposals are delivered, or rejected: refused by DataHub, not sent, or not stored."""
+
+    delivered: int = 0
+    rejected: int = 0
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of one entity, of which nothing is under way any more.
 
     `delivered` and `rejected` count its proposals. `verification_method` says how DataHub was seen to have those that
     were delivered: "read back", "stored", "answer", "status" or "written". The rejected ones are in the dead letters;
-    `kept` is False where they could not be written there.
+    `kept` is False where they could not be written there, so that a resumed crawl must send the entity again.
     """
 
     entity_type: str
@@ -85,14 +108,17 @@ class DeadLettersKept(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Finding
+    Started
+    | Finding
     | RowsRead
     | RowsSkipped
     | EntitiesMapped
     | ExperimentsListed
     | ExperimentDone
+    | SourceOpened
     | OutputOpened
     | BatchTaken
+    | ProposalsDecided
     | Outcomes
     | DeadLettersKept
 )

@@ -1,149 +1,158 @@
-"""What a crawl did, as numbers that grow while it runs; the live view, the summary and `--report` all read them."""
+"""What a crawl or a replay did, as numbers that grow while it runs: the live view, the summary and `--report` read it."""
 
 import resource
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-import msgspec
-
+from crawler.http.traffic import Traffic
+from crawler.telemetry.counting import count
+from crawler.telemetry.events import (
+    BatchTaken,
+    EntitiesMapped,
+    Event,
+    ExperimentDone,
+    ExperimentsListed,
+    OutputOpened,
+    RowsRead,
+    RowsSkipped,
+    SourceOpened,
+    Started,
+)
 from crawler.telemetry.logs import encodable
+from crawler.telemetry.tally import FindingSummary, Tally
 from crawler.telemetry.timing import Timing
 
-SAMPLES = 5
 
+class Report:
+    """A listener that counts.
 
-def _nothing() -> None: ...
-
-
-class Finding(msgspec.Struct):
-    """A warning or failure of one kind: `count` of them, with a few `samples`, however many there were."""
-
-    code: str
-    message: str
-    count: int = 0
-    samples: list[str] = []
-
-
-class Traffic(msgspec.Struct):
-    """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
-
-    `limit` is how many requests may be in flight at once, now. `changed` is called when `in_flight` has changed.
-    While the server is out, `outage` says why; `silent_since` (time.monotonic) is when it last answered, and it is
-    waited for until `patience` seconds later.
+    Example:
+        report = Report()
+        await crawl(settings, listeners=[report])
+        print(report.status, report.delivered)
     """
 
-    version: str | None = None
-    requests: int = 0
-    retries: int = 0
-    bytes: int = 0
-    in_flight: int = 0
-    limit: int = 0
-    lowest_limit: int = 0
-    highest_limit: int = 0
-    outage: str = ""
-    silent_since: float = 0.0
-    patience: float = 0.0
-    changed: Callable[[], None] = _nothing
-
-    def begin(self) -> None:
-        """A request is sent."""
-        self.requests += 1
-        self.in_flight += 1
-        self.changed()
-
-    def end(self) -> None:
-        """A request has ended, in whatever way."""
-        self.in_flight -= 1
-        self.changed()
-
-    def change_limit(self, by: int) -> None:
-        """So many more requests may be in flight, or fewer where `by` is negative."""
-        self.limit += by
-        self.lowest_limit = min(self.lowest_limit or self.limit, self.limit)
-        self.highest_limit = max(self.highest_limit, self.limit)
-
-
-class CrawlReport:
-    """The one place where a crawl counts."""
-
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str = "") -> None:
+        """Start the clock."""
         self.run_id = run_id
         self.status = "running"
+        self.dry_run = False
+        self.output: str | None = None
+        self.replayed: Path | None = None
+        """The file that is sent, where this is no crawl but a replay."""
         self.started_at = datetime.now(UTC)
-        self._started = time.monotonic()
-        self._finished: float | None = None
         self.time = Timing()
-        self.mlflow = Traffic(changed=self._waits)
-        self.datahub = Traffic(changed=self._waits)
-        self.batches = 0
+        self.mlflow = Traffic(listener=self)
+        self.datahub = Traffic(listener=self)
+        self.tally = Tally()
         self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
         self.mapped: Counter[str] = Counter()
-        self.delivered: Counter[str] = Counter()
-        self.confirmed: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        """Entities by type and by what proves that DataHub has them."""
-        self.dead_letters = 0
-        self.dead_letters_path: Path | None = None
-        self.replayed: Path | None = None
-        """The file that is sent, where this is no crawl but a replay."""
-        self.proposals = 0
-        self.rejected = 0
-        self.output: str | None = None
-        self.dry_run = False
+        self.batches = 0
         self.experiments_listed = False
         self.experiments_done = 0
-        self._warnings: dict[str, Finding] = {}
-        self._failures: dict[str, Finding] = {}
+        self._started = time.monotonic()
+        self._finished: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Count what an event tells."""
+        match event:
+            case RowsRead():
+                self.read[event.resource] += event.count
+            case EntitiesMapped():
+                self.mapped[event.entity_type] += event.count
+            case BatchTaken():
+                self.batches += 1
+            case RowsSkipped():
+                self.skipped[event.what] += event.count
+            case ExperimentDone():
+                self.experiments_done += 1
+            case ExperimentsListed():
+                self.experiments_listed = True
+            case Started():
+                self.run_id, self.dry_run = event.run_id, event.dry_run
+                self.tally = event.resumed or self.tally
+            case SourceOpened():
+                self.mlflow.version = event.version
+            case OutputOpened():
+                self.output = event.target
+                self.datahub.version = event.version or self.datahub.version
+            case _:
+                count(event, self.tally)
 
     @property
     def duration(self) -> float:
-        """Seconds since the crawl began, or that it took."""
+        """Seconds since the start, or that it took."""
         return (self._finished or time.monotonic()) - self._started
 
     @property
-    def warnings(self) -> list[Finding]:
-        return list(self._warnings.values())
+    def warnings(self) -> list[FindingSummary]:
+        """Things to know that lose nothing, by code."""
+        return list(self.tally.warnings.values())
 
     @property
-    def failures(self) -> list[Finding]:
-        return list(self._failures.values())
+    def failures(self) -> list[FindingSummary]:
+        """Things that did not reach DataHub, by code: the exit code is 1."""
+        return list(self.tally.failures.values())
 
-    def pulse(self) -> tuple[int, ...]:
-        """Numbers some of which change whenever anything happens."""
+    @property
+    def delivered(self) -> Counter[str]:
+        """Entities that DataHub has, by type."""
+        return self.tally.delivered
+
+    @property
+    def confirmed(self) -> dict[str, Counter[str]]:
+        """The same, by type and by what proves it."""
+        return self.tally.confirmed
+
+    @property
+    def proposals(self) -> int:
+        """Proposals that were delivered."""
+        return self.tally.proposals
+
+    @property
+    def rejected(self) -> int:
+        """Proposals that were refused, not sent or not stored."""
+        return self.tally.rejected
+
+    @property
+    def dead_letters(self) -> int:
+        """Proposals in the file of dead letters."""
+        return self.tally.dead_letters
+
+    @property
+    def dead_letters_path(self) -> Path | None:
+        """The file of dead letters, if there are any."""
+        return self.tally.dead_letters_path
+
+    def activity(self) -> tuple[int, ...]:
+        """Return counters some of which change whenever anything happens."""
         traffic = [(each.requests, each.retries, each.in_flight) for each in (self.mlflow, self.datahub)]
         counts = [counter.total() for counter in (self.read, self.mapped, self.delivered)]
         return (*chain(*traffic), *counts, self.proposals, self.batches)
 
-    def warn(self, code: str, message: str, sample: str = "", count: int = 1) -> None:
-        """Counts a thing to know that loses nothing."""
-        _add(self._warnings, code, message, sample, count)
-
-    def fail(self, code: str, message: str, sample: str = "", count: int = 1) -> None:
-        """Counts a thing that did not reach DataHub: the exit code becomes 1."""
-        _add(self._failures, code, message, sample, count)
-
     def finish(self, status: str) -> None:
-        """Stops the clock. `status` is success, failures, failed or interrupted."""
+        """Stop the clock. `status` is success, failures, failed or interrupted."""
         self.status = status
         self._finished = time.monotonic()
 
-    def _waits(self) -> None:
-        # With nothing on its way from MLflow, all that is read waits for DataHub.
+    def traffic_changed(self) -> None:
+        """Note whom the crawl waits for: with nothing on its way from MLflow, all that is read waits for DataHub."""
         self.time.wait_for("mlflow" if self.mlflow.in_flight else "datahub" if self.datahub.in_flight else "other")
 
     def profile(self) -> dict[str, object]:
-        """Where the time went, as `--profile` writes it: `limit` says what the crawl waited for most."""
+        """Return where the time went, as `--profile` writes it: `limit` says what the crawl waited for most."""
         report = self.to_dict()
         kept = ("run_id", "status", "started_at", "duration_s", "time", "mlflow", "datahub", "peak_rss_bytes")
         return {"limit": self.time.limit, **{name: report[name] for name in kept}}
 
     def to_dict(self) -> dict[str, object]:
-        """The report as `--report` writes it; counts in numbers, times in seconds, sizes in bytes."""
+        """Return the report as `--report` writes it; counts in numbers, times in seconds, sizes in bytes."""
+        path = self.dead_letters_path
         return {
             "run_id": self.run_id,
             "status": self.status,
@@ -151,17 +160,14 @@ class CrawlReport:
             "replayed": self.replayed and encodable(str(self.replayed)),
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
-            "mlflow": _wire(self.mlflow),
+            "mlflow": _traffic(self.mlflow),
             "read": dict(self.read),
             "skipped": dict(self.skipped),
-            "datahub": {**_wire(self.datahub), "batches": self.batches},
+            "datahub": {**_traffic(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "rejected": self.rejected,
-            "dead_letters": {
-                "path": self.dead_letters_path and encodable(str(self.dead_letters_path)),
-                "count": self.dead_letters,
-            },
+            "dead_letters": {"path": path and encodable(str(path)), "count": self.dead_letters},
             "time": self.time.to_dict(),
             "peak_rss_bytes": peak_rss_bytes(),
             "warnings": self.warnings,
@@ -170,19 +176,20 @@ class CrawlReport:
 
 
 def peak_rss_bytes() -> int:
-    """The most memory that this process ever held, in bytes."""
+    """Return the most memory that this process ever held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _add(findings: dict[str, Finding], code: str, message: str, sample: str, count: int) -> None:
-    finding = findings.setdefault(code, Finding(code=code, message=encodable(message)))
-    finding.count += count
-    if sample and len(finding.samples) < SAMPLES:
-        finding.samples.append(encodable(sample))
-
-
-def _wire(traffic: Traffic) -> dict[str, object]:
-    fields = ("version", "requests", "retries", "bytes")
-    concurrency = {"min": traffic.lowest_limit, "max": traffic.highest_limit, "last": traffic.limit}
-    return {**{field: getattr(traffic, field) for field in fields}, "concurrency": concurrency}
+def _traffic(traffic: Traffic) -> dict[str, object]:
+    return {
+        "version": traffic.version,
+        "requests": traffic.requests,
+        "retries": traffic.retries,
+        "bytes": traffic.bytes,
+        "concurrency": {
+            "min": traffic.lowest_concurrency,
+            "max": traffic.highest_concurrency,
+            "last": traffic.concurrency,
+        },
+    }

@@ -1,0 +1,63 @@
+"""The tally of a crawl as its checkpoint keeps it, for the crawl that goes on."""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from crawler.telemetry.findings import FOUND_AGAIN
+from crawler.telemetry.logs import encodable
+from crawler.telemetry.tally import FindingSummary, Tally
+
+
+class KeptTally(msgspec.Struct, frozen=True):
+    """The part of a tally that is kept: not the findings about what is read or delivered once more.
+
+    `proposals` and `delivered` count what was written, so what is written once more counts once more.
+    """
+
+    warnings: list[FindingSummary]
+    failures: list[FindingSummary]
+    delivered: dict[str, int]
+    confirmed: dict[str, dict[str, int]]
+    proposals: int
+    rejected: int
+    dead_letters: int
+    dead_letters_path: str | None
+
+
+def encode_tally(tally: Tally) -> bytes:
+    """Encode what is kept of a tally as JSON."""
+    path = tally.dead_letters_path
+    kept = KeptTally(
+        warnings=_kept(tally.warnings),
+        failures=_kept(tally.failures),
+        delivered=tally.delivered,
+        confirmed={entity_type: dict(methods) for entity_type, methods in tally.confirmed.items()},
+        proposals=tally.proposals,
+        rejected=tally.rejected,
+        dead_letters=tally.dead_letters,
+        dead_letters_path=None if path is None else encodable(str(path)),
+    )
+    return msgspec.json.encode(kept)
+
+
+def decode_tally(data: bytes) -> Tally:
+    """Decode a kept tally. Raises msgspec.MsgspecError where it is none."""
+    kept = msgspec.json.decode(data, type=KeptTally)
+    tally = Tally(
+        warnings={each.code: each for each in kept.warnings},
+        failures={each.code: each for each in kept.failures},
+        delivered=Counter(kept.delivered),
+        proposals=kept.proposals,
+        rejected=kept.rejected,
+        dead_letters=kept.dead_letters,
+        dead_letters_path=None if kept.dead_letters_path is None else Path(kept.dead_letters_path),
+    )
+    for entity_type, methods in kept.confirmed.items():
+        tally.confirmed[entity_type].update(methods)
+    return tally
+
+
+def _kept(summaries: dict[str, FindingSummary]) -> list[FindingSummary]:
+    return [summary for code, summary in summaries.items() if code not in FOUND_AGAIN]

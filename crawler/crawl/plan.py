@@ -1,0 +1,58 @@
+"""The plan of a crawl: which parts of which listings are read, in stages. Pure.
+
+`Partition("https://mlflow", "runs", ("7",), since=1000, until=2000)` are the runs of experiment 7 that started in the
+second second of 1970. Filters, time windows, a resumed crawl and other processes all subtract partitions or split them.
+"""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import msgspec
+
+from crawler.checkpoint.intervals import EVERYTHING, Bounds
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
+
+STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,))
+"""Resources by stage. Those of one stage are read side by side; a run needs its versions and its experiment."""
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """A part of one listing of one server; frozen and picklable.
+
+    `scope` are the experiments of a partition of runs, empty for a whole listing. Its runs started at `since` or later
+    and before `until` (ms since epoch); None is an open end, which includes runs without start time.
+    """
+
+    server: str
+    resource: str
+    scope: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+
+    @property
+    def stage(self) -> int:
+        """The stage in which it is read, from 0."""
+        return next(number for number, names in enumerate(STAGES) if self.resource in names)
+
+    def only(self, since: int | None, until: int | None) -> "Partition":
+        """Return the part between two start times, which lie within this one."""
+        return Partition(self.server, self.resource, self.scope, since, until)
+
+    def split(self, cuts: Iterable[int]) -> list["Partition"]:
+        """Return the parts between ascending start times within it. Each run is in one part only."""
+        return [self.only(*bounds) for bounds in pairwise([self.since, *cuts, self.until])]
+
+
+def listings(tracking: str, registry: str) -> list[Partition]:
+    """Return the listings of a whole server, in the order of their stages."""
+    return [
+        Partition(registry, REGISTERED_MODELS.name),
+        Partition(registry, MODEL_VERSIONS.name),
+        Partition(tracking, EXPERIMENTS.name),
+    ]
+
+
+def runs_of(tracking: str, experiment_ids: Iterable[str], gaps: Iterable[Bounds] = (EVERYTHING,)) -> list[Partition]:
+    """Return the partitions of the runs of some experiments that started in the `gaps`, those that are to be read."""
+    whole = Partition(tracking, RUNS.name, tuple(experiment_ids))
+    return [whole.only(since, until) for since, until in gaps]

@@ -1,0 +1,137 @@
+"""The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import chain
+
+from crawler.checkpoint.intervals import EVERYTHING
+from crawler.checkpoint.protocol import Progress
+from crawler.crawl.plan import Partition, runs_of
+from crawler.crawl.run_stage import RunStage, Scope
+from crawler.crawl.version_runs import VersionRuns
+from crawler.datahub.pending import Ack
+from crawler.datahub.proposals import Entity
+from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.entities import Experiment
+from crawler.mlflow.paging.step import Step
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource, Row
+from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
+from crawler.telemetry.findings import (
+    EXPERIMENTS_MISSING,
+    NOT_READ,
+    NULL_START_TIME_UNKNOWN,
+    REGISTRY_MISSING,
+    UNREADABLE,
+)
+
+
+class Reader:
+    """Reads one MLflow server once and sends what its rows map to. What `progress` says is done is not read again."""
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        mapper: CrawlMapper,
+        send: Callable[[Iterable[Entity], Ack | None], Awaitable[None]],
+        listener: Listener,
+        workers: int,
+        progress: Progress,
+    ) -> None:
+        """Read at most `workers` pages at a time."""
+        self._client = client
+        self._mapper = mapper
+        self._send = send
+        self._listener = listener
+        self._progress = progress
+        self._experiment_ids: list[str] = []
+        self._runs = RunStage(client, mapper.run, send, listener, progress, workers)
+        self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
+        self._is_complete = False
+
+    async def read(self) -> None:
+        """Read the whole server. Raises ServerError where it cannot go on."""
+        self._listener(SourceOpened(self._client.url, await self._client.version()))
+        await self._send(self._mapper.stages(), None)
+        try:
+            await self._read_registry()
+        except* RegistryMissing:
+            self._listener(REGISTRY_MISSING.found())
+        try:
+            await self._runs.read(self._plan_runs())
+        except* ExperimentsMissing:
+            self._listener(EXPERIMENTS_MISSING.found())
+        await self._version_runs.find(self._experiment_ids)
+        await self._name_null_start_times()
+        self._is_complete = True
+
+    def held(self) -> Iterator[Entity]:
+        """Yield what was held back, however the reading ended.
+
+        With a checkpoint it waits for the crawl that goes on: later runs may say other things of the same datasets.
+        """
+        if self._is_complete or not self._progress.is_kept:
+            for urn in self._mapper.waiting_versions():
+                self._listener(NOT_READ.found(urn))
+            yield from self._mapper.held()
+
+    async def _read_registry(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_models())
+            tasks.create_task(self._read_versions())
+        await self._send(self._mapper.versions_complete(), None)
+
+    async def _read_models(self) -> None:
+        async for step in self._steps(REGISTERED_MODELS):
+            self._listener(RowsRead(REGISTERED_MODELS.name, len(step.rows)))
+            await self._send(map(self._mapper.registered_model, step.rows), None)
+
+    async def _read_versions(self) -> None:
+        async for step in self._steps(MODEL_VERSIONS):
+            self._listener(RowsRead(MODEL_VERSIONS.name, len(step.rows)))
+            await self._send(chain.from_iterable(map(self._mapper.model_version, step.rows)), None)
+
+    async def _plan_runs(self) -> AsyncIterator[tuple[Scope, Partition]]:
+        """Send the containers of all active experiments, and yield the partitions of their runs."""
+        async for step in self._steps(EXPERIMENTS):
+            self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
+            active = [experiment for experiment in step.rows if experiment.lifecycle_stage != "deleted"]
+            self._listener(RowsRead(EXPERIMENTS.name, len(active)))
+            if deleted := len(step.rows) - len(active):
+                self._listener(RowsSkipped("deleted experiments", deleted))
+            await self._send(map(self._mapper.experiment, active), None)
+            if step.is_last:
+                self._listener(ExperimentsListed())
+            for scope, partition in self._partitions(active):
+                yield scope, partition
+
+    def _partitions(self, experiments: list[Experiment]) -> Iterator[tuple[Scope, Partition]]:
+        """Yield the partitions of the runs of each experiment that no earlier crawl has read."""
+        for experiment in experiments:
+            experiment_id = experiment.experiment_id
+            gaps = self._progress.gaps(experiment_id)
+            if gaps != [EVERYTHING]:
+                self._client.runs.resume_count(experiment_id, self._progress.rows(experiment_id))
+            if not gaps:
+                self._listener(ExperimentDone())
+            scope = Scope({experiment_id: experiment.name}, sources=len(gaps))
+            for partition in runs_of(self._client.url, [experiment_id], gaps):
+                yield scope, partition
+
+    async def _steps(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
+        """Yield the pages of a listing, and name what of them cannot be read."""
+        async for step in self._client.pages(resource):
+            for text in step.unreadable:
+                self._listener(UNREADABLE[resource.name].found(text))
+            yield step
+
+    async def _name_null_start_times(self) -> None:
+        """Name the experiments that have runs without start time, which no page shows."""
+        naming = await self._client.runs.null_start_times()
+        for text in naming.unreadable:
+            self._listener(UNREADABLE["runs"].found(text))
+        for text in naming.unknown:
+            self._listener(NULL_START_TIME_UNKNOWN.found(text))
+
+    async def _send_unwindowed(self, entities: Iterable[Entity]) -> None:
+        await self._send(entities, None)

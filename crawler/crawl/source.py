@@ -1,0 +1,46 @@
+"""One partition of runs, read step by step; what is left of it can be split."""
+
+from contextlib import AbstractAsyncContextManager
+
+from crawler.crawl.plan import Partition
+from crawler.mlflow.entities import Run
+from crawler.mlflow.paging.keyset import RunCursor
+from crawler.mlflow.paging.step import Step
+from crawler.mlflow.run_reader import RunReader
+
+
+class RunSource:
+    """Reads the runs of one partition, in the order of their start times."""
+
+    def __init__(self, partition: Partition, runs: RunReader, cursor: RunCursor | None = None) -> None:
+        """Read through `runs`, from the start of the partition on."""
+        self.partition = partition
+        self._runs = runs
+        self._cursor = cursor or RunCursor(partition.since, partition.until)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its pages have been read."""
+        return self._cursor.query is None
+
+    @property
+    def pages_left(self) -> float:
+        """How many whole pages there may be behind the next one, as far as the last page tells."""
+        return self._cursor.pages_left(self._runs.page_rows)
+
+    def next_step(self, *, hurry: bool) -> AbstractAsyncContextManager[Step[Run]]:
+        """Read the next page. With `hurry`, ask for a short one until it is known whether the partition can be split.
+
+        Only one step of a server is decoded at a time: others wait until its context is left.
+        """
+        short = hurry and self._cursor.is_unproven
+        return self._runs.next_page(self.partition.scope, self._cursor, short=short)
+
+    def split(self, parts: int) -> list["RunSource"]:
+        """Give later parts of what is left to at most `parts` other sources, each worth some pages."""
+        cursors = self._cursor.split(parts, self._runs.page_rows)
+        if cursors:
+            self.partition = self.partition.only(self.partition.since, cursors[0].since)
+        return [
+            RunSource(self.partition.only(cursor.since, cursor.until), self._runs, cursor) for cursor in cursors
+        ]

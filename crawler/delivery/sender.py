@@ -1,0 +1,93 @@
+"""Writes the batches of the queues to the sink, and bisects what is refused."""
+
+from collections.abc import Collection
+
+from crawler.datahub import batch_bisection
+from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.delivery.circuit_breaker import CircuitBreaker
+from crawler.delivery.outcomes import OutcomePublisher
+from crawler.delivery.queues import SenderQueue
+from crawler.delivery.verification.read_back import ReadBack
+from crawler.errors import RequestRefused, ServerError, Unreachable
+from crawler.http.status_policy import GATEWAY_TIMEOUT, is_to_be_sent_later
+from crawler.sinks.protocol import Sink
+from crawler.telemetry.events import BatchTaken, Listener
+
+THROTTLED_ROUNDS = 3
+"""Times that a batch is tried through all its retries while others are answered and it is told to come later."""
+
+
+class Sender:
+    """Sends batches to one sink, as many at once as there are queues."""
+
+    def __init__(
+        self, sink: Sink, outcomes: OutcomePublisher, read_back: ReadBack | None, listener: Listener
+    ) -> None:
+        """Without `read_back`, a batch is delivered once the sink took it."""
+        self._sink = sink
+        self._outcomes = outcomes
+        self._read_back = read_back
+        self._listener = listener
+        self._breaker = CircuitBreaker()
+
+    async def send(self, queue: SenderQueue) -> None:
+        """Write the batches of one queue, in order, to its end. Raises what ends a crawl."""
+        while await queue.take():
+            rounds = 0
+            while queue.writing:
+                try:
+                    await self._write(queue)
+                    rounds = 0
+                except RequestRefused as refused:
+                    # As it stands, it may be taken later: it is not to blame.
+                    rounds = rounds + 1 if is_to_be_sent_later(refused.status) else THROTTLED_ROUNDS
+                    if rounds >= THROTTLED_ROUNDS:
+                        rounds = 0
+                        self._bisect(queue, refused)
+            queue.batch_done()
+        queue.batch_done()
+
+    async def _write(self, queue: SenderQueue) -> None:
+        """Write the next part of the batch at hand. Raises RequestRefused."""
+        part = queue.writing[-1]
+        try:
+            written = await self._sink.write(part)
+        except Unreachable as error:
+            if not error.timed_out:
+                raise
+            # A server that answers others in time was given too much at once.
+            raise RequestRefused(error.message, error.hint, status=GATEWAY_TIMEOUT) from error
+        self._breaker.taken()
+        if not self._sink.facts.is_dry_run:
+            self._listener(BatchTaken())
+        queue.writing.pop()
+        taken = self._without(part, written.missing) if written.missing else part
+        if self._read_back is None:
+            self._outcomes.delivered(taken.entities, written.verification_method)
+        else:
+            await self._read_back.sent(taken)
+
+    def _without(self, batch: Batch, missing: Collection[tuple[str, str]]) -> Batch:
+        """Give up what the answer to a batch does not list. Returns the batch without it."""
+        taken: list[EncodedEntity] = []
+        lost: list[EncodedEntity] = []
+        for entity in batch.entities:
+            gone = [each for each in entity.proposals if (entity.urn, self._sink.wire.aspect_name(each)) in missing]
+            if gone:
+                lost.append(entity.holding(gone))
+            taken.append(entity.holding([each for each in entity.proposals if each not in gone]))
+        self._outcomes.not_taken(lost)
+        return Batch(taken, batch.proposals - len(missing), batch.bytes)
+
+    def _bisect(self, queue: SenderQueue, refused: RequestRefused) -> None:
+        """Have the parts of a refused batch tried again. Raises ServerError where everything is refused."""
+        given_up, left = batch_bisection.bisect_refused(queue.writing.pop(), refused.status, refused.body)
+        queue.writing += reversed(left)
+        self._outcomes.refused(given_up, refused)
+        if given_up and not left:
+            self._breaker.refused(entity.entity_type for entity in given_up)
+        if self._breaker.is_open:
+            raise ServerError(
+                f"DataHub refuses everything: {refused.message}",
+                "Mend that, then run it again; with --state, replay the dead letters too.",
+            )

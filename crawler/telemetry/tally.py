@@ -1,0 +1,44 @@
+"""The counts of a crawl that a resumed crawl goes on with."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import msgspec
+
+from crawler.telemetry.findings import Finding
+from crawler.telemetry.logs import encodable
+
+SAMPLES = 5
+
+
+class FindingSummary(msgspec.Struct):
+    """All findings of one code: how many there were, and a few samples."""
+
+    code: str
+    message: str
+    count: int = 0
+    samples: list[str] = []
+
+
+class Tally(msgspec.Struct):
+    """Counts of proposals, of delivered entities by type, of findings by code and of dead letters.
+
+    `confirmed` counts delivered entities by type and by what proves that DataHub has them.
+    """
+
+    warnings: dict[str, FindingSummary] = {}
+    failures: dict[str, FindingSummary] = {}
+    delivered: Counter[str] = msgspec.field(default_factory=Counter)
+    confirmed: defaultdict[str, Counter[str]] = msgspec.field(default_factory=lambda: defaultdict(Counter))
+    proposals: int = 0
+    rejected: int = 0
+    dead_letters: int = 0
+    dead_letters_path: Path | None = None
+
+    def add_finding(self, finding: Finding) -> None:
+        """Count a finding under its code."""
+        found = self.failures if finding.severity == "failure" else self.warnings
+        summary = found.setdefault(finding.code, FindingSummary(finding.code, encodable(finding.message)))
+        summary.count += finding.count
+        if finding.sample and len(summary.samples) < SAMPLES:
+            summary.samples.append(encodable(finding.sample))
