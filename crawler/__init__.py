@@ -1,3 +1,74 @@
-"""mlflow-datahub-crawler: a whole MLflow server in DataHub, asynchronously, in batches, without losing anything."""
+"""mlflow-datahub-crawler: a whole MLflow server in DataHub, asynchronously, in batches, without losing anything.
+
+Example:
+    import asyncio
+    from crawler import crawl, load
+
+    report = asyncio.run(crawl(load("recipe.yml")))
+    print(report.status, report.delivered)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crawler.config.load import load
+    from crawler.config.settings import Settings
+    from crawler.crawl.check import check
+    from crawler.crawl.entities import open_entities
+    from crawler.crawl.run import crawl
+    from crawler.datahub.proposals import Entity
+    from crawler.errors import CrawlerError, Interrupted, ServerError, SettingsError
+    from crawler.replay.run import replay
+    from crawler.telemetry.events import Event, Listener, Outcome, Outcomes
+    from crawler.telemetry.findings import Finding
+    from crawler.telemetry.report import Report
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CrawlerError",
+    "Entity",
+    "Event",
+    "Finding",
+    "Interrupted",
+    "Listener",
+    "Outcome",
+    "Outcomes",
+    "Report",
+    "ServerError",
+    "Settings",
+    "SettingsError",
+    "check",
+    "crawl",
+    "load",
+    "open_entities",
+    "replay",
+]
+
+_MODULES = {
+    "CrawlerError": "crawler.errors",
+    "Entity": "crawler.datahub.proposals",
+    "Event": "crawler.telemetry.events",
+    "Finding": "crawler.telemetry.findings",
+    "Interrupted": "crawler.errors",
+    "Listener": "crawler.telemetry.events",
+    "Outcome": "crawler.telemetry.events",
+    "Outcomes": "crawler.telemetry.events",
+    "Report": "crawler.telemetry.report",
+    "ServerError": "crawler.errors",
+    "Settings": "crawler.config.settings",
+    "SettingsError": "crawler.errors",
+    "check": "crawler.crawl.check",
+    "crawl": "crawler.crawl.run",
+    "load": "crawler.config.load",
+    "open_entities": "crawler.crawl.entities",
+    "replay": "crawler.replay.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import an exported name when it is first used: the command's --help must not wait for aiohttp."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'crawler' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

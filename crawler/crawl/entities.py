@@ -29,7 +29,7 @@ from crawler.telemetry.timing import Timing
 ENTITIES_AT_ONCE = 100
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class EntityChunk(msgspec.Struct, frozen=True):
     """Entities that were mapped together; `ack` counts them in the window in which they were read."""
 
     entities: list[Entity]
@@ -65,7 +65,7 @@ class EntityStream:
         self._progress = progress
         self._stop = stop
         self._reader = Reader(client, mapper, self._send, listener, workers, progress)
-        self._channel: Channel[Chunk] = Channel()
+        self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None
         self._task: asyncio.Task[None]
@@ -82,16 +82,16 @@ class EntityStream:
         self._task.cancel()
         await asyncio.wait({self._task})
 
-    def __aiter__(self) -> AsyncIterator[Chunk]:
+    def __aiter__(self) -> AsyncIterator[EntityChunk]:
         """Return the chunks, each once."""
         return self._channel
 
-    def drain(self) -> Iterator[Chunk]:
+    def drain(self) -> Iterator[EntityChunk]:
         """Remove and return what was mapped and not iterated over, where nobody goes on."""
         self._task.cancel()
         yield from self._channel.drain()
         if held := self._undelivered(self._held_once()):
-            yield Chunk(held)
+            yield EntityChunk(held)
 
     async def _read(self) -> None:
         """Read to the end, or until `stop`, then send what was held back."""
@@ -127,7 +127,7 @@ class EntityStream:
                 if chunk := self._undelivered(mapped):
                     if ack is not None:
                         ack.add(len(chunk))
-                    await self._channel.send(Chunk(chunk, ack))
+                    await self._channel.send(EntityChunk(chunk, ack))
                 if len(mapped) < ENTITIES_AT_ONCE:
                     return
 

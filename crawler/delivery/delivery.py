@@ -30,21 +30,18 @@ ENDED_EARLY = "It ended before this was delivered."
 
 
 class Feed(Protocol):
-    """What fills a delivery: it iterates over functions that each add something.
+    """What fills a delivery, chunk by chunk. It raises at its end what went wrong, after all that it could hand on."""
 
-    It raises at its end what went wrong, once it has handed on all that it could.
-    """
-
-    def __aiter__(self) -> AsyncIterator["Load"]:
-        """Return the loads, in order."""
+    def __aiter__(self) -> AsyncIterator["Chunk"]:
+        """Return the chunks, in order."""
         ...
 
-    def drain(self) -> Iterator["Load"]:
-        """Remove and return the loads that were not iterated over, where all ends at once."""
+    def drain(self) -> Iterator["Chunk"]:
+        """Remove and return the chunks that were not iterated over, where all ends at once."""
         ...
 
 
-class Load(Protocol):
+class Chunk(Protocol):
     """Some entities to deliver."""
 
     def add_to(self, delivery: "Delivery") -> None:
@@ -129,8 +126,8 @@ class Delivery:
         except* CrawlerError as group:
             failure = group
         finally:
-            for load in feed.drain():
-                load.add_to(self)
+            for chunk in feed.drain():
+                chunk.add_to(self)
             self.abandon(ENDED_EARLY if failure is None else str(_cause(failure)))
         if failure is not None:
             raise _cause(failure)
@@ -158,8 +155,8 @@ class Delivery:
     async def _take(self, feed: Feed) -> BaseException | None:
         """Add all that the feed has. Returns what went wrong, so that what was added is still delivered."""
         try:
-            async for load in feed:
-                load.add_to(self)
+            async for chunk in feed:
+                chunk.add_to(self)
                 await self.wait_for_room()
         except (CrawlerError, ExceptionGroup) as error:
             return error

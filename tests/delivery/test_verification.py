@@ -1,8 +1,8 @@
-"""Delivered means confirmed: whatever the queue's lag and whatever is lost, each parcel is found or named, once."""
+"""Delivered means verified: whatever the queue's lag and whatever is lost, each entity is found or named, once."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,10 +27,9 @@ from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.readback import Wanted
 from crawler.datahub.wire.restli import RestliWire
-from crawler.delivery.verification import Confirmer
-from crawler.delivery.verification.pending import AT_ONCE, LONGEST_PAUSE, MOMENT
-from crawler.delivery.verification.reading_back import BYTES_AT_ONCE, MAX_UNCONFIRMED, PATIENCE, ReadingBack
-from crawler.delivery.verification.split_entities import Pieces
+from crawler.delivery.outcomes import OutcomePublisher
+from crawler.delivery.verification.queue import AT_ONCE, LONGEST_PAUSE, MOMENT
+from crawler.delivery.verification.read_back import BYTES_AT_ONCE, MAX_UNVERIFIED, PATIENCE, ReadBack
 from crawler.errors import (
     AnswerTooLarge,
     CredentialsRefused,
@@ -40,8 +39,8 @@ from crawler.errors import (
     Unreachable,
     WrongServer,
 )
-from crawler.telemetry.report import CrawlReport
-from tests.delivery.test_delivery import SlowSink
+from crawler.telemetry.events import Event, Outcome, Outcomes, tell_all
+from crawler.telemetry.report import Report
 from tests.simulation.virtual_clock import run_virtually
 
 Key = tuple[str, str]
@@ -73,8 +72,8 @@ class Datahub:
         self.in_flight = self.peak = 0
         self._there: dict[Key, float] = {}
 
-    def take(self, parcel: EncodedEntity) -> None:
-        for key in keys(parcel):
+    def take(self, entity: EncodedEntity) -> None:
+        for key in keys(entity):
             if key not in self.lost:
                 self._there[key] = now() + self.lag(key)
 
@@ -91,70 +90,74 @@ class Datahub:
         asked = {(urn, name) for urn, names in wanted.items() for name in names}
         return {key for key in asked if self._there.get(key, now() + 1) <= now()} | {("urn:li:tag:other", "status")}
 
-    async def write_again(self, parcels: Sequence[EncodedEntity]) -> None:
-        for parcel in parcels:
-            self.written_again += keys(parcel)
-            self._there |= {key: now() for key in keys(parcel) if key not in self.refused}
+    async def write_again(self, entities: Sequence[EncodedEntity]) -> None:
+        for entity in entities:
+            self.written_again += keys(entity)
+            self._there |= {key: now() for key in keys(entity) if key not in self.refused}
 
 
-class Told:
-    """What became of each parcel."""
+class Told(OutcomePublisher):
+    """What became of each entity."""
 
     def __init__(self, store: Datahub) -> None:
         self.store = store
-        self.report = CrawlReport("r")
+        self.report = Report("r")
+        super().__init__(WIRE, self.report, None)
         self.confirmed: list[EncodedEntity] = []
         self.how: Counter[str] = Counter()
         self.proofs: dict[str, str] = {}
         self.missing: dict[str, list[str]] = {}
-        self.reading = ReadingBack(store, WIRE, self.report, self._confirmed, self._missing)
+        self.reading = ReadBack(store, WIRE, self, self.report)
         self.seconds = 0.0
 
-    async def crawl(self, parcels: Sequence[EncodedEntity], *, each: int = 50, pause: float = 0.0) -> None:
+    async def crawl(self, entities: Sequence[EncodedEntity], *, each: int = 50, pause: float = 0.0) -> None:
         """Sends them in batches, `pause` seconds apart, to the end."""
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(self.reading.run())
-            for first in range(0, len(parcels), each):
-                await self.send(parcels[first : first + each])
+            for first in range(0, len(entities), each):
+                await self.send(entities[first : first + each])
                 await asyncio.sleep(pause)
             closed = now()
             self.reading.close()
             await running
         self.seconds = now() - closed
-        settled = Counter(parcel.urn for parcel in self.confirmed) + Counter(list(self.missing))
-        assert settled == Counter(parcel.urn for parcel in parcels), "each parcel is settled once"
+        finished = Counter(entity.urn for entity in self.confirmed) + Counter(list(self.missing))
+        assert finished == Counter(entity.urn for entity in entities), "each entity is finished once"
         assert self.reading.drain() == []
 
-    async def send(self, parcels: Sequence[EncodedEntity]) -> None:
-        for parcel in parcels:
-            self.store.take(parcel)
-        await self.reading.sent(Batch(list(parcels), sum(len(each.proposals) for each in parcels), 0))
+    async def send(self, entities: Sequence[EncodedEntity]) -> None:
+        for entity in entities:
+            self.store.take(entity)
+        await self.reading.sent(Batch(list(entities), sum(len(each.proposals) for each in entities), 0))
 
-    def _confirmed(self, parcels: Sequence[EncodedEntity], how: str) -> None:
-        self.confirmed += parcels
-        self.how[how] += len(parcels)
-        self.proofs |= {parcel.urn: how for parcel in parcels}
+    def delivered(self, entities: Iterable[EncodedEntity], method: str | None) -> None:
+        whole = [entity for entity in entities if entity.urn not in self.missing]
+        self.confirmed += whole
+        self.how[str(method)] += len(whole)
+        self.proofs |= {entity.urn: str(method) for entity in whole}
+        super().delivered(entities, method)
 
-    def _missing(self, parcel: EncodedEntity, proposals: Sequence[bytes]) -> None:
-        assert parcel.urn not in self.missing
-        self.missing[parcel.urn] = list(map(WIRE.aspect_name, proposals))
+    def not_stored(self, entity: EncodedEntity, missing: Sequence[bytes], method: str) -> None:
+        assert entity.urn not in self.missing
+        self.missing[entity.urn] = list(map(WIRE.aspect_name, missing))
+        super().not_stored(entity, missing, method)
 
 
 def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def keys(parcel: EncodedEntity) -> list[Key]:
-    return [(parcel.urn, WIRE.aspect_name(proposal)) for proposal in parcel.proposals]
+def keys(entity: EncodedEntity) -> list[Key]:
+    return [(entity.urn, WIRE.aspect_name(proposal)) for proposal in entity.proposals]
 
 
-def parcel(number: int, *aspects: Aspect, kind: str = "tag") -> EncodedEntity:
+def encoded(number: int, *aspects: Aspect, kind: str = "tag") -> EncodedEntity:
     entity = Entity(kind, f"urn:li:{kind}:{number}", aspects or (SUBTYPES, NOT_REMOVED))
     return Encoder(WIRE).encode(entity)[0]
 
 
-def parcels(count: int, *aspects: Aspect) -> list[EncodedEntity]:
-    return [parcel(number, *aspects) for number in range(count)]
+def entities(count: int, *aspects: Aspect) -> list[EncodedEntity]:
+    return [encoded(number, *aspects) for number in range(count)]
 
 
 def virtually(work: Coroutine[Any, Any, None]) -> None:
@@ -187,10 +190,10 @@ many = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(many, st.data(), st.booleans(), st.floats(0, 2), st.integers(1, 30))
-def test_each_parcel_is_confirmed_or_missing_whatever_happens(
+def test_each_entity_is_verified_or_missing_whatever_happens(
     drawn: list[tuple[int, tuple[Aspect, ...]]], data: st.DataObject, each_aspect: bool, pause: float, each: int
 ) -> None:
-    sent = [parcel(n, *aspects, kind=("tag", "mlModel", "dataset")[kind]) for n, (kind, aspects) in enumerate(drawn)]
+    sent = [encoded(n, *aspects, kind=("tag", "mlModel", "dataset")[kind]) for n, (kind, aspects) in enumerate(drawn)]
     store = Datahub(each_aspect=each_aspect)
     readable = [key for one in sent for key in keys(one) if key[1] not in readback.TIMESERIES]
     if readable:
@@ -235,7 +238,7 @@ def test_no_loss_is_hidden_and_none_is_made_up_whatever_fails(
     errors = {f"urn:li:tag:{number}": error for number, error in odd.items()}
     store.error = lambda _, wanted: next((errors[urn] for urn in wanted if urn in errors), None)
     told = Told(store)
-    virtually(told.crawl(parcels(count, NOT_REMOVED), each=each, pause=pause))
+    virtually(told.crawl(entities(count, NOT_REMOVED), each=each, pause=pause))
     gone = {f"urn:li:tag:{number}" for number in lost}
     assert set(told.missing) <= gone | set(errors)
     for one, how in told.proofs.items():
@@ -249,7 +252,7 @@ def test_no_loss_is_hidden_and_none_is_made_up_whatever_fails(
 def test_it_runs_beside_the_crawl_and_its_end_costs_one_round_trip(each_aspect: bool) -> None:
     store = Datahub(each_aspect=each_aspect)
     told = Told(store)
-    virtually(told.crawl(parcels(5 * AT_ONCE + 10), pause=0.02))
+    virtually(told.crawl(entities(5 * AT_ONCE + 10), pause=0.02))
     assert told.how == {"stored" if each_aspect else "read back": 5 * AT_ONCE + 10}
     assert [count for _, _, count in store.asked] == [AT_ONCE] * 5 + [10]
     assert told.seconds < 0.06
@@ -262,7 +265,7 @@ def test_what_nothing_follows_is_asked_for_after_a_moment() -> None:
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(told.reading.run())
-            await told.send(parcels(3))
+            await told.send(entities(3))
             await asyncio.sleep(MOMENT + 0.06)
             assert len(told.confirmed) == 3
             told.reading.close()
@@ -273,7 +276,7 @@ def test_what_nothing_follows_is_asked_for_after_a_moment() -> None:
 def test_a_queue_that_lags_is_waited_for_with_growing_pauses() -> None:
     store = Datahub(lag=50)
     told = Told(store)
-    virtually(told.crawl(parcels(100)))
+    virtually(told.crawl(entities(100)))
     assert told.how == {"read back": 100}
     times = [time for time, _, _ in store.asked]
     gaps = [round(later - earlier, 6) for earlier, later in pairwise(times)]
@@ -287,36 +290,36 @@ def test_as_long_as_something_comes_the_queue_is_waited_for() -> None:
     store = Datahub()
     store.lag = lambda key: 50.0 * int(key[0].rpartition(":")[2])
     told = Told(store)
-    virtually(told.crawl(parcels(10)))
+    virtually(told.crawl(entities(10)))
     assert told.missing == {}
 
 
 def test_a_queue_that_stands_still_costs_each_part_of_a_crawl_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.delivery.verification.reading_back.MAX_UNCONFIRMED", 0)
+    monkeypatch.setattr("crawler.delivery.verification.read_back.MAX_UNVERIFIED", 0)
     store = Datahub(lag=1e9)
     told = Told(store)
-    virtually(told.crawl(parcels(5), each=1))
+    virtually(told.crawl(entities(5), each=1))
     assert len(told.missing) == 5
     assert store.asked[-1][0] < 2.5 * PATIENCE
 
 
-def test_writing_waits_while_too_much_is_unconfirmed() -> None:
+def test_writing_waits_while_too_much_is_unverified() -> None:
     store = Datahub(lag=3)
     told = Told(store)
-    large = parcels(12, TagProperties(name="a", description="b" * (MAX_UNCONFIRMED // 4), color_hex="c"))
+    large = entities(12, TagProperties(name="a", description="b" * (MAX_UNVERIFIED // 4), color_hex="c"))
     kept: list[int] = []
-    store.error = lambda _type, _wanted: kept.append(told.reading._unconfirmed.bytes)  # type: ignore[func-returns-value]
+    store.error = lambda _type, _wanted: kept.append(told.reading._unverified.bytes)  # type: ignore[func-returns-value]
     virtually(told.crawl(large, each=1))
     assert told.missing == {}
-    assert MAX_UNCONFIRMED < max(kept) < MAX_UNCONFIRMED * 1.3
+    assert MAX_UNVERIFIED < max(kept) < MAX_UNVERIFIED * 1.3
 
 
 def test_no_more_is_asked_for_at_once_than_can_be_answered() -> None:
     store = Datahub(each_aspect=True)
     told = Told(store)
     quarter = TagProperties(name="a", description="b" * (BYTES_AT_ONCE // 4), color_hex="c")
-    whole = parcel(99, TagProperties(name="a", description="b" * BYTES_AT_ONCE, color_hex="c"))
-    virtually(told.crawl([*parcels(10, quarter), whole, parcel(100)]))
+    whole = encoded(99, TagProperties(name="a", description="b" * BYTES_AT_ONCE, color_hex="c"))
+    virtually(told.crawl([*entities(10, quarter), whole, encoded(100)]))
     assert told.how == {"stored": 12}
     assert [count for _, _, count in store.asked] == [3, 3, 3, 1, 1, 1]
 
@@ -324,7 +327,7 @@ def test_no_more_is_asked_for_at_once_than_can_be_answered() -> None:
 def test_what_is_not_there_is_not_asked_for_in_larger_parts_again() -> None:
     store = Datahub(each_aspect=True, lag=5)
     told = Told(store)
-    virtually(told.crawl(parcels(10, TagProperties(name="a", description="b" * (BYTES_AT_ONCE // 4), color_hex="c"))))
+    virtually(told.crawl(entities(10, TagProperties(name="a", description="b" * (BYTES_AT_ONCE // 4), color_hex="c"))))
     assert told.how == {"stored": 10}
     assert max(count for _, _, count in store.asked) == 3
 
@@ -336,7 +339,7 @@ class TestMissing:
         store = Datahub()
         store.lost = {("urn:li:tag:1", "status"), ("urn:li:tag:2", "status"), ("urn:li:tag:2", "subTypes")}
         told = Told(store)
-        virtually(told.crawl(parcels(3, EVENT, SUBTYPES, NOT_REMOVED)))
+        virtually(told.crawl(entities(3, EVENT, SUBTYPES, NOT_REMOVED)))
         assert told.missing == {
             "urn:li:tag:1": ["status"],
             "urn:li:tag:2": ["dataProcessInstanceRunEvent", "subTypes", "status"],
@@ -350,7 +353,7 @@ class TestMissing:
         store.lost = {("urn:li:tag:1", "status"), ("urn:li:tag:2", "status"), ("urn:li:tag:2", "subTypes")}
         store.refused = {("urn:li:tag:2", "status")}
         told = Told(store)
-        virtually(told.crawl(parcels(3)))
+        virtually(told.crawl(entities(3)))
         assert store.written_again == [
             ("urn:li:tag:1", "status"),
             ("urn:li:tag:2", "subTypes"),
@@ -364,7 +367,7 @@ class TestMissing:
         store.queued = False
         store.lost = {("urn:li:tag:1", "status")}
         told = Told(store)
-        virtually(told.crawl(parcels(3)))
+        virtually(told.crawl(entities(3)))
         assert told.missing == {"urn:li:tag:1": ["status"]}
         assert told.seconds < 5
 
@@ -386,7 +389,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda _type, _wanted: error
         told = Told(store)
-        virtually(told.crawl(parcels(3 * AT_ONCE), pause=0.1))
+        virtually(told.crawl(entities(3 * AT_ONCE), pause=0.1))
         assert told.how == {"status": 3 * AT_ONCE}
         assert len(store.asked) == 3
         (warning,) = told.report.warnings
@@ -397,7 +400,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda entity_type, _: refusal(403) if entity_type == "tag" else None
         told = Told(store)
-        virtually(told.crawl([*parcels(5), *(parcel(number, kind="dataset") for number in range(7))]))
+        virtually(told.crawl([*entities(5), *(encoded(number, kind="dataset") for number in range(7))]))
         assert told.how == {"status": 5, "read back": 7}
 
     @pytest.mark.parametrize("status", [408, 425, 429, 502, 503])
@@ -405,7 +408,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda *_: refusal(status) if len(store.asked) < 4 else None
         told = Told(store)
-        virtually(told.crawl(parcels(5)))
+        virtually(told.crawl(entities(5)))
         assert told.how == {"read back": 5}
         assert told.report.warnings == []
 
@@ -415,8 +418,8 @@ class TestRefused:
         store = Datahub()
         store.error = lambda _, wanted: error if "urn:li:tag:77" in wanted else None
         told = Told(store)
-        others = [parcel(1000 + n) for n in range(AT_ONCE)]
-        virtually(told.crawl([*parcels(100), *others] if is_first else [*others, *parcels(100)], pause=0.01))
+        others = [encoded(1000 + n) for n in range(AT_ONCE)]
+        virtually(told.crawl([*entities(100), *others] if is_first else [*others, *entities(100)], pause=0.01))
         assert told.how == {"read back": AT_ONCE + 99}
         assert list(told.missing) == ["urn:li:tag:77"]
         assert told.report.warnings == []
@@ -427,8 +430,8 @@ class TestRefused:
         store = Datahub()
         store.error = lambda _, wanted: refusal(403) if "urn:li:tag:77" in wanted else None
         told = Told(store)
-        others = [parcel(1000 + n) for n in range(AT_ONCE)]
-        virtually(told.crawl([*parcels(100), *others] if is_first else [*others, *parcels(100)], pause=0.01))
+        others = [encoded(1000 + n) for n in range(AT_ONCE)]
+        virtually(told.crawl([*entities(100), *others] if is_first else [*others, *entities(100)], pause=0.01))
         assert told.how == {"read back": AT_ONCE + 99, "status": 1}
         (warning,) = told.report.warnings
         assert (warning.count, warning.samples) == (1, ["urn:li:tag:77: It answered 403."])
@@ -439,8 +442,8 @@ class TestRefused:
         store.lost = {("urn:li:tag:8", "status")}
         store.error = lambda _, wanted: refusal(403) if odd & set(wanted) and len(store.asked) > 1 else None
         told = Told(store)
-        others = [parcel(1000 + n) for n in range(AT_ONCE)]
-        virtually(told.crawl([*others, *parcels(AT_ONCE, NOT_REMOVED)], pause=0.01))
+        others = [encoded(1000 + n) for n in range(AT_ONCE)]
+        virtually(told.crawl([*others, *entities(AT_ONCE, NOT_REMOVED)], pause=0.01))
         assert list(told.missing) == ["urn:li:tag:8"]
         assert told.how == {"read back": 2 * AT_ONCE - 1 - len(odd), "status": len(odd)}
 
@@ -449,8 +452,8 @@ class TestRefused:
         hidden = {f"urn:li:tag:{number}" for number in range(AT_ONCE)}
         store.error = lambda _, wanted: refusal(403) if hidden & set(wanted) else None
         told = Told(store)
-        others = [[parcel(first + n) for n in range(AT_ONCE)] for first in (1000, 2000)]
-        virtually(told.crawl([*others[0], *parcels(AT_ONCE), *others[1]], pause=0.01))
+        others = [[encoded(first + n) for n in range(AT_ONCE)] for first in (1000, 2000)]
+        virtually(told.crawl([*others[0], *entities(AT_ONCE), *others[1]], pause=0.01))
         assert told.how == {"read back": 2 * AT_ONCE, "status": AT_ONCE}
         (warning,) = told.report.warnings
         assert (warning.code, warning.count) == ("unconfirmed_by_server", AT_ONCE)
@@ -463,7 +466,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda *_: error if len(store.asked) > 1 else None
         told = Told(store)
-        virtually(told.crawl(parcels(3 * AT_ONCE), pause=0.1))
+        virtually(told.crawl(entities(3 * AT_ONCE), pause=0.1))
         assert told.how == {"read back": AT_ONCE, "status": 2 * AT_ONCE}
         (warning,) = told.report.warnings
         assert (warning.count, warning.samples) == (1, [f"tag: {error}"])
@@ -477,7 +480,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda _, wanted: error if len(wanted) > AT_ONCE // 2 and len(store.asked) > is_known else None
         told = Told(store)
-        virtually(told.crawl(parcels(3 * AT_ONCE), pause=0.1))
+        virtually(told.crawl(entities(3 * AT_ONCE), pause=0.1))
         assert told.how == {"read back": 3 * AT_ONCE}
         assert told.report.warnings == []
 
@@ -485,7 +488,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda _, wanted: refusal(413) if len(wanted) > 20 else None
         told = Told(store)
-        virtually(told.crawl(parcels(100)))
+        virtually(told.crawl(entities(100)))
         assert told.how == {"read back": 100}
 
     @pytest.mark.parametrize("error", [CredentialsRefused("401"), Unreachable("gone"), OutputError("full")])
@@ -493,7 +496,7 @@ class TestRefused:
         store = Datahub()
         store.error = lambda *_: error
         told = Told(store)
-        sent = parcels(5)
+        sent = entities(5)
 
         async def work() -> None:
             async with asyncio.TaskGroup() as tasks:
@@ -511,68 +514,83 @@ class TestRefused:
 def test_what_cannot_be_read_back_is_confirmed_by_status() -> None:
     store = Datahub()
     told = Told(store)
-    virtually(told.crawl(parcels(5, EVENT)))
+    virtually(told.crawl(entities(5, EVENT)))
     assert told.how == {"status": 5}
     assert store.asked == []
 
 
-@pytest.mark.parametrize("gone", [set(), {0}, {2}, {0, 2}], ids=str)
-def test_the_last_piece_of_an_entity_is_told_last(gone: set[int]) -> None:
-    pieces = [
-        structs.replace(each, urn="urn:li:tag:0", last=number == 2)
-        for number, each in enumerate([parcel(0, SUBTYPES), parcel(0, TagProperties("a", "b", "c")), parcel(0)])
+def cut(*aspects: Aspect) -> list[EncodedEntity]:
+    """The pieces of one entity, one an aspect."""
+    whole = encoded(0, *aspects)
+    return [
+        structs.replace(whole, proposals=[proposal], last=number == len(aspects))
+        for number, proposal in enumerate(whole.proposals, start=1)
     ]
+
+
+def published(report: Report) -> tuple[Callable[[Event], None], list[Outcome]]:
+    """A listener that is the report and keeps all outcomes."""
+    outcomes: list[Outcome] = []
+
+    def keep(event: Event) -> None:
+        if isinstance(event, Outcomes):
+            outcomes.extend(event.entities)
+
+    return tell_all([report, keep]), outcomes
+
+
+@pytest.mark.parametrize("gone", [set(), {0}, {2}, {0, 2}], ids=str)
+def test_an_entity_in_pieces_is_finished_once_with_the_last_one_that_is_found(gone: set[int]) -> None:
+    pieces = cut(SUBTYPES, TagProperties("a", "b", "c"), NOT_REMOVED)
     lags = {"subTypes": 9.0, "tagProperties": 3.0, "status": 0.0}
     store = Datahub()
     store.lag = lambda key: lags[key[1]]
-    store.lost = {
-        (each.urn, name) for number in gone for name in [("subTypes", "", "status")[number]] for each in pieces
-    }
-    sink, report = SlowSink(), CrawlReport("r")
-    sink.store = store
-    told: list[tuple[bool, list[bytes]]] = []
-    confirmer = Confirmer(
-        sink,
-        report,
-        lambda arrived: told.extend((each.last, []) for each in arrived),
-        lambda piece, lost: told.append((piece.last, list(lost))),
-    )
+    store.lost = {(pieces[0].urn, ("subTypes", "", "status")[number]) for number in gone}
+    report = Report("r")
+    listener, outcomes = published(report)
+    publisher = OutcomePublisher(WIRE, listener, None)
+    reading = ReadBack(store, WIRE, publisher, listener)
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(confirmer.run())
+            tasks.create_task(reading.run())
             for piece in pieces:
                 store.take(piece)
-                await confirmer.sent(Batch([piece], len(piece.proposals), 0))
-            await asyncio.sleep(1)
-            confirmer.close()
+                await reading.sent(Batch([piece], len(piece.proposals), 0))
+            await asyncio.sleep(4)
+            assert outcomes == [], "one piece is still under way"
+            reading.close()
 
     virtually(work())
-    assert [last for last, _ in told] == [False, False, True]
-    assert bool(told[2][1]) == (2 in gone)
-    assert sum(bool(lost) for _, lost in told) == len(gone)
-    assert report.confirmed["tag"] == ({} if 2 in gone else {"read back": 1})
-    assert confirmer.unconfirmed() == []
+    publisher.sync()
+    (outcome,) = outcomes
+    assert (outcome.delivered, outcome.rejected) == (3 - len(gone), len(gone))
+    assert (report.proposals, report.rejected) == (3 - len(gone), len(gone))
+    assert report.delivered["tag"] == (not gone)
+    assert report.confirmed["tag"] == ({} if gone else {"read back": 1})
+    assert reading.drain() == []
 
 
-def test_two_last_pieces_of_one_entity_are_both_told() -> None:
-    first, second, third = (parcel(0, aspect) for aspect in (SUBTYPES, TagProperties("a", "b", "c"), NOT_REMOVED))
-    begun = structs.replace(first, last=False)
-    pieces = Pieces()
-    told: list[str] = []
-    for each in (begun, second, third):
-        pieces.sent([each])
-    pieces.settle(second, second.proposals, lambda: told.append("missing"))
-    pieces.settle(third, (), lambda: told.append("there"))
-    assert told == []
-    pieces.settle(begun, (), lambda: told.append("begun"))
-    assert told == ["begun", "missing", "there"]
-    pieces.sent([begun])
-    pieces.settle(second, second.proposals, lambda: told.append("never"))
-    pieces.settle(third, third.proposals, lambda: told.append("never"))
-    assert pieces.drain() == [second, third]
-    assert pieces.drain() == []
-    assert len(told) == 3
+def test_an_entity_is_finished_when_its_refused_and_its_taken_pieces_are() -> None:
+    report = Report("r")
+    listener, outcomes = published(report)
+    publisher = OutcomePublisher(WIRE, listener, None)
+    begun, last = cut(SUBTYPES, NOT_REMOVED)
+    publisher.refused([last], refusal(422))
+    publisher.sync()
+    assert outcomes == []
+    publisher.delivered([begun], "read back")
+    publisher.sync()
+    assert outcomes == [Outcome("tag", "urn:li:tag:0", 1, 1, "read back")]
+    assert report.delivered["tag"] == 0
+
+
+def test_two_entities_of_one_urn_are_both_finished() -> None:
+    """A file that is replayed may hold one entity twice."""
+    listener, outcomes = published(Report("r"))
+    publisher = OutcomePublisher(WIRE, listener, None)
+    publisher.delivered([encoded(0, SUBTYPES), encoded(0, NOT_REMOVED)], "status")
+    assert [outcome.delivered for outcome in outcomes] == [1, 1]
 
 
 def test_nothing_sent_ends_at_once() -> None:
@@ -618,31 +636,18 @@ class TestWire:
         assert of_datahub == readback.TIMESERIES
 
 
-def test_the_last_piece_that_is_not_sent_is_told_when_the_others_are() -> None:
-    begun, last = structs.replace(parcel(0, SUBTYPES), last=False), parcel(0)
-    pieces = Pieces()
-    told: list[str] = []
-    pieces.sent([begun])
-    pieces.not_sent(last, lambda: told.append("refused"))
-    assert told == []
-    pieces.settle(begun, (), lambda: told.append("there"))
-    assert told == ["there", "refused"]
-    pieces.not_sent(last, lambda: told.append("alone"))
-    assert told[2:] == ["alone"]
-
-
 def test_writing_goes_on_only_when_there_is_room_again() -> None:
     store = Datahub(each_aspect=True, lag=3)
     told = Told(store)
-    large = parcels(30, TagProperties(name="a", description="b" * (MAX_UNCONFIRMED // 4), color_hex="c"))
+    large = entities(30, TagProperties(name="a", description="b" * (MAX_UNVERIFIED // 4), color_hex="c"))
     held: list[int] = []
     take = store.take
 
     def note(piece: EncodedEntity) -> None:
-        held.append(told.reading._unconfirmed.bytes)
+        held.append(told.reading._unverified.bytes)
         take(piece)
 
     store.take = note  # type: ignore[method-assign]
     virtually(told.crawl(large, each=10))
     assert told.how == {"stored": 30}
-    assert max(held) <= MAX_UNCONFIRMED
+    assert max(held) <= MAX_UNVERIFIED

@@ -4,7 +4,7 @@ from collections import Counter
 
 from crawler.delivery.verification.queue import PendingVerification
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
-from crawler.sinks.protocol import Store
+from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import UNVERIFIABLE
 
@@ -26,7 +26,7 @@ class Lookup:
     Where all lookups of an entity type fail, it is not looked up again.
     """
 
-    def __init__(self, store: Store, listener: Listener) -> None:
+    def __init__(self, store: StoreLookup, listener: Listener) -> None:
         """Look up in `store`; `listener` is told once what cannot be verified."""
         self._store = store
         self._listener = listener

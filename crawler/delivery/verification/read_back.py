@@ -9,7 +9,7 @@ from crawler.datahub.readback import TIMESERIES
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.verification.lookup import Lookup
 from crawler.delivery.verification.queue import LONGEST_PAUSE, PendingVerification, VerificationQueue
-from crawler.sinks.protocol import Store
+from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.events import Listener
 
 REQUESTS_AT_ONCE = 2
@@ -28,7 +28,7 @@ class ReadBack:
     Run `run` beside the crawl.
     """
 
-    def __init__(self, store: Store, wire: Wire, outcomes: OutcomePublisher, listener: Listener) -> None:
+    def __init__(self, store: StoreLookup, wire: Wire, outcomes: OutcomePublisher, listener: Listener) -> None:
         """Look up in `store`."""
         self._store = store
         self._wire = wire
