@@ -23,12 +23,14 @@ class Api:
     decoding. Errors: those of `crawler.http`.
     """
 
-    def __init__(self, tracking: Server, registry: Server, unreadable: Unreadable, timing: Timing) -> None:
+    def __init__(self, tracking: Server, registry: Server, timing: Timing) -> None:
+        self.told = []
         self.tracking = tracking
         self.registry = registry
-        self.unreadable = unreadable
         self._timing = timing
         self._path = API
+
+    def unreadable(self, kind, rows): self.told += rows
 
     async def search(self, endpoint: str, query: dict[str, object], attempts: int | None = None) -> bytes:
         """What the tracking server answers to a query in JSON, after at most `attempts` where others have more."""

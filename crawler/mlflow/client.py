@@ -37,11 +37,11 @@ class MlflowClient:
     runs: RunReader
 
     def __init__(
-        self, tracking: Server, registry: Server, page_size: int, unreadable: Unreadable, timing: Timing
+        self, tracking: Server, registry: Server, page_size: int, timing: Timing
     ) -> None:
         self._tracking = tracking
         self._registry = registry
-        self._api = Api(tracking, registry, unreadable, timing)
+        self._api = Api(tracking, registry, timing)
         self.runs = RunReader(self._api, page_size)
 
     @property
@@ -56,6 +56,12 @@ class MlflowClient:
         except (RequestRefused, WrongServer):
             return None
         return text if text[:1].isdigit() and len(text) < 40 else None
+
+    async def pages(self, resource):
+        from crawler.mlflow.paging.step import Step
+        async for rows in getattr(self, resource.name)():
+            told, self._api.told = self._api.told, []
+            yield Step(rows, None, told)
 
     @property
     def limit(self) -> int:

@@ -12,7 +12,9 @@ from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.keyset import EARLIEST, RunQuery, RunWalk
 from crawler.mlflow.paging.offset import FEWEST_ROWS, MAX_SKIPPED, OVERLAP, PageRows, is_offset
+from crawler.mlflow.paging.coverage import Window
 from crawler.mlflow.paging.page_bisection import Skipped
+from crawler.mlflow.paging.step import Step
 from crawler.mlflow.quirks.lookahead_row import BACKWARDS, read_backwards, window_of
 from crawler.mlflow.quirks.null_start_time import UntimedRuns, is_untimed
 from crawler.mlflow.row_errors import fault_of_row, is_slow, is_unanswered, run_left_out
@@ -45,7 +47,7 @@ class RunReader:
         return self._rows.rows
 
     @asynccontextmanager
-    async def next_page(self, experiment_id: str, walk: RunWalk, *, short: bool = False) -> AsyncIterator[list[Run]]:
+    async def next_page(self, experiment_ids: Sequence[str], walk: RunWalk, *, short: bool = False) -> AsyncIterator[Step[Run]]:
         """The next page of `runs/search` of one experiment, by start time, deleted runs included. A `short` one comes
         sooner, where others wait for their share of what is left.
 
@@ -55,6 +57,7 @@ class RunReader:
         A page that cannot be had is empty, and the walk asks for less; runs that cannot be read at all are told to
         `unreadable`, as are experiments that have runs without start_time.
         """
+        (experiment_id,) = experiment_ids
         async with self._page_slots.slot():
             query = walk.query
             if query is None:
@@ -70,7 +73,20 @@ class RunReader:
                 del body
                 if skipped := walk.take_skipped():
                     runs += await self._left_out(experiment_id, query, skipped)
-                yield runs
+                told, self._api.told = self._api.told, []
+                c = walk.covered
+                yield Step(runs, None if c is None else Window(c.since, c.until, {experiment_id: c.rows}), told)
+
+    async def null_start_times(self):
+        unknown: list[str] = []
+        await self._untimed.name(unknown.append)
+        told, self._api.told = self._api.told, []
+        class N: pass
+        n = N(); n.unreadable = told; n.unknown = unknown
+        return n
+
+    def stop_counting(self, e): self.leave_uncounted(e)
+    def resume_count(self, e, r): self.add_counted(e, r)
 
     def leave_uncounted(self, experiment_id: str) -> None:
         """Its runs could not all be read, so their number tells nothing to `name_untimed`."""
@@ -87,7 +103,11 @@ class RunReader:
         """
         await self._untimed.name(unknown)
 
-    async def by_id(
+    async def by_id(self, run_ids, experiment_ids):
+        unread: list[str] = []
+        return await self._by_id(run_ids, experiment_ids, unread.append), unread
+
+    async def _by_id(
         self, run_ids: Sequence[str], experiment_ids: Sequence[str], unread: Callable[[str], None]
     ) -> list[Run]:
         """The runs of these ids within these experiments, deleted ones included; ids that are nowhere, and runs that
@@ -131,7 +151,7 @@ class RunReader:
             except RequestRefused as refused:
                 if refused.status != 400:
                     raise
-                return await self.by_id(run_ids, [], unread)
+                return await self._by_id(run_ids, [], unread)
             return self._api.decoded("runs", pages.decode_runs, body).rows
 
     async def _one_by_id(self, run_id: str) -> Run | None:

@@ -20,14 +20,14 @@ from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.sqlite import SCHEMA_VERSION, Changes, Database
 from crawler.crawl.windows import WindowTracker
 from crawler.datahub.aspects import Status
-from crawler.datahub.batching import EncodedEntity
-from crawler.datahub.pending import Ack, Pending
+from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.errors import OutputError, SettingsError
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mlflow.entities import Run, RunInfo
-from crawler.mlflow.paging.keyset import Covered
-from crawler.telemetry.report import CrawlReport
+from crawler.mlflow.paging.coverage import Window
+from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
+from crawler.telemetry.findings import URN_INVALID
 
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}
 RUN, MODEL, DATASET = "dataProcessInstance", "mlModel", "dataset"
@@ -43,31 +43,35 @@ class Clock:
         return self.now
 
 
-def journal(path: Path, report: CrawlReport | None = None, clock: Callable[[], float] | None = None) -> Checkpoint:
-    return Checkpoint(path, FINGERPRINT, report or CrawlReport("new"), clock=clock or Clock())
+def checkpoint(path: Path, run_id: str = "new", clock: Callable[[], float] | None = None) -> Checkpoint:
+    return Checkpoint(path, FINGERPRINT, run_id, clock=clock or Clock())
 
 
-def deliver(state: Checkpoint, entity_type: str, urn: str, mark: Ack | None = None) -> None:
-    assert state.begin(urn, mark)
-    state.settled(EncodedEntity(entity_type, urn, [b"{}"], pending=Pending(ack=mark)))
+def deliver(state: Checkpoint, entity_type: str, urn: str, ack: Ack | None = None) -> None:
+    """What the pipeline does with an entity: it begins, is delivered and published, and counted in its window."""
+    assert not state.was_delivered(urn)
+    if ack is not None:
+        ack.add(1)
+    state(Outcomes([Outcome(entity_type, urn, 0)]))
+    if ack is not None:
+        ack.done(1)
 
 
 def window(state: Checkpoint, experiment: str, since: int | None, until: int | None, rows: int = 0) -> None:
-    trail = WindowTracker(experiment, state.new_mark)
+    windows = WindowTracker([experiment], state.new_ack)
     for number in range(rows):
-        deliver(state, RUN, f"run {since} {number}", trail.mark)
-    trail.end_window(Covered(since, until, rows))
+        deliver(state, RUN, f"run {since} {number}", windows.ack)
+    windows.end(Window(since, until, {experiment: rows}))
 
 
 def interrupted(path: Path) -> None:
     """A state with something of each kind in it."""
-    report = CrawlReport("first")
-    with journal(path, report) as state:
-        state.hold(catalog := DatasetReducer())
-        catalog.offer(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
-        report.fail("urn", "No such URN.", "m: too long")
-        report.delivered[RUN] += 2
-        report.proposals, report.rejected = 12, 1
+    with checkpoint(path, "first") as state:
+        state.hold(reducer := DatasetReducer())
+        reducer.offer(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
+        state(URN_INVALID.found("m: too long"))
+        state(ProposalsDecided(delivered=12, rejected=1))
+        state(Outcomes([Outcome(RUN, f"run {number}", 6) for number in range(2)]))
         deliver(state, MODEL, "m1")
         window(state, "1", None, 5, rows=2)
         window(state, "1", 9, None)
@@ -75,17 +79,18 @@ def interrupted(path: Path) -> None:
 
 
 def content(path: Path) -> tuple[Any, ...]:
-    report = CrawlReport("second")
-    with journal(path, report) as state:
-        state.hold(catalog := DatasetReducer())
+    with checkpoint(path, "second") as state:
+        state.hold(reducer := DatasetReducer())
+        assert state.resumed is not None
+        tally = state.resumed.tally
         return (
-            report.run_id,
-            [(each.code, each.count, each.samples) for each in report.failures],
-            (report.proposals, report.rejected, dict(report.delivered)),
+            state.run_id,
+            [(each.code, each.count, each.samples) for each in tally.failures.values()],
+            (tally.proposals, tally.rejected, dict(tally.delivered)),
             [state.gaps(experiment) for experiment in "123"],
             [state.rows(experiment) for experiment in "123"],
-            [state.was_settled(urn) for urn in ("m1", "m2", "run None 0")],
-            list(catalog.drain()),
+            [state.was_delivered(urn) for urn in ("m1", "m2", "run None 0")],
+            list(reducer.drain()),
         )
 
 
@@ -108,17 +113,18 @@ def test_all_that_was_delivered_is_known_to_the_next_crawl(tmp_path: Path) -> No
 
 
 def test_a_window_of_which_something_is_under_way_is_not_done(tmp_path: Path) -> None:
-    with journal(tmp_path / "state.db") as state:
-        trail = WindowTracker("1", state.new_mark)
-        assert state.begin("a run", trail.mark)
-        trail.end_window(Covered(None, 5, 1))
-    with journal(tmp_path / "state.db") as state:
+    with checkpoint(tmp_path / "state.db") as state:
+        windows = WindowTracker(["1"], state.new_ack)
+        assert windows.ack is not None
+        windows.ack.add(1)
+        windows.end(Window(None, 5, {"1": 1}))
+    with checkpoint(tmp_path / "state.db") as state:
         assert state.gaps("1") == [(None, None)]
 
 
 def test_it_is_written_once_a_second_at_most(tmp_path: Path) -> None:
     clock = Clock()
-    state = journal(tmp_path / "state.db", clock=clock)
+    state = checkpoint(tmp_path / "state.db", clock=clock)
     with state, closing(sqlite3.connect(tmp_path / "state.db")) as other:
         counts = []
         for second, urn in ((0.0, "a"), (0.9, "b"), (1.0, "c"), (1.5, "d"), (1.9, "e"), (2.0, "f")):
@@ -131,41 +137,39 @@ def test_it_is_written_once_a_second_at_most(tmp_path: Path) -> None:
 def test_a_dataset_is_kept_until_it_has_arrived(tmp_path: Path) -> None:
     dataset = Entity(DATASET, "d1", (Status(removed=False),))
     for arrives in (False, True):
-        with journal(tmp_path / f"{arrives}.db") as state:
-            state.hold(catalog := DatasetReducer())
-            catalog.offer(dataset, Run(RunInfo("r", start_time=7)))
-            assert list(catalog.drain()) == [dataset]
+        with checkpoint(tmp_path / f"{arrives}.db") as state:
+            state.hold(reducer := DatasetReducer())
+            reducer.offer(dataset, Run(RunInfo("r", start_time=7)))
+            assert list(reducer.drain()) == [dataset]
             if arrives:
                 deliver(state, DATASET, "d1")
             else:
-                assert state.begin("d1", None)
+                assert not state.was_delivered("d1")
                 deliver(state, MODEL, "m1")
-        with journal(tmp_path / f"{arrives}.db") as state:
-            state.hold(catalog := DatasetReducer())
-            assert list(catalog.drain()) == ([] if arrives else [dataset])
-            assert state.begin("d1", None) is not arrives
+        with checkpoint(tmp_path / f"{arrives}.db") as state:
+            state.hold(reducer := DatasetReducer())
+            assert list(reducer.drain()) == ([] if arrives else [dataset])
+            assert state.was_delivered("d1") is arrives
 
 
 def test_a_finished_state_starts_afresh(tmp_path: Path) -> None:
     interrupted(tmp_path / "state.db")
-    report = CrawlReport("second")
-    with journal(tmp_path / "state.db", report) as state:
+    with checkpoint(tmp_path / "state.db", "second") as state:
         assert state.resumed
         state.finish()
-    report = CrawlReport("third")
     other = {"env": "DEV"}
-    with Checkpoint(tmp_path / "state.db", other, report) as state:
+    with Checkpoint(tmp_path / "state.db", other, "third") as state:
         assert not state.resumed
-        assert (report.run_id, state.gaps("1"), report.failures) == ("third", [(None, None)], [])
-        assert not state.was_settled("m1")
-        state.hold(catalog := DatasetReducer())
-        assert list(catalog.drain()) == []
+        assert (state.run_id, state.gaps("1")) == ("third", [(None, None)])
+        assert not state.was_delivered("m1")
+        state.hold(reducer := DatasetReducer())
+        assert list(reducer.drain()) == []
 
 
 def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     interrupted(path)
-    with journal(path) as state:
+    with checkpoint(path) as state:
         deliver(state, MODEL, "m2")
         state.finish()
     with closing(sqlite3.connect(path)) as database:
@@ -176,23 +180,23 @@ def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) ->
 
 def test_names_that_are_no_unicode_are_known_again(tmp_path: Path) -> None:
     urns = ["m\ud800", "m\udfff", "m?"]
-    with journal(tmp_path / "state.db") as state:
+    with checkpoint(tmp_path / "state.db") as state:
         for urn in urns[:2]:
             deliver(state, MODEL, urn)
-    with journal(tmp_path / "state.db") as state:
-        assert [state.was_settled(urn) for urn in urns] == [True, True, False]
+    with checkpoint(tmp_path / "state.db") as state:
+        assert [state.was_delivered(urn) for urn in urns] == [True, True, False]
 
 
 def test_runs_of_the_windows_that_are_done_are_counted_as_read(tmp_path: Path) -> None:
-    with journal(tmp_path / "state.db") as state:
-        trail = WindowTracker("1", state.new_mark)
+    with checkpoint(tmp_path / "state.db") as state:
+        windows = WindowTracker(["1"], state.new_ack)
         for until, deleted in ((5, 1), (9, 2), (None, 0)):
             stages = ["deleted"] * deleted + ["active"] * 3
-            trail.count([Run(RunInfo("r", start_time=4, lifecycle_stage=stage)) for stage in stages])
-            trail.end_window(Covered(None, until, len(stages)))
-    report = CrawlReport("second")
-    with journal(tmp_path / "state.db", report) as state:
-        assert (report.read["runs"], dict(report.skipped)) == (9, {"deleted runs": 3})
+            windows.count([Run(RunInfo("r", "1", start_time=4, lifecycle_stage=stage)) for stage in stages])
+            windows.end(Window(None, until, {"1": len(stages)}))
+    with checkpoint(tmp_path / "state.db") as state:
+        assert state.resumed is not None
+        assert (state.resumed.runs, state.resumed.deleted_runs) == (9, 3)
         assert state.rows("1") == 12
 
 
@@ -205,7 +209,7 @@ class OtherDatasets(DatasetReducer):
 
 def test_datasets_that_cannot_be_restored_are_told_as_damage(tmp_path: Path) -> None:
     interrupted(tmp_path / "state.db")
-    with journal(tmp_path / "state.db") as state, pytest.raises(SettingsError, match="is damaged: Expected `array`"):
+    with checkpoint(tmp_path / "state.db") as state, pytest.raises(SettingsError, match="is damaged: Expected `array`"):
         state.hold(OtherDatasets())
 
 
@@ -224,7 +228,7 @@ def test_settings_that_no_crawl_writes_are_told_as_damage(tmp_path: Path, spoilt
     database.write(Changes(settings=spoilt))
     database.close()
     with pytest.raises(SettingsError, match=f"is damaged: .*{words}"):
-        journal(path).__enter__()
+        checkpoint(path).__enter__()
 
 
 def test_other_settings_are_named_and_the_file_stays(tmp_path: Path) -> None:
@@ -236,20 +240,20 @@ def test_other_settings_are_named_and_the_file_stays(tmp_path: Path) -> None:
         SettingsError,
         match=r"env was PROD and is DEV; ui_url was not set and is http://ui\. Give the same settings .* afresh\.$",
     ):
-        Checkpoint(path, changed, CrawlReport("x")).__enter__()
+        Checkpoint(path, changed, "x").__enter__()
     assert path.read_bytes() == before
 
 
 def test_a_second_crawl_is_told_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    with journal(path), pytest.raises(SettingsError, match=f"in use by another crawl, process {os.getpid()}"):
-        journal(path).__enter__()
-    with journal(path):
+    with checkpoint(path), pytest.raises(SettingsError, match=f"in use by another crawl, process {os.getpid()}"):
+        checkpoint(path).__enter__()
+    with checkpoint(path):
         pass
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
-    with journal(tmp_path / "state.db") as state:
+    with checkpoint(tmp_path / "state.db") as state:
         deliver(state, MODEL, "m1")
         assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
         assert {each.suffix for each in tmp_path.iterdir()} == {".db", ".db-wal", ".db-shm", ".lock"}
@@ -303,7 +307,7 @@ def test_what_is_no_state_is_refused_and_not_touched(
     make(path)
     before = path.read_bytes()
     with pytest.raises(SettingsError, match=message):
-        journal(path).__enter__()
+        checkpoint(path).__enter__()
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["state.db"]
 
@@ -311,7 +315,7 @@ def test_what_is_no_state_is_refused_and_not_touched(
 def test_no_folder_and_a_folder_in_its_place(tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "state.db", tmp_path):
         with pytest.raises(SettingsError, match=r"No such file|Is a directory"):
-            journal(path).__enter__()
+            checkpoint(path).__enter__()
 
 
 def test_wrong_bytes_are_told_or_do_not_matter(tmp_path: Path) -> None:
@@ -338,20 +342,20 @@ def test_wrong_bytes_are_told_or_do_not_matter(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_state_that_is_gone_is_no_part_of_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    state = journal(path)
+    state = checkpoint(path)
     with state:
         deliver(state, MODEL, "m1")
         state._write()
         wal = path.with_name("state.db-wal").read_bytes()
     path.unlink()
     path.with_name("state.db-wal").write_bytes(wal)
-    with journal(path) as state:
+    with checkpoint(path) as state:
         assert not state.resumed
 
 
 def test_a_state_that_cannot_be_written_ends_the_crawl_and_says_so_once(tmp_path: Path) -> None:
     clock = Clock()
-    with journal(tmp_path / "state.db", clock=clock) as state:
+    with checkpoint(tmp_path / "state.db", clock=clock) as state:
         deliver(state, MODEL, "m1")
         clock.now = 1.0
         state._database._connection.execute("PRAGMA query_only = 1")
@@ -363,7 +367,7 @@ def test_a_state_that_cannot_be_written_ends_the_crawl_and_says_so_once(tmp_path
 
 
 def fill_a_small_disk(path: Path) -> None:
-    with journal(path) as state:
+    with checkpoint(path) as state:
         state._database._connection.execute("PRAGMA max_page_count = 1")
         for number in range(10_000):
             deliver(state, MODEL, f"new {number}")
@@ -381,22 +385,20 @@ WRITE = """
 import sys
 from itertools import count
 from pathlib import Path
-from crawler.datahub.batching import EncodedEntity
-from crawler.mlflow.paging.keyset import Covered
-from crawler.telemetry.report import CrawlReport
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.crawl.windows import WindowTracker
+from crawler.mlflow.paging.coverage import Window
+from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
 
 ticks = count()
-report = CrawlReport("killed")
-with Checkpoint(Path(sys.argv[1]), {"env": "PROD"}, report, clock=lambda: float(next(ticks))) as state:
-    trail = WindowTracker("1", state.new_mark)
+with Checkpoint(Path(sys.argv[1]), {"env": "PROD"}, "killed", clock=lambda: float(next(ticks))) as state:
+    windows = WindowTracker(["1"], state.new_ack)
     start = state.gaps("1")[0][0] or 0
     print(start, flush=True)
     for number in range(start, 1_000_000):
-        state.settled(EncodedEntity("mlModel", f"m{number}", [b"{}"]))
-        report.proposals = number + 1
-        trail.end_window(Covered(None if number == 0 else number, number + 1, 1))
+        state(ProposalsDecided(delivered=number + 1 - state._tally.proposals))
+        state(Outcomes([Outcome("mlModel", f"m{number}", 1)]))
+        windows.end(Window(None if number == 0 else number, number + 1, {"1": 1}))
         print(number + 1, flush=True)
 """
 
@@ -413,14 +415,13 @@ def test_it_can_be_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
             for _ in range(random.randrange(200)):
                 reached = int(process.stdout.readline())
             process.send_signal(signal.SIGKILL)
-        report = CrawlReport("next")
-        with Checkpoint(path, {"env": "PROD"}, report) as state:
+        with Checkpoint(path, {"env": "PROD"}, "next") as state:
             ((done, _),) = state.gaps("1")
             # Each step is written, so only the last one may be missing, and all parts agree.
             assert (done or 0) >= reached - 1
             assert state.rows("1") == (done or 0)
-            assert report.proposals in {done or 0, (done or 0) + 1}
-            assert all(state.was_settled(f"m{number}") for number in range(done or 0))
+            assert state._tally.proposals in {done or 0, (done or 0) + 1}
+            assert all(state.was_delivered(f"m{number}") for number in range(done or 0))
             reached = max(reached - 1, done or 0)
 
 
@@ -439,8 +440,8 @@ def test_what_two_crawls_did_adds_up(folders: Callable[[], Path], done: list[Any
     both, one = folders() / "both.db", folders() / "one.db"
     for path, parts in ((both, [done[:cut], done[cut:]]), (one, [done])):
         for part in parts:
-            with journal(path) as state:
+            with checkpoint(path) as state:
                 for experiment, since, length in part:
                     window(state, experiment, since, None if since is None else since + length)
-    with journal(both) as first, journal(one) as second:
+    with checkpoint(both) as first, checkpoint(one) as second:
         assert [first.gaps(each) for each in "12"] == [second.gaps(each) for each in "12"]

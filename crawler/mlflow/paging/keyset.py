@@ -101,6 +101,14 @@ class RunWalk:
         self._uncovered = 0
 
     @property
+    def since(self) -> int | None:
+        return self._since
+
+    @property
+    def until(self) -> int | None:
+        return self._until
+
+    @property
     def query(self) -> RunQuery | None:
         """What to ask for next; None at the end."""
         if self._ended:
@@ -316,3 +324,6 @@ class RunWalk:
 
 def _run_id(run: Run) -> str:
     return run.info.run_id
+
+
+RunCursor = RunWalk

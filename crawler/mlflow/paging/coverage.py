@@ -1,0 +1,6 @@
+"""Provisional."""
+import msgspec
+class Window(msgspec.Struct, frozen=True):
+    since: int | None
+    until: int | None
+    rows: dict[str, int]
