@@ -228,7 +228,7 @@ class Reader:
 
     def _room(self, shares: WorkStealingQueue[_Stretch]) -> int:
         """How many more walks MLflow has room for."""
-        return min(shares.idle, self._client.limit - (self._workers - shares.idle))
+        return min(shares.idle, self._client.concurrency - (self._workers - shares.idle))
 
     async def _missing_runs(self) -> AsyncIterator[list[str]]:
         """Run ids that versions name and that did not come by, in batches of one request."""

@@ -53,7 +53,7 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
         async def connect(server: ServerSettings) -> Server:
             # A new connection for each page spreads the load over all of the server's workers.
             return await stack.enter_async_context(
-                Server("MLflow", server, report.mlflow, keep_alive=False, is_final=is_final, question=CHEAPEST_PAGE)
+                Server("MLflow", server, report.mlflow, keep_alive=False, is_final=is_final, health_check=CHEAPEST_PAGE)
             )
 
         tracking = await connect(settings.tracking)

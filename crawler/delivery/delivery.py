@@ -13,6 +13,7 @@ from crawler.delivery.outcomes import Settlement
 from crawler.delivery.queues import Lane, Lanes
 from crawler.delivery.verification import Confirmer
 from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
+from crawler.http.status_policy import GATEWAY_TIMEOUT, SEND_AGAIN
 from crawler.sinks.protocol import Sink
 from crawler.telemetry.report import CrawlReport
 
@@ -21,8 +22,6 @@ SECONDS_BETWEEN_FLUSHES = 2.0
 """So long what is added may wait for a full batch, where another crawl may go on, and dead letters for the disk."""
 THROTTLED_ROUNDS = 3
 """Times that a batch is tried through all its retries while others are answered and it is told to come later."""
-_GATEWAY_TIMEOUT = 504
-_LATER = {408, 425, 429, 503}
 
 
 class Delivery:
@@ -114,7 +113,7 @@ class Delivery:
             if not error.timed_out:
                 raise
             # A server that answers others in time was given too much at once.
-            self._refused(lane, part, RequestRefused(error.message, error.hint, status=_GATEWAY_TIMEOUT))
+            self._refused(lane, part, RequestRefused(error.message, error.hint, status=GATEWAY_TIMEOUT))
         except NotTaken as answer:
             await self._taken(lane, self._settlement.left_out(part, answer))
         else:
@@ -130,7 +129,7 @@ class Delivery:
 
     def _refused(self, lane: Lane, part: Batch, refused: RequestRefused) -> None:
         """Has what is perhaps not to blame tried again. Raises ServerError where everything is refused."""
-        if refused.status in _LATER:
+        if refused.status in SEND_AGAIN:
             lane.rounds += 1
             if lane.rounds < THROTTLED_ROUNDS:
                 return

@@ -34,7 +34,7 @@ class RunReader:
     def __init__(self, api: Api, page_size: int) -> None:
         self._api = api
         self._rows = PageRows(page_size)
-        self._page_slots = DynamicSemaphore(lambda: api.tracking.limit)
+        self._page_slots = DynamicSemaphore(lambda: api.tracking.concurrency)
         self._one_page = asyncio.Lock()
         self._untimed = UntimedRuns(self._search_untimed, self._tell_untimed)
         self._given_up = 0
@@ -55,7 +55,7 @@ class RunReader:
         A page that cannot be had is empty, and the walk asks for less; runs that cannot be read at all are told to
         `unreadable`, as are experiments that have runs without start_time.
         """
-        async with self._page_slots.slot():
+        async with self._page_slots:
             query = walk.query
             if query is None:
                 raise ValueError("The walk is at its end.")
@@ -125,7 +125,7 @@ class RunReader:
             "run_view_type": "ALL",
             "max_results": len(run_ids),
         }
-        async with self._page_slots.slot():
+        async with self._page_slots:
             try:
                 body = await self._api.search("runs/search", query)
             except RequestRefused as refused:
@@ -166,7 +166,7 @@ class RunReader:
 
     def _decoded(self, body: bytes) -> Page[Run]:
         page = self._api.decoded("runs", pages.decode_runs, body)
-        self._rows.learn(len(page.rows), len(body), self._api.tracking.limit)
+        self._rows.learn(len(page.rows), len(body), self._api.tracking.concurrency)
         return page
 
     def _taken(self, experiment_id: str, walk: RunWalk, query: RunQuery, rows: int, body: bytes) -> list[Run]:

@@ -4,20 +4,17 @@ import resource
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 
+from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.timing import Timing
 
 SAMPLES = 5
-
-
-def _nothing() -> None: ...
 
 
 class Finding(msgspec.Struct):
@@ -27,45 +24,6 @@ class Finding(msgspec.Struct):
     message: str
     count: int = 0
     samples: list[str] = []
-
-
-class Traffic(msgspec.Struct):
-    """What went over the wire to one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
-
-    `limit` is how many requests may be in flight at once, now. `changed` is called when `in_flight` has changed.
-    While the server is out, `outage` says why; `silent_since` (time.monotonic) is when it last answered, and it is
-    waited for until `patience` seconds later.
-    """
-
-    version: str | None = None
-    requests: int = 0
-    retries: int = 0
-    bytes: int = 0
-    in_flight: int = 0
-    limit: int = 0
-    lowest_limit: int = 0
-    highest_limit: int = 0
-    outage: str = ""
-    silent_since: float = 0.0
-    patience: float = 0.0
-    changed: Callable[[], None] = _nothing
-
-    def begin(self) -> None:
-        """A request is sent."""
-        self.requests += 1
-        self.in_flight += 1
-        self.changed()
-
-    def end(self) -> None:
-        """A request has ended, in whatever way."""
-        self.in_flight -= 1
-        self.changed()
-
-    def change_limit(self, by: int) -> None:
-        """So many more requests may be in flight, or fewer where `by` is negative."""
-        self.limit += by
-        self.lowest_limit = min(self.lowest_limit or self.limit, self.limit)
-        self.highest_limit = max(self.highest_limit, self.limit)
 
 
 class CrawlReport:
@@ -78,8 +36,8 @@ class CrawlReport:
         self._started = time.monotonic()
         self._finished: float | None = None
         self.time = Timing()
-        self.mlflow = Traffic(changed=self._waits)
-        self.datahub = Traffic(changed=self._waits)
+        self.mlflow = Traffic(listener=self)
+        self.datahub = Traffic(listener=self)
         self.batches = 0
         self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
@@ -132,7 +90,8 @@ class CrawlReport:
         self.status = status
         self._finished = time.monotonic()
 
-    def _waits(self) -> None:
+    def traffic_changed(self) -> None:
+        """Attribute the waiting time from now on to the server that has requests in flight."""
         # With nothing on its way from MLflow, all that is read waits for DataHub.
         self.time.wait_for("mlflow" if self.mlflow.in_flight else "datahub" if self.datahub.in_flight else "other")
 
@@ -184,5 +143,9 @@ def _add(findings: dict[str, Finding], code: str, message: str, sample: str, cou
 
 def _wire(traffic: Traffic) -> dict[str, object]:
     fields = ("version", "requests", "retries", "bytes")
-    concurrency = {"min": traffic.lowest_limit, "max": traffic.highest_limit, "last": traffic.limit}
+    concurrency = {
+        "min": traffic.lowest_concurrency,
+        "max": traffic.highest_concurrency,
+        "last": traffic.concurrency,
+    }
     return {**{field: getattr(traffic, field) for field in fields}, "concurrency": concurrency}

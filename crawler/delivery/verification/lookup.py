@@ -4,6 +4,7 @@ from collections import Counter
 
 from crawler.delivery.verification.pending import Sent
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
+from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, LOOK_UP_AGAIN, TOO_LARGE
 from crawler.sinks.protocol import Store
 from crawler.telemetry.report import CrawlReport
 
@@ -11,9 +12,6 @@ UNCONFIRMED_BY_SERVER = (
     "DataHub cannot be asked whether it has what it took, so that rests on the status of its answers. Let the token's "
     "user read entities, and /openapi/v3/entity be reached; --confirm none does without and says nothing."
 )
-_PASSING = {408, 425, 429, 502, 503}
-"""These may be asked for later just as they are; a 504 says that this was too much for the time there is."""
-_BAD_REQUEST, _FORBIDDEN, _TOO_LARGE = 400, 403, 413
 FAILURES = 3
 """Requests for entities of a type that may fail before any is answered: then it cannot be asked for at all."""
 FAILURES_IN_A_ROW = 20
@@ -64,7 +62,7 @@ class Lookup:
         except CrawlerError as error:
             if not _is_of_these(error):
                 raise
-            if _status(error) in _PASSING:
+            if _status(error) in LOOK_UP_AGAIN:
                 return None
             self._failed[entity_type] += self._tells_of_type(sent, error)
             return error
@@ -95,7 +93,7 @@ class Lookup:
         is_known = entity_type in self._answered
         if self._failed[entity_type] < (FAILURES_IN_A_ROW if is_known else FAILURES):
             return False
-        if is_known and _status(error) == _FORBIDDEN:
+        if is_known and _status(error) == FORBIDDEN:
             # Not all of the type, of which some were shown before: perhaps all of one experiment.
             self._trust(sent, error)
         else:
@@ -106,7 +104,7 @@ class Lookup:
         """What is forbidden may well be there. What is refused for itself is not proven, and so not there yet."""
         sent.alone = True
         is_known = sent.parcel.entity_type in self._answered
-        if _status(error) == _FORBIDDEN or (_status(error) == _BAD_REQUEST and not is_known):
+        if _status(error) == FORBIDDEN or (_status(error) == BAD_REQUEST and not is_known):
             self._trust([sent], error)
 
     def _trust(self, sent: list[Sent], error: CrawlerError) -> None:
@@ -123,7 +121,7 @@ class Lookup:
     def _tells_of_type(self, sent: list[Sent], error: CrawlerError) -> bool:
         """Whether a failure counts against asking for the type at all."""
         if len(sent) > 1:
-            return not isinstance(error, AnswerTooLarge) and _status(error) != _TOO_LARGE
+            return not isinstance(error, AnswerTooLarge) and _status(error) != TOO_LARGE
         # One that is known to fail alone says nothing new, but where it takes a time-out each time.
         is_known = sent[0].parcel.entity_type in self._answered
         return not (is_known and sent[0].alone) or isinstance(error, Unreachable)
