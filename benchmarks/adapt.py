@@ -14,7 +14,7 @@ from benchmarks.results import Result, Row
 from crawler.config.settings import ServerSettings
 from crawler.errors import RequestRefused
 from crawler.http import Server
-from crawler.telemetry.report import Traffic
+from crawler.http.traffic import Traffic
 
 WORKERS = (2, 8, 1)
 CLIENTS = 16

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from crawler.config.settings import ServerSettings
 from crawler.errors import Stalled
-from crawler.http.retry import RETRY_AFTER_CAP
+from crawler.http.failures import RETRY_AFTER_CAP
 
 MARGIN = 60.0
 LOOKS = 10

@@ -8,22 +8,19 @@ import re
 from msgspec import structs
 
 from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.http.status_policy import FORBIDDEN, NO_ENDPOINT
 
 # "HttpStatus: 403 Urn: urn:li:tag:a, HttpStatus: 403 Urn: …" (`AspectResource.java`)
 _NAMED = re.compile(r"Urn: (urn:li:.*?)(?=,? *HttpStatus:|$)", re.DOTALL)
-
-
-_NO_ENDPOINT = {404, 405, 501}
-_OF_SOME = 403
 
 
 def bisect_refused(batch: Batch, status: int, words: str) -> tuple[list[EncodedEntity], list[Batch]]:
     """What of a batch that was refused with a status and in these words is refused for good, and what is to be tried by
     itself.
     """
-    if status == _OF_SOME and (parcels := named(batch, words)):
+    if status == FORBIDDEN and (parcels := named(batch, words)):
         return parcels, without(batch, parcels)
-    if batch.proposals > 1 and status not in _NO_ENDPOINT:
+    if batch.proposals > 1 and status not in NO_ENDPOINT:
         return [], halves(batch)
     return batch.entities, []
 

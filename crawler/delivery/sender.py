@@ -9,7 +9,7 @@ from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueue
 from crawler.delivery.verification.read_back import ReadBack
 from crawler.errors import RequestRefused, ServerError, Unreachable
-from crawler.http.status_policy import GATEWAY_TIMEOUT, is_to_be_sent_later
+from crawler.http.status_policy import GATEWAY_TIMEOUT, SEND_AGAIN
 from crawler.sinks.protocol import Sink
 from crawler.telemetry.events import BatchTaken, Listener
 
@@ -40,7 +40,7 @@ class Sender:
                     rounds = 0
                 except RequestRefused as refused:
                     # As it stands, it may be taken later: it is not to blame.
-                    rounds = rounds + 1 if is_to_be_sent_later(refused.status) else THROTTLED_ROUNDS
+                    rounds = rounds + 1 if refused.status in SEND_AGAIN else THROTTLED_ROUNDS
                     if rounds >= THROTTLED_ROUNDS:
                         rounds = 0
                         self._bisect(queue, refused)

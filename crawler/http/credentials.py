@@ -1,4 +1,4 @@
-"""Which credentials a server is shown: a token, else a user name with its password, else none."""
+"""Chooses the credentials that a server is sent: a token, else a user name with its password, else none."""
 
 import base64
 import re
@@ -24,7 +24,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def credentials_of(settings: ServerSettings, address: Address) -> Credentials:
-    """A token comes before a user name, the settings come before the user info of the URL."""
+    """Prefer a token to a user name, and the settings to the user info of the URL."""
     if settings.token is not None:
         return _bearer(settings.token)
     if settings.username is not None:
@@ -39,7 +39,7 @@ def credentials_of(settings: ServerSettings, address: Address) -> Credentials:
 
 
 def request_headers(name: str, settings: ServerSettings, credentials: Credentials) -> CIMultiDict[str]:
-    """The credentials, then the headers of the settings, which win; SettingsError for control characters."""
+    """Return the credentials and the headers of the settings, which win; SettingsError for control characters."""
     headers: CIMultiDict[str] = CIMultiDict()
     if credentials.authorization is not None:
         headers["Authorization"] = credentials.authorization.reveal()
@@ -56,20 +56,20 @@ def request_headers(name: str, settings: ServerSettings, credentials: Credential
 def secrets_of(
     settings: ServerSettings, credentials: Credentials, address: Address, proxy: Address | None
 ) -> Iterator[Secret]:
-    """Everything that must not be shown, also credentials that others have displaced."""
+    """Yield everything that must not be shown, also credentials that others override."""
     yield from credentials.secrets
     for value in settings.headers.values():
         yield from header_secrets(value)
-    for place in (address, proxy):
-        if place is not None and (place.username is not None or place.password is not None):
-            yield from _user_info(place.username or "", place.password).secrets
+    for each in (address, proxy):
+        if each is not None and (each.username is not None or each.password is not None):
+            yield from _user_info(each.username or "", each.password).secrets
     for secret in (settings.token, settings.password):
         if secret is not None:
             yield secret
 
 
 def header_secrets(value: Secret) -> Iterator[Secret]:
-    """A value and its last word, the token of `Bearer <token>`; one as short as `1` hides nothing."""
+    """Yield a value and its last word, the token of `Bearer <token>`; too short ones are no secrets."""
     text = value.reveal()
     yield from (Secret(part) for part in {text, *text.split()[-1:]} if len(part) >= _SHORTEST_SECRET)
 

@@ -1,4 +1,4 @@
-"""A server's own words about a refusal, fit to be shown: short, one line, no markup."""
+"""Extracts the error text of a response: an excerpt for people, and the whole of it for programs. Pure."""
 
 import html
 import re
@@ -17,26 +17,30 @@ _TAG = re.compile(r"<[^<>]*>")
 
 
 def error_excerpt(body: bytes, redact: Redactor) -> str:
-    """Error code and message of a JSON answer, else its text; without secrets, at most LENGTH characters."""
-    text = _json_words(body)
-    line = _one_line(_page_words(body) if text is None else text[:_TEXT_READ])
+    """Return error code and message of a JSON body, else its text: one line, no markup, no secrets.
+
+    At most LENGTH characters.
+    """
+    text = _json_text(body)
+    line = _one_line(_page_text(body) if text is None else text[:_TEXT_READ])
     # Shortened last: half a secret would not be recognised.
     redacted = redact(line)
     return redacted if len(redacted) <= LENGTH else redacted[: LENGTH - 1] + "…"
 
 
 def error_text(body: bytes, redact: Redactor) -> str:
-    """All that an answer says, as it stands, for programs to search: without secrets and control characters, at most
-    WHOLE_LENGTH characters.
+    """Return the whole text for programs to search, without secrets and control characters.
+
+    At most WHOLE_LENGTH characters.
     """
-    text = _json_words(body)
+    text = _json_text(body)
     if text is None:
         text = body.decode("utf-8", errors="replace")
     # Read beyond the end, so that a secret that crosses it is known as one.
     return _printable(redact(text[: 2 * WHOLE_LENGTH]))[:WHOLE_LENGTH]
 
 
-def _json_words(body: bytes) -> str | None:
+def _json_text(body: bytes) -> str | None:
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -53,7 +57,7 @@ def _first_text(answer: dict[str, object], *keys: str) -> str | None:
     return next((text for text in found if isinstance(text, str) and text), None)
 
 
-def _page_words(body: bytes) -> str:
+def _page_text(body: bytes) -> str:
     text = body[:_TEXT_READ].decode("utf-8", errors="replace")
     return html.unescape(_TAG.sub(" ", _INVISIBLE_ELEMENT.sub(" ", text)))
 

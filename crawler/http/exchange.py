@@ -1,7 +1,9 @@
-"""The session behind a server, and one exchange over it."""
+"""The innermost stage of the chain: one request and its whole answer over aiohttp."""
 
 import io
 from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
 
 import aiohttp
 import msgspec
@@ -21,69 +23,105 @@ Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent in each attempt, and how many bytes the answer may have when it is unpacked."""
+    """One request, the same in each attempt.
+
+    `max_answer_bytes` bounds the unpacked answer, `attempts` lowers the number of attempts for this request. A probe
+    asks during an outage whether the server is back: it is neither held back nor retried.
+    """
 
     method: str
     url: str
     params: Params = ()
     body: bytes | None = None
     headers: Mapping[str, str] = {}
-    limit: int = MAX_ANSWER_BYTES
+    max_answer_bytes: int = MAX_ANSWER_BYTES
+    attempts: int | None = None
+    is_probe: bool = False
+
+
+class Stage(Protocol):
+    """One stage of the chain: all but the innermost wrap the next one."""
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and return its answer, whatever its status; errors of aiohttp pass through."""
 
 
 class TooManyBytes(Exception):
-    """An answer was left in its midst since it is larger than the request allows."""
+    """The answer is larger than its request allows; the rest was not read."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
         self.status = status
 
 
+class Exchange:
+    """One attempt over a session of its own, without cookies and redirects."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServerSettings,
+        headers: CIMultiDict[str],
+        *,
+        keep_alive: bool,
+        proxy: str | None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._headers = headers
+        self._keep_alive = keep_alive
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """Open the session; SettingsError for certificates that cannot be used."""
+        headers = CIMultiDict({"User-Agent": f"mlflow-datahub-crawler/{__version__}", "Accept": "application/json"})
+        headers.update(self._headers)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=tls_context(self._name, self._settings.tls),
+                limit=self._settings.concurrency,
+                force_close=not self._keep_alive,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=connect_timeout(self._settings)),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the session and its connections."""
+        await self._session.close()
+
+    async def send(self, request: Request) -> Response:
+        """Send the request once; TooManyBytes as soon as the answer is larger than it may be."""
+        async with self._session.request(
+            request.method,
+            URL(request.url),
+            params=request.params,
+            data=_payload(request.body),
+            headers=request.headers,
+            proxy=self._proxy,
+            allow_redirects=False,
+        ) as answer:
+            body = await _body(answer, request.max_answer_bytes)
+            return Response(status=answer.status, body=body, headers=answer.headers)
+
+
 def connect_timeout(settings: ServerSettings) -> float:
-    """The seconds that a connection may take: a dead host shows sooner than a slow answer."""
+    """Return the seconds that a connection may take: a dead host shows sooner than a slow answer."""
     return min(settings.timeout, CONNECT_TIMEOUT)
 
 
-def open_session(
-    name: str, settings: ServerSettings, headers: CIMultiDict[str], *, keep_alive: bool
-) -> aiohttp.ClientSession:
-    """A session without cookies; SettingsError for certificates that cannot be used."""
-    ours = CIMultiDict({"User-Agent": f"mlflow-datahub-crawler/{__version__}", "Accept": "application/json"})
-    ours.update(headers)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            ssl=tls_context(name, settings.tls), limit=settings.concurrency, force_close=not keep_alive
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=ours,
-        timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=connect_timeout(settings)),
-    )
-
-
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    """aiohttp writes bytes in one go and warns of large ones, which are a stream of its own for each try."""
+    # aiohttp warns of large bytes, which it would write in one go.
     return io.BytesIO(body) if body is not None and len(body) > WRITTEN_AT_ONCE else body
 
 
-async def exchange(session: aiohttp.ClientSession, request: Request, proxy: str | None) -> Response:
-    """One try: the whole answer, whatever its status; aiohttp's errors and TimeoutError pass through.
-
-    Raises TooManyBytes as soon as the body is larger than it may be.
-    """
-    async with session.request(
-        request.method,
-        URL(request.url),
-        params=request.params,
-        data=_payload(request.body),
-        headers=request.headers,
-        proxy=proxy,
-        allow_redirects=False,
-    ) as answer:
-        return Response(status=answer.status, body=await _body(answer, request.limit), headers=answer.headers)
-
-
 async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The unpacked body. aiohttp's own `read` unpacks all that has come at once, be it a thousand times as large."""
+    # aiohttp's own `read` unpacks all that has arrived at once, even if it grows a thousandfold.
     blocks, size = [], 0
     while block := await answer.content.readany():
         blocks.append(block)

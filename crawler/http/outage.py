@@ -1,211 +1,124 @@
-"""A server that answers nobody any more is waited for: one request at a time asks whether it is back.
+"""The outermost stage: it waits out a server's outages while one request at a time probes whether it is back.
 
 docs/decisions/0008-retries-budget-and-outages.md says why.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import aiohttp
+from msgspec import structs
 
-from crawler.http.limiter.rate import Clock, Sleep
+from crawler.http.availability import Availability, Outage, ServerOut, StillOut
+from crawler.http.exchange import Request, Stage
+from crawler.http.failures import is_transient, requested_wait, response_or_raise
+from crawler.http.limiter.rate import Sleep
 from crawler.http.responses import Response
-from crawler.http.retry import Attempt, Outcome, Silent, asked_wait, is_silence, is_transient
+from crawler.http.retry import Silent
+from crawler.http.status_policy import is_silence
 
 PAUSE_BASE = 1.0
 PAUSE_CAP = 10.0
 MAX_OUTAGES = 5
-"""A request after which the server was out so many times in a row, and back in between, is what it cannot bear."""
-
-
-class OutageListener(Protocol):
-    """Who is told of outages, and for how many seconds the server has answered nobody."""
-
-    def outage_begun(self, last: Outcome, silence: float) -> None:
-        """The server is out: `last` is what the last try came to."""
-
-    def outage_ended(self, silence: float) -> None:
-        """It is back."""
-
-    def outage_given_up(self, silence: float) -> None:
-        """It did not come back in time."""
-
-
-class ServerOut(Exception):
-    """A request was held back, since the server is out."""
-
-
-class StillOut(Exception):
-    """The server did not come back in time: `last` is what the last probe came to."""
-
-    def __init__(self, last: Outcome, seconds: float, since: datetime | None) -> None:
-        super().__init__()
-        self.last = last
-        self.seconds = seconds
-        """How long it had answered nobody."""
-        self.since = since
-        """When it had last answered, by the wall clock; None if it never did."""
-
-
-class Outage:
-    """One outage: from the first failure to the next good answer, or to the end of patience."""
-
-    def __init__(self, last: Outcome) -> None:
-        self.last = last
-        self.over = False
-        self.given_up: StillOut | None = None
-        self.probed = False
-        self._changed = asyncio.Event()
-
-    def end(self, given_up: StillOut | None = None) -> None:
-        """Lets all that wait for it go on, or fail."""
-        self.over, self.given_up = True, given_up
-        self._changed.set()
-
-    def hand_over(self) -> None:
-        """The request that probed does so no more: another one may."""
-        self.probed = False
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def change(self) -> None:
-        """Waits for its end, or for the end of a probing."""
-        await self._changed.wait()
+"""Silences in a row after which a request is at fault itself, if the server came back in between."""
 
 
 class OutageWaiter:
-    """Sits out a server's outages of up to `patience` seconds, from the first failure with no good answer since."""
+    """The stage that makes fresh attempts after each outage.
 
-    def __init__(self, patience: float, clock: Clock, sleep: Sleep, audience: OutageListener) -> None:
-        self.answers = 0
-        """Good answers so far."""
-        self._patience = patience
-        self._clock = clock
+    `health_check` is a cheap request that a healthy server answers. With it, a request that alone is not answered is
+    not taken for an outage, nor an outage for the fault of a request.
+    """
+
+    def __init__(
+        self, next_stage: Stage, availability: Availability, sleep: Sleep, health_check: Request | None = None
+    ) -> None:
+        self._next = next_stage
+        self._availability = availability
         self._sleep = sleep
-        self._audience = audience
-        self._silent_since: float | None = None
-        self._outage: Outage | None = None
-        self._asking = asyncio.Lock()
-        self._asked = 0
+        self._health_check = None if health_check is None else _probe(health_check)
+        self._checking = asyncio.Lock()
+        self._checks = 0
 
-    def answered(self) -> None:
-        """The server answered: whatever it said, it is there."""
-        if self._outage is not None:
-            self._finish(self._outage)
-        self.answers += 1
-        self._silent_since = None
-
-    def unanswered(self) -> None:
-        """A request was not answered. Nobody can tell how long before that the server was away."""
-        if self._silent_since is None:
-            self._silent_since = self._clock()
-
-    def admit(self) -> None:
-        """Raises ServerOut for a request that must wait for the end of an outage."""
-        if self._outage is not None:
-            raise ServerOut
-
-    async def __call__(
-        self, tries: Callable[[], Awaitable[Response]], probe: Attempt, question: Attempt | None = None
-    ) -> Response:
-        """What the tries come to, with fresh ones after each outage. Raises StillOut, or what they raise.
-
-        `question` is a cheap request that a server which is well answers: with it, a request that alone is not
-        answered is not taken for an outage, nor an outage for the fault of a request.
-        """
-        outages = 0
+    async def send(self, request: Request) -> Response:
+        """Return the response, or raise the last failure; StillOut if the server does not come back in time."""
+        silences = 0
         while True:
             try:
-                return await tries()
+                return await self._next.send(request)
             except Silent as silent:
-                if question is not None:
-                    if outages == MAX_OUTAGES:
-                        return _outcome(silent.last)
-                    outages += 1
-                    if await self._is_well(question):
-                        # Perhaps it came back only now: one more try tells.
-                        return await probe()
-                outage = self._outage or self._begin(silent.last)
+                if self._health_check is not None:
+                    if silences == MAX_OUTAGES:
+                        return response_or_raise(silent.last)
+                    silences += 1
+                    if await self._is_healthy(self._health_check):
+                        # Perhaps it came back only now: one more attempt shows.
+                        return await self._next.send(_probe(request))
+                outage = self._availability.outage or self._availability.begin_outage(silent.last)
                 if outage is None:
-                    if question is not None:
-                        raise self._still_out(silent.last) from None
-                    return _outcome(silent.last)
+                    if self._health_check is not None:
+                        raise self._availability.still_out(silent.last) from None
+                    return response_or_raise(silent.last)
             except ServerOut:
-                outage = self._outage
-            if outage is not None and (response := await self._sit_out(outage, probe, question)) is not None:
+                outage = self._availability.outage
+            if outage is not None and (response := await self._wait_out(outage, request)) is not None:
                 return response
 
-    async def _is_well(self, question: Attempt) -> bool:
-        """Whether the server answers others: one asks on behalf of all that would like to know."""
-        answers, asked = self.answers, self._asked
-        async with self._asking:
-            if (self.answers, self._asked) == (answers, asked) and self._outage is None:
+    async def _is_healthy(self, health_check: Request) -> bool:
+        """Return True if the server answers others; concurrent callers share one check."""
+        answers, checks = self._availability.answers, self._checks
+        async with self._checking:
+            if (self._availability.answers, self._checks) == (answers, checks) and self._availability.outage is None:
                 try:
-                    await question()
+                    await self._next.send(health_check)
                 except (aiohttp.ClientError, TimeoutError) as error:
                     if not is_transient(error):
                         raise
-                self._asked += 1
-        return self.answers > answers
+                self._checks += 1
+        return self._availability.answers > answers
 
-    def _begin(self, last: Outcome) -> Outage | None:
-        if not self.answers or self._left() <= 0:
-            return None
-        self._outage = Outage(last)
-        self._audience.outage_begun(last, self._silence())
-        return self._outage
-
-    def _finish(self, outage: Outage, given_up: StillOut | None = None) -> None:
-        self._outage = None
-        outage.end(given_up)
-        tell = self._audience.outage_ended if given_up is None else self._audience.outage_given_up
-        tell(self._silence())
-
-    async def _sit_out(self, outage: Outage, probe: Attempt, question: Attempt | None) -> Response | None:
-        """The answer that a probe of this request got, or None when the outage is over."""
+    async def _wait_out(self, outage: Outage, request: Request) -> Response | None:
+        """Return the answer to a probe that was this request, or None when the outage is over."""
         while not outage.over:
             if outage.probed:
                 await outage.change()
                 continue
             outage.probed = True
             try:
-                response = await self._probe(outage, question or probe)
+                response = await self._probe_until_answered(outage, self._health_check or _probe(request))
             finally:
                 outage.hand_over()
-            if response is not None and question is None:
+            if response is not None and self._health_check is None:
                 return response
         if outage.given_up is not None:
             raise StillOut(outage.given_up.last, outage.given_up.seconds, outage.given_up.since)
         return None
 
-    async def _probe(self, outage: Outage, probe: Attempt) -> Response | None:
+    async def _probe_until_answered(self, outage: Outage, probe: Request) -> Response | None:
         longest = PAUSE_BASE
-        while not outage.over and (left := self._left()) > 0:
+        while not outage.over and (left := self._availability.patience_left()) > 0:
             # Full jitter, as between retries: other crawls may wait for the same server.
-            pause = asked_wait(outage.last) or random.uniform(0, longest)  # noqa: S311  no secret hangs on it
+            pause = requested_wait(outage.last) or random.uniform(0, longest)  # noqa: S311  no secret depends on it
             longest = min(2 * longest, PAUSE_CAP)
             await self._pause(outage, min(pause, left))
-            if self._outage is not outage:
+            if self._availability.outage is not outage:
                 return None
             try:
-                response = await probe()
+                response = await self._next.send(probe)
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not is_transient(error):
                     raise
                 outage.last = error
             else:
-                if not is_silence(response):
+                if not is_silence(response.status):
                     return response
                 outage.last = response
-        if self._outage is outage:
-            self._finish(outage, self._still_out(outage.last))
+        if self._availability.outage is outage:
+            self._availability.give_up(outage)
         return None
 
     async def _pause(self, outage: Outage, seconds: float) -> None:
-        """Sleeps, but not beyond the end of the outage: a late answer to another request may end it."""
+        """Sleep, but not beyond the end of the outage: a late answer to another request may end it."""
         waits = {asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(outage.change())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -213,18 +126,6 @@ class OutageWaiter:
             for each in waits:
                 each.cancel()
 
-    def _silence(self) -> float:
-        return 0.0 if self._silent_since is None else self._clock() - self._silent_since
 
-    def _left(self) -> float:
-        return self._patience - self._silence()
-
-    def _still_out(self, last: Outcome) -> StillOut:
-        seconds = self._silence()
-        return StillOut(last, seconds, datetime.now(UTC) - timedelta(seconds=seconds) if self.answers else None)
-
-
-def _outcome(last: Outcome) -> Response:
-    if isinstance(last, Response):
-        return last
-    raise last
+def _probe(request: Request) -> Request:
+    return structs.replace(request, is_probe=True)

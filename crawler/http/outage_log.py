@@ -1,19 +1,19 @@
-"""What is told while a server does not answer: log lines, and what the live view shows."""
+"""Log lines and counts about retries and outages."""
 
 import logging
 import time
 
 from crawler.config.settings import ServerSettings
+from crawler.http.failures import AttemptResult
 from crawler.http.responses import Response
-from crawler.http.retry import Outcome
-from crawler.http.unreachable import in_short
-from crawler.telemetry.report import Traffic
+from crawler.http.traffic import Traffic
+from crawler.http.unreachable import short_reason
 
 _log = logging.getLogger("crawler.http")
 
 
 class OutageLog:
-    """Tells of retries and outages of the server that is called `name`."""
+    """Listens to the retries and outages of the server that messages call `name`."""
 
     def __init__(self, name: str, settings: ServerSettings, traffic: Traffic) -> None:
         self._name = name
@@ -21,14 +21,18 @@ class OutageLog:
         self._patience = settings.patience
         self._traffic = traffic
 
-    def retry(self, attempt: int, wait: float, reason: str) -> None:
-        """A request will be tried again."""
+    def retrying(self, attempt: int, wait: float, reason: str) -> None:
+        """Count and log a retry that follows in `wait` seconds."""
         self._traffic.retries += 1
         _log.info("%s: retrying in %.1f s (attempt %d of %d): %s", self._name, wait, attempt, self._attempts, reason)
 
-    def outage_begun(self, last: Outcome, silence: float) -> None:
-        """Nobody has been answered for `silence` seconds."""
-        reason = f"status {last.status}" if isinstance(last, Response) else in_short(last)
+    def probing(self) -> None:
+        """Count a probe as a retry."""
+        self._traffic.retries += 1
+
+    def outage_begun(self, last: AttemptResult, silence: float) -> None:
+        """Show and log that nobody has been answered for `silence` seconds."""
+        reason = f"status {last.status}" if isinstance(last, Response) else short_reason(last)
         self._traffic.outage = reason
         self._traffic.silent_since = time.monotonic() - silence
         self._traffic.patience = self._patience
@@ -39,11 +43,11 @@ class OutageLog:
         )
 
     def outage_ended(self, silence: float) -> None:
-        """The server answers again, after `silence` seconds."""
+        """Log that the server answers again, after `silence` seconds."""
         self._traffic.outage = ""
         _log.warning("%s answers again, after %.0f s.", self._name, silence)
 
     def outage_given_up(self, silence: float) -> None:
-        """Patience is at its end."""
+        """Log that patience is over, after `silence` seconds."""
         self._traffic.outage = ""
         _log.warning("%s has answered nothing for %.0f s and is waited for no longer.", self._name, silence)

@@ -1,4 +1,4 @@
-"""The proxy that the environment names for a server: HTTP_PROXY, HTTPS_PROXY, NO_PROXY."""
+"""Reads from the environment which proxy a server is reached by: HTTP_PROXY, HTTPS_PROXY, NO_PROXY."""
 
 from urllib.request import getproxies, proxy_bypass
 
@@ -7,7 +7,7 @@ from crawler.http.address import Address, parse_address
 
 
 def proxy_for(address: Address) -> str | None:
-    """The proxy's URL, with its user info.
+    """Return the proxy's URL, with its user info; None for a direct connection.
 
     aiohttp's `trust_env` would look up the same, but also add credentials from ~/.netrc that nobody asked
     for, fail when there are some beside ours, and hop to a thread twice for every request.
@@ -20,7 +20,7 @@ def proxy_for(address: Address) -> str | None:
 
 
 def parse_proxy(proxy: str) -> Address:
-    """The proxy's address; SettingsError for what is no HTTP proxy, such as socks5://."""
+    """Return the proxy's address; SettingsError unless it is an HTTP proxy (not for socks5://)."""
     try:
         return parse_address("the proxy", proxy)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Takes secrets out of text that comes from elsewhere: a server may echo what it was sent."""
+"""Removes secrets from text of others: a server may echo what it was sent. Pure."""
 
 import html
 import json
@@ -10,7 +10,7 @@ MASK = "***"
 
 
 class Redactor:
-    """Replaces a set of secrets by `***`, also where they are quoted for a URL, JSON or HTML."""
+    """Replaces secrets by `***`, also where they are quoted for a URL, JSON or HTML."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}

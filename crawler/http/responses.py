@@ -1,4 +1,4 @@
-"""What an answer means: the data that was asked for, or an error that says what is wrong and what to do."""
+"""Classifies a response: data, or an error that says what is wrong and what to do. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,10 @@ from yarl import URL
 from crawler.errors import AnswerTooLarge, CrawlerError, CredentialsRefused, RequestRefused, WrongServer
 from crawler.http.error_text import error_excerpt, error_text
 from crawler.http.redaction import Redactor
+from crawler.http.status_policy import UNAUTHORIZED, is_redirect, is_server_error, is_success
 
 _LOGIN = re.compile(r"(log|sign)[-_]?in\b|\boauth2?\b|\bopenid|\bsso\b|\bsaml|\bauthorize\b|\bauth\b", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SUCCESS, _REDIRECT, _SERVER_ERROR = range(200, 300), range(300, 400), range(500, 600)
-_UNAUTHORIZED = 401
 _HINTS = {
     403: "The credentials are known, but lack the privilege for this request.",
     404: "Is the URL right, including its path?",
@@ -26,7 +25,7 @@ _SERVER_ERROR_HINT = "Its log says more."
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A whole answer of a server. `headers` is case-insensitive."""
+    """A whole answer. `headers` is case-insensitive."""
 
     status: int
     body: bytes
@@ -34,7 +33,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class ResponseClassifier:
-    """Tells good answers of one server from bad ones. `sent` is how messages name the credentials."""
+    """Tells data of one server from errors. `sent` is how messages name the credentials."""
 
     def __init__(self, name: str, url: str, sent: str, redact: Redactor) -> None:
         self._name = name
@@ -43,7 +42,7 @@ class ResponseClassifier:
         self._redact = redact
 
     def check(self, response: Response, path: str) -> Response:
-        """The response itself if it is a success that can be data; CrawlerError otherwise."""
+        """Return the response if it is a success that can be data; raise CrawlerError otherwise."""
         if not is_success(response.status):
             raise self.error(response, path)
         if is_page(response):
@@ -54,7 +53,7 @@ class ResponseClassifier:
         return response
 
     def too_large(self, status: int, limit: int, path: str) -> AnswerTooLarge:
-        """The error for an answer of more than `limit` bytes."""
+        """Return the error for an answer of more than `limit` bytes."""
         return AnswerTooLarge(
             f"{self._name} at {self._url}{_bare(path)} answered {status} with more than {limit:,} bytes, "
             "unpacked; the rest was not read.",
@@ -62,17 +61,17 @@ class ResponseClassifier:
         )
 
     def error(self, response: Response, path: str) -> CrawlerError:
-        """What an answer that is no success means."""
-        if response.status in _REDIRECT:
+        """Return the error that a response without success stands for."""
+        if is_redirect(response.status):
             return self._redirect(response, path)
-        if response.status == _UNAUTHORIZED:
+        if response.status == UNAUTHORIZED:
             return self._unauthorized(response)
         return self._refusal(response, path)
 
     def _refusal(self, response: Response, path: str) -> RequestRefused:
         answer = error_excerpt(response.body, self._redact)
         said = f': "{answer}"' if answer else ""
-        fallback = _SERVER_ERROR_HINT if response.status in _SERVER_ERROR else ""
+        fallback = _SERVER_ERROR_HINT if is_server_error(response.status) else ""
         return RequestRefused(
             f"{self._name} at {self._url}{_bare(path)} answered {response.status}{said}.",
             _HINTS.get(response.status, fallback),
@@ -110,13 +109,8 @@ class ResponseClassifier:
         return f"Set the URL of {self._name} to {self._redact(base)} if that is the server you mean."
 
 
-def is_success(status: int) -> bool:
-    """Whether a server did what it was asked for."""
-    return status in _SUCCESS
-
-
 def is_page(response: Response) -> bool:
-    """Whether a body is meant for a browser.
+    """Return True for a body that is meant for a browser.
 
     Markup decides, not the content type alone: MLflow's /version answers a bare number as text/html.
     """
@@ -124,12 +118,12 @@ def is_page(response: Response) -> bool:
     return body.startswith(b"<") or ("html" in response.headers.get("Content-Type", "").lower() and b"<" in body)
 
 
-def _target(asked: str, location: str) -> URL | None:
-    """Where a redirect leads, without what may hold a secret: user info, query, fragment."""
+def _target(requested: str, location: str) -> URL | None:
+    """Return where a redirect leads, without what may hold a secret: user info, query, fragment."""
     if not location:
         return None
     try:
-        target = URL(asked).join(URL(location))
+        target = URL(requested).join(URL(location))
         return target.with_user(None).with_query(None).with_fragment(None)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""How many retries a server is given: a token bucket, as in the standard retry mode of the AWS SDKs."""
+"""A token bucket that bounds the retries to one server, as in the standard retry mode of the AWS SDKs."""
 
 CAPACITY = 500
 RETRY_COST = 5
@@ -14,7 +14,7 @@ class RetryBudget:
         self.tokens = capacity
 
     def take(self, *, timed_out: bool) -> bool:
-        """Pays for one retry; False, and nothing taken, where too little is left."""
+        """Pay for one retry; return False, and take nothing, if too little is left."""
         cost = TIMEOUT_COST if timed_out else RETRY_COST
         if self.tokens < cost:
             return False
@@ -22,5 +22,5 @@ class RetryBudget:
         return True
 
     def succeeded(self) -> None:
-        """A request went well: one token comes back."""
+        """Return one token for a request that succeeded."""
         self.tokens = min(self.tokens + 1, self._capacity)

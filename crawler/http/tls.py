@@ -1,4 +1,4 @@
-"""TLS as the settings want it, and what a failed handshake was about."""
+"""Configures TLS from the settings, and finds the TLS error behind a failed connection."""
 
 import ssl
 from pathlib import Path
@@ -8,18 +8,21 @@ from crawler.errors import SettingsError
 
 
 def tls_context(name: str, tls: Tls) -> ssl.SSLContext:
-    """Checks certificates and host names unless told otherwise; a CA file given replaces the system's."""
-    context = _trusting(name, tls.ca_certificate)
+    """Return a context that verifies certificates and host names unless `verify` is false.
+
+    A CA file replaces the system's CAs. SettingsError for files that cannot be used.
+    """
+    context = _context_with_ca(name, tls.ca_certificate)
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.client_certificate is not None:
-        _show_certificate(context, name, tls.client_certificate, tls.client_key)
+        _load_client_certificate(context, name, tls.client_certificate, tls.client_key)
     return context
 
 
 def tls_failure(error: BaseException) -> ssl.SSLError | None:
-    """The TLS error behind what aiohttp raised: its own classes hide reason and verify_code."""
+    """Return the TLS error behind what aiohttp raised: its own classes hide reason and verify_code."""
     cause = error.__cause__ or error.__context__
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
@@ -27,18 +30,18 @@ def tls_failure(error: BaseException) -> ssl.SSLError | None:
 
 
 def is_lasting(failure: ssl.SSLError) -> bool:
-    """Whether the next handshake would fail alike: a bad certificate, an alert, no TLS at all."""
+    """Return True if the next handshake would fail alike: a bad certificate, an alert, no TLS at all."""
     return (
         isinstance(failure, ssl.SSLCertVerificationError) or is_no_tls(failure) or "_ALERT_" in (failure.reason or "")
     )
 
 
 def is_no_tls(failure: ssl.SSLError) -> bool:
-    """Whether what came back was no TLS record, but most likely plain HTTP."""
+    """Return True if the server answered with no TLS record, most likely with plain HTTP."""
     return failure.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 
 
-def _trusting(name: str, ca: Path | None) -> ssl.SSLContext:
+def _context_with_ca(name: str, ca: Path | None) -> ssl.SSLContext:
     if ca is None:
         return ssl.create_default_context()
     try:
@@ -52,7 +55,7 @@ def _trusting(name: str, ca: Path | None) -> ssl.SSLContext:
         ) from error
 
 
-def _show_certificate(context: ssl.SSLContext, name: str, certificate: Path, key: Path | None) -> None:
+def _load_client_certificate(context: ssl.SSLContext, name: str, certificate: Path, key: Path | None) -> None:
     try:
         # Without a password of its own, OpenSSL would ask for one at the terminal and a job would hang.
         context.load_cert_chain(certificate, key, password="")

@@ -1,4 +1,4 @@
-"""Why no answer came, told by what went wrong with the connection and with what to try next."""
+"""Describes why no answer arrived: what failed in the connection, and what to try next. Pure."""
 
 import errno
 import ssl
@@ -15,7 +15,7 @@ _WRONG_NAME = {62, 64}
 _CA_HINT = "name the CA that signed it in the TLS settings (ca_certificate)"
 _NO_CHECK_HINT = "turn the check off there (verify: false), which lets anyone in between read the credentials"
 
-_IN_SHORT = {
+_SHORT_REASONS = {
     aiohttp.ConnectionTimeoutError: "no connection in time",
     TimeoutError: "no answer in time",
     aiohttp.ClientPayloadError: "answers break off",
@@ -23,7 +23,7 @@ _IN_SHORT = {
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """The server as messages name it, and the seconds it is given. `proxy` is host:port."""
+    """The server as messages name it, and its time-outs in seconds. `proxy` is host:port."""
 
     name: str
     host: str
@@ -38,7 +38,7 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 def unreachable(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreachable:
-    """The error for a person that stands for what aiohttp raised."""
+    """Return the error that describes to a person what aiohttp raised."""
     failure = tls_failure(error)
     if isinstance(failure, ssl.SSLCertVerificationError):
         return _bad_certificate(failure, peer)
@@ -49,14 +49,14 @@ def unreachable(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreac
     return _no_answer(error, peer)
 
 
-def in_short(error: aiohttp.ClientError | TimeoutError) -> str:
-    """What a passing failure is, in a few words."""
+def short_reason(error: aiohttp.ClientError | TimeoutError) -> str:
+    """Describe a transient failure in a few words."""
     if isinstance(error, aiohttp.ClientConnectorError):
         refused = error.os_error.errno == errno.ECONNREFUSED
         return "connection refused" if refused else (error.os_error.strerror or "no connection").lower()
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answers {error.status}"
-    return next((words for kind, words in _IN_SHORT.items() if isinstance(error, kind)), "connection closed")
+    return next((reason for kind, reason in _SHORT_REASONS.items() if isinstance(error, kind)), "connection closed")
 
 
 def _bad_certificate(failure: ssl.SSLCertVerificationError, peer: Peer) -> Unreachable:

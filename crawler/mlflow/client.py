@@ -64,9 +64,9 @@ class MlflowClient:
             yield Step(rows, None, told)
 
     @property
-    def limit(self) -> int:
-        """How many requests the tracking server is given at once now."""
-        return self._tracking.limit
+    def concurrency(self) -> int:
+        """How many requests the tracking server may have in flight now."""
+        return self._tracking.concurrency
 
     def registered_models(self) -> AsyncIterator[list[RegisteredModel]]:
         """`registered-models/search`, by name. Raises RegistryMissing for file stores of MLflow 1.x."""

@@ -1,13 +1,11 @@
 """Pages that cannot be had: whether their rows are the reason, and what is told of those that are left out."""
 
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable
+from crawler.http.status_policy import GATEWAY_TIMEOUT, ROW_FAULT
 from crawler.mlflow.decoding import Row
 from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.keyset import RunQuery
 from crawler.mlflow.paging.page_bisection import Skipped
-
-_OF_A_ROW = {500, 502, 504}
-"""A proxy says 502 where the worker that was asked died of it, and 504 where it takes too long."""
 
 
 def fault_of_row(error: CrawlerError) -> str | None:
@@ -15,7 +13,7 @@ def fault_of_row(error: CrawlerError) -> str | None:
     no answer from a server that answers others.
     """
     if isinstance(error, RequestRefused):
-        known = error.status in _OF_A_ROW
+        known = error.status in ROW_FAULT
         return f"MLflow answers {error.status}: {error.answer or 'no words'}" if known else None
     if is_unanswered(error):
         return error.message
@@ -35,7 +33,7 @@ def is_of_one_request(error: CrawlerError) -> bool:
 def is_slow(error: CrawlerError) -> bool:
     """Whether a page took too long, so that a smaller one may come in time."""
     if isinstance(error, RequestRefused):
-        return error.status == 504
+        return error.status == GATEWAY_TIMEOUT
     return isinstance(error, Unreachable) and error.timed_out
 
 

@@ -36,7 +36,7 @@ class RunReader:
     def __init__(self, api: Api, page_size: int) -> None:
         self._api = api
         self._rows = PageRows(page_size)
-        self._page_slots = DynamicSemaphore(lambda: api.tracking.limit)
+        self._page_slots = DynamicSemaphore(lambda: api.tracking.concurrency)
         self._one_page = asyncio.Lock()
         self._untimed = UntimedRuns(self._search_untimed, self._tell_untimed)
         self._given_up = 0
@@ -186,7 +186,7 @@ class RunReader:
 
     def _decoded(self, body: bytes) -> Page[Run]:
         page = self._api.decoded("runs", pages.decode_runs, body)
-        self._rows.learn(len(page.rows), len(body), self._api.tracking.limit)
+        self._rows.learn(len(page.rows), len(body), self._api.tracking.concurrency)
         return page
 
     def _taken(self, experiment_id: str, walk: RunWalk, query: RunQuery, rows: int, body: bytes) -> list[Run]:

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import printable
-from crawler.telemetry.report import CrawlReport, Traffic, peak_rss_bytes
+from crawler.telemetry.report import CrawlReport, peak_rss_bytes
 from crawler.telemetry.summary import KINDS, human_bytes, human_seconds
 from crawler.telemetry.timing import slowest
 
@@ -214,7 +215,7 @@ def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
 
 
 def _traffic(traffic: Traffic) -> str:
-    at_once = f"{traffic.in_flight:>3} of {traffic.limit} in flight"
+    at_once = f"{traffic.in_flight:>3} of {traffic.concurrency} in flight"
     return f"{at_once}, {traffic.requests:,} requests, {traffic.retries:,} retries"
 
 

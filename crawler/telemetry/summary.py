@@ -4,8 +4,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import printable
-from crawler.telemetry.report import CrawlReport, Finding, Traffic, peak_rss_bytes
+from crawler.telemetry.report import CrawlReport, Finding, peak_rss_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -162,9 +163,9 @@ def _traffic(name: str, traffic: Traffic, verb: str) -> str:
 
 
 def _at_once(traffic: Traffic) -> str:
-    if traffic.lowest_limit == traffic.highest_limit:
-        return f", {traffic.limit} at once" if traffic.limit else ""
-    return f", {traffic.lowest_limit} to {traffic.highest_limit} at once"
+    if traffic.lowest_concurrency == traffic.highest_concurrency:
+        return f", {traffic.concurrency} at once" if traffic.concurrency else ""
+    return f", {traffic.lowest_concurrency} to {traffic.highest_concurrency} at once"
 
 
 def _print_findings(console: "Console", title: str, findings: list[Finding]) -> None:

@@ -26,7 +26,7 @@ from aiohttp.test_utils import TestServer
 from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import CrawlerError
 from crawler.http import Server
-from crawler.telemetry.report import Traffic
+from crawler.http.traffic import Traffic
 from tests.http.conftest import Certificate
 from tests.support.crawls import plain_environment
 

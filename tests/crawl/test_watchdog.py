@@ -7,7 +7,7 @@ import pytest
 from crawler.config.settings import ServerSettings
 from crawler.crawl.watchdog import MARGIN, ends_when_stalled, longest_wait
 from crawler.errors import ExitCode, Stalled
-from crawler.http.retry import RETRY_AFTER_CAP
+from crawler.http.failures import RETRY_AFTER_CAP
 from crawler.telemetry.report import CrawlReport
 from tests.simulation.virtual_clock import VirtualLoop, run_virtually
 

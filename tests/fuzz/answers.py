@@ -16,7 +16,7 @@ from crawler.errors import CrawlerError, DecodeError, RequestRefused, WrongServe
 from crawler.http.error_text import LENGTH, error_excerpt
 from crawler.http.redaction import Redactor
 from crawler.http.responses import Response, ResponseClassifier
-from crawler.http.retry import RETRY_AFTER_CAP, retry_after
+from crawler.http.failures import RETRY_AFTER_CAP, retry_after
 from crawler.mlflow.client import MlflowClient
 from crawler.telemetry.timing import Timing
 from tests.fuzz.decoding import Counts

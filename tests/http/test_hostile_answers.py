@@ -92,7 +92,8 @@ BOMBED = """
 import asyncio, sys
 from crawler.errors import AnswerTooLarge
 from crawler.http import Server
-from crawler.telemetry.report import Traffic, peak_rss_bytes
+from crawler.http.traffic import Traffic
+from crawler.telemetry.report import peak_rss_bytes
 from crawler.config.settings import ServerSettings
 
 async def main():

@@ -17,7 +17,7 @@ from crawler.errors import RequestRefused, Unreachable
 from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.outage import PAUSE_CAP
-from crawler.telemetry.report import Traffic
+from crawler.http.traffic import Traffic
 from tests.http.conftest import no_tls
 from tests.simulation.virtual_clock import run_virtually
 

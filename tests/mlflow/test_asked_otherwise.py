@@ -23,7 +23,8 @@ from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.keyset import RunQuery, RunWalk
 from crawler.mlflow.quirks.null_start_time import MAX_PAGES, UntimedRuns
 from crawler.mlflow.run_reader import RunReader
-from crawler.telemetry.report import CrawlReport, Traffic
+from crawler.http.traffic import Traffic
+from crawler.telemetry.report import CrawlReport
 from crawler.telemetry.timing import Timing
 from tests.mlflow.listings import number_token
 from tests.support.crawls import crawl_to_file, recipe_file

@@ -4,13 +4,11 @@ from collections import Counter
 
 from crawler.delivery.verification.queue import PendingVerification
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
+from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, LOOK_UP_AGAIN, TOO_LARGE
 from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import UNVERIFIABLE
 
-_PASSING = {408, 425, 429, 502, 503}
-"""The same request may be answered later; a 504 says that it was too much for the time there is."""
-_BAD_REQUEST, _FORBIDDEN, _TOO_LARGE = 400, 403, 413
 FAILURES = 3
 """Lookups of an entity type that may fail before any is answered: then it cannot be looked up at all."""
 FAILURES_IN_A_ROW = 20
@@ -64,7 +62,7 @@ class Lookup:
         except CrawlerError as error:
             if not _is_of_one_request(error):
                 raise
-            if _status(error) in _PASSING:
+            if _status(error) in LOOK_UP_AGAIN:
                 return None
             self._failed[entity_type] += self._counts_against_type(pieces, error)
             return error
@@ -95,7 +93,7 @@ class Lookup:
         is_known = entity_type in self._answered
         if self._failed[entity_type] < (FAILURES_IN_A_ROW if is_known else FAILURES):
             return False
-        if is_known and _status(error) == _FORBIDDEN:
+        if is_known and _status(error) == FORBIDDEN:
             # Not the whole type, of which some were shown before: perhaps all of one experiment.
             self._trust(pieces, error)
         else:
@@ -108,7 +106,7 @@ class Lookup:
         """Trust what is forbidden, which may well be there; what is refused for itself is not verified yet."""
         piece.ask_separately = True
         is_known = piece.entity.entity_type in self._answered
-        if _status(error) == _FORBIDDEN or (_status(error) == _BAD_REQUEST and not is_known):
+        if _status(error) == FORBIDDEN or (_status(error) == BAD_REQUEST and not is_known):
             self._trust([piece], error)
 
     def _trust(self, pieces: list[PendingVerification], error: CrawlerError) -> None:
@@ -119,7 +117,7 @@ class Lookup:
     def _counts_against_type(self, pieces: list[PendingVerification], error: CrawlerError) -> bool:
         """Whether a failure speaks against looking up the type at all."""
         if len(pieces) > 1:
-            return not isinstance(error, AnswerTooLarge) and _status(error) != _TOO_LARGE
+            return not isinstance(error, AnswerTooLarge) and _status(error) != TOO_LARGE
         # One that is known to fail alone says nothing new, but where it takes a time-out each time.
         is_known = pieces[0].entity.entity_type in self._answered
         return not (is_known and pieces[0].ask_separately) or isinstance(error, Unreachable)

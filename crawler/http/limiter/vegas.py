@@ -1,4 +1,4 @@
-"""How many requests one server is given at once, by TCP Vegas: the latency tells how many of them wait there.
+"""The limit of requests in flight to one server, by TCP Vegas: latency shows how many of them wait there.
 
 Pure: no I/O, no clock of its own. docs/decisions/0004-adaptive-concurrency.md says what comes from where.
 """
@@ -23,16 +23,16 @@ PROBE_ANSWERS = 4
 
 
 class Start(msgspec.Struct, frozen=True):
-    """One request on its way: its number, and how many were in flight then, itself included."""
+    """A request in flight: its number, and how many were in flight when it was sent, itself included."""
 
     number: int
     in_flight: int
 
 
 class Vegas:
-    """The limit for one server, from `low` to `high`; the two alike fix it.
+    """The limit for one server, from `low` to `high`, both included; equal ones fix it.
 
-    It is told of each request's start and, once, of its end: `answered`, `refused`, `failed` or `dropped`.
+    Call `start` for each request and, once, how it ended: `answered`, `refused`, `failed` or `dropped`.
     """
 
     def __init__(self, low: int, high: int) -> None:
@@ -51,15 +51,15 @@ class Vegas:
     @property
     def limit(self) -> int:
         """How many requests may be in flight now."""
-        return self.level if self._probe is None else min(self.level, self._probe.limit)
+        return self.concurrency if self._probe is None else min(self.concurrency, self._probe.limit)
 
     @property
-    def level(self) -> int:
-        """The limit but for the short dips in which the latency of an idle server is measured."""
+    def concurrency(self) -> int:
+        """The limit without the short dips in which the latency of an idle server is measured."""
         return int(self._limit)
 
     def start(self) -> Start:
-        """A request is sent."""
+        """Count a request that is sent."""
         self._started += 1
         self._in_flight += 1
         if self._in_flight >= self.limit:
@@ -67,12 +67,12 @@ class Vegas:
         return Start(self._started, self._in_flight)
 
     def answered(self, start: Start, endpoint: str, seconds: float, size: int) -> None:
-        """What was asked for came `seconds` after the start; its cost goes with a body of `size` bytes."""
+        """Note a success `seconds` after the start, whose cost grows with a body of `size` bytes."""
         self._in_flight -= 1
         self._ceiling.answered(start.in_flight)
         size = max(size, 1)
         latency = self._latencies.setdefault(endpoint, Latency())
-        if latency.begins(seconds, size):
+        if latency.restarts(seconds, size):
             self._until_probe = min(self._until_probe, FIRST_PROBE)
             return
         scaled = latency.scaled(seconds, size)
@@ -85,22 +85,22 @@ class Vegas:
             self._count_to_probe(latency)
 
     def refused(self, start: Start) -> None:
-        """So many at once are too many for the server: 429 or 503."""
-        # The first refusal of a jam tells how many were too many: by the last ones few are left in flight.
+        """Note a refusal of that many requests at once: 429 or 503."""
+        # Only the first refusal of a jam says how many were too many: at the last ones few are left in flight.
         if start.number > self._last_cut:
             self._ceiling.refused(max(start.in_flight, self._in_flight))
         self.failed(start)
 
     def failed(self, start: Start) -> None:
-        """The server, or what is before it, broke the connection or did not answer in time."""
+        """Note that the server, or a proxy, broke the connection or did not answer in time."""
         self._in_flight -= 1
-        # What was on its way at the last cut tells of the same jam.
+        # A request that was in flight at the last cut failed in the same jam.
         if start.number > self._last_cut:
             self._set(self._limit * CUT)
             self._last_cut = self._started
 
     def dropped(self, _: Start) -> None:
-        """The request ended in a way that says nothing about the load, an error of its own for example."""
+        """Note an end that says nothing about the load, an error of its own for example."""
         self._in_flight -= 1
 
     def _adjust(self, start: Start, waiting_share: float) -> None:
@@ -112,7 +112,7 @@ class Vegas:
             self._set(self._limit + 1)
 
     def _was_full_since(self, start: Start) -> bool:
-        return self._last_full >= start.number and self._ceiling.allows(self.level + 1)
+        return self._last_full >= start.number and self._ceiling.allows(self.concurrency + 1)
 
     def _count_to_probe(self, latency: Latency) -> None:
         self._until_probe -= 1
@@ -132,14 +132,14 @@ class Vegas:
             if seen:
                 measured.set_idle(sum(seen) / len(seen))
         self._probe = None
-        self._until_probe = PROBE_EVERY * max(START, self.level)
+        self._until_probe = PROBE_EVERY * max(START, self.concurrency)
 
     def _set(self, limit: float) -> None:
         self._limit = max(float(self._low), min(limit, float(self._high)))
 
 
 class _Probe(msgspec.Struct):
-    """A measurement under way with at most `limit` in flight; requests up to number `after` were sent before."""
+    """A measurement in progress with at most `limit` in flight; requests up to number `after` were sent before."""
 
     limit: int
     after: int
