@@ -94,7 +94,8 @@ def test_entities_that_a_refusal_names_are_given_up_and_the_others_tried_again()
     given_up, left = apart.bisect_refused(batch, 403, FORBIDDEN)
     assert given_up == [batch.entities[1]]
     assert urns_of(left) == [["urn:li:tag:0", "urn:li:tag:2"]]
-    assert apart.bisect_refused(batch_of([1]), 403, FORBIDDEN.replace("tag:1", "tag:0")) == (batch_of([1]).entities, [])
+    alone = batch_of([1])
+    assert apart.bisect_refused(alone, 403, FORBIDDEN.replace("tag:1", "tag:0")) == (alone.entities, [])
 
 
 @pytest.mark.parametrize(("status", "words"), [(403, "Forbidden."), (400, FORBIDDEN), (413, ""), (422, ""), (500, "")])

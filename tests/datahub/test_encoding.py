@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from crawler.datahub import aspects
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, TagProperties, TimeStamp
-from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder, Wire
+from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder
 from crawler.datahub.proposals import Entity, Proposal, Refusal, SystemMetadata, encode_system_metadata
 from crawler.datahub.versions import unsupported_aspects
+from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.openapi import OpenApiWire
-from crawler.datahub.wire.restli import FileWire, RestliWire, body
+from crawler.datahub.wire.protocol import Wire
+from crawler.datahub.wire.restli import RestliWire, body
 from tests.support.judge import judge
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
