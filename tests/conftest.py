@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def dead_letters_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crawl's dead letters go to the working directory, where tests must leave nothing."""
-    monkeypatch.setattr("crawler.delivery.running.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
+    monkeypatch.setattr("crawler.delivery.delivery.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ from msgspec import structs
 
 from crawler.cli.settings import settings_of
 from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, Settings
-from crawler.crawl.run import open_mlflow
+from crawler.crawl.entities import open_mlflow
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.errors import CrawlerError, ExitCode, OutputError
 from crawler.http import Server
 from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
 from crawler.telemetry.logs import configure_logging, printable
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 ATTEMPTS = 2
 NO_PATIENCE = 0.0
@@ -46,7 +46,7 @@ def _impatient(settings: Settings) -> Settings:
 
 
 async def _check(settings: Settings) -> ExitCode:
-    report = CrawlReport(settings.run_id)
+    report = Report(settings.run_id)
     worst = ExitCode.OK
     for check in (_check_mlflow, _check_sink):
         try:
@@ -60,8 +60,8 @@ async def _check(settings: Settings) -> ExitCode:
     return ExitCode(worst)
 
 
-async def _check_mlflow(settings: Settings, report: CrawlReport) -> None:
-    async with open_mlflow(settings.mlflow, report) as client:
+async def _check_mlflow(settings: Settings, report: Report) -> None:
+    async with open_mlflow(settings.mlflow, report.mlflow, report.time) as client:
         _say(f"MLflow at {client.url}")
         version = await client.version()
         _say(f"  version {version or 'not told (older than 2.0)'}")
@@ -80,7 +80,7 @@ async def _check_mlflow(settings: Settings, report: CrawlReport) -> None:
             _say(f"  {experiments} experiments, deleted ones included")
 
 
-async def _check_sink(settings: Settings, report: CrawlReport) -> None:
+async def _check_sink(settings: Settings, report: Report) -> None:
     if isinstance(settings.sink, FileSettings | LiteSettings):
         _say("Output")
         _say(f"  {settings.sink.path}")
@@ -88,7 +88,7 @@ async def _check_sink(settings: Settings, report: CrawlReport) -> None:
     await _check_datahub(settings.sink, report)
 
 
-async def _check_datahub(sink: RestSettings, report: CrawlReport) -> None:
+async def _check_datahub(sink: RestSettings, report: Report) -> None:
     async with Server("DataHub", sink.server, report.datahub) as server:
         client = GmsClient(server)
         _say(f"DataHub at {server.url}")

@@ -13,7 +13,7 @@ from crawler.config.settings import Settings
 from crawler.crawl.run import crawl
 from crawler.errors import ExitCode
 from crawler.telemetry.logs import configure_logging
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 _log = logging.getLogger("crawler")
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("crawler")
 def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     """Crawls, writes the report and prints the summary, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
-    report = CrawlReport(run_id="")
+    report = Report(run_id="")
     place = place_for(arguments.report, "report")
     with settings_told(report, place):
         settings = settings_of(arguments)
@@ -37,7 +37,7 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
         return run_crawl(settings, report, live=live)
 
 
-def run_crawl(settings: Settings, report: CrawlReport, *, live: bool) -> ExitCode:
+def run_crawl(settings: Settings, report: Report, *, live: bool) -> ExitCode:
     """Crawls to the end, to an error or to a signal; the report is finished with what came of it."""
 
     async def job(stop: asyncio.Event) -> None:

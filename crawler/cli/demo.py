@@ -20,7 +20,7 @@ from crawler.config import Flags, load
 from crawler.config.settings import Settings
 from crawler.errors import ExitCode, SettingsError
 from crawler.telemetry.logs import configure_logging
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from crawler.telemetry.summary import KINDS, print_summary
 
 NEXT = """\
@@ -42,7 +42,7 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
             console.print(f"MLflow is at {url}. Filling it with sample data …")
             fill(url)
             settings = _settings(url, folder / "datahub.db")
-            report = CrawlReport(settings.run_id)
+            report = Report(settings.run_id)
             console.print("Crawling it into DataHub Lite …")
             exit_code = run_crawl(settings, report, live=sys.stderr.isatty())
         print_summary(report, report_path=None, stream=sys.stdout)

@@ -9,14 +9,11 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from crawler.errors import CrawlerError, ExitCode, Interrupted
+from crawler.telemetry.findings import OUT_OF_TIME, error_found
 from crawler.telemetry.progress import show_progress
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
-OUT_OF_TIME = (
-    "It was ended by --max-duration before its end. Give it more time; a crawl with --state goes on where it was."
-)
-
 Job = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event at most. Raises CrawlerError, Interrupted after the event."""
 
@@ -37,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True):
     duration: float | None = None
 
 
-def run_job(job: Job, report: CrawlReport, limits: Limits, *, live: bool) -> ExitCode:
+def run_job(job: Job, report: Report, limits: Limits, *, live: bool) -> ExitCode:
     """Works to the end, to an error, to a signal or out of time; the report is finished with what came of it."""
     ending = _Ending()
     _collect_garbage_seldom()
@@ -45,11 +42,11 @@ def run_job(job: Job, report: CrawlReport, limits: Limits, *, live: bool) -> Exi
         asyncio.run(_work(job, report, limits, ending, live=live))
     except (Interrupted, asyncio.CancelledError):
         if ending.out_of_time:
-            report.fail("max_duration", OUT_OF_TIME)
+            report(OUT_OF_TIME.found())
         report.finish("interrupted")
         return _exit_code(ending)
     except CrawlerError as error:
-        report.fail(error.code, str(error))
+        report(error_found(error))
         report.finish("failed")
         _log.error(error)
         return ExitCode(error.exit_code)
@@ -71,7 +68,7 @@ def _collect_garbage_seldom() -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
 
 
-async def _work(job: Job, report: CrawlReport, limits: Limits, ending: _Ending, *, live: bool) -> None:
+async def _work(job: Job, report: Report, limits: Limits, ending: _Ending, *, live: bool) -> None:
     """The first signal, or the time that runs out, ends the reading, and the work itself after the grace; the second
     signal ends it at once.
     """

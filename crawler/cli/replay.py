@@ -19,7 +19,7 @@ from crawler.delivery.dead_letters import DEFAULT_PATH
 from crawler.errors import ExitCode, SettingsError
 from crawler.replay.run import Wanted, replay
 from crawler.telemetry.logs import configure_logging
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 STDIN = Path("-")
 
@@ -29,7 +29,7 @@ _log = logging.getLogger("crawler")
 def replay_command(arguments: argparse.Namespace) -> ExitCode:
     """Sends what `arguments.file` holds, writes the report and prints the summary, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
-    report = CrawlReport(run_id="")
+    report = Report(run_id="")
     place = place_for(arguments.report, "report")
     letters = (arguments.dead_letters or _next_to(arguments.file)).resolve()
     written = {"report": place, "dead_letters": grows_at(letters)}
@@ -46,7 +46,7 @@ def replay_command(arguments: argparse.Namespace) -> ExitCode:
         return _run(settings, descriptor, arguments, report)
 
 
-def _run(settings: DeliverySettings, descriptor: int, arguments: argparse.Namespace, report: CrawlReport) -> ExitCode:
+def _run(settings: DeliverySettings, descriptor: int, arguments: argparse.Namespace, report: Report) -> ExitCode:
     wanted = Wanted(frozenset(arguments.type or ()), frozenset(arguments.code or ()))
 
     async def job(stop: asyncio.Event) -> None:

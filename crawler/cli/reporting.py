@@ -9,28 +9,27 @@ from contextlib import contextmanager, suppress
 from crawler.atomic_files import Place
 from crawler.cli.output_paths import write_json
 from crawler.errors import CrawlerError
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.findings import error_found
+from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary
 
 _log = logging.getLogger("crawler")
 
 
 @contextmanager
-def settings_told(report: CrawlReport, place: Place | None) -> Iterator[None]:
+def settings_told(report: Report, place: Place | None) -> Iterator[None]:
     """Writes the report to `place` where what is done within finds settings that cannot be used, and raises that."""
     try:
         yield
     except CrawlerError as error:
-        report.fail(error.code, str(error))
+        report(error_found(error))
         report.finish("failed")
         write_json("report", report.to_dict(), place)
         raise
 
 
 @contextmanager
-def told(
-    report: CrawlReport, arguments: argparse.Namespace, place: Place | None, profile: Place | None
-) -> Iterator[None]:
+def told(report: Report, arguments: argparse.Namespace, place: Place | None, profile: Place | None) -> Iterator[None]:
     """Writes the report to `place`, and the profile, then prints the summary, however what is done within ends.
 
     Raises OutputError where a file could not be written, after the summary.
@@ -46,14 +45,14 @@ def told(
             _tell(report, arguments)
 
 
-def _write(report: CrawlReport, place: Place | None, profile: Place | None) -> None:
+def _write(report: Report, place: Place | None, profile: Place | None) -> None:
     try:
         write_json("report", report.to_dict(), place)
     finally:
         write_json("profile", report.profile(), profile)
 
 
-def _tell(report: CrawlReport, arguments: argparse.Namespace) -> None:
+def _tell(report: Report, arguments: argparse.Namespace) -> None:
     """The end of the job, for people or as the last log line. That nobody can hear it changes nothing."""
     if arguments.log_format == "json":
         _log.info("Ended: %s.", report.status, extra={"report": report.to_dict()})

@@ -1,11 +1,11 @@
 """The stream of a crawl's entities: read beside whoever iterates over it, a few entities ahead of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
@@ -16,13 +16,14 @@ from crawler.crawl.reader import Reader
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
-from crawler.errors import CrawlerError, Interrupted
+from crawler.errors import CrawlerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.api import CHEAPEST_PAGE
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
+from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.timing import Timing
 
@@ -173,21 +174,6 @@ async def open_mlflow(settings: MlflowSettings, traffic: Traffic, timing: Timing
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)
         yield MlflowClient(tracking, registry, settings.page_size, timing)
-
-
-async def unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event) -> Any:
-    """Return what the work returns, but do not work beyond `stop`. Raises Interrupted there."""
-    working = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.wait({working, stopping})
-    if working.cancelled():
-        raise Interrupted("It was stopped before its end.", "Run it again to have the rest.")
-    return working.result()
 
 
 async def _each(stream: EntityStream) -> AsyncIterator[Entity]:

@@ -11,10 +11,11 @@ from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import RestSettings, Settings
-from crawler.crawl.entities import EntityStream, open_mlflow, unless_stopped
+from crawler.crawl.entities import EntityStream, open_mlflow
 from crawler.crawl.watchdog import ends_when_stalled, longest_wait
 from crawler.delivery.delivery import open_delivery
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
 from crawler.telemetry.report import Report
 
@@ -42,9 +43,7 @@ async def crawl(settings: Settings, report: Report, stop: asyncio.Event, listene
         ):
             delivery = await unless_stopped(
                 stack.enter_async_context(
-                    open_delivery(
-                        settings, listener, report.datahub, report.time, is_resumable=checkpoint is not None
-                    )
+                    open_delivery(settings, listener, report.datahub, report.time, is_resumable=checkpoint is not None)
                 ),
                 stop,
             )

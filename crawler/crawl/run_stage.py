@@ -60,9 +60,7 @@ class RunStage:
 
         await work_through(sources(), self._read, self._workers, self._steal)
 
-    async def _read(
-        self, work: tuple[Scope, RunSource], queue: WorkStealingQueue[tuple[Scope, RunSource]]
-    ) -> None:
+    async def _read(self, work: tuple[Scope, RunSource], queue: WorkStealingQueue[tuple[Scope, RunSource]]) -> None:
         scope, source = work
         self._reading[source] = scope
         windows = WindowTracker(source.partition.scope, self._progress.new_ack)

@@ -41,6 +41,4 @@ class RunSource:
         cursors = self._cursor.split(parts, self._runs.page_rows)
         if cursors:
             self.partition = self.partition.only(self.partition.since, cursors[0].since)
-        return [
-            RunSource(self.partition.only(cursor.since, cursor.until), self._runs, cursor) for cursor in cursors
-        ]
+        return [RunSource(self.partition.only(cursor.since, cursor.until), self._runs, cursor) for cursor in cursors]

@@ -9,7 +9,6 @@ from typing import Protocol
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack
-<<<<<<< HEAD
 from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters
 from crawler.delivery.outcomes import OutcomePublisher
@@ -19,14 +18,6 @@ from crawler.delivery.verification.read_back import ReadBack
 from crawler.errors import CrawlerError
 from crawler.http.traffic import Traffic
 from crawler.sinks import open_sink
-=======
-from crawler.datahub.proposals import Entity, Proposal
-from crawler.delivery.circuit_breaker import Breaker
-from crawler.delivery.outcomes import Settlement
-from crawler.delivery.queues import Lane, Lanes
-from crawler.delivery.verification import Confirmer
-from crawler.errors import RequestRefused, ServerError, Unreachable
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 from crawler.sinks.protocol import Sink
 from crawler.telemetry import findings
 from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
@@ -72,7 +63,6 @@ class Delivery:
         timing: Timing,
         validator: Validator | None = None,
     ) -> None:
-<<<<<<< HEAD
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
         self._outcomes = outcomes
         self._listener = listener
@@ -81,15 +71,6 @@ class Delivery:
         self._queues = SenderQueues(sink)
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
         self._sender = Sender(sink, outcomes, self._read_back, listener)
-=======
-        self._sink = sink
-        self._report = report
-        self._settlement = settlement
-        self._encoder = Encoder(sink.wire, sink.facts.unsupported, validator)
-        self._lanes = Lanes(sink)
-        self._breaker = Breaker()
-        self.confirmer = Confirmer(sink, report, settlement.confirmed, settlement.unconfirmed)
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
         self._flushed_at = _loop_time()
 
     def add(self, entities: Sequence[Entity], ack: Ack | None = None) -> None:
@@ -174,7 +155,6 @@ class Delivery:
     async def _take(self, feed: Feed) -> BaseException | None:
         """Add all that the feed has. Returns what went wrong, so that what was added is still delivered."""
         try:
-<<<<<<< HEAD
             async for chunk in feed:
                 chunk.add_to(self)
                 await self.wait_for_room()
@@ -182,27 +162,6 @@ class Delivery:
             return error
         return None
 
-=======
-            written = await self._sink.write(part)
-        except RequestRefused as refused:
-            self._refused(lane, part, refused)
-        except Unreachable as error:
-            if not error.timed_out:
-                raise
-            # A server that answers others in time was given too much at once.
-            self._refused(lane, part, RequestRefused(error.message, error.hint, status=_GATEWAY_TIMEOUT))
-        else:
-            taken = self._settlement.left_out(part, written.missing) if written.missing else part
-            await self._taken(lane, taken, written.verification_method)
-
-    async def _taken(self, lane: Lane, part: Batch, verification_method: str | None) -> None:
-        """The sink has the part that the lane had at hand."""
-        self._breaker.taken()
-        lane.rounds = 0
-        self._report.batches += not self._sink.facts.is_dry_run
-        lane.writing.pop()
-        await self.confirmer.sent(part, verification_method)
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
 @asynccontextmanager
 async def open_delivery(

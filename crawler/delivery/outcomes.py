@@ -2,37 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-<<<<<<< HEAD
 from crawler.datahub.batching import EncodedEntity
-from crawler.datahub.encoding import Wire
 from crawler.datahub.pending import Pending
-=======
-from crawler.datahub.batching import Batch, EncodedEntity
-from crawler.datahub.pending import Ack
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 from crawler.datahub.proposals import Refusal
 from crawler.datahub.wire.protocol import Wire
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import RequestRefused
-<<<<<<< HEAD
 from crawler.telemetry import findings
 from crawler.telemetry.events import Listener, Outcome, Outcomes, ProposalsDecided
 
 NOT_STORED_REASON = "DataHub took it, but does not have it."
 _REFUSED_HERE = {kind.code: kind for kind in (findings.URN_INVALID, findings.ASPECT_TOO_LARGE, findings.ASPECT_INVALID)}
-=======
-from crawler.telemetry.findings import NOT_TAKEN
-from crawler.telemetry.report import CrawlReport
-
-NOT_TAKEN_HERE = {
-    "urn": "DataHub takes no such URN, so the entity was not sent. Rename it in MLflow.",
-    "aspect_size": "An aspect is larger than DataHub's Kafka takes, so it was not sent.",
-    "invalid": "acryl-datahub refuses a proposal (--validate), so it was not sent. Please report this.",
-}
-NOT_SENT = "It ended before these proposals were delivered. Run it again, or replay the dead letters."
-NOT_THERE = "DataHub took it, but does not have it."
-NOT_LISTED = "DataHub's answer does not list all that was sent, so what is missing there may not be stored."
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
 
 class OutcomePublisher:
@@ -93,31 +73,12 @@ class OutcomePublisher:
             )
         self._rejected(entities, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
 
-<<<<<<< HEAD
     def not_taken(self, entities: Sequence[EncodedEntity]) -> None:
         """Count pieces that an answer does not list although the request was taken."""
         for entity in entities:
             for proposal in entity.proposals:
                 self._listener(findings.NOT_TAKEN.found(f"{entity.urn}: {self._wire.aspect_name(proposal)}"))
         self._rejected(entities, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
-=======
-    def left_out(self, batch: Batch, not_taken: Sequence[tuple[str, str]]) -> Batch:
-        """The batch without the (URN, aspect) pairs that were not taken, which are given up."""
-        left_out = set(not_taken)
-        taken: list[EncodedEntity] = []
-        lost: list[EncodedEntity] = []
-        for parcel in batch.entities:
-            missing = [each for each in parcel.proposals if (parcel.urn, self._wire.aspect_name(each)) in left_out]
-            if missing:
-                lost.append(parcel.holding(missing))
-            taken.append(parcel.holding([each for each in parcel.proposals if each not in missing]))
-        self._report.rejected += len(left_out)
-        for urn, aspect in not_taken:
-            self._report.fail(NOT_TAKEN.code, NOT_TAKEN.message, f"{urn}: {aspect}")
-        self._keep(lost, code=NOT_TAKEN.code, reason=NOT_LISTED)
-        self._incomplete.update(parcel.urn for parcel in lost)
-        return Batch(taken, batch.proposals - len(left_out), batch.bytes)
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
     def not_stored(self, entity: EncodedEntity, missing: Sequence[bytes], method: str) -> None:
         """Count a piece that DataHub took, but of which it does not have the `missing` proposals."""
@@ -144,7 +105,9 @@ class OutcomePublisher:
         entities, self._to_publish = self._to_publish, []
         self._publish(entities)
 
-    def _rejected(self, entities: Sequence[EncodedEntity], *, code: str, reason: str, status: int | None = None) -> None:
+    def _rejected(
+        self, entities: Sequence[EncodedEntity], *, code: str, reason: str, status: int | None = None
+    ) -> None:
         is_kept = True
         if self._letters is not None:
             read = self._wire.proposal

@@ -46,12 +46,8 @@ class SenderQueues:
     """The queues of one sink. What is `put` waits until its batch is full, then for `wait_for_room`."""
 
     def __init__(self, sink: Sink) -> None:
-<<<<<<< HEAD
         """Make one queue for each batch that the sink may write at once."""
         self.all = [SenderQueue(sink.packer()) for _ in range(sink.facts.writers)]
-=======
-        self.all = [Lane(sink.packer()) for _ in range(sink.facts.writers)]
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
         self._packer = sink.packer()
         self._full: deque[tuple[SenderQueue, Batch]] = deque()
         self._handing_on = asyncio.Lock()

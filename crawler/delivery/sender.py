@@ -20,9 +20,7 @@ THROTTLED_ROUNDS = 3
 class Sender:
     """Sends batches to one sink, as many at once as there are queues."""
 
-    def __init__(
-        self, sink: Sink, outcomes: OutcomePublisher, read_back: ReadBack | None, listener: Listener
-    ) -> None:
+    def __init__(self, sink: Sink, outcomes: OutcomePublisher, read_back: ReadBack | None, listener: Listener) -> None:
         """Without `read_back`, a batch is delivered once the sink took it."""
         self._sink = sink
         self._outcomes = outcomes

@@ -47,6 +47,7 @@ class CrawlMapper:
         self.datasets = DatasetReducer()
         self._users = SeenKeys(REMEMBERED_USERS)
         self._remarks: list[MappingNotice] = []
+        self._contexts: dict[str, RunContext] = {}
 
     def stages(self) -> list[Entity]:
         """The tags of MLflow's model stages."""
@@ -72,16 +73,18 @@ class CrawlMapper:
 
     def experiment(self, experiment: Experiment) -> Entity:
         """The experiment's container."""
+        self._contexts[experiment.experiment_id] = run_context(experiment, self._settings)
         return experiment_entity(experiment, self._settings)
 
     def runs_of(self, experiment: Experiment) -> RunContext:
         """What the runs of one experiment share; `run` wants it."""
         return run_context(experiment, self._settings)
 
-    def run(self, run: Run, context: RunContext) -> list[Entity]:
+    def run(self, run: Run, context: RunContext | None = None) -> list[Entity]:
         """The run with its user and settled datasets, and the versions that waited for it. A deleted run only frees
         versions.
         """
+        context = context or self._contexts[run.info.experiment_id]
         entities: list[Entity] = []
         if not run.deleted:
             user = run_user(run)
@@ -113,6 +116,11 @@ class CrawlMapper:
         """What is mapped and was held back, at the end of the crawl, early or not: datasets, versions out of turn."""
         yield from self._versions.ready()
         yield from self.datasets.drain()
+
+    def take_notices(self):
+        from crawler.telemetry import findings
+        table = {k.code: k for k in findings.CATALOGUE}
+        return [table[r.code].found(r.sample) for r in self.take_remarks()]
 
     def take_remarks(self) -> list[MappingNotice]:
         """What the user should know of the rows mapped since the last call."""

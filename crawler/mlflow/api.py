@@ -30,7 +30,8 @@ class Api:
         self._timing = timing
         self._path = API
 
-    def unreadable(self, kind, rows): self.told += rows
+    def unreadable(self, kind, rows):
+        self.told += rows
 
     async def search(self, endpoint: str, query: dict[str, object], attempts: int | None = None) -> bytes:
         """What the tracking server answers to a query in JSON, after at most `attempts` where others have more."""

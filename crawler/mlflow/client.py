@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow import decoding as pages
-from crawler.mlflow.api import API, Api, Unreadable
+from crawler.mlflow.api import API, Api
 from crawler.mlflow.decoding import Page, Row
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel
 from crawler.mlflow.paging.listing import Ask, read_listing
@@ -36,9 +36,7 @@ class MlflowClient:
 
     runs: RunReader
 
-    def __init__(
-        self, tracking: Server, registry: Server, page_size: int, timing: Timing
-    ) -> None:
+    def __init__(self, tracking: Server, registry: Server, page_size: int, timing: Timing) -> None:
         self._tracking = tracking
         self._registry = registry
         self._api = Api(tracking, registry, timing)
@@ -59,6 +57,7 @@ class MlflowClient:
 
     async def pages(self, resource):
         from crawler.mlflow.paging.step import Step
+
         async for rows in getattr(self, resource.name)():
             told, self._api.told = self._api.told, []
             yield Step(rows, None, told)

@@ -10,9 +10,9 @@ from crawler.mlflow import decoding as pages
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
+from crawler.mlflow.paging.coverage import Window
 from crawler.mlflow.paging.keyset import EARLIEST, RunQuery, RunWalk
 from crawler.mlflow.paging.offset import FEWEST_ROWS, MAX_SKIPPED, OVERLAP, PageRows, is_offset
-from crawler.mlflow.paging.coverage import Window
 from crawler.mlflow.paging.page_bisection import Skipped
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.quirks.lookahead_row import BACKWARDS, read_backwards, window_of
@@ -47,7 +47,9 @@ class RunReader:
         return self._rows.rows
 
     @asynccontextmanager
-    async def next_page(self, experiment_ids: Sequence[str], walk: RunWalk, *, short: bool = False) -> AsyncIterator[Step[Run]]:
+    async def next_page(
+        self, experiment_ids: Sequence[str], walk: RunWalk, *, short: bool = False
+    ) -> AsyncIterator[Step[Run]]:
         """The next page of `runs/search` of one experiment, by start time, deleted runs included. A `short` one comes
         sooner, where others wait for their share of what is left.
 
@@ -58,7 +60,7 @@ class RunReader:
         `unreadable`, as are experiments that have runs without start_time.
         """
         (experiment_id,) = experiment_ids
-        async with self._page_slots.slot():
+        async with self._page_slots:
             query = walk.query
             if query is None:
                 raise ValueError("The walk is at its end.")
@@ -81,12 +83,20 @@ class RunReader:
         unknown: list[str] = []
         await self._untimed.name(unknown.append)
         told, self._api.told = self._api.told, []
-        class N: pass
-        n = N(); n.unreadable = told; n.unknown = unknown
+
+        class N:
+            pass
+
+        n = N()
+        n.unreadable = told
+        n.unknown = unknown
         return n
 
-    def stop_counting(self, e): self.leave_uncounted(e)
-    def resume_count(self, e, r): self.add_counted(e, r)
+    def stop_counting(self, e):
+        self.leave_uncounted(e)
+
+    def resume_count(self, e, r):
+        self.add_counted(e, r)
 
     def leave_uncounted(self, experiment_id: str) -> None:
         """Its runs could not all be read, so their number tells nothing to `name_untimed`."""
@@ -145,7 +155,7 @@ class RunReader:
             "run_view_type": "ALL",
             "max_results": len(run_ids),
         }
-        async with self._page_slots.slot():
+        async with self._page_slots:
             try:
                 body = await self._api.search("runs/search", query)
             except RequestRefused as refused:

@@ -3,22 +3,24 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, suppress
 
 import msgspec
 
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
-from crawler.delivery import Delivery, deliver, open_delivery
-from crawler.errors import InputError
+from crawler.delivery.delivery import Delivery, open_delivery
+from crawler.errors import CrawlerError, InputError, Interrupted
 from crawler.replay.proposal_reader import DeadLetter, ProposalReader, Unreadable
-from crawler.telemetry.report import CrawlReport
+from crawler.stopping import unless_stopped
+from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started
+from crawler.telemetry.findings import UNREADABLE_PROPOSALS
+from crawler.telemetry.report import Report
 
 READ_BYTES = 1 << 18
 MAX_ASPECTS = 200
 
-_UNREADABLE = "Parts of the file are no proposals that can be read, so they were not sent."
 _VERSIONED = {"mlModel", "versionSet"}
 """DataHub keeps which version of a model is the latest: two writers at once would race for it."""
 _MLFLOW_MODEL = "urn:li:mlModel:(urn:li:dataPlatform:mlflow,"
@@ -41,70 +43,81 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 async def replay(
-    settings: DeliverySettings, descriptor: int, wanted: Wanted, report: CrawlReport, stop: asyncio.Event
+    settings: DeliverySettings, descriptor: int, wanted: Wanted, report: Report, stop: asyncio.Event
 ) -> None:
-    """Delivers the wanted proposals that can be read from a file descriptor; what happened is in `report`. Ends early
-    and raises as a crawl does, and InputError where the file cannot be read further.
+    """Deliver the wanted proposals that can be read from a file descriptor; `report` is told of it.
+
+    Ends early and raises as a crawl does, and InputError where the file cannot be read any further.
     """
-    async with open_delivery(settings, report, stop) as delivery:
-        await deliver(_Letters(descriptor, wanted, delivery, report), delivery, stop)
+    report(Started(settings.run_id, settings.dry_run))
+    async with AsyncExitStack() as stack:
+        opening = open_delivery(settings, report, report.datahub, report.time)
+        delivery = await unless_stopped(stack.enter_async_context(opening), stop)
+        await delivery.deliver(ProposalFeed(descriptor, wanted, report, stop))
 
 
-class _Letters:
-    """Fills a delivery from a file: consecutive proposals of one entity travel together, and one entity's proposals one
-    request at a time.
-    """
+class ProposalChunk(msgspec.Struct, frozen=True):
+    """Proposals of one entity, no aspect twice."""
 
-    def __init__(self, descriptor: int, wanted: Wanted, delivery: Delivery, report: CrawlReport) -> None:
+    proposals: list[Proposal]
+
+    def add_to(self, delivery: Delivery) -> None:
+        """Add them to a delivery."""
+        delivery.add_proposals(self.proposals, _ordering_key(self.proposals[0]))
+
+
+class ProposalFeed:
+    """The wanted proposals of a file: consecutive ones of one entity travel together."""
+
+    def __init__(self, descriptor: int, wanted: Wanted, listener: Listener, stop: asyncio.Event) -> None:
+        """Read from a descriptor, not beyond `stop`."""
         self._descriptor = descriptor
         self._wanted = wanted
-        self._delivery = delivery
-        self._report = report
+        self._listener = listener
+        self._stop = stop
         self._held: dict[str, Proposal] = {}
         """Proposals of the entity at hand, by the aspect's name."""
 
-    async def read(self) -> None:
-        """Adds everything. Raises InputError."""
+    async def __aiter__(self) -> AsyncIterator[ProposalChunk]:
+        """Yield all of them; raise at the end what ended the reading."""
+        failure: CrawlerError | None = None
         reader = ProposalReader()
-        async for piece in _pieces(self._descriptor):
-            for found in reader.feed(piece):
-                self._take(found)
-                await self._delivery.settle()
-        for found in reader.end():
-            self._take(found)
+        try:
+            async for piece in _pieces(self._descriptor, self._stop):
+                for found in reader.feed(piece):
+                    for chunk in self._take(found):
+                        yield chunk
+            for found in reader.end():
+                for chunk in self._take(found):
+                    yield chunk
+        except (InputError, Interrupted) as error:
+            failure = error
+        for chunk in self.drain():
+            yield chunk
+        if failure is not None:
+            raise failure
 
-    async def deliver_held(self) -> None:
-        """Adds the entity at hand."""
-        self._hand_on()
-        await self._delivery.settle()
+    def drain(self) -> Iterator[ProposalChunk]:
+        """Remove and return the entity at hand."""
+        if self._held:
+            proposals, self._held = list(self._held.values()), {}
+            yield ProposalChunk(proposals)
 
-    def add_held(self) -> None:
-        """Adds the entity at hand, which is not delivered any more."""
-        self._hand_on()
-
-    def _take(self, found: DeadLetter | Unreadable) -> None:
+    def _take(self, found: DeadLetter | Unreadable) -> Iterator[ProposalChunk]:
+        """Hold a proposal that is wanted. Yields the entity before it, if it is of another one."""
         if isinstance(found, Unreadable):
-            self._report.fail("unreadable_proposals", _UNREADABLE, f"{found.where}: {found.reason}")
+            self._listener(UNREADABLE_PROPOSALS.found(f"{found.where}: {found.reason}"))
             return
-        self._report.read["proposals"] += 1
+        self._listener(RowsRead("proposals", 1))
         if skipped := self._wanted.skips(found):
-            self._report.skipped[skipped] += 1
+            self._listener(RowsSkipped(skipped, 1))
             return
-        self._hold(found.proposal)
-
-    def _hold(self, proposal: Proposal) -> None:
+        proposal = found.proposal
         first = next(iter(self._held.values()), proposal)
         same = (first.entity_type, first.urn) == (proposal.entity_type, proposal.urn)
         if not same or proposal.aspect_name in self._held or len(self._held) == MAX_ASPECTS:
-            self._hand_on()
+            yield from self.drain()
         self._held[proposal.aspect_name] = proposal
-
-    def _hand_on(self) -> None:
-        if not self._held:
-            return
-        proposals = list(self._held.values())
-        self._held.clear()
-        self._delivery.add_proposals(proposals, _ordering_key(proposals[0]))
 
 
 def _ordering_key(proposal: Proposal) -> str:
@@ -120,9 +133,9 @@ def _ordering_key(proposal: Proposal) -> str:
     return model if proposal.urn.startswith(_MLFLOW_MODEL) and model != name else "mlModel"
 
 
-async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
+async def _pieces(descriptor: int, stop: asyncio.Event) -> AsyncIterator[bytes]:
     while True:
-        await _until_readable(descriptor)
+        await unless_stopped(_until_readable(descriptor), stop)
         try:
             piece = os.read(descriptor, READ_BYTES)
         except OSError as error:

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, RestSettings
+from crawler.http.traffic import Traffic
 from crawler.sinks.dry_run import DryRunSink
 from crawler.sinks.file import open_file_sink
 from crawler.sinks.gms import open_gms_sink
 from crawler.sinks.lite import open_lite_sink
 from crawler.sinks.protocol import Sink, SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener
-from crawler.http.traffic import Traffic
 from crawler.telemetry.timing import Timing
 
 __all__ = ["Sink", "SinkFacts", "StoreLookup", "Written", "open_sink"]

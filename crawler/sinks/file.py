@@ -21,9 +21,9 @@ from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import OutputError, SettingsError
+from crawler.http.traffic import Traffic
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputOpened
-from crawler.http.traffic import Traffic
 from crawler.telemetry.timing import Timing
 
 

@@ -13,12 +13,12 @@ from crawler.datahub.wire.openapi import OpenApiWire
 from crawler.datahub.wire.protocol import GmsWire, Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.http import Server
+from crawler.http.traffic import Traffic
 from crawler.sinks.gms_lookup import GmsLookup
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputOpened
 from crawler.telemetry.findings import OLD_DATAHUB, UNVERIFIABLE_VERSION
-from crawler.http.traffic import Traffic
 from crawler.telemetry.timing import Timing
 
 

@@ -16,9 +16,9 @@ from crawler.datahub.validation import UNFIT, as_wrapper
 from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.protocol import Wire
 from crawler.errors import OutputError, RequestRefused, SettingsError
+from crawler.http.traffic import Traffic
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputOpened
-from crawler.http.traffic import Traffic
 from crawler.telemetry.timing import Timing
 
 if TYPE_CHECKING:

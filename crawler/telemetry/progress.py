@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import printable
-from crawler.telemetry.report import CrawlReport, peak_rss_bytes
+from crawler.telemetry.report import Report, peak_rss_bytes
 from crawler.telemetry.summary import KINDS, human_bytes, human_seconds
 from crawler.telemetry.timing import slowest
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("crawler.progress")
 
 
 @asynccontextmanager
-async def show_progress(report: CrawlReport, *, live: bool, interval: float = LOG_SECONDS) -> AsyncIterator[None]:
+async def show_progress(report: Report, *, live: bool, interval: float = LOG_SECONDS) -> AsyncIterator[None]:
     """Shows the report while the context lasts: `live` on standard error, or as a log line each `interval` seconds."""
     if live:
         async with _live_view(report):
@@ -50,7 +50,7 @@ class _Point(NamedTuple):
 class Rates:
     """Runs read and proposals delivered a second, and what they wait for, over the last seconds."""
 
-    def __init__(self, report: CrawlReport, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
         self._report = report
         self._clock = clock
         self._points: deque[_Point] = deque()
@@ -85,7 +85,7 @@ class Rates:
         return (count(last) - count(first)) / elapsed if elapsed > 0 else 0.0
 
 
-def seconds_left(report: CrawlReport) -> float | None:
+def seconds_left(report: Report) -> float | None:
     """How long the rest will take at the pace so far, once the number of experiments is known; else None."""
     done, total = report.experiments_done, report.read["experiments"]
     if not report.experiments_listed or not done or done >= total:
@@ -93,7 +93,7 @@ def seconds_left(report: CrawlReport) -> float | None:
     return report.duration * (total - done) / done
 
 
-def progress_line(report: CrawlReport, rates: Rates) -> str:
+def progress_line(report: Report, rates: Rates) -> str:
     """The state of a crawl in one line."""
     rates.note()
     left = seconds_left(report)
@@ -106,7 +106,7 @@ def progress_line(report: CrawlReport, rates: Rates) -> str:
     )
 
 
-def _limit(report: CrawlReport, rates: Rates) -> str:
+def _limit(report: Report, rates: Rates) -> str:
     """What the crawl waits for: a server that is out, else whatever is slowest."""
     for name, traffic in (("MLflow", report.mlflow), ("DataHub", report.datahub)):
         if traffic.outage:
@@ -116,7 +116,7 @@ def _limit(report: CrawlReport, rates: Rates) -> str:
     return rates.limit
 
 
-def _read_so_far(report: CrawlReport, rates: Rates) -> str:
+def _read_so_far(report: Report, rates: Rates) -> str:
     if report.replayed:
         return f"{report.read['proposals']:,} proposals"
     return f"{report.read['experiments']:,} experiments, {report.read['runs']:,} runs ({rates.runs:,.0f}/s)"
@@ -140,7 +140,7 @@ async def _repeating(action: Callable[[], None], interval: float) -> AsyncIterat
 
 
 @asynccontextmanager
-async def _live_view(report: CrawlReport) -> AsyncIterator[None]:
+async def _live_view(report: Report) -> AsyncIterator[None]:
     from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
     from rich.live import Live  # noqa: PLC0415
 
@@ -185,7 +185,7 @@ class _ConsoleStream(io.TextIOBase):
         return len(text)
 
 
-def live_view(report: CrawlReport, rates: Rates) -> "RenderableType":
+def live_view(report: Report, rates: Rates) -> "RenderableType":
     """The block that is drawn again and again."""
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -219,7 +219,7 @@ def _traffic(traffic: Traffic) -> str:
     return f"{at_once}, {traffic.requests:,} requests, {traffic.retries:,} retries"
 
 
-def _findings(report: CrawlReport) -> str:
+def _findings(report: Report) -> str:
     warnings = sum(finding.count for finding in report.warnings)
     failures = sum(finding.count for finding in report.failures)
     return (f", {warnings:,} warnings" if warnings else "") + (f", {failures:,} failures" if failures else "")

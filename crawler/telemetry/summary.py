@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import printable
-from crawler.telemetry.report import CrawlReport, Finding, peak_rss_bytes
+from crawler.telemetry.report import Report, peak_rss_bytes
+from crawler.telemetry.tally import FindingSummary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ class _Page(io.StringIO):
         return self._stream.isatty()
 
 
-def print_summary(report: CrawlReport, *, report_path: Path | None, stream: TextIO) -> None:
+def print_summary(report: Report, *, report_path: Path | None, stream: TextIO) -> None:
     """Writes the summary to `stream`; plain where that is no terminal. Raises OSError where that cannot be written."""
     from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
 
@@ -72,7 +73,7 @@ def human_seconds(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
-def _print_all(console: "Console", report: CrawlReport, report_path: Path | None) -> None:
+def _print_all(console: "Console", report: Report, report_path: Path | None) -> None:
     console.print(_proposals(report) if report.replayed else _entities(report))
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
@@ -87,7 +88,7 @@ def _print_all(console: "Console", report: CrawlReport, report_path: Path | None
         console.print(_file_after_replay(report, printable(str(report.replayed))))
 
 
-def _entities(report: CrawlReport) -> "Table":
+def _entities(report: Report) -> "Table":
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -103,7 +104,7 @@ def _entities(report: CrawlReport) -> "Table":
     return table
 
 
-def _proposals(report: CrawlReport) -> "Table":
+def _proposals(report: Report) -> "Table":
     """What a replay has read and written."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -120,7 +121,7 @@ def _proposals(report: CrawlReport) -> "Table":
     return table
 
 
-def _file_after_replay(report: CrawlReport, path: str) -> str:
+def _file_after_replay(report: Report, path: str) -> str:
     """What has become of the file that was replayed, which is never changed."""
     if report.status not in {"success", "failures"}:
         return f"Keep {path}: it was not read to its end. Replay it again to have the rest."
@@ -135,7 +136,7 @@ def _file_after_replay(report: CrawlReport, path: str) -> str:
     return f"{path} is no longer needed: DataHub has all of its proposals."
 
 
-def _print_traffic(console: "Console", report: CrawlReport) -> None:
+def _print_traffic(console: "Console", report: Report) -> None:
     if not report.replayed:
         console.print(_traffic("MLflow", report.mlflow, "received"))
     if report.datahub.requests:
@@ -146,11 +147,11 @@ def _print_traffic(console: "Console", report: CrawlReport) -> None:
     )
 
 
-def _runs_per_second(report: CrawlReport) -> str:
+def _runs_per_second(report: Report) -> str:
     return f"{_per_second(report, report.read['runs'])} runs/s, "
 
 
-def _per_second(report: CrawlReport, count: int) -> str:
+def _per_second(report: Report, count: int) -> str:
     return f"{count / report.duration:,.0f}" if report.duration else "0"
 
 
@@ -168,7 +169,7 @@ def _at_once(traffic: Traffic) -> str:
     return f", {traffic.lowest_concurrency} to {traffic.highest_concurrency} at once"
 
 
-def _print_findings(console: "Console", title: str, findings: list[Finding]) -> None:
+def _print_findings(console: "Console", title: str, findings: list[FindingSummary]) -> None:
     if not findings:
         return
     console.print(f"\n{title}:")
@@ -191,7 +192,7 @@ def _print_indented(console: "Console", indent: int, text: str) -> None:
         console.print(Padding(Text(text), (0, 0, 0, indent)))
 
 
-def _verdict(report: CrawlReport) -> str:
+def _verdict(report: Report) -> str:
     entities = sum(report.delivered.values())
     where = f" to {printable(report.output)}" if report.output else ""
     took = human_seconds(report.duration)

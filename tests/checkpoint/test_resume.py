@@ -12,7 +12,7 @@ from crawler.config import Flags, load
 from crawler.config.settings import Confirm, Settings
 from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, SettingsError
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.crawl.test_real_servers import Serve
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
@@ -47,13 +47,13 @@ def refusing_after(batches: int) -> Callable[[list[dict[str, Any]]], Fault | Non
     return lambda _: None if next(left, None) is not None else Fault(status=401)
 
 
-async def undisturbed(url: str, folder: Path) -> tuple[Values, CrawlReport, int]:
+async def undisturbed(url: str, folder: Path) -> tuple[Values, Report, int]:
     async with Gms() as gms:
         report = await crawl_settings(settings_for(url, folder, gms))
         return dict(gms.aspects), report, len(gms.batches)
 
 
-def require_same(report: CrawlReport, whole: CrawlReport) -> None:
+def require_same(report: Report, whole: Report) -> None:
     """Both tell the same of what is in MLflow; only what was in flight when a crawl ended may be named once more."""
     assert (report.read, report.skipped) == (whole.read, whole.skipped)
     for found, expected in ((report.warnings, whole.warnings), (report.failures, whole.failures)):
@@ -62,19 +62,19 @@ def require_same(report: CrawlReport, whole: CrawlReport) -> None:
         assert all(each.count <= counts[each.code] <= 2 * each.count for each in expected)
 
 
-async def crawl_until(gms: Gms, settings: Settings, aspects: int) -> CrawlReport:
+async def crawl_until(gms: Gms, settings: Settings, aspects: int) -> Report:
     """Ends at the first batch that comes when DataHub has so many aspects. How many batches bring them differs with the
     speed of the servers: what has waited for long is sent as it is.
     """
     gms.rule = lambda _: Fault(status=401) if len(gms.aspects) >= aspects else None
-    report = CrawlReport(settings.run_id)
+    report = Report(settings.run_id)
     with pytest.raises(CredentialsRefused):
         await crawl_settings_into(settings, report)
     gms.rule = None
     return report
 
 
-async def crawl_settings_into(settings: Settings, report: CrawlReport) -> None:
+async def crawl_settings_into(settings: Settings, report: Report) -> None:
     await crawl(settings, report, asyncio.Event())
 
 
@@ -108,7 +108,7 @@ async def test_a_crawl_that_ends_again_and_again_gets_on(url: str, tmp_path: Pat
     expected, whole, batches = await undisturbed(url, tmp_path)
     async with Gms() as gms:
         for _ in range(batches):
-            report = CrawlReport("later")
+            report = Report("later")
             gms.rule = refusing_after(ENOUGH)
             try:
                 await crawl_settings_into(settings_for(url, tmp_path, gms, Confirm.NONE), report)

@@ -10,7 +10,7 @@ import pytest
 
 from crawler.cli.job import Job, Limits, run_job
 from crawler.errors import ExitCode, Interrupted
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 SOON = 0.02
 NEVER = 3_600.0
@@ -28,7 +28,7 @@ def _garbage() -> Iterator[None]:
 
 def ended(job: Job, *, grace: float = NEVER, duration: float | None = None) -> tuple[ExitCode, str, list[str]]:
     """What a job comes to: exit code, status, failures."""
-    report = CrawlReport("r")
+    report = Report("r")
     code = run_job(job, report, Limits(grace, duration), live=False)
     return code, report.status, [failure.code for failure in report.failures]
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from crawler.mapping.runs import run_urn
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.mlflow.listings import number_token
 from tests.support.crawls import crawl_to_file, recipe_file
 
@@ -72,7 +72,7 @@ def _offset(token: str | None) -> int:
     return int(json.loads(b64decode(token))["offset"]) if token else 0
 
 
-async def crawl(url: str, folder: Path, page_size: int = 16) -> tuple[CrawlReport, set[str]]:
+async def crawl(url: str, folder: Path, page_size: int = 16) -> tuple[Report, set[str]]:
     report, proposals = await crawl_to_file(recipe_file(folder, url, NO_RETRIES), folder, {"page_size": page_size})
     return report, {each["entityUrn"] for each in proposals if ":dataProcessInstance:" in each["entityUrn"]}
 

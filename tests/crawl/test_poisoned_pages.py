@@ -19,7 +19,7 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_to_file, recipe_file
@@ -56,7 +56,7 @@ class Copy(NamedTuple):
             database.executemany(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", rows)
             database.commit()
 
-    async def crawl(self, folder: Path, page_size: int, **flags: Any) -> tuple[CrawlReport, set[str]]:
+    async def crawl(self, folder: Path, page_size: int, **flags: Any) -> tuple[Report, set[str]]:
         """The report, and all URNs that were written."""
         recipe = recipe_file(folder, self.server.url, NO_RETRIES)
         report, proposals = await crawl_to_file(recipe, folder, {"page_size": page_size, **flags})
@@ -81,7 +81,7 @@ def copy(filled_server: Callable[[str], FilledServer], tmp_path_factory: pytest.
         yield Copy(server, filled.reported)
 
 
-def samples(report: CrawlReport, code: str) -> list[str]:
+def samples(report: Report, code: str) -> list[str]:
     """What the only failure names."""
     assert [failure.code for failure in report.failures] == [code]
     (failure,) = report.failures

@@ -18,7 +18,7 @@ from crawler.config.settings import MappingSettings
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.run_reader import RunReader
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.servers.environments import VERSIONS
 from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
@@ -50,7 +50,7 @@ class Copy(NamedTuple):
             database.executemany("UPDATE runs SET start_time = ? WHERE run_uuid = ?", rows)
             database.commit()
 
-    async def crawl(self, folder: Path, page_size: int, **flags: Any) -> tuple[CrawlReport, set[str]]:
+    async def crawl(self, folder: Path, page_size: int, **flags: Any) -> tuple[Report, set[str]]:
         """The report, and the URNs of the runs that were written."""
         recipe = recipe_file(folder, self.server.url)
         report, proposals = await crawl_to_file(recipe, folder, {"page_size": page_size, **flags})
@@ -87,7 +87,7 @@ def copies(
         yield serve
 
 
-def named(report: CrawlReport) -> list[str]:
+def named(report: Report) -> list[str]:
     """The experiments that the failure names; there is no other failure."""
     assert [failure.code for failure in report.failures] == ["unreadable_runs"]
     (failure,) = report.failures

@@ -8,7 +8,7 @@ from crawler.config.settings import ServerSettings
 from crawler.crawl.watchdog import MARGIN, ends_when_stalled, longest_wait
 from crawler.errors import ExitCode, Stalled
 from crawler.http.failures import RETRY_AFTER_CAP
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.simulation.virtual_clock import VirtualLoop, run_virtually
 
 SECONDS = 100.0
@@ -18,7 +18,7 @@ def ended_after(steps: list[float], *, then_hang: bool) -> tuple[float, Stalled 
     """Virtual seconds until the end, and how that was: something happens after each of the pauses."""
 
     async def work() -> tuple[float, Stalled | None]:
-        report = CrawlReport("a run")
+        report = Report("a run")
         try:
             async with ends_when_stalled(report.pulse, SECONDS):
                 for pause in steps:
@@ -48,7 +48,7 @@ def test_what_hangs_is_ended(steps: list[float]) -> None:
 
 def test_a_process_that_was_stopped_for_long_goes_on() -> None:
     async def work() -> None:
-        report = CrawlReport("a run")
+        report = Report("a run")
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         async with ends_when_stalled(report.pulse, SECONDS):
@@ -72,7 +72,7 @@ def test_errors_of_the_work_stay_what_they_are() -> None:
 
 @pytest.mark.parametrize("change", ["begin", "end"])
 def test_each_request_and_each_answer_is_something_that_happens(change: str) -> None:
-    report = CrawlReport("a run")
+    report = Report("a run")
     for traffic in (report.mlflow, report.datahub):
         before = report.pulse()
         getattr(traffic, change)()

@@ -13,7 +13,7 @@ import pytest
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import SettingsError
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 
 def proposal(number: int) -> Proposal:
@@ -25,7 +25,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def test_a_letter_tells_all_that_replay_and_people_need(tmp_path: Path) -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(tmp_path / "dead.jsonl", report)
     letters.check()
     letters.write([], code="refused_422", reason="nothing")
@@ -54,7 +54,7 @@ def test_a_letter_tells_all_that_replay_and_people_need(tmp_path: Path) -> None:
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "dead.jsonl", CrawlReport("r"))
+    letters = DeadLetters(tmp_path / "dead.jsonl", Report("r"))
     letters.write([proposal(1)], code="x", reason="y")
     letters.sync()
     assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
@@ -65,7 +65,7 @@ def test_what_a_crash_left_behind_is_a_line_of_its_own(tmp_path: Path, left: str
     path = tmp_path / "dead.jsonl"
     path.write_text(left)
     for number in (1, 2):
-        letters = DeadLetters(path, CrawlReport("r"))
+        letters = DeadLetters(path, Report("r"))
         letters.write([proposal(number)], code="x", reason="y")
         letters.sync()
     *before, first, second = path.read_text().splitlines()
@@ -74,7 +74,7 @@ def test_what_a_crash_left_behind_is_a_line_of_its_own(tmp_path: Path, left: str
 
 
 def test_an_aspect_of_many_lines_becomes_one(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "dead.jsonl", CrawlReport("r"))
+    letters = DeadLetters(tmp_path / "dead.jsonl", Report("r"))
     aspect = b'{\r\n  "name": "a\\nb",\n  "weight": 1.50\n}'
     letters.write([Proposal("tag", "urn:li:tag:1", "tagProperties", aspect)], code="x", reason="y")
     letters.sync()
@@ -83,7 +83,7 @@ def test_an_aspect_of_many_lines_becomes_one(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_failure_of_the_report_and_no_error() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(Path("/dev/full"), report)
     letters.check()
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_a_full_disk_is_a_failure_of_the_report_and_no_error() -> None:
 
 
 def test_a_device_takes_letters_too() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(Path("/dev/null"), report)
     letters.write([proposal(1)], code="x", reason="y")
     assert letters.sync()
@@ -113,7 +113,7 @@ def failing(error: int) -> Callable[[int], None]:
 def test_letters_reach_the_disk_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", synced.append)
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(tmp_path / "dead.jsonl", report)
     for number in range(100):
         assert letters.write([proposal(number)], code="x", reason="y")
@@ -123,7 +123,7 @@ def test_letters_reach_the_disk_together(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_does_not_reach_the_disk_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(tmp_path / "dead.jsonl", report)
     with monkeypatch.context() as broken:
         broken.setattr("os.fsync", failing(errno.EIO))
@@ -142,7 +142,7 @@ def test_what_does_not_reach_the_disk_is_not_kept(tmp_path: Path, monkeypatch: p
 def test_what_was_written_is_kept_although_the_disk_is_full_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(tmp_path / "dead.jsonl", report)
     assert letters.write([proposal(1)], code="x", reason="y")
     write = os.write
@@ -161,7 +161,7 @@ def test_what_was_written_is_kept_although_the_disk_is_full_then(
 
 
 def test_a_file_that_is_moved_away_keeps_its_letters(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "dead.jsonl", CrawlReport("r"))
+    letters = DeadLetters(tmp_path / "dead.jsonl", Report("r"))
     for number in (1, 2):
         letters.write([proposal(number)], code="x", reason="y")
         letters.sync()
@@ -180,7 +180,7 @@ def test_a_file_that_is_moved_away_keeps_its_letters(tmp_path: Path) -> None:
 )
 def test_a_path_that_cannot_be_written_is_told_early(tmp_path: Path, path: str, reason: str) -> None:
     (tmp_path / "file").touch()
-    report = CrawlReport("r")
+    report = Report("r")
     letters = DeadLetters(tmp_path / path, report)
     with pytest.raises(SettingsError, match=reason):
         letters.check()
@@ -192,14 +192,14 @@ def test_a_file_that_may_not_be_written_is_told_early(tmp_path: Path, monkeypatc
     path = tmp_path / "dead.jsonl"
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anything
     with pytest.raises(SettingsError, match="Its folder cannot be written to"):
-        DeadLetters(path, CrawlReport("r")).check()
+        DeadLetters(path, Report("r")).check()
     path.touch()
     with pytest.raises(SettingsError, match="Permission denied"):
-        DeadLetters(path, CrawlReport("r")).check()
+        DeadLetters(path, Report("r")).check()
 
 
 def test_a_dry_run_writes_none(tmp_path: Path) -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.dry_run = True
     letters = DeadLetters(tmp_path / "dead.jsonl", report)
     letters.write([Proposal("tag", "urn:li:tag:a", "status", b"{}")], code="urn", reason="no")

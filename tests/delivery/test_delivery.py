@@ -9,17 +9,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec import structs
 
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
-from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
-from crawler.datahub.encoding import MAX_ASPECT_BYTES
+from crawler.datahub.batching import Batch, Packer, PackerByType
+from crawler.datahub.encoding import MAX_ASPECT_BYTES, Wire
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
-from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.delivery.circuit_breaker import LIMIT_OF_ONE_TYPE
 from crawler.delivery.dead_letters import DeadLetters
-<<<<<<< HEAD
 from crawler.delivery.delivery import Chunk, Delivery
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.sender import THROTTLED_ROUNDS
@@ -27,23 +24,12 @@ from crawler.errors import RequestRefused, ServerError, Unreachable
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Event, Outcomes, tell_all
 from crawler.telemetry.report import Report
-=======
-from crawler.delivery.delivery import THROTTLED_ROUNDS
-from crawler.delivery.outcomes import Settlement
-from crawler.errors import RequestRefused, ServerError, Unreachable
-from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
-from crawler.telemetry.report import CrawlReport
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
 
 class SlowSink:
     """Keeps what it gets, giving others a turn before each batch."""
 
-<<<<<<< HEAD
     facts = SinkFacts(target="nowhere", writers=1, verification_method="written")
-=======
-    facts = SinkFacts(target="", verification_method="written")
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
     lookup: StoreLookup | None = None
     wire: Wire = RestliWire(encode_system_metadata(SystemMetadata(1, "r")))
 
@@ -68,11 +54,7 @@ class ForgetfulSink(SlowSink):
 
     async def write(self, batch: Batch) -> Written:
         await super().write(batch)
-<<<<<<< HEAD
         return Written("answer", [(entity.urn, "status") for entity in batch.entities])
-=======
-        return Written("answer", [(parcel.urn, "status") for parcel in batch.entities])
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
 
 def delivery_to(sink: SlowSink, report: Report | None = None, letters: Path = Path("no letters")) -> Delivery:
@@ -151,11 +133,7 @@ async def test_an_entity_that_is_cut_counts_once() -> None:
 
 async def test_the_pieces_of_an_entity_that_is_cut_stay_in_one_queue() -> None:
     sink = SlowSink(max_proposals=2)
-<<<<<<< HEAD
     with_writers(sink, 3)
-=======
-    sink.facts = structs.replace(sink.facts, writers=3)
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
     delivery = delivery_to(sink)
     many = tuple(SubTypes(type_names=[str(number)]) for number in range(5))
     async with asyncio.TaskGroup() as tasks:
@@ -203,13 +181,8 @@ async def test_what_an_answer_leaves_out_is_a_failure_and_not_delivered(tmp_path
 
 
 async def test_what_is_not_written_when_the_crawl_ends_is_kept(tmp_path: Path) -> None:
-<<<<<<< HEAD
     sink, report = SlowSink(max_proposals=2), Report("r")
     with_writers(sink, 3)
-=======
-    sink, report = SlowSink(max_proposals=2), CrawlReport("r")
-    sink.facts = structs.replace(sink.facts, writers=3)
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
     delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
     for number in range(9):
         delivery.add([Entity("tag", f"urn:li:tag:{number}", (NOT_REMOVED, SubTypes(type_names=["x"])))])
@@ -320,13 +293,8 @@ async def test_one_type_that_may_not_be_written_does_not_end_the_crawl(tmp_path:
 
 
 async def test_a_server_that_refuses_all_types_ends_the_crawl_and_nothing_is_lost(tmp_path: Path) -> None:
-<<<<<<< HEAD
     sink, report = RefusingSink(422, max_proposals=4), Report("r")
     with_writers(sink, 2)
-=======
-    sink, report = RefusingSink(422, max_proposals=4), CrawlReport("r")
-    sink.facts = structs.replace(sink.facts, writers=2)
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
     delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
     containers = [Entity("container", f"urn:li:container:{number}", (NOT_REMOVED,)) for number in range(100)]
     added = []

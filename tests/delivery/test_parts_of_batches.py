@@ -10,7 +10,7 @@ from crawler.datahub.batching import Batch
 from crawler.datahub.proposals import Entity
 from crawler.errors import Unreachable
 from crawler.sinks import Written
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.delivery.test_delivery import SlowSink, delivery_to
 
 ENTITIES = [
@@ -40,8 +40,8 @@ class Forgetful(SlowSink):
         return Written("answer", [("urn:li:container:3", "status")])
 
 
-async def deliver(sink: SlowSink, folder: Path) -> CrawlReport:
-    report = CrawlReport("r")
+async def deliver(sink: SlowSink, folder: Path) -> Report:
+    report = Report("r")
     delivery = delivery_to(sink, report, folder / "dead.jsonl")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(delivery.send(delivery.lanes[0]))

@@ -11,7 +11,7 @@ import pytest
 
 from crawler.crawl.run import crawl
 from crawler.errors import ServerError
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.gms.faults import Fault, refusing
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
@@ -82,7 +82,7 @@ async def test_a_server_that_refuses_everything_ends_the_crawl(golden_server: Ml
     async with Gms() as gms:
         gms.rule = Fault(status=400, body={"message": "never"})
         settings = settings_for_gms(golden_server, tmp_path, gms, max_threads=2)
-        report = CrawlReport("r")
+        report = Report("r")
         with pytest.raises(ServerError, match="DataHub refuses everything") as caught:
             await crawl(settings, report, asyncio.Event())
     assert caught.value.exit_code == 3

@@ -545,42 +545,21 @@ def test_an_entity_in_pieces_is_finished_once_with_the_last_one_that_is_found(go
     lags = {"subTypes": 9.0, "tagProperties": 3.0, "status": 0.0}
     store = Datahub()
     store.lag = lambda key: lags[key[1]]
-<<<<<<< HEAD
     store.lost = {(pieces[0].urn, ("subTypes", "", "status")[number]) for number in gone}
     report = Report("r")
     listener, outcomes = published(report)
     publisher = OutcomePublisher(WIRE, listener, None)
     reading = ReadBack(store, WIRE, publisher, listener)
-=======
-    store.lost = {
-        (each.urn, name) for number in gone for name in [("subTypes", "", "status")[number]] for each in pieces
-    }
-    sink, report = SlowSink(), CrawlReport("r")
-    sink.lookup = store
-    told: list[tuple[bool, list[bytes]]] = []
-    confirmer = Confirmer(
-        sink,
-        report,
-        lambda arrived: told.extend((each.last, []) for each in arrived),
-        lambda piece, lost: told.append((piece.last, list(lost))),
-    )
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(reading.run())
             for piece in pieces:
                 store.take(piece)
-<<<<<<< HEAD
                 await reading.sent(Batch([piece], len(piece.proposals), 0))
             await asyncio.sleep(4)
             assert outcomes == [], "one piece is still under way"
             reading.close()
-=======
-                await confirmer.sent(Batch([piece], len(piece.proposals), 0), None)
-            await asyncio.sleep(1)
-            confirmer.close()
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
     virtually(work())
     publisher.sync()

@@ -7,7 +7,7 @@ import pytest
 
 from crawler.config.settings import Confirm, Endpoint
 from crawler.errors import CredentialsRefused
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
@@ -27,7 +27,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.delivery.verification.reading_back.PATIENCE", 0.5)
 
 
-def ways(report: CrawlReport) -> dict[str, int]:
+def ways(report: Report) -> dict[str, int]:
     """How many entities were confirmed how."""
     sums: dict[str, int] = {}
     for counts in report.confirmed.values():

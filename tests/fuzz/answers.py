@@ -14,9 +14,9 @@ from crawler.datahub.versions import reads_back, require_openapi, unsupported_as
 from crawler.datahub.wire import openapi
 from crawler.errors import CrawlerError, DecodeError, RequestRefused, WrongServer
 from crawler.http.error_text import LENGTH, error_excerpt
+from crawler.http.failures import RETRY_AFTER_CAP, retry_after
 from crawler.http.redaction import Redactor
 from crawler.http.responses import Response, ResponseClassifier
-from crawler.http.failures import RETRY_AFTER_CAP, retry_after
 from crawler.mlflow.client import MlflowClient
 from crawler.telemetry.timing import Timing
 from tests.fuzz.decoding import Counts

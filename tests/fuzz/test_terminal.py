@@ -8,7 +8,7 @@ import pytest
 from crawler.cli import check
 from crawler.cli.main import main as cli
 from crawler.errors import WrongServer
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.fuzz.promises import is_plain
 
 TRICK = "3\x1b[2J\x9b31m\u202e"
@@ -30,7 +30,7 @@ def test_an_error_that_ends_a_command(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 async def test_what_check_finds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    async def unreadable(_: object, report: CrawlReport) -> None:
+    async def unreadable(_: object, report: Report) -> None:
         report.fail("unreadable_runs", "Runs cannot be read.", f"{TRICK}: Expected `str`")
 
     async def redirected(*_: object) -> None:

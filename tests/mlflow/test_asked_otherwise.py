@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from crawler.config.settings import ServerSettings
 from crawler.errors import CredentialsRefused, ExitCode, RequestRefused
 from crawler.http import Server
+from crawler.http.traffic import Traffic
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
@@ -23,8 +24,7 @@ from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.keyset import RunQuery, RunWalk
 from crawler.mlflow.quirks.null_start_time import MAX_PAGES, UntimedRuns
 from crawler.mlflow.run_reader import RunReader
-from crawler.http.traffic import Traffic
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
 from tests.mlflow.listings import number_token
 from tests.support.crawls import crawl_to_file, recipe_file
@@ -129,7 +129,7 @@ def holds(rows: list[dict[str, Any]], *numbers: int) -> bool:
     return any(row["info"]["run_id"] in map(run_id, numbers) for row in rows)
 
 
-async def crawl(tracking: Tracking, folder: Path) -> tuple[CrawlReport, set[str]]:
+async def crawl(tracking: Tracking, folder: Path) -> tuple[Report, set[str]]:
     """The report, and the URNs of the runs that were written."""
     async with tracking.serve() as url:
         recipe = recipe_file(folder, url, {"retry_max_times": 0})

@@ -23,7 +23,7 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.run_reader import MAX_GIVEN_UP
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.mlflow.listings import number_token
 from tests.support.crawls import recipe_file
 
@@ -124,7 +124,7 @@ def _holds(info: dict[str, Any], bound: str) -> bool:
 class Crawled(msgspec.Struct):
     """A crawl: its report, the URNs that it wrote, and the error that it ended with."""
 
-    report: CrawlReport
+    report: Report
     urns: set[str]
     error: CrawlerError | None = None
 
@@ -140,7 +140,7 @@ async def crawled(mlflow: Mlflow, folder: Path, *, patience: float = 600, page_s
         settings = load(recipe_file(folder, url), {}, Flags(output=output, page_size=page_size), home=folder)
         server = msgspec.structs.replace(settings.mlflow.tracking, attempts=1, timeout=TIMEOUT, patience=patience)
         settings = msgspec.structs.replace(settings, mlflow=msgspec.structs.replace(settings.mlflow, tracking=server))
-        report = CrawlReport(settings.run_id)
+        report = Report(settings.run_id)
         try:
             await crawl(settings, report, asyncio.Event())
         except CrawlerError as error:

@@ -23,7 +23,7 @@ from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_me
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.replay.proposal_reader import DeadLetter, ProposalReader, Unreadable
 from crawler.sinks import Sink, open_sink
-from crawler.telemetry.report import CrawlReport, Traffic
+from crawler.telemetry.report import Report, Traffic
 from crawler.telemetry.timing import Timing
 
 SYSTEM_METADATA = encode_system_metadata(SystemMetadata(1_700_000_000_000, "r"))
@@ -74,7 +74,7 @@ def encoded(sink: Sink, proposal: Proposal) -> bytes:
 
 def written_as_dead_letters(letters: list[Proposal], path: Path) -> bytes:
     path.unlink(missing_ok=True)
-    DeadLetters(path, CrawlReport("r")).write(letters, code="refused_422", reason='It said "no"\nand more.', status=422)
+    DeadLetters(path, Report("r")).write(letters, code="refused_422", reason='It said "no"\nand more.', status=422)
     return path.read_bytes() if letters else b""
 
 

@@ -18,7 +18,7 @@ from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
 from crawler.replay.run import _ordering_key
 from crawler.telemetry.progress import Rates, live_view, progress_line
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.cli.test_cli import closed_port, run, start
 from tests.gms.faults import Fault, refusing
 from tests.gms.server import Gms
@@ -422,7 +422,7 @@ async def test_a_stop_delivers_what_was_read_and_keeps_the_file(tmp_path: Path) 
 
 
 def test_the_progress_of_a_replay_is_about_its_file() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.replayed = Path("in.jsonl")
     report.read["proposals"], report.proposals = 1_234, 1_000
     report.mapped["tag"] = report.mapped["glossaryTerm"] = 5
@@ -439,7 +439,7 @@ def test_the_progress_of_a_replay_is_about_its_file() -> None:
 
 
 def test_the_report_names_the_file() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     assert report.to_dict()["replayed"] is None
     report.replayed = Path("in.jsonl")
     assert report.to_dict()["replayed"] == "in.jsonl"

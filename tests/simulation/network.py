@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from random import Random
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 import aiohttp
@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 
-SEAM = "crawler.http.server"
+SEAM = "crawler.http.server.Exchange"
 RETRY_AFTERS = ("0", "2", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 31 Dec 2999 23:59:59 GMT", "soon")
 PROXY_PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -91,17 +91,26 @@ class Process:
 
 
 class Session:
-    """In place of aiohttp's."""
+    """In place of crawler.http's Exchange: requests go by a network."""
 
-    def __init__(self, process: Process, name: str, timeout: float, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, network: "Network", process: Process, name: str, timeout: float, headers: Mapping[str, str]
+    ) -> None:
+        self._network = network
         self.process = process
         self.name = name
         self.timeout = timeout
         self.headers: CIMultiDict[str] = CIMultiDict({"User-Agent": "simulation", "Accept": "application/json"})
         self.headers.update(headers)
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Nothing is open."""
+
+    async def send(self, request: Request) -> Response:
+        return await self._network.exchange(self, request)
 
 
 Answerer = Callable[[Request, CIMultiDict[str], Connection], Awaitable[Response]]
@@ -132,7 +141,7 @@ class Network:
     @contextmanager
     def plugged_in(self) -> Iterator[None]:
         """Within this context the crawler's requests go by this network."""
-        with mock.patch(f"{SEAM}.open_session", self._open), mock.patch(f"{SEAM}.exchange", self._exchange):
+        with mock.patch(SEAM, self._open):
             yield
 
     async def settled(self) -> None:
@@ -141,9 +150,10 @@ class Network:
             await asyncio.wait(set(self._at_work))
 
     def _open(self, name: str, settings: Any, headers: Mapping[str, str], **_: object) -> Session:
-        return Session(self.process, name, settings.timeout, headers)
+        return Session(self, self.process, name, settings.timeout, headers)
 
-    async def _exchange(self, session: Session, request: Request, *_: object, **__: object) -> Response:
+    async def exchange(self, session: Session, request: Request) -> Response:
+        """One try over this network."""
         path = request.url.partition("//")[2].partition("/")[2]
         ended = "given up"
         try:

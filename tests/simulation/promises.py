@@ -9,7 +9,7 @@ import msgspec
 from crawler.datahub.proposals import Entity
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.runs import run_urn
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.simulation.mapped import OUTPUT, Expected, Key, Mapped
 from tests.simulation.metadata_server import MetadataServer
 from tests.simulation.tracking_server import TrackingServer
@@ -35,7 +35,7 @@ class Told(msgspec.Struct, frozen=True):
         return named and all((urn, aspect) in self.letters for aspect in aspects if aspect not in TIMESERIES)
 
 
-def failures_of(report: CrawlReport) -> list[str]:
+def failures_of(report: Report) -> list[str]:
     """The samples of all failures."""
     return [sample for failure in report.failures for sample in failure.samples]
 
@@ -106,7 +106,7 @@ def unaccounted(mapped: dict[str, Entity], gms: MetadataServer, told: Told) -> I
             yield f"mapped and lost: {', '.join(sorted(lost))} of {urn}"
 
 
-def claimed(mapped: dict[str, Entity], gms: MetadataServer, report: CrawlReport) -> Iterator[str]:
+def claimed(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> Iterator[str]:
     """Entity types of which the report counts more as delivered than DataHub has whole."""
     whole = Counter(
         entity.type

@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,16 +20,16 @@ from zlib import crc32
 import msgspec
 from multidict import CIMultiDict
 
-from crawler.checkpoint import Checkpoint
+from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.config.settings import Confirm, Endpoint, RestSettings, ServerSettings, Settings
 from crawler.crawl.run import crawl
 from crawler.datahub.proposals import Entity
-from crawler.delivery import Delivery
+from crawler.delivery.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted, Stalled
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.simulation import promises
 from tests.simulation.mapped import Mapped
 from tests.simulation.metadata_server import MetadataServer, Share, ShareOfAspects
@@ -57,7 +57,7 @@ class Crawl(msgspec.Struct, frozen=True):
     began: float
     ended: float
     end: BaseException | None
-    report: CrawlReport
+    report: Report
     first_write: int
 
 
@@ -161,7 +161,7 @@ class Simulation:
         folder, following = self._folder / str(number), self._folder / str(number + 1)
         folder.mkdir(exist_ok=True)
         self._begin_counting()
-        report, stop, process = CrawlReport(self._schedule.settings.run_id), asyncio.Event(), Process()
+        report, stop, process = Report(self._schedule.settings.run_id), asyncio.Event(), Process()
         self.network.process = process
         began, first_write = self._now(), len(self.gms.history)
         self.trace.append(f"{began:.6f} crawl {number} begins, to be {life.fate.value}")
@@ -354,8 +354,8 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
         stack.enter_context(simulation.network.plugged_in())
         for module, name in _places(tuple(schedule.constants)):
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
-        stack.enter_context(mock.patch("crawler.telemetry.report.SAMPLES", SAMPLES))
-        stack.enter_context(mock.patch("crawler.delivery.running._now", _time_of_day))
+        stack.enter_context(mock.patch("crawler.telemetry.tally.SAMPLES", SAMPLES))
+        stack.enter_context(mock.patch("crawler.delivery.delivery._now", _time_of_day))
         stack.enter_context(mock.patch("os.fsync"))
         stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))
         stack.enter_context(_overheard(simulation))
@@ -376,9 +376,10 @@ def _overheard(simulation: Simulation) -> Iterator[None]:
     """The simulation learns what is handed to the delivery: all of that must have come to something in the end."""
     add = Delivery.add
 
-    def noted(delivery: Delivery, entity: Entity, *more: Any, **options: Any) -> None:
-        simulation.note_mapped(entity)
-        add(delivery, entity, *more, **options)
+    def noted(delivery: Delivery, entities: Sequence[Entity], *more: Any, **options: Any) -> None:
+        for entity in entities:
+            simulation.note_mapped(entity)
+        add(delivery, entities, *more, **options)
 
     with mock.patch.object(Delivery, "add", noted):
         yield

@@ -1,19 +1,19 @@
 """The simulation itself: with a bug planted, some of the first seeds must fail, or it would prove nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from unittest import mock
 
 import msgspec
 import pytest
 
-from crawler.checkpoint.mark import Mark, Window
+from crawler.checkpoint.acks import Window, WindowAck
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.proposals import Entity
-from crawler.delivery import Delivery
 from crawler.delivery.dead_letters import DeadLetters
+from crawler.delivery.delivery import Delivery
 from crawler.delivery.verification.lookup import Lookup
-from crawler.delivery.verification.pending import Sent
+from crawler.delivery.verification.queue import PendingVerification
 from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.decoding import Page
@@ -26,7 +26,7 @@ FIRST_SEEDS = 100
 Patch = Any
 
 
-def loses_a_parcel() -> Patch:
+def loses_an_entity() -> Patch:
     flush = Packer.flush
 
     def lossy(packer: Packer) -> list[Batch]:
@@ -55,8 +55,8 @@ def trusts_offsets() -> Patch:
 def sends_versions_at_once() -> Patch:
     add = Delivery.add
 
-    def careless(delivery: Delivery, entity: Entity, *more: Any, **options: Any) -> None:
-        add(delivery, msgspec.structs.replace(entity, ordering_key=None), *more, **options)
+    def careless(delivery: Delivery, entities: Sequence[Entity], *more: Any, **options: Any) -> None:
+        add(delivery, [msgspec.structs.replace(each, ordering_key=None) for each in entities], *more, **options)
 
     return mock.patch.object(Delivery, "add", careless)
 
@@ -69,7 +69,7 @@ def never_gives_up_runs() -> Patch:
 
 
 def keeps_a_slot() -> Patch:
-    give_back = DynamicSemaphore._give_back
+    give_back = DynamicSemaphore.release
     given_back = 0
 
     def forgetful(slots: DynamicSemaphore) -> None:
@@ -78,20 +78,20 @@ def keeps_a_slot() -> Patch:
         if given_back % 50:
             give_back(slots)
 
-    return mock.patch.object(DynamicSemaphore, "_give_back", forgetful)
+    return mock.patch.object(DynamicSemaphore, "release", forgetful)
 
 
 def closes_windows_early() -> Patch:
-    def careless(mark: Mark, window: Window) -> None:
+    def careless(ack: WindowAck, windows: Sequence[Window]) -> None:
         """The window does not wait for what was read in it."""
-        mark._done(window)
+        ack._done_windows(windows)
 
-    return mock.patch.object(Mark, "seal", careless)
+    return mock.patch.object(WindowAck, "seal", careless)
 
 
 def believes_all_was_stored() -> Patch:
-    async def credulous(inquiry: Lookup, sent: list[Sent]) -> set[tuple[str, str]]:
-        return {(each.parcel.urn, name) for each in sent for name in each.wanted}
+    async def credulous(lookup: Lookup, pieces: list[PendingVerification]) -> set[tuple[str, str]]:
+        return {(each.entity.urn, name) for each in pieces for name in each.wanted}
 
     return mock.patch.object(Lookup, "find", credulous)
 
@@ -106,7 +106,7 @@ def keeps_no_letters() -> Patch:
 @pytest.mark.parametrize(
     ("plant", "found"),
     [
-        (loses_a_parcel, "missing"),
+        (loses_an_entity, "missing"),
         (skips_a_row, "missing"),
         (trusts_offsets, "missing"),
         (sends_versions_at_once, "two requests at once for version set"),

@@ -19,7 +19,7 @@ from crawler.config import Flags, load
 from crawler.config.settings import Settings
 from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
@@ -212,7 +212,7 @@ async def test_a_dry_run_writes_nothing(golden_server: MlflowServer, tmp_path: P
 
 async def test_a_stopped_crawl_delivers_what_it_has_mapped(golden_server: MlflowServer, tmp_path: Path) -> None:
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, output=tmp_path / "out.json"), home=tmp_path)
-    report, stop = CrawlReport("r"), asyncio.Event()
+    report, stop = Report("r"), asyncio.Event()
     stop.set()
     with pytest.raises(Interrupted):
         await crawl(settings, report, stop)

@@ -11,7 +11,7 @@ import yaml
 from crawler.config import Flags, load
 from crawler.config.settings import Confirm, Endpoint, Settings
 from crawler.crawl.run import crawl
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.judge import judge_all
@@ -49,17 +49,15 @@ def values(proposals: Proposals) -> Values:
     return {(each["entityUrn"], each["aspectName"]): each["aspect"]["json"] for each in proposals}
 
 
-async def crawl_settings(settings: Settings) -> CrawlReport:
+async def crawl_settings(settings: Settings) -> Report:
     """Crawls to the end; the report is finished."""
-    report = CrawlReport(settings.run_id)
+    report = Report(settings.run_id)
     await crawl(settings, report, asyncio.Event())
     report.finish("failures" if report.failures else "success")
     return report
 
 
-async def crawl_to_file(
-    recipe: Path, folder: Path, flags: dict[str, Any] | None = None
-) -> tuple[CrawlReport, Proposals]:
+async def crawl_to_file(recipe: Path, folder: Path, flags: dict[str, Any] | None = None) -> tuple[Report, Proposals]:
     """Crawls into a file; the report and the proposals, all of which acryl-datahub's own classes accepted."""
     output = folder / "proposals.json"
     settings = load(recipe, {}, Flags(output=output, **(flags or {})), home=folder)
@@ -86,7 +84,7 @@ def settings_for_gms(
     return load(recipe_file(folder, server.url, sink=sink), {}, flags, home=folder)
 
 
-async def into_gms(server: MlflowServer, folder: Path, gms: Gms, **options: Any) -> CrawlReport:
+async def into_gms(server: MlflowServer, folder: Path, gms: Gms, **options: Any) -> Report:
     """Crawls with `settings_for_gms`."""
     return await crawl_settings(settings_for_gms(server, folder, gms, **options))
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from crawler.telemetry.progress import Rates, live_view, progress_line, seconds_left, show_progress
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 
 ERASE_LINE = "\x1b[2K"
 BLOCK = "registered models"
@@ -49,12 +49,12 @@ def root_handler(stream: io.StringIO) -> Iterator[logging.StreamHandler[io.Strin
 @asynccontextmanager
 async def live_on(terminal: Terminal) -> AsyncIterator[None]:
     with redirect_stderr(terminal):
-        async with show_progress(CrawlReport("r"), live=True):
+        async with show_progress(Report("r"), live=True):
             yield
         assert sys.stderr is terminal
 
 
-def drawn(report: CrawlReport, width: int = 100) -> str:
+def drawn(report: Report, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
     with console.capture() as capture:
         console.print(live_view(report, Rates(report)))
@@ -111,14 +111,14 @@ async def test_the_block_is_there_at_once_and_gone_at_the_end(terminal: Terminal
 
 
 def test_nothing_read_yet() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     assert "0 runs/s" in drawn(report)
     assert "left" not in drawn(report)
     assert "0 experiments, 0 runs (0/s) read; 0 proposals (0/s) delivered" in progress_line(report, Rates(report))
 
 
 def test_warnings_and_failures_are_counted() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.warn("w", "W", count=2)
     report.fail("a", "A", count=1_000)
     report.fail("b", "B", count=1)
@@ -126,7 +126,7 @@ def test_warnings_and_failures_are_counted() -> None:
 
 
 def test_a_narrow_terminal_hides_no_digit() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.read["runs"] = 39_207
     report.mapped["dataProcessInstance"] = 38_716
     report.delivered["dataProcessInstance"] = 34_305
@@ -135,7 +135,7 @@ def test_a_narrow_terminal_hides_no_digit() -> None:
 
 
 def test_rates_are_those_of_the_last_seconds() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     now = 0.0
     rates = Rates(report, clock=lambda: now)
     for now, runs in ((5.0, 5_000), (60.0, 5_000), (65.0, 5_100)):  # noqa: B007  the clock reads it
@@ -146,7 +146,7 @@ def test_rates_are_those_of_the_last_seconds() -> None:
 
 @pytest.mark.parametrize(("listed", "done", "total"), [(False, 5, 20), (True, 0, 20), (True, 20, 20), (True, 0, 0)])
 def test_no_time_left_where_none_is_known(listed: bool, done: int, total: int) -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.experiments_listed, report.experiments_done = listed, done
     report.read["experiments"] = total
     assert seconds_left(report) is None
@@ -157,8 +157,8 @@ def test_rich_waits_until_it_is_needed() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def busy_report() -> CrawlReport:
-    report = CrawlReport("run-1")
+def busy_report() -> Report:
+    report = Report("run-1")
     report.mlflow.version = "3.17.2"
     report.mlflow.requests, report.mlflow.retries, report.mlflow.in_flight = 120, 3, 4
     report.mlflow.change_limit(7)

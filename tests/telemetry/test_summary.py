@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.telemetry.report import CrawlReport
+from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, human_seconds, print_summary
 
 LONG = "The reason is long and " + "goes on and " * 20 + "ends here."
@@ -18,13 +18,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(report: CrawlReport, report_path: Path | None = None) -> str:
+def shown(report: Report, report_path: Path | None = None) -> str:
     stream = io.StringIO()
     print_summary(report, report_path=report_path, stream=stream)
     return stream.getvalue()
 
 
-def shown_on_terminal(report: CrawlReport, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
+def shown_on_terminal(report: Report, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": str(width), "LINES": "40"}.items():
         monkeypatch.setenv(name, value)
     stream = Terminal()
@@ -32,9 +32,9 @@ def shown_on_terminal(report: CrawlReport, width: int, monkeypatch: pytest.Monke
     return stream.getvalue()
 
 
-def finished(status: str = "success") -> CrawlReport:
+def finished(status: str = "success") -> Report:
     """10 s of work, to the tick."""
-    report = CrawlReport("r")
+    report = Report("r")
     report.finish(status)
     report._finished = report._started + 10.0
     return report
@@ -134,7 +134,7 @@ def test_names_from_servers_are_neither_markup_nor_commands(width: int | None, m
 
 
 def test_the_summary_names_what_was_skipped_and_what_failed() -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.skipped["deleted runs"] = 7
     report.warn("careful", "Something to know.", "sample one")
     for number in range(9):
@@ -157,7 +157,7 @@ def test_the_summary_names_what_was_skipped_and_what_failed() -> None:
     ("status", "verdict"), [("success", "Done:"), ("failed", "Failed:"), ("interrupted", "Stopped before the end.")]
 )
 def test_the_verdict(status: str, verdict: str) -> None:
-    report = CrawlReport("r")
+    report = Report("r")
     report.finish(status)
     assert shown(report).rstrip().splitlines()[-1].startswith(verdict)
 

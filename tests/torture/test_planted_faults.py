@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from crawler.atomic_files import Place
-from crawler.checkpoint import Checkpoint
-from crawler.checkpoint.mark import Mark
+from crawler.checkpoint.acks import WindowAck
+from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.sqlite import Changes, Database
 from crawler.delivery.dead_letters import DeadLetters
 from tests.torture import disk, exchanges
@@ -25,11 +25,11 @@ def gives_up_at_once() -> Patch:
 
 
 def takes_what_was_read_for_delivered() -> Patch:
-    return mock.patch.multiple(Mark, add=lambda _mark: None, settle=lambda _mark: None)
+    return mock.patch.multiple(WindowAck, add=lambda _ack, _entities: None, done=lambda _ack, _entities: None)
 
 
 def forgets_what_was_delivered() -> Patch:
-    return mock.patch.object(Checkpoint, "was_settled", return_value=False)
+    return mock.patch.object(Checkpoint, "was_delivered", return_value=False)
 
 
 def forgets_datasets() -> Patch:

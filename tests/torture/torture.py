@@ -25,14 +25,14 @@ from unittest import mock
 import msgspec
 from multidict import CIMultiDict
 
-from crawler.checkpoint import Checkpoint
+from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.cli import job
 from crawler.cli.main import main
-from crawler.datahub.batching import EncodedEntity
-from crawler.delivery import running
+from crawler.delivery import delivery
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mapping.runs import run_urn
+from crawler.telemetry.events import Event, Outcomes
 from tests.gms import batch_get, intake
 from tests.gms.batch_get import timeseries_in
 from tests.gms.intake import _record as record
@@ -55,7 +55,8 @@ AMOUNTS = Amounts(experiments=2, runs=20, models=2, versions=4, ties=0.3)
 ROWS_SEED = 8
 SMALL_PAGES = {
     "crawler.mlflow.client": {"REGISTERED_MODELS_A_PAGE": 2, "MODEL_VERSIONS_A_PAGE": 3, "EXPERIMENTS_A_PAGE": 2},
-    "crawler.crawl.entities": {"RUN_IDS_A_REQUEST": 2, "ENTITIES_AT_ONCE": 5},
+    "crawler.crawl.entities": {"ENTITIES_AT_ONCE": 5},
+    "crawler.crawl.version_runs": {"RUN_IDS_A_REQUEST": 2},
 }
 FILE, LOSSY = "file", "lossy"
 TARGETS = ("restli", "openapi", FILE)
@@ -163,7 +164,7 @@ class Torture:
         """URNs of what DataHub stored in the last life."""
         return {urn for urn, _, _ in self.gms.history[self.first_write :]}
 
-    def note_settled(self, urn: str) -> None:
+    def note_finished_entity(self, urn: str) -> None:
         """The crawl is rid of an entity."""
         if not self._process.dead:
             self._settled.append((urn, self.disk.commits))
@@ -301,7 +302,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
             mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time),
             replaced(
                 *constants,
-                (running, "_now", torture.time_of_day),
+                (delivery, "_now", torture.time_of_day),
                 (asyncio, "run", _run_virtually(torture)),
                 (job, "_collect_garbage_seldom", lambda: None),
                 (VirtualLoop, "add_signal_handler", lambda *_: None),
@@ -321,17 +322,20 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _overheard(torture: Torture) -> Iterator[None]:
-    settled, finish = Checkpoint.settled, Checkpoint.finish
+    hear, finish = Checkpoint.__call__, Checkpoint.finish
 
-    def noted(journal: Checkpoint, parcel: EncodedEntity) -> None:
-        torture.note_settled(parcel.urn)
-        settled(journal, parcel)
+    def noted(checkpoint: Checkpoint, event: Event) -> None:
+        if isinstance(event, Outcomes):
+            for outcome in event.entities:
+                if outcome.kept:
+                    torture.note_finished_entity(outcome.urn)
+        hear(checkpoint, event)
 
-    def noted_end(journal: Checkpoint) -> None:
-        finish(journal)
+    def noted_end(checkpoint: Checkpoint) -> None:
+        finish(checkpoint)
         torture.note_finished()
 
-    with replaced((Checkpoint, "settled", noted), (Checkpoint, "finish", noted_end)):
+    with replaced((Checkpoint, "__call__", noted), (Checkpoint, "finish", noted_end)):
         yield
 
 

@@ -4,15 +4,10 @@ from collections import Counter
 
 from crawler.delivery.verification.queue import PendingVerification
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
-<<<<<<< HEAD
 from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, LOOK_UP_AGAIN, TOO_LARGE
 from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import UNVERIFIABLE
-=======
-from crawler.sinks.protocol import StoreLookup
-from crawler.telemetry.report import CrawlReport
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
 
 FAILURES = 3
 """Lookups of an entity type that may fail before any is answered: then it cannot be looked up at all."""
@@ -29,12 +24,8 @@ class Lookup:
     Where all lookups of an entity type fail, it is not looked up again.
     """
 
-<<<<<<< HEAD
     def __init__(self, store: StoreLookup, listener: Listener) -> None:
         """Look up in `store`; `listener` is told once what cannot be verified."""
-=======
-    def __init__(self, store: StoreLookup, report: CrawlReport) -> None:
->>>>>>> e0b4d7b76b7ee4be6c047a9d65a4d5e1e9ecba90
         self._store = store
         self._listener = listener
         self._answered: set[str] = set()

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 
 from crawler.datahub.batching import Batch, EncodedEntity
-from crawler.datahub.encoding import Wire
 from crawler.datahub.readback import TIMESERIES
+from crawler.datahub.wire.protocol import Wire
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.verification.lookup import Lookup
 from crawler.delivery.verification.queue import LONGEST_PAUSE, PendingVerification, VerificationQueue

@@ -68,7 +68,7 @@ class DatasetReducer:
         """From now on, what changes is kept for `changes`."""
         self._changed = {}
 
-    def changes(self) -> Iterator[tuple[str, bytes]]:
+    def snapshot(self) -> Iterator[tuple[str, bytes]]:
         """What is told now of each dataset of which that has changed since it was asked last, for `restore`."""
         changed, self._changed = self._changed or {}, {}
         for urn, told in changed.items():

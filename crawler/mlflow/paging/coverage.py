@@ -1,5 +1,8 @@
 """Provisional."""
+
 import msgspec
+
+
 class Window(msgspec.Struct, frozen=True):
     since: int | None
     until: int | None
