@@ -1,0 +1,43 @@
+"""docs/findings.md is what the catalogue says, and the catalogue is complete."""
+
+import re
+from pathlib import Path
+
+from crawler.telemetry.findings import CATALOGUE, FOUND_AGAIN
+from scripts.findings_page import page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "findings.md").read_text() == page(), "run python scripts/findings_page.py > docs/findings.md"
+
+
+def test_each_kind_says_what_to_do_and_its_placeholders_are_filled_in() -> None:
+    for kind in CATALOGUE:
+        assert kind.advice.endswith(".")
+        names = re.findall(r"{(\w+)}", kind.code + kind.message)
+        found = kind.found("a sample", 3, **dict.fromkeys(names, "x"))
+        assert "{" not in found.code + found.message
+        assert (found.sample, found.count, found.severity) == ("a sample", 3, kind.severity)
+
+
+def test_each_code_means_one_thing() -> None:
+    severities = {(kind.code, kind.severity, kind.found_again) for kind in CATALOGUE}
+    assert len(severities) == len({kind.code for kind in CATALOGUE})
+
+
+def test_what_a_resumed_crawl_finds_again() -> None:
+    assert FOUND_AGAIN == {
+        "experiment",
+        "experiments_missing",
+        "max_duration",
+        "old_datahub",
+        "registry_missing",
+        "unconfirmed_by_server",
+        "unreadable_experiments",
+        "unreadable_model_versions",
+        "unreadable_registered_models",
+        "untimed_unknown",
+        "urn_taken",
+    }
