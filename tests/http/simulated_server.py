@@ -73,11 +73,11 @@ class Simulation:
             self._send()
             at, _, event = heapq.heappop(self._events)
             passed, self._now = at - self._now, at
-            limit += passed * self.vegas.level
+            limit += passed * self.vegas.concurrency
             in_flight += passed * self.in_flight
             queue += passed * len(self.queue)
             event()
-            limits.add(self.vegas.level)
+            limits.add(self.vegas.concurrency)
             if settled_at is None and self._busy <= self.server.workers:
                 settled_at = self._sent
             if settled_at is not None and followed_after is None and followed():

@@ -54,15 +54,15 @@ async def _ask(server, requests: int, clients: int = 16) -> None:
 async def test_workers_that_become_more_and_fewer_are_followed(serve, connect, traffic):
     workers = Workers(2)
     server = await connect(await serve(workers.answer))
-    assert traffic.limit == 4
+    assert traffic.concurrency == 4
     await _ask(server, 60)
     workers.number = 8
     await _ask(server, 240)
-    assert traffic.limit >= 8
+    assert traffic.concurrency >= 8
     workers.number = 1
     await _ask(server, 60)
     assert max(workers.queues[-20:]) <= FEW
-    assert traffic.limit <= 8
+    assert traffic.concurrency <= 8
     assert traffic.in_flight == 0
 
 
@@ -77,7 +77,7 @@ async def test_few_requests_are_refused(serve, connect, traffic):
 async def test_the_limit_stands_still_where_its_bounds_are_alike(serve, connect, traffic):
     server = await connect(await serve(Workers(2).answer), concurrency=5, min_concurrency=5)
     await _ask(server, 40)
-    assert (traffic.lowest_limit, traffic.limit, traffic.highest_limit) == (5, 5, 5)
+    assert (traffic.lowest_concurrency, traffic.concurrency, traffic.highest_concurrency) == (5, 5, 5)
 
 
 async def test_broken_connections_shrink_the_limit(serve_raw, connect, traffic):
@@ -87,7 +87,7 @@ async def test_broken_connections_shrink_the_limit(serve_raw, connect, traffic):
     server = await connect(await serve_raw(close), attempts=6)
     with pytest.raises(Unreachable):
         await server.get("/x")
-    assert traffic.limit == 1
+    assert traffic.concurrency == 1
 
 
 async def test_answers_with_errors_leave_the_limit_alone(serve, connect, traffic):
@@ -97,14 +97,14 @@ async def test_answers_with_errors_leave_the_limit_alone(serve, connect, traffic
     server = await connect(await serve(missing))
     for _ in range(3):
         await asyncio.gather(*(server.get("/x") for _ in range(8)), return_exceptions=True)
-    assert (traffic.lowest_limit, traffic.highest_limit) == (4, 4)
+    assert (traffic.lowest_concurrency, traffic.highest_concurrency) == (4, 4)
 
 
 async def test_two_servers_share_what_is_told(serve, connect, traffic):
     url = await serve(Workers(2).answer)
     await connect(url)
     await connect(url, concurrency=3)
-    assert traffic.limit == 7
+    assert traffic.concurrency == 7
 
 
 async def test_requests_that_are_given_up_leave_their_slots(serve, connect, traffic):

@@ -19,7 +19,7 @@ from tests.simulation.virtual_clock import run_virtually
 
 LATENCY = 0.1
 TIMEOUT = 30.0
-QUESTION = "/cheap"
+HEALTH_CHECK = "/cheap"
 Scenario = Callable[[Server], Coroutine[object, object, None]]
 
 
@@ -33,8 +33,8 @@ class Stalling:
         self.seen: list[str] = []
         self.dies_for = 0.0
 
-    async def exchange(self, _session: object, request: Request, _proxy: str | None) -> Response:
-        """Stands for crawler.http.exchange.exchange."""
+    async def send(self, request: Request) -> Response:
+        """Stands for the innermost stage, crawler.http.exchange.Exchange."""
         now = asyncio.get_running_loop().time()
         path = request.url.removeprefix("http://h:1")
         self.seen.append(path)
@@ -61,12 +61,9 @@ def _run(server: Stalling, scenario: Scenario, patience: float = 300.0) -> Traff
 
     async def main() -> None:
         settings = ServerSettings(url="http://h:1", patience=patience)
-        session = SimpleNamespace(close=mock.AsyncMock())
-        with (
-            mock.patch("crawler.http.server.exchange", server.exchange),
-            mock.patch("crawler.http.server.open_session", return_value=session),
-        ):
-            async with Server("MLflow", settings, traffic, question=QUESTION) as opened:
+        exchange = mock.AsyncMock(send=server.send)
+        with mock.patch("crawler.http.server.Exchange", return_value=exchange):
+            async with Server("MLflow", settings, traffic, health_check=HEALTH_CHECK) as opened:
                 await scenario(opened)
 
     run_virtually(main)
@@ -87,7 +84,7 @@ def test_a_request_that_others_would_not_have_is_at_fault_itself(how, patience, 
 
     _run(stalling, scenario, patience)
     # One more try after the question: perhaps the server came back only then.
-    assert stalling.seen == ["/x", *["/bad"] * 8, QUESTION, "/bad", "/x"]
+    assert stalling.seen == ["/x", *["/bad"] * 8, HEALTH_CHECK, "/bad", "/x"]
     assert "no answer" not in caplog.text
 
 
@@ -99,7 +96,7 @@ def test_a_proxy_that_answers_for_it_is_no_outage():
 
     stalling = Stalling("502")
     _run(stalling, scenario)
-    assert stalling.seen == ["/bad", "/bad", QUESTION, "/bad"]
+    assert stalling.seen == ["/bad", "/bad", HEALTH_CHECK, "/bad"]
 
 
 @pytest.mark.parametrize("how", ["stalls", "closes", "502"])
@@ -132,7 +129,7 @@ def test_at_the_end_of_patience_no_time_out_looks_like_the_fault_of_a_request(pa
         assert not caught.value.timed_out
 
     _run(stalling, scenario, patience)
-    assert stalling.seen == [*["/x"] * 9, QUESTION]
+    assert stalling.seen == [*["/x"] * 9, HEALTH_CHECK]
 
 
 def test_a_server_that_never_answered_is_not_the_fault_of_a_request_either():
@@ -150,7 +147,7 @@ def test_an_outage_that_ends_just_before_the_question_costs_nothing():
     exchange = stalling.exchange
 
     async def back_for_the_question(session: object, request: Request, proxy: str | None) -> Response:
-        if request.url.endswith(QUESTION):
+        if request.url.endswith(HEALTH_CHECK):
             stalling.end = 0
         return await exchange(session, request, proxy)
 
@@ -173,8 +170,8 @@ def test_in_an_outage_the_question_is_asked_and_fresh_tries_follow():
         assert (await server.get("/x")).status == 200
 
     _run(stalling, scenario)
-    assert stalling.seen[-2:] == [QUESTION, "/x"]
-    assert set(stalling.seen[9:-1]) == {QUESTION}
+    assert stalling.seen[-2:] == [HEALTH_CHECK, "/x"]
+    assert set(stalling.seen[9:-1]) == {HEALTH_CHECK}
 
 
 def test_a_request_that_the_whole_server_dies_of_each_time_comes_to_an_end():
@@ -200,7 +197,7 @@ def test_many_that_would_like_to_know_ask_once():
         assert all(isinstance(outcome, Unreachable) and outcome.broken_off for outcome in outcomes)
 
     _run(stalling, scenario)
-    assert stalling.seen.count(QUESTION) <= 10
+    assert stalling.seen.count(HEALTH_CHECK) <= 10
 
 
 def test_those_that_fail_at_the_same_time_share_one_answer():
@@ -213,7 +210,7 @@ def test_those_that_fail_at_the_same_time_share_one_answer():
         assert all(isinstance(outcome, Unreachable) and outcome.broken_off for outcome in outcomes)
 
     _run(stalling, scenario)
-    assert stalling.seen == ["/x", "/bad", "/bad", QUESTION, "/bad", "/bad"]
+    assert stalling.seen == ["/x", "/bad", "/bad", HEALTH_CHECK, "/bad", "/bad"]
 
 
 def test_a_question_that_can_never_be_answered_says_why():
@@ -221,7 +218,7 @@ def test_a_question_that_can_never_be_answered_says_why():
     exchange = stalling.exchange
 
     async def without_tls(session: object, request: Request, proxy: str | None) -> Response:
-        if request.url.endswith(QUESTION):
+        if request.url.endswith(HEALTH_CHECK):
             raise no_tls()
         return await exchange(session, request, proxy)
 

@@ -35,8 +35,8 @@ class Flaky:
         self.seen: list[float] = []
         self.poisoned: set[str] = set()
 
-    async def exchange(self, _session: object, request: Request, _proxy: str | None) -> Response:
-        """Stands for crawler.http.exchange.exchange."""
+    async def send(self, request: Request) -> Response:
+        """Stands for the innermost stage, crawler.http.exchange.Exchange."""
         now = asyncio.get_running_loop().time()
         self.seen.append(now)
         await asyncio.sleep(LATENCY)
@@ -63,11 +63,8 @@ def _run(
 ) -> None:
     async def main() -> None:
         settings = ServerSettings(url="http://h:1", patience=patience, min_concurrency=slots, concurrency=16)
-        session = SimpleNamespace(close=mock.AsyncMock())
-        with (
-            mock.patch("crawler.http.server.exchange", flaky.exchange),
-            mock.patch("crawler.http.server.open_session", return_value=session),
-        ):
+        exchange = mock.AsyncMock(send=flaky.send)
+        with mock.patch("crawler.http.server.Exchange", return_value=exchange):
             async with Server("MLflow", settings, traffic) as server:
                 await scenario(server)
 

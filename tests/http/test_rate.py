@@ -1,8 +1,11 @@
 """Start times against a clock that only sleeping moves."""
 
 import asyncio
+from unittest import mock
 
 from crawler.http.limiter.rate import RateLimiter
+
+NOWHERE = mock.AsyncMock()
 
 
 class FakeTime:
@@ -20,9 +23,9 @@ class FakeTime:
         self.now = max(self.now, wakes)
 
 
-async def _starts(pace: RateLimiter, time: FakeTime, number: int) -> list[float]:
+async def _starts(limiter: RateLimiter, time: FakeTime, number: int) -> list[float]:
     async def start() -> float:
-        await pace.turn()
+        await limiter.wait()
         return time.now - 1000
 
     return list(await asyncio.gather(*(start() for _ in range(number))))
@@ -30,17 +33,17 @@ async def _starts(pace: RateLimiter, time: FakeTime, number: int) -> list[float]
 
 async def test_starts_are_spread_evenly():
     time = FakeTime()
-    assert await _starts(RateLimiter(4, time.clock, time.sleep), time, 4) == [0, 0.25, 0.5, 0.75]
+    assert await _starts(RateLimiter(NOWHERE, 4, time.clock, time.sleep), time, 4) == [0, 0.25, 0.5, 0.75]
 
 
 async def test_a_pause_is_not_made_up_for():
     time = FakeTime()
-    pace = RateLimiter(1, time.clock, time.sleep)
-    await pace.turn()
+    limiter = RateLimiter(NOWHERE, 1, time.clock, time.sleep)
+    await limiter.wait()
     time.now += 100
-    assert await _starts(pace, time, 3) == [100, 101, 102]
+    assert await _starts(limiter, time, 3) == [100, 101, 102]
 
 
 async def test_no_limit_is_no_wait():
     time = FakeTime()
-    assert await _starts(RateLimiter(None, time.clock, time.sleep), time, 3) == [0, 0, 0]
+    assert await _starts(RateLimiter(NOWHERE, None, time.clock, time.sleep), time, 3) == [0, 0, 0]

@@ -1,6 +1,6 @@
 """How soon a number of requests that was refused is tried again."""
 
-from crawler.http.limiter.refusal_ceiling import HASTE, PATIENCE, RefusalCeiling
+from crawler.http.limiter.refusal_ceiling import ANSWERS_TO_RISE, RISE_SPEEDUP, RefusalCeiling
 
 
 def _highest(ceiling: RefusalCeiling) -> int:
@@ -26,21 +26,21 @@ def test_the_lowest_number_that_was_refused_counts() -> None:
 def test_one_more_is_tried_with_patience_and_then_ever_sooner() -> None:
     ceiling = RefusalCeiling()
     ceiling.refused(7)
-    _answer(ceiling, PATIENCE - 1)
+    _answer(ceiling, ANSWERS_TO_RISE - 1)
     assert _highest(ceiling) == 6
     _answer(ceiling, 1)
     assert _highest(ceiling) == 7
-    _answer(ceiling, PATIENCE // HASTE)
+    _answer(ceiling, ANSWERS_TO_RISE // RISE_SPEEDUP)
     assert _highest(ceiling) == 8
     ceiling.refused(9)
-    _answer(ceiling, PATIENCE - 1)
+    _answer(ceiling, ANSWERS_TO_RISE - 1)
     assert _highest(ceiling) == 8
 
 
 def test_answers_to_fewer_requests_at_once_tell_nothing() -> None:
     ceiling = RefusalCeiling()
     ceiling.refused(7)
-    for _ in range(10 * PATIENCE):
+    for _ in range(10 * ANSWERS_TO_RISE):
         ceiling.answered(5)
     assert _highest(ceiling) == 6
 

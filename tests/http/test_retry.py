@@ -14,19 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.http import Response
-from crawler.http.retry import (
-    BACKOFF_BASE,
-    BACKOFF_CAP,
-    RETRY_AFTER_CAP,
-    TRIES_OF_500,
-    Retries,
-    Silent,
-    is_cut_off,
-    is_retryable,
-    is_transient,
-    retry_after,
-)
+from crawler.http.exchange import Request
+from crawler.http.failures import RETRY_AFTER_CAP, is_cut_off, is_transient, retry_after
+from crawler.http.retry import ATTEMPTS_AT_500, BACKOFF_BASE, BACKOFF_CAP, Retrier, Silent
 from crawler.http.retry_budget import RETRY_COST, RetryBudget
+from crawler.http.status_policy import is_retryable
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -115,8 +107,51 @@ def test_retry_after_never_fails_and_stays_within_bounds(value):
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
 
 
+REQUEST = Request(method="GET", url="http://h/x")
+
+
+class Stage:
+    """The next stage: a function in place of a server."""
+
+    def __init__(self, attempt):
+        self.send = lambda _request: attempt()
+
+
+class Answered:
+    """How often the server has answered anybody, asked anew each time."""
+
+    def __init__(self, answers):
+        self._answers = answers
+
+    @property
+    def answers(self):
+        return self._answers()
+
+
+class Retried:
+    """Who hears of retries."""
+
+    def __init__(self, told):
+        self.retrying = told
+
+    def probing(self):
+        raise AssertionError("nothing is probed here")
+
+
 def _retries(attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
-    return Retries(attempts, naps, told, lambda _: False, budget=RetryBudget(capacity), answers=answers)
+    """Retries whatever function it is called with."""
+
+    def send(attempt):
+        return retrier(Stage(attempt)).send(REQUEST)
+
+    budget, one_at_a_time = RetryBudget(capacity), asyncio.Lock()
+
+    def retrier(stage):
+        made = Retrier(stage, attempts, naps, Retried(told), lambda _: False, budget=budget, answered=Answered(answers))
+        made._one_at_a_time = one_at_a_time
+        return made
+
+    return send
 
 
 def _answering(*statuses):
@@ -163,7 +198,7 @@ async def test_where_nobody_was_answered_it_is_silence(naps):
     assert len(naps) == 2
 
 
-@pytest.mark.parametrize(("statuses", "tries"), [((500,), TRIES_OF_500), ((503, 500, 503, 500, 500), 5)])
+@pytest.mark.parametrize(("statuses", "tries"), [((500,), ATTEMPTS_AT_500), ((503, 500, 503, 500, 500), 5)])
 async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, tries):
     attempt = _answering(*statuses)
     assert (await _retries(8, naps)(attempt)).status == 500
@@ -191,7 +226,7 @@ async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
         return cut
 
     assert await _retries(8, naps)(attempt) is cut
-    assert next(tried) == TRIES_OF_500 + 1
+    assert next(tried) == ATTEMPTS_AT_500 + 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"a": [1]}\n', b" [] ", b"3.17.2", b"<html>", b"OK"])

@@ -22,7 +22,7 @@ class Holders:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.slots = DynamicSemaphore(lambda: self.limit)
+        self.semaphore = DynamicSemaphore(lambda: self.limit)
         self.inside: list[int] = []
         self.order: list[int] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -36,7 +36,7 @@ class Holders:
         self._done[number].set()
 
     async def _hold(self, number: int) -> None:
-        async with self.slots.slot():
+        async with self.semaphore:
             self.inside.append(number)
             self.order.append(number)
             try:
@@ -75,7 +75,7 @@ def test_never_more_than_the_limit_and_no_slot_is_lost(limit: int, steps: list[t
         assert holders.order == sorted(holders.order)
         # As many as before find room.
         again = Holders(limit)
-        again.slots, again.limit = holders.slots, limit
+        again.semaphore, again.limit = holders.semaphore, limit
         holders.limit = limit
         for _ in range(limit + 1):
             again.take()
@@ -90,7 +90,7 @@ def test_never_more_than_the_limit_and_no_slot_is_lost(limit: int, steps: list[t
 
 async def test_a_slot_given_to_whom_gives_up_in_the_same_moment_goes_on_to_the_next() -> None:
     holders = Holders(1)
-    async with holders.slots.slot():
+    async with holders.semaphore:
         holders.take()
         holders.take()
         await _settle()

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from crawler.errors import Unreachable
-from crawler.http.unreachable import Peer, in_short, unreachable
+from crawler.http.unreachable import Peer, short_reason, unreachable
 
 PEER = Peer(name="DataHub", host="gms:8080", scheme="https", timeout=120, connect_timeout=15, proxy="proxy:3128")
 
@@ -60,4 +60,4 @@ ANSWER = SimpleNamespace(real_url="http://gms:8080")
     ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_what_an_outage_shows_itself_by_in_a_few_words(error, words):
-    assert in_short(error) == words
+    assert short_reason(error) == words

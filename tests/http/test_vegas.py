@@ -59,7 +59,7 @@ def test_workers_that_become_more_and_fewer_are_followed(jitter: float, seed: in
         server.workers = workers
         more = workers > 1
         seen = simulation.run(
-            answers, lambda: simulation.vegas.level >= workers if more else len(simulation.queue) <= FEW
+            answers, lambda: simulation.vegas.concurrency >= workers if more else len(simulation.queue) <= FEW
         )
         assert seen.rate >= 0.9 * best_fixed_rate(server, answers), (workers, seen)
         assert seen.followed_after is not None, (workers, seen)
@@ -93,14 +93,14 @@ def test_the_limit_does_not_grow_where_it_is_not_reached() -> None:
     vegas = Vegas(1, 16)
     for _ in range(500):
         _answer(vegas, at_once=vegas.limit - 1 or 1)
-    assert vegas.level == START
+    assert vegas.concurrency == START
 
 
 def test_it_grows_where_it_is_reached() -> None:
     vegas = Vegas(1, 16)
     for _ in range(5):
         _answer(vegas, at_once=vegas.limit)
-    assert vegas.level == 16
+    assert vegas.concurrency == 16
 
 
 @pytest.mark.parametrize("ending", [Vegas.refused, Vegas.failed])
@@ -110,12 +110,12 @@ def test_it_shrinks_at_once_and_once_for_one_jam(ending) -> None:
         _answer(vegas, at_once=vegas.limit)
     jammed = [vegas.start() for _ in range(16)]
     ending(vegas, jammed.pop())
-    assert vegas.level == 11
+    assert vegas.concurrency == 11
     for start in jammed:
         ending(vegas, start)
-    assert vegas.level == 11
+    assert vegas.concurrency == 11
     ending(vegas, vegas.start())
-    assert vegas.level == 7
+    assert vegas.concurrency == 7
 
 
 def test_fast_errors_do_not_look_like_a_fast_server() -> None:
@@ -123,7 +123,7 @@ def test_fast_errors_do_not_look_like_a_fast_server() -> None:
     for _ in range(50):
         for start in [vegas.start() for _ in range(vegas.limit)]:
             vegas.dropped(start)
-    assert vegas.level == START
+    assert vegas.concurrency == START
 
 
 @pytest.mark.parametrize("factor", [0.05, 20])
@@ -133,9 +133,9 @@ def test_a_page_of_another_size_is_no_sign(factor: float) -> None:
     for _ in range(4):
         _answer(vegas, at_once=vegas.limit)
         _answer(vegas, 0.1 * factor, int(1_000 * factor), at_once=1)
-    assert vegas.level == 16
+    assert vegas.concurrency == 16
     _answer(vegas, at_once=16)
-    assert vegas.level == 16
+    assert vegas.concurrency == 16
 
 
 def test_pages_that_are_larger_from_now_on_are_no_jam() -> None:
@@ -143,7 +143,7 @@ def test_pages_that_are_larger_from_now_on_are_no_jam() -> None:
     for size in (1_000, 10_000, 100_000):
         for _ in range(40):
             _answer(vegas, size / 10_000, size, at_once=vegas.limit)
-    assert vegas.level == 16
+    assert vegas.concurrency == 16
 
 
 def test_each_endpoint_has_a_latency_of_its_own() -> None:
@@ -151,7 +151,7 @@ def test_each_endpoint_has_a_latency_of_its_own() -> None:
     for endpoint, seconds in (("/fast", 0.01), ("/slow", 1.0)):
         for start in [vegas.start() for _ in range(20)]:
             vegas.answered(start, endpoint, seconds, 1_000)
-    assert vegas.level == 16
+    assert vegas.concurrency == 16
 
 
 def test_a_server_that_was_gone_for_a_while_is_asked_as_much_as_before() -> None:
@@ -180,14 +180,14 @@ def test_the_limit_stays_within_its_bounds_whatever_happens(low: int, more: int,
         if not under_way:
             under_way.append(vegas.start())
         start = under_way.pop(started % len(under_way))
-        before = vegas.level
+        before = vegas.concurrency
         if end == "answered":
             vegas.answered(start, "/x" if size % 2 else "/y", seconds, size)
-            assert vegas.level <= before + 1
+            assert vegas.concurrency <= before + 1
         else:
             getattr(vegas, end)(start)
-            assert vegas.level <= before
-        assert low <= vegas.limit <= vegas.level <= low + more
+            assert vegas.concurrency <= before
+        assert low <= vegas.limit <= vegas.concurrency <= low + more
 
 
 def _answer_all(vegas: Vegas, answers: int) -> None:
@@ -205,12 +205,12 @@ def _answer_all(vegas: Vegas, answers: int) -> None:
 def test_a_jam_counts_as_the_number_in_flight_when_it_began(refused: slice, back_at: int) -> None:
     vegas = Vegas(1, 16)
     _answer_all(vegas, 25)
-    assert vegas.level == 16
+    assert vegas.concurrency == 16
     burst = [vegas.start() for _ in range(16)]
     for start in burst[refused]:
         vegas.refused(start)
     for start in (each for each in burst if each not in burst[refused]):
         vegas.dropped(start)
-    assert vegas.level == int(16 * 0.7)
+    assert vegas.concurrency == int(16 * 0.7)
     _answer_all(vegas, 20)
-    assert vegas.level == back_at
+    assert vegas.concurrency == back_at
