@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from crawler.atomic_files import claim
+from crawler.atomic_files import lock_file
 from crawler.checkpoint import findings
 from crawler.checkpoint.fingerprint import differences
 from crawler.checkpoint.intervals import Bounds, Intervals
@@ -90,7 +90,7 @@ class Checkpoint:
     def __enter__(self) -> Self:
         """Raises SettingsError for a state that is in use, damaged, of other settings, or no state at all."""
         with ExitStack() as stack:
-            stack.enter_context(claim(self._path))
+            stack.enter_context(lock_file(self._path))
             self._database = Database(self._path)
             stack.callback(self._database.close)
             self._read()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from crawler.atomic_files import Place
+from crawler.atomic_files import AtomicFile
 from crawler.cli.output_paths import write_json
 from crawler.errors import CrawlerError
 from crawler.telemetry.report import CrawlReport
@@ -16,7 +16,7 @@ _log = logging.getLogger("crawler")
 
 
 @contextmanager
-def settings_told(report: CrawlReport, place: Place | None) -> Iterator[None]:
+def settings_told(report: CrawlReport, place: AtomicFile | None) -> Iterator[None]:
     """Writes the report to `place` where what is done within finds settings that cannot be used, and raises that."""
     try:
         yield
@@ -29,7 +29,7 @@ def settings_told(report: CrawlReport, place: Place | None) -> Iterator[None]:
 
 @contextmanager
 def told(
-    report: CrawlReport, arguments: argparse.Namespace, place: Place | None, profile: Place | None
+    report: CrawlReport, arguments: argparse.Namespace, place: AtomicFile | None, profile: AtomicFile | None
 ) -> Iterator[None]:
     """Writes the report to `place`, and the profile, then prints the summary, however what is done within ends.
 
@@ -46,7 +46,7 @@ def told(
             _tell(report, arguments)
 
 
-def _write(report: CrawlReport, place: Place | None, profile: Place | None) -> None:
+def _write(report: CrawlReport, place: AtomicFile | None, profile: AtomicFile | None) -> None:
     try:
         write_json("report", report.to_dict(), place)
     finally:

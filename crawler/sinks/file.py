@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from crawler.atomic_files import STDOUT, Place, claim, open_for_owner, place_of, reason_of
+from crawler.atomic_files import STDOUT, AtomicFile, atomic_file, lock_file, open_for_owner, reason_of
 from crawler.config.settings import FileSettings
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.encoding import Wire
@@ -34,7 +34,7 @@ class FileSink:
 
     def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
         self._path = settings.path
-        self._place = Place(settings.path, settings.path)
+        self._place = AtomicFile(settings.path, settings.path)
         self.wire: Wire = RestliWire(system_metadata) if settings.nested_json else FileWire(system_metadata)
         self._report = report
         self._separator = b"[\n"
@@ -43,10 +43,10 @@ class FileSink:
 
     async def __aenter__(self) -> Self:
         with ExitStack() as opened:
-            opened.enter_context(claim(self._path))
+            opened.enter_context(lock_file(self._path))
             try:
-                self._place = place_of(self._path)
-                self._file = _open(self._place.draft)
+                self._place = atomic_file(self._path)
+                self._file = _open(self._place.temp_path)
             except (OSError, ValueError) as error:
                 raise SettingsError(
                     f"Cannot write {self._path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
@@ -71,11 +71,11 @@ class FileSink:
             else:
                 self._file.flush()
             if error is None:
-                self._place.settle()
+                self._place.publish()
         except OSError as failed:
             raise _failed(self._path, failed) from error
         if error is not None:
-            self._report.output = f"{self._place.draft} (incomplete)"
+            self._report.output = f"{self._place.temp_path} (incomplete)"
 
     def packer(self) -> Packer:
         """Batches that are small enough to wait in memory."""

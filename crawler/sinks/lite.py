@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from crawler.atomic_files import OWNER_ONLY, claim
+from crawler.atomic_files import OWNER_ONLY, lock_file
 from crawler.config.settings import LiteSettings
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.encoding import Wire
@@ -42,7 +42,7 @@ class LiteSink:
             # Where there can be no such folder, the claim says so.
             self._settings.path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:
-            opened.enter_context(claim(self._settings.path))
+            opened.enter_context(lock_file(self._settings.path))
             self._lite = await asyncio.to_thread(_open, self._settings)
             self._claim = opened.pop_all()
         self._report.output = str(self._settings.path)
