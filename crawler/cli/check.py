@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import structs
 
 from crawler.cli.settings import settings_of
-from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, Settings
+from crawler.config.settings import Endpoint, RestSettings, ServerSettings, Settings
 from crawler.crawl.run import open_mlflow
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
@@ -40,7 +40,7 @@ def _impatient(settings: Settings) -> Settings:
         registry=settings.mlflow.registry and hasty(settings.mlflow.registry),
     )
     sink = settings.sink
-    if isinstance(sink, RestSettings):
+    if sink.server is not None:
         sink = structs.replace(sink, server=hasty(sink.server))
     return structs.replace(settings, mlflow=mlflow, sink=sink)
 
@@ -81,11 +81,11 @@ async def _check_mlflow(settings: Settings, report: CrawlReport) -> None:
 
 
 async def _check_sink(settings: Settings, report: CrawlReport) -> None:
-    if isinstance(settings.sink, FileSettings | LiteSettings):
-        _say("Output")
-        _say(f"  {settings.sink.path}")
+    if settings.sink.server is not None:
+        await _check_datahub(settings.sink, report)
         return
-    await _check_datahub(settings.sink, report)
+    _say("Output")
+    _say(f"  {settings.sink.output_file}")
 
 
 async def _check_datahub(sink: RestSettings, report: CrawlReport) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from crawler.atomic_files import AtomicFile, atomic_file, open_for_owner, reason_of, temp_path_of
-from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings
+from crawler.config.settings import DeliverySettings
 from crawler.errors import OutputError, SettingsError
 
 
@@ -26,9 +26,9 @@ def place_for(path: Path | None, what: str) -> AtomicFile | None:
 
 def output_of(settings: DeliverySettings) -> AtomicFile | None:
     """Where proposals go, if that is a file."""
-    if settings.dry_run or not isinstance(settings.sink, FileSettings | LiteSettings):
+    if settings.dry_run or settings.sink.output_file is None:
         return None
-    path = settings.sink.path.resolve()
+    path = settings.sink.output_file.resolve()
     return AtomicFile(path, temp_path_of(path))
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from msgspec import structs
 
 from crawler.checkpoint import Checkpoint, fingerprint
-from crawler.config.settings import MlflowSettings, RestSettings, ServerSettings, Settings
+from crawler.config.settings import MlflowSettings, ServerSettings, Settings
 from crawler.crawl.entities import Reader
 from crawler.crawl.watchdog import ends_when_stalled, longest_wait
 from crawler.delivery import deliver, open_delivery
@@ -63,7 +63,7 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
 
 def _watched(settings: Settings, report: CrawlReport) -> AbstractAsyncContextManager[None]:
     """Ends what hangs. Whoever reads a file that is written may take any time."""
-    if not isinstance(settings.sink, RestSettings):
+    if settings.sink.server is None:
         return nullcontext()
     servers = (settings.mlflow.tracking, settings.mlflow.registry, settings.sink.server)
     return ends_when_stalled(report.pulse, longest_wait(server for server in servers if server is not None))

@@ -9,8 +9,8 @@ import aiohttp
 from multidict import CIMultiDict
 
 from crawler.config.settings import ServerSettings
+from crawler.config.urls import Address, parse_address
 from crawler.errors import Unreachable
-from crawler.http.address import Address, parse_address
 from crawler.http.credentials import credentials_of, request_headers, secrets_of
 from crawler.http.exchange import (
     MAX_ANSWER_BYTES,
@@ -64,9 +64,9 @@ class Server:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        address = parse_address(name, settings.url)
+        address = parse_address(settings.url, f"The URL of {name}", "Write it as https://host:port/path.")
         credentials = credentials_of(settings, address)
-        self.url = address.url
+        self.url = address.base_url
         self._name = name
         self._settings = settings
         self._traffic = traffic
@@ -90,7 +90,7 @@ class Server:
         proxy = None if self._proxy is None else parse_proxy(self._proxy)
         self._peer = _peer(name, settings, address, proxy)
         self._redact = Redactor(secret.reveal() for secret in secrets_of(settings, credentials, address, proxy))
-        self._judge = ResponseClassifier(name, address.url, credentials.shown, self._redact)
+        self._judge = ResponseClassifier(name, address.base_url, credentials.shown, self._redact)
         self._concurrency = Vegas(settings.min_concurrency, settings.concurrency)
         self._told_limit = 0
         self._slots = DynamicSemaphore(lambda: self._concurrency.limit)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawler.config import Flags, load
 from crawler.config.document import read_document
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, loaded, refused
 

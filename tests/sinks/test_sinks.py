@@ -15,7 +15,8 @@ from datahub.ingestion.source.file import GenericFileSource
 from datahub.lite.lite_util import get_datahub_lite
 
 from crawler.atomic_files import lock_file
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import Settings
 from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
