@@ -16,7 +16,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from crawler.atomic_files import lock_file
-with claim(Path(sys.argv[1])):
+with lock_file(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

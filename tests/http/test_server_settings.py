@@ -10,7 +10,7 @@ from crawler.errors import SettingsError
     "url", ["", "localhost:5000", "sqlite:///mlflow.db", "http://u:hidden@[bad", "http://u:hidden@h:99999"]
 )
 async def test_a_url_that_is_none_is_refused_and_not_shown(url, connect):
-    with pytest.raises(SettingsError, match="^The URL of MLflow: .* Write it as https://host:port/path") as caught:
+    with pytest.raises(SettingsError, match=r"^The URL of MLflow: .* Write it as https://host:port/path\.") as caught:
         await connect(url)
     assert "hidden" not in str(caught.value)
 
