@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, then put there; by one crawl at a time."""
+"""Files that appear whole or not at all, written by one process at a time and readable by their owner only."""
 
 import fcntl
 import os
@@ -16,71 +16,74 @@ OWNER_ONLY = 0o600
 """The mode of files that hold metadata."""
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a file shall be in the end, and where it is written until then; the same for a pipe, a device or `-`."""
+class AtomicFile(msgspec.Struct, frozen=True):
+    """A file that is written at `temp_path` and then moved to `path`.
 
-    final: Path
-    draft: Path
+    The two are equal for a pipe, a device and `-`, which are written in place.
+    """
 
-    def settle(self) -> None:
-        """Puts the draft in its place, once all of it is on the disk: the name may get there before the content does,
-        and a power cut between the two would leave an empty file.
+    path: Path
+    temp_path: Path
+
+    def publish(self) -> None:
+        """Move the written file to `path`. Raises OSError.
+
+        The content is flushed to the disk first: a rename can reach the disk before the content does, and a power
+        failure between the two would leave an empty file.
         """
-        if self.draft != self.final:
-            _sync(self.draft)
-            self.draft.replace(self.final)
+        if self.temp_path != self.path:
+            _sync(self.temp_path)
+            self.temp_path.replace(self.path)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def atomic_file(path: Path) -> AtomicFile:
+    """Return where to write `path`. Raises OSError or ValueError if it cannot be a file.
 
-
-def reason_of(error: OSError | ValueError) -> str:
-    """Why a path cannot be used, in the system's words."""
-    return getattr(error, "strerror", None) or str(error)
+    A symbolic link stays a link: its target is replaced.
+    """
+    if path == STDOUT:
+        return AtomicFile(path, path)
+    target = path.resolve()
+    if target.is_dir():
+        raise IsADirectoryError(21, "Is a directory")
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        return AtomicFile(target, target)
+    return AtomicFile(target, temp_path_of(target))
 
 
 def temp_path_of(path: Path) -> Path:
-    """Where a file is written until it is whole."""
+    """Return where a file is written until it is complete."""
     return path.with_name(path.name + ".part")
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a path cannot be used, in the words of the operating system."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def open_for_owner(path: str | Path, flags: int) -> int:
-    """A descriptor; a file that is made is its owner's only."""
+    """Open a file and return its descriptor; a new file has the mode 0600."""
     return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
 
 
-def place_of(path: Path) -> Place:
-    """The place of a path. A link stays a link: what it leads to is replaced. Raises OSError or ValueError."""
-    if path == STDOUT:
-        return Place(path, path)
-    final = path.resolve()
-    if final.is_dir():
-        raise IsADirectoryError(21, "Is a directory")
-    if final.exists() and not stat.S_ISREG(final.stat().st_mode):
-        return Place(final, final)
-    return Place(final, temp_path_of(final))
-
-
 def create_for_owner(path: Path) -> None:
-    """An empty file that nobody else may read. Raises OSError where there is one already."""
+    """Create an empty file with the mode 0600. Raises OSError if it exists."""
     os.close(open_for_owner(path, os.O_WRONLY | os.O_EXCL))
 
 
 @contextmanager
-def claim(path: Path) -> Iterator[None]:
-    """Keeps other crawls from a file while this one writes it: by a lock on a file beside it, which goes with the
-    process that holds it, whatever ends that. A pipe, a device or `-` is nobody's.
+def lock_file(path: Path) -> Iterator[None]:
+    """Keep other processes from writing `path` within this context.
 
-    Raises SettingsError that names the process which holds the file, or says why it cannot be had.
+    The lock is taken on `PATH.lock` and ends with the process, however it ends. A pipe, a device and `-` are not
+    locked.
+
+    Raises:
+        SettingsError: another process, which it names, holds the lock, or the lock cannot be created.
     """
     try:
-        place = place_of(path)
-        lock = None if place.draft == place.final else _lock(place.final.with_name(place.final.name + ".lock"))
+        file = atomic_file(path)
+        lock = None if file.temp_path == file.path else _lock(file.path.with_name(file.path.name + ".lock"))
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"Cannot write {path}: {reason_of(error)}.",
@@ -117,7 +120,7 @@ def _lock(path: Path) -> _Lock:
         except BaseException:
             os.close(descriptor)
             raise
-        # Its holder has taken it away between our two steps.
+        # Its holder removed it between open and flock: try again.
         os.close(descriptor)
 
 
@@ -132,3 +135,11 @@ def _unlock(lock: _Lock) -> None:
     with suppress(OSError):
         lock.path.unlink()
     os.close(lock.descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,10 +1,13 @@
-"""Every way in which a crawl can fail, as one tree: each error says what, where and what to do next."""
+"""Every way in which a crawl can fail, as one tree of exceptions.
+
+Each error says what failed, where, and what to do next. Catch `CrawlerError` for all of them.
+"""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process ends with; scripts rely on these numbers."""
+    """The exit codes of the process; scripts rely on these numbers."""
 
     OK = 0
     FAILURES = 1
@@ -15,100 +18,117 @@ class ExitCode(IntEnum):
 
 
 class CrawlerError(Exception):
-    """An error for a person: `message` says what and where, `hint` what to do next."""
+    """The base of all errors, written for the person who runs the crawl.
+
+    Attributes:
+        message: what failed, and where.
+        hint: what to do next; may be empty.
+        code: a short name of the kind of error, which the report and logs use.
+        exit_code: the exit code of a command that ends with this error.
+    """
 
     exit_code = ExitCode.FAILURES
     code = "error"
 
     def __init__(self, message: str, hint: str = "") -> None:
+        """Create the error; its text is the message and the hint."""
         super().__init__(message)
         self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
+        """Return the message and the hint."""
         return f"{self.message} {self.hint}".rstrip()
 
 
 class SettingsError(CrawlerError):
-    """A recipe, flag or environment variable that cannot be used as it stands."""
+    """A recipe, flag or environment variable cannot be used as it is."""
 
     exit_code = ExitCode.USAGE
     code = "settings"
 
 
 class OutputError(CrawlerError):
-    """A file that could not be written: no permission, no space, a closed pipe."""
+    """A file could not be written: no permission, no space, a closed pipe."""
 
     code = "output"
 
 
 class InputError(CrawlerError):
-    """A file that could not be read to its end."""
+    """A file could not be read to its end."""
 
     code = "input"
 
 
 class DecodeError(CrawlerError):
-    """An answer that is JSON of another shape than its endpoint promises; names the path of the wrong value."""
+    """A response is JSON of another shape than its endpoint promises; the message names the path of the wrong value."""
 
     code = "unexpected_answer"
 
 
 class AnswerTooLarge(CrawlerError):
-    """An answer with more bytes than are read, packed or unpacked: asking for less at once may help."""
+    """A response is larger than the limit, compressed or not: a smaller page may help."""
 
     code = "answer_too_large"
 
 
 class ServerError(CrawlerError):
-    """A server that is not reached, is not what it should be, or refuses the credentials: the crawl cannot go on."""
+    """A server cannot be reached, is another kind of server, or refuses the credentials: the crawl cannot continue."""
 
     exit_code = ExitCode.SERVER
     code = "server"
 
 
 class Unreachable(ServerError):
-    """No answer after all retries: refused, unknown host, time-out, broken connection, TLS failure.
+    """No response after all retries: connection refused, unknown host, time-out, broken connection, TLS failure.
 
-    `timed_out`: the server was reached, but no whole answer came in time. `broken_off`: it was reached, but closed the
-    connection before its answer was whole. Neither, where an outage outlasted all patience.
+    Both attributes are False if the server stayed down for longer than its `patience`.
+
+    Attributes:
+        timed_out: the server was reached, but its response was not complete in time.
+        broken_off: the server was reached, but closed the connection before its response was complete.
     """
 
     code = "unreachable"
 
     def __init__(self, message: str, hint: str = "", *, timed_out: bool = False, broken_off: bool = False) -> None:
+        """Create the error; see the attributes."""
         super().__init__(message, hint)
         self.timed_out = timed_out
         self.broken_off = broken_off
 
 
 class CredentialsRefused(ServerError):
-    """The server knows no such credentials (401), or they may not even begin a crawl (403)."""
+    """The server does not accept the credentials (401), or they lack every privilege that a crawl needs (403)."""
 
     code = "credentials"
 
 
 class WrongServer(ServerError):
-    """Something answers, but not the server that was meant: an HTML page, a redirect, a wrong base path, a frontend."""
+    """Another server answers: an HTML page, a redirect, a wrong base path, a frontend."""
 
     code = "wrong_server"
 
 
 class Stalled(ServerError):
-    """Nothing happened for longer than any server may take."""
+    """Nothing happened for longer than any request may take."""
 
     code = "stalled"
 
 
 class RequestRefused(CrawlerError):
-    """One request that the server refused for good: a 4xx, or a 5xx that outlasted all retries.
+    """The server refused one request for good: a 4xx, or a 5xx after all retries.
 
-    `status` is the HTTP status, `answer` the server's own words, shortened and free of secrets, `body` more of them.
+    Attributes:
+        status: the HTTP status.
+        answer: the server's error text, shortened and without secrets.
+        body: a longer excerpt of the response, without secrets.
     """
 
     code = "refused"
 
     def __init__(self, message: str, hint: str = "", *, status: int, answer: str = "", body: str = "") -> None:
+        """Create the error; see the attributes."""
         super().__init__(message, hint)
         self.status = status
         self.answer = answer
@@ -116,6 +136,6 @@ class RequestRefused(CrawlerError):
 
 
 class Interrupted(CrawlerError):
-    """The crawl was told to stop; what was mapped by then is delivered."""
+    """The crawl was stopped; everything that was mapped by then is delivered."""
 
     code = "interrupted"

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from crawler.atomic_files import claim as lock_file
+from crawler.atomic_files import lock_file
 from crawler.checkpoint.acks import Window, WindowAck
 from crawler.checkpoint.fingerprint import differences
 from crawler.checkpoint.intervals import EVERYTHING, Bounds, Intervals

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from crawler.config.settings import RestSettings, Settings
+from crawler.config.settings import Settings
 from crawler.telemetry.logs import encodable
 
 
@@ -13,7 +13,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     return {
         "MLflow's URL": mlflow.tracking.url,
         "the registry's URL": (mlflow.registry or mlflow.tracking).url,
-        "the sink": _target(settings),
+        "the sink": encodable(settings.sink.target),
         **{name: _text(mapping[name]) for name in sorted(mapping)},
     }
 
@@ -26,11 +26,6 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
         for name in names
         if then.get(name) != now.get(name)
     ]
-
-
-def _target(settings: Settings) -> str:
-    sink = settings.sink
-    return sink.server.url if isinstance(sink, RestSettings) else encodable(str(sink.path.absolute()))
 
 
 def _text(value: object) -> str:

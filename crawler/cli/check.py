@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import structs
 
 from crawler.cli.settings import settings_of
-from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, Settings
+from crawler.config.settings import Endpoint, RestSettings, ServerSettings, Settings
 from crawler.crawl.entities import open_mlflow
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
@@ -81,9 +81,9 @@ async def _check_mlflow(settings: Settings, report: Report) -> None:
 
 
 async def _check_sink(settings: Settings, report: Report) -> None:
-    if isinstance(settings.sink, FileSettings | LiteSettings):
+    if settings.sink.server is None:
         _say("Output")
-        _say(f"  {settings.sink.path}")
+        _say(f"  {settings.sink.output_file}")
         return
     await _check_datahub(settings.sink, report)
 

@@ -16,7 +16,8 @@ from crawler.cli.crawl import run_crawl
 from crawler.cli.demo_server.lineage import Catalog, Lineage
 from crawler.cli.demo_server.sample import fill
 from crawler.cli.demo_server.server import mlflow_server
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import Settings
 from crawler.errors import ExitCode, SettingsError
 from crawler.telemetry.logs import configure_logging

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.atomic_files import Place, open_for_owner, place_of, reason_of, temp_path_of
-from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings
+from crawler.atomic_files import AtomicFile, atomic_file, open_for_owner, reason_of, temp_path_of
+from crawler.config.settings import DeliverySettings
 from crawler.errors import OutputError, SettingsError
 
 
-def place_for(path: Path | None, what: str) -> Place | None:
+def place_for(path: Path | None, what: str) -> AtomicFile | None:
     """Where a report or profile goes. Raises SettingsError for a path that cannot be written."""
     if path is None:
         return None
     try:
-        place = place_of(path)
-        if not place.final.parent.is_dir():
+        place = atomic_file(path)
+        if not place.path.parent.is_dir():
             raise FileNotFoundError(2, "No such folder")
     except (OSError, ValueError) as error:
         raise SettingsError(
@@ -24,40 +24,40 @@ def place_for(path: Path | None, what: str) -> Place | None:
     return place
 
 
-def output_of(settings: DeliverySettings) -> Place | None:
+def output_of(settings: DeliverySettings) -> AtomicFile | None:
     """Where proposals go, if that is a file."""
-    if settings.dry_run or not isinstance(settings.sink, FileSettings | LiteSettings):
+    if settings.dry_run or settings.sink.output_file is None:
         return None
-    path = settings.sink.path.resolve()
-    return Place(path, temp_path_of(path))
+    path = settings.sink.output_file.resolve()
+    return AtomicFile(path, temp_path_of(path))
 
 
-def grows_at(path: Path | None) -> Place | None:
+def grows_at(path: Path | None) -> AtomicFile | None:
     """The place of a file that outlives the command and is written where it is."""
-    return None if path is None else Place(path.resolve(), path.resolve())
+    return None if path is None else AtomicFile(path.resolve(), path.resolve())
 
 
-def require_apart(**places: Place | None) -> None:
+def require_apart(**places: AtomicFile | None) -> None:
     """Raises SettingsError where two files would overwrite each other; the names are what messages call them."""
     taken: dict[Path, str] = {}
     for name, place in places.items():
         if place is None:
             continue
         what = name.replace("_", " ")
-        for path in {place.final, place.draft}:
+        for path in {place.path, place.temp_path}:
             if path in taken:
                 raise SettingsError(f"The {taken[path]} and the {what} are both {path}.", "Give them two paths.")
-        taken |= dict.fromkeys((place.final, place.draft), what)
+        taken |= dict.fromkeys((place.path, place.temp_path), what)
 
 
-def write_json(what: str, content: dict[str, object], place: Place | None) -> None:
+def write_json(what: str, content: dict[str, object], place: AtomicFile | None) -> None:
     """Writes JSON, whole or not at all, for the owner only. Raises OutputError."""
     if place is None:
         return
     text = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     try:
-        with open(place.draft, "wb", opener=open_for_owner) as file:
+        with open(place.temp_path, "wb", opener=open_for_owner) as file:
             file.write(text)
-        place.settle()
+        place.publish()
     except OSError as error:
-        raise OutputError(f"Writing the {what} {place.final} failed: {error.strerror}.", "Give another path.") from None
+        raise OutputError(f"Writing the {what} {place.path} failed: {error.strerror}.", "Give another path.") from None

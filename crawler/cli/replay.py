@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from crawler.atomic_files import Place, reason_of
+from crawler.atomic_files import AtomicFile, reason_of
 from crawler.cli.job import Limits, run_job
 from crawler.cli.output_paths import grows_at, output_of, place_for, require_apart
 from crawler.cli.reporting import settings_told, told
@@ -86,11 +86,11 @@ def _next_to(path: Path) -> Path:
     return free
 
 
-def _require_apart(read: Path, **written: Place | None) -> None:
+def _require_apart(read: Path, **written: AtomicFile | None) -> None:
     """Raises SettingsError where a file that is written is another one, or the one that is read, whatever its name."""
     require_apart(**written)
     for name, place in written.items():
-        for path in () if place is None else {place.final, place.draft}:
+        for path in () if place is None else {place.path, place.temp_path}:
             if _is_same(path, read):
                 what = name.replace("_", " ")
                 raise SettingsError(

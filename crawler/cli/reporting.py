@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from crawler.atomic_files import Place
+from crawler.atomic_files import AtomicFile
 from crawler.cli.output_paths import write_json
 from crawler.errors import CrawlerError
 from crawler.telemetry.findings import error_found
@@ -17,7 +17,7 @@ _log = logging.getLogger("crawler")
 
 
 @contextmanager
-def settings_told(report: Report, place: Place | None) -> Iterator[None]:
+def settings_told(report: Report, place: AtomicFile | None) -> Iterator[None]:
     """Writes the report to `place` where what is done within finds settings that cannot be used, and raises that."""
     try:
         yield
@@ -29,7 +29,7 @@ def settings_told(report: Report, place: Place | None) -> Iterator[None]:
 
 
 @contextmanager
-def told(report: Report, arguments: argparse.Namespace, place: Place | None, profile: Place | None) -> Iterator[None]:
+def told(report: Report, arguments: argparse.Namespace, place: AtomicFile | None, profile: AtomicFile | None) -> Iterator[None]:
     """Writes the report to `place`, and the profile, then prints the summary, however what is done within ends.
 
     Raises OutputError where a file could not be written, after the summary.
@@ -45,7 +45,7 @@ def told(report: Report, arguments: argparse.Namespace, place: Place | None, pro
             _tell(report, arguments)
 
 
-def _write(report: Report, place: Place | None, profile: Place | None) -> None:
+def _write(report: Report, place: AtomicFile | None, profile: AtomicFile | None) -> None:
     try:
         write_json("report", report.to_dict(), place)
     finally:

@@ -1,21 +1,21 @@
 """The settings that a command's flags, the environment and a recipe come to."""
 
 import argparse
-import os
 
-from crawler.config import Flags, load, load_delivery
+from crawler.config.flags import Flags
+from crawler.config.load import load, load_delivery
 from crawler.config.settings import DeliverySettings, Settings
 from crawler.config.strict import section
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Raises SettingsError for what cannot be used."""
-    return load(arguments.config, os.environ, _flags(arguments))
+    return load(arguments.config, flags=_flags(arguments))
 
 
 def delivery_settings_of(arguments: argparse.Namespace) -> DeliverySettings:
     """The same for a command that reads no MLflow. Raises SettingsError."""
-    return load_delivery(arguments.config, os.environ, _flags(arguments))
+    return load_delivery(arguments.config, flags=_flags(arguments))
 
 
 def _flags(arguments: argparse.Namespace) -> Flags:

@@ -1,14 +1,15 @@
-"""Reading a recipe: the YAML that `datahub ingest` takes. What is wrong is told by its place, not by its words."""
+"""Reads a recipe from YAML or JSON. Messages have the place of a mistake, and no text of the file: it has secrets."""
 
 import re
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 
 from crawler.errors import SettingsError
 
-_WORDS_OF_THE_FILE = re.compile(r"(alias|anchor|tag|handle|character) ['\"].*")
+_TEXT_OF_THE_FILE = re.compile(r"(alias|anchor|tag|handle|character) ['\"].*")
 _QUOTES = "A text that begins with one of * & ! @ % ` needs quotes."
 
 
@@ -17,11 +18,11 @@ class _StrictLoader(yaml.SafeLoader):
 
     def __init__(self, stream: bytes) -> None:
         super().__init__(stream)
-        # Everything is made at once, from the inside to the outside.
+        # Everything is constructed at once, from the inside to the outside.
         self.deep_construct = True
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """The node, as long as its own keys differ; keys that `<<` merges into it come later, and may."""
+        """Compose a mapping whose own keys differ; keys that `<<` merges into it later may be the same."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
@@ -35,7 +36,7 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """The value. `!!int abc` or a day like 2024-02-31 fails in many ways, some of which quote the file."""
+        """Construct a value: `!!int abc` or 2024-02-31 raises many errors, some of which quote the file."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, OverflowError):
@@ -45,35 +46,57 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def read_document(path: Path, name: str = "recipe") -> dict[Any, Any]:
-    """The file's mapping, with nothing in it expanded. Raises SettingsError for what is no readable YAML mapping."""
+    """Read a file that holds one mapping, without expanding anything in it.
+
+    Args:
+        path: the file; it is JSON if its name ends with `.json`, otherwise YAML.
+        name: how messages name the file.
+
+    Raises:
+        SettingsError: the file cannot be read, or holds no mapping.
+    """
     try:
-        document = yaml.load(path.read_bytes(), _StrictLoader)  # noqa: S506  a SafeLoader
+        content = path.read_bytes()
     except OSError as error:
         raise SettingsError(
             f"Cannot read the {name} {path}: {error.strerror}.", "Check its path and permissions."
         ) from None
-    except yaml.MarkedYAMLError as error:
-        raise SettingsError(f"The {name} {path} is not YAML: {_what_and_where(error)}.", _hint(error)) from None
-    except yaml.reader.ReaderError as error:
-        raise SettingsError(
-            f"The {name} {path} is not YAML: it holds a character that no text has (position {error.position})."
-        ) from None
-    except RecursionError:
-        raise SettingsError(f"The {name} {path} is not YAML: it is nested too deeply.") from None
+    what = f"The {name} {path}"
+    document = _from_json(content, what) if path.suffix == ".json" else _from_yaml(content, what)
     if not isinstance(document, dict):
         raise SettingsError(
-            f"The {name} {path} is {'empty' if document is None else 'no mapping'}.",
+            f"{what} is {'empty' if document is None else 'no mapping'}.",
             "It must have the keys that datahub expects in it.",
         )
     return document
 
 
-def _what_and_where(error: yaml.MarkedYAMLError) -> str:
-    """In `password: *abc` the words after the place may be a secret."""
-    problem = _WORDS_OF_THE_FILE.sub(r"\1", error.problem or "it cannot be read")
+def _from_json(content: bytes, what: str) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise SettingsError(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
+
+
+def _from_yaml(content: bytes, what: str) -> Any:
+    try:
+        return yaml.load(content, _StrictLoader)  # noqa: S506  a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        raise SettingsError(f"{what} is not YAML: {_problem_and_place(error)}.", _hint(error)) from None
+    except yaml.reader.ReaderError as error:
+        raise SettingsError(
+            f"{what} is not YAML: it holds a character that no text has (position {error.position})."
+        ) from None
+    except RecursionError:
+        raise SettingsError(f"{what} is not YAML: it is nested too deeply.") from None
+
+
+def _problem_and_place(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong and where, without the text of the file: in `password: *abc` it may be a secret."""
+    problem = _TEXT_OF_THE_FILE.sub(r"\1", error.problem or "it cannot be read")
     mark = error.problem_mark
     return problem if mark is None else f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _hint(error: yaml.MarkedYAMLError) -> str:
-    return _QUOTES if _WORDS_OF_THE_FILE.search(error.problem or "") else ""
+    return _QUOTES if _TEXT_OF_THE_FILE.search(error.problem or "") else ""

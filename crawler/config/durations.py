@@ -1,4 +1,4 @@
-"""Durations as rclone takes them: `90` and `90s`, `5m`, `1h30m`, `1.5h`, `500ms`."""
+"""Durations as rclone accepts them: `90` and `90s`, `5m`, `1h30m`, `1.5h`, `500ms`."""
 
 import re
 
@@ -12,11 +12,11 @@ _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
 class Duration(float):
-    """Seconds."""
+    """A duration in seconds."""
 
 
 def duration(text: str) -> Duration:
-    """The seconds that `text` means, also without a unit. Raises ValueError, which says what is taken."""
+    """Return the seconds of `text`, a number or parts with units. Raises ValueError with a message for users."""
     text = text.strip()
     if _PLAIN.fullmatch(text):
         seconds = float(text)
@@ -30,7 +30,7 @@ def duration(text: str) -> Duration:
 
 
 def _falling(units: list[str]) -> bool:
-    """Each unit once, the larger before the smaller: `5m1h` and `5m5m` are slips."""
+    """True if each unit comes once and larger ones come first: `5m1h` and `5m5m` are slips."""
     order = list(_UNITS)
     places = [order.index(unit) for unit in units]
     return places == sorted(set(places))

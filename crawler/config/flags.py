@@ -1,4 +1,4 @@
-"""The flags of the command line, as far as they are settings."""
+"""The flags of the command line that become settings."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,14 +11,13 @@ from crawler.config.settings import Confirm, Endpoint
 
 
 class Flags(msgspec.Struct, kw_only=True, frozen=True):
-    """The flags of a command; None where one is not given."""
+    """The flags of a command; None for one that is not given. Durations are in seconds."""
 
     mlflow_uri: str | None = None
     datahub_url: str | None = None
     sink: Literal["rest", "file", "lite"] | None = None
     endpoint: Endpoint | None = None
     output: Path | None = None
-    report: Path | None = None
     dead_letters: Path | None = None
     state: Path | None = None
     confirm: Confirm | None = None
@@ -34,6 +33,6 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     batch_size: BatchSize | None = None
 
     @staticmethod
-    def place(path: str, key: str) -> str:  # noqa: ARG004  a flag is no part of a recipe, so it has no path there
-        """How a message names a flag: as it is typed."""
+    def name_of(key: str) -> str:
+        """Return how messages name a flag: as it is typed."""
         return "--" + key.replace("_", "-")

@@ -1,4 +1,4 @@
-"""Secrets that are kept elsewhere: the first line of a file, or of what a command prints. Errors never show them."""
+"""Finds secrets in an option, in the first line of a file, or in what a command prints. Errors never show them."""
 
 import os
 import selectors
@@ -6,9 +6,11 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from crawler.atomic_files import reason_of
+from crawler.config.sections import Connection
 from crawler.config.settings import Secret
 from crawler.errors import SettingsError
 
@@ -16,8 +18,46 @@ COMMAND_SECONDS = 30.0
 LONGEST_SECRET = 65_536
 
 
+def secret_options(name: str) -> tuple[str, str, str]:
+    """Return the three options that can give one secret: the secret itself, a file, a command."""
+    return name, f"{name}_file", f"{name}_command"
+
+
+def only_secret(name: str, secret: Secret | None) -> dict[str, Secret | None]:
+    """Return the values of the three options that give `secret`, or none, instead of what was given before."""
+    return {**dict.fromkeys(secret_options(name)), name: secret}
+
+
+def has_secret(section: Connection, name: str) -> bool:
+    """True if a section says where a secret is, even if it is not there."""
+    return any(getattr(section, option) for option in secret_options(name))
+
+
+def find_secret(section: Connection, name: str, path: str) -> Secret | None:
+    """Return a secret of the section at `path`, wherever it is kept. Raises SettingsError with the option's path."""
+    given: Secret | None
+    given, file, command = (getattr(section, option) for option in secret_options(name))
+    if file is not None:
+        return secret_in_file(file, f"{path}.{name}_file")
+    if command is not None:
+        return secret_of_command(command, f"{path}.{name}_command")
+    return given
+
+
+def require_one_secret(section: Connection, name: str, path: str) -> None:
+    """Raise SettingsError if the section at `path` gives a secret in more than one way."""
+    require_one({f"{path}.{option}": getattr(section, option) for option in secret_options(name)})
+
+
+def require_one(given: Mapping[str, object]) -> None:
+    """Raise SettingsError if more than one of the options, by name, is given: they mean the same secret."""
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
+        raise SettingsError(f"{' and '.join(names)} give the same secret twice.", "Leave one of them out.")
+
+
 def secret_in_file(path: Path, option: str) -> Secret:
-    """The first line of a file, without the blanks around it. Raises SettingsError, naming the option."""
+    """Return the first line of a file, stripped. Raises SettingsError with the option."""
     try:
         with path.open("rb") as file:
             line = file.readline(LONGEST_SECRET + 1)
@@ -27,8 +67,10 @@ def secret_in_file(path: Path, option: str) -> Secret:
 
 
 def secret_of_command(command: str, option: str, seconds: float = COMMAND_SECONDS) -> Secret:
-    """The first line that a command prints. No shell runs it, it has no input, and what it says on standard error is
-    not shown. Raises SettingsError, naming the option, where it fails or takes longer.
+    """Return the first line that a command prints, stripped.
+
+    No shell runs it, its standard input is empty, and its standard error is not shown. Raises SettingsError with the
+    option if it fails or takes more than `seconds`.
     """
     try:
         process = subprocess.Popen(  # noqa: S603  whoever writes the recipe says what is run
@@ -61,22 +103,6 @@ def secret_of_command(command: str, option: str, seconds: float = COMMAND_SECOND
     return _first_line(printed, option, "what the command prints")
 
 
-def one_secret(given: Secret | None, file: Path | None, command: str | None, option: str) -> Secret | None:
-    """The secret, from wherever it is kept. `option` is the name of the one that holds it itself."""
-    if file is not None:
-        return secret_in_file(file, f"{option}_file")
-    if command is not None:
-        return secret_of_command(command, f"{option}_command")
-    return given
-
-
-def require_one(given: dict[str, object]) -> None:
-    """Raises SettingsError where more than one of the options, by name, says where the same secret is."""
-    names = [name for name, value in given.items() if value]
-    if len(names) > 1:
-        raise SettingsError(f"{' and '.join(names)} give the same secret twice.", "Leave one of them out.")
-
-
 def _words(command: str, option: str) -> list[str]:
     try:
         words = shlex.split(command)
@@ -88,9 +114,9 @@ def _words(command: str, option: str) -> list[str]:
 
 
 def _printed(process: "subprocess.Popen[bytes]", deadline: float, option: str) -> bytes:
-    """All that the command prints. Raises TimeoutError, and SettingsError for more than any secret has."""
+    """Return all that the command prints. Raises TimeoutError, and SettingsError if it is too much for a secret."""
     output = process.stdout
-    assert output is not None  # noqa: S101  it was asked for
+    assert output is not None  # noqa: S101  it is a pipe
     printed = b""
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
@@ -105,7 +131,7 @@ def _printed(process: "subprocess.Popen[bytes]", deadline: float, option: str) -
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ends the command, and what it started, where it goes on."""
+    """Kill the command and all that it started, if it still runs."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
 

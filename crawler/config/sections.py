@@ -1,14 +1,14 @@
-"""The sections of a recipe: the official connector's options under their own names, and ours."""
+"""The sections of a recipe: frozen data, with the official connector's options under their own names, and ours.
 
-from enum import Enum
+The text under a field is its line in docs/recipe.md, which `python -m scripts.recipe_reference` writes.
+"""
+
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from crawler.config.secrets import one_secret, require_one
-from crawler.config.settings import Confirm, Endpoint, Secret, Tls
-from crawler.errors import SettingsError
+from crawler.config.settings import CaseInsensitive, Confirm, Endpoint, Secret
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]
@@ -20,168 +20,182 @@ BatchSize = Annotated[int, msgspec.Meta(ge=1, le=200)]
 BatchBytes = Annotated[int, msgspec.Meta(ge=1_000, le=15_000_000)]
 
 
-TOKEN_OPTIONS = ("token", "token_file", "token_command")
-PASSWORD_OPTIONS = ("password", "password_file", "password_command")
-
-
-class Mode(Enum):
-    """`mode` of datahub-rest, in capitals or not."""
+class Mode(CaseInsensitive):
+    """Whether DataHub stores proposals before it responds (SYNC) or queues them."""
 
     SYNC = "SYNC"
     ASYNC = "ASYNC"
     ASYNC_BATCH = "ASYNC_BATCH"
 
-    @classmethod
-    def _missing_(cls, value: object) -> "Mode | None":
-        return cls.__members__.get(str(value).upper())
+
+class _Section(msgspec.Struct, kw_only=True, frozen=True):
+    """Base of all sections."""
 
 
-class Pipeline(msgspec.Struct, kw_only=True):
+AnySection = TypeVar("AnySection", bound=_Section)
+
+
+class Pipeline(_Section, kw_only=True, frozen=True):
     """A whole recipe (`PipelineConfig`)."""
 
     source: Options = {}
+    """The MLflow server to read."""
     sink: Options | None = None
+    """Where to write: DataHub, a file or DataHub Lite."""
     pipeline_name: str | None = None
+    """The name of the pipeline in the system metadata of all that is written."""
     run_id: str | None = None
+    """The run id in the same place, by which DataHub rolls a crawl back; a new one for each crawl by default."""
     flags: Options | None = None
+    """Flags of `datahub ingest`, none of which is supported."""
 
 
-class NoOptions(msgspec.Struct):
-    """A section of which nothing is honoured (`FlagsConfig`)."""
+class NoOptions(_Section, kw_only=True, frozen=True):
+    """A section without any supported option (`FlagsConfig`)."""
 
 
-class Typed(msgspec.Struct, kw_only=True):
-    """`source` and `sink`: a type and its own options."""
+class Typed(_Section, kw_only=True, frozen=True):
+    """`source` and `sink`: a type, and the options of that type."""
 
     type: str
+    """`mlflow` for the source; `datahub-rest`, `file` or `datahub-lite` for the sink."""
     config: Options = {}
+    """The options of that type, see below."""
 
 
-class StatefulIngestion(msgspec.Struct, kw_only=True):
-    """`stateful_ingestion` of the official source; only switched off it can be honoured yet."""
+class StatefulIngestion(_Section, kw_only=True, frozen=True):
+    """`source.config.stateful_ingestion`, which can only be switched off yet."""
 
     enabled: bool = False
+    """Must be false: nothing is removed from DataHub yet."""
     remove_stale_metadata: bool = True
+    """Accepted, without effect."""
     fail_safe_threshold: float = 75.0
+    """Accepted, without effect."""
     max_checkpoint_state_size: int = 2**24
+    """Accepted, without effect."""
     state_provider: Options | None = None
+    """Accepted, without effect."""
     ignore_old_state: bool = False
+    """Accepted, without effect."""
     ignore_new_state: bool = False
+    """Accepted, without effect."""
 
 
-class Connection(msgspec.Struct, kw_only=True):
-    """What the source and datahub-rest call by the same names."""
+class Connection(_Section, kw_only=True, frozen=True):
+    """The options of a server that the source and datahub-rest share."""
 
-    min_threads: Count = 1
-    max_threads: Count = 16
     token: Secret | None = None
+    """A bearer token."""
     token_file: Path | None = None
+    """A file that has the token in its first line."""
     token_command: str | None = None
-    patience_sec: NotNegative = 300.0
-    retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
+    """A command that prints the token in its first line; no shell runs it."""
     extra_headers: dict[str, Secret] = {}
+    """Headers to send with each request."""
+    min_threads: Count = 1
+    """The fewest requests in flight that the adaptive limit falls to."""
+    max_threads: Count = 16
+    """The most requests in flight."""
+    timeout_sec: Positive
+    """The most seconds that one attempt of a request may take."""
+    retry_max_times: Annotated[int, msgspec.Meta(ge=0)] = 7
+    """How often a failed request is retried."""
+    patience_sec: NotNegative = 300.0
+    """The longest outage of the server, in seconds, that is waited out."""
     ca_certificate_path: Path | None = None
+    """Certificates to trust instead of the system's: a PEM file or a folder."""
     client_certificate_path: Path | None = None
+    """The client certificate to send, a PEM file."""
     client_key_path: Path | None = None
+    """The key of the client certificate, a PEM file, if it is not in the same file."""
     disable_ssl_verification: bool = False
-
-    def require_bounds(self, path: str) -> None:
-        """Raises SettingsError where the lower bound of the requests at once is above the upper one."""
-        if self.min_threads > self.max_threads:
-            raise SettingsError(
-                f"{path}: min_threads is {self.min_threads}, above max_threads, which is {self.max_threads}.",
-                "Lower the one or raise the other; alike, they fix how many requests are in flight.",
-            )
-
-    def require_one_token(self, path: str) -> None:
-        """Raises SettingsError where the token is given in two ways."""
-        require_one({f"{path}.{name}": getattr(self, name) for name in TOKEN_OPTIONS})
-
-    def take_token(self, token: Secret | None) -> None:
-        """Puts a token, or none, in the place of whatever was given before."""
-        self.token, self.token_file, self.token_command = token, None, None
-
-    def find_token(self, path: str) -> Secret | None:
-        """The token, from wherever it is kept. Raises SettingsError."""
-        return one_secret(self.token, self.token_file, self.token_command, f"{path}.token")
-
-    def tls(self) -> Tls:
-        """The options on certificates."""
-        return Tls(
-            verify=not self.disable_ssl_verification,
-            ca_certificate=self.ca_certificate_path,
-            client_certificate=self.client_certificate_path,
-            client_key=self.client_key_path,
-        )
+    """Accept every certificate of the server."""
 
 
-class MlflowSource(Connection, kw_only=True):
-    """`source.config` (`MLflowConfig`); ours are `platform_instance` and all that follows, and the connection."""
+class MlflowSource(Connection, kw_only=True, frozen=True):
+    """`source.config` (`MLflowConfig`); `platform_instance`, `page_size` and the options of the connection are ours."""
 
     tracking_uri: str | None = None
+    """The URL of the MLflow server; required here, in the environment or as a flag."""
     registry_uri: str | None = None
-    model_name_separator: str = "_"
-    base_external_url: str | None = None
-    materialize_dataset_inputs: bool = False
-    source_mapping_to_platform: dict[str, str] = {}
+    """The URL of the model registry, if that is another server."""
     username: str | None = None
+    """The user name for HTTP basic authentication; needs a password."""
     password: Secret | None = None
+    """The password of `username`."""
     password_file: Path | None = None
+    """A file that has the password in its first line."""
     password_command: str | None = None
+    """A command that prints the password in its first line; no shell runs it."""
     env: str = "PROD"
-    stateful_ingestion: Options | None = None
+    """The environment in DataHub's URNs: PROD, DEV, QA, …"""
     platform_instance: str | None = None
+    """The platform instance in DataHub's URNs, to tell several MLflow servers apart."""
+    base_external_url: str | None = None
+    """The URL of MLflow's pages, to which DataHub links; the tracking server's by default."""
+    model_name_separator: str = "_"
+    """What stands between the name of a model and its version in DataHub's URNs."""
+    materialize_dataset_inputs: bool = False
+    """Also write the dataset on its own platform (S3, Snowflake, …) that an MLflow dataset stands for."""
+    source_mapping_to_platform: dict[str, str] = {}
+    """The DataHub platform for each source type of an MLflow dataset, beside the known ones."""
+    stateful_ingestion: Options | None = None
+    """The removal of what vanished from MLflow; can only be switched off yet."""
     page_size: PageSize = 1024
+    """The most runs to ask for in one page; fewer if they are large."""
     requests_per_second: Positive | None = None
+    """The most requests begun per second; no limit by default."""
     timeout_sec: Positive = 120.0
-
-    def require_one_password(self, path: str) -> None:
-        """Raises SettingsError where the password is given in two ways."""
-        require_one({f"{path}.{name}": getattr(self, name) for name in PASSWORD_OPTIONS})
-
-    def has_password(self) -> bool:
-        """Whether the options say where a password is; it may be found to be missing there."""
-        return any(getattr(self, name) for name in PASSWORD_OPTIONS)
-
-    def take_password(self, password: Secret | None) -> None:
-        """Puts a password, or none, in the place of whatever was given before."""
-        self.password, self.password_file, self.password_command = password, None, None
-
-    def find_password(self, path: str) -> Secret | None:
-        """The password, from wherever it is kept. Raises SettingsError."""
-        return one_secret(self.password, self.password_file, self.password_command, f"{path}.password")
+    """The most seconds that one attempt of a request may take."""
 
 
-class RestSink(Connection, kw_only=True):
-    """`sink.config` of datahub-rest (`DatahubRestSinkConfig`), and ours: `confirm`, `compression`, `max_batch_bytes`,
-    and those of the connection.
-    """
+class RestSink(Connection, kw_only=True, frozen=True):
+    """`sink.config` of datahub-rest (`DatahubRestSinkConfig`); `confirm`, `compression`, `max_batch_bytes` are ours."""
 
     server: str | None = None
-    mode: Mode = Mode.ASYNC_BATCH
+    """The URL of DataHub's metadata service (GMS)."""
     endpoint: Endpoint | None = None
+    """The API to write to: RESTLI (the default), or OPENAPI, which DataHub 1.0.1 and later have."""
+    mode: Mode = Mode.ASYNC_BATCH
+    """SYNC: DataHub stores before it responds; otherwise it queues."""
     confirm: Confirm = Confirm.ENTITIES
-    max_per_batch: BatchSize = 200
-    timeout_sec: Positive = 60.0
+    """What confirms a delivery: an aspect of each entity read back, each aspect (stored), or the status (none)."""
     compression: Literal["none", "gzip"] = "none"
+    """How requests are compressed."""
+    max_per_batch: BatchSize = 200
+    """The most proposals in a request."""
     max_batch_bytes: BatchBytes = 15_000_000
+    """The most bytes in a request, before compression."""
+    timeout_sec: Positive = 60.0
+    """The most seconds that one attempt of a request may take."""
 
 
-class FileSink(msgspec.Struct, kw_only=True):
+class FileSink(_Section, kw_only=True, frozen=True):
     """`sink.config` of file (`FileSinkConfig`)."""
 
     filename: Path = DEFAULT_FILE
+    """The file to write, a JSON array of proposals; `-` for standard output."""
     legacy_nested_json_string: bool = False
+    """Write each aspect as JSON text within the JSON, as older versions of DataHub read it."""
 
 
-class LiteFile(msgspec.Struct, kw_only=True):
+class LiteFile(_Section, kw_only=True, frozen=True):
     """`sink.config.config` of datahub-lite (`DuckDBLiteConfig`)."""
 
     file: Path | None = None
+    """The file of the catalog; `~/.datahub/lite/datahub.db` by default."""
 
 
-class LiteSink(msgspec.Struct, kw_only=True):
+class LiteSink(_Section, kw_only=True, frozen=True):
     """`sink.config` of datahub-lite (`DataHubLiteSinkConfig`)."""
 
     type: Literal["sqlite", "duckdb"] = "sqlite"
+    """The format of the catalog."""
     config: Options = {}
+    """The options of the catalog, see below."""
+
+
+def override(section: AnySection, **values: object) -> AnySection:
+    """Return a copy of the section with each value that is not None in place of its own."""
+    return msgspec.structs.replace(section, **{name: value for name, value in values.items() if value is not None})

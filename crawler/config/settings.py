@@ -1,30 +1,39 @@
-"""What a crawl is told to do: one frozen struct a part, made from recipe, environment and flags by `crawler.config`."""
+"""The settings of a crawl: one frozen struct for each part of it.
+
+`crawler.config.load` makes them from a recipe, the environment and flags. They are final: the crawl reads them only.
+`msgspec.structs.replace(settings, dry_run=True)` returns a changed copy.
+"""
 
 from enum import Enum
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
 
 class Secret:
-    """A password or token that prints as `***`; only `reveal()` gives it away."""
+    """A password or token that prints as `***`; only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
+        """Keep `value` from being shown."""
         self._value = value
 
     def reveal(self) -> str:
-        """The secret itself, for the request that needs it."""
+        """Return the secret itself, for the request that needs it."""
         return self._value
 
     def __repr__(self) -> str:
+        """Return `***`."""
         return "***"
 
     def __eq__(self, other: object) -> bool:
+        """Compare the secrets themselves."""
         return isinstance(other, Secret) and other._value == self._value
 
     def __hash__(self) -> int:
+        """Return the hash of the secret itself."""
         return hash(self._value)
 
 
@@ -33,7 +42,14 @@ class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tls(_Settings, frozen=True, kw_only=True):
-    """How a server's certificate is checked and which one we show."""
+    """How a server's certificate is verified, and the client certificate it is sent.
+
+    Attributes:
+        verify: False accepts every certificate.
+        ca_certificate: a PEM file or a folder of certificates to trust instead of the system's.
+        client_certificate: a PEM file with the certificate to send, and with its key if `client_key` is None.
+        client_key: a PEM file with the key of the client certificate, unencrypted.
+    """
 
     verify: bool = True
     ca_certificate: Path | None = None
@@ -42,11 +58,22 @@ class Tls(_Settings, frozen=True, kw_only=True):
 
 
 class ServerSettings(_Settings, frozen=True, kw_only=True):
-    """One HTTP server and how hard it may be asked. Times in seconds.
+    """One HTTP server, its credentials and the load it is put under.
 
-    `min_concurrency` to `concurrency` requests are in flight, as many as the server bears. An outage of at most
-    `patience` is sat out. With `user_info` the user name came in the address, where some services take a token: it is
-    never shown.
+    Attributes:
+        url: the base URL.
+        username: the user name for HTTP basic authentication.
+        user_info: True if the user name was written into the URL, where some services take a token: it is not shown.
+        password: the password of `username`.
+        token: a bearer token; it is sent instead of user name and password.
+        headers: headers to send with each request, whatever else they carry.
+        tls: how certificates are verified.
+        concurrency: the most requests in flight; fewer if the server slows down or refuses some.
+        min_concurrency: the fewest requests in flight that the limit may fall to.
+        requests_per_second: the most requests begun per second; None for no limit.
+        timeout: the most seconds that one attempt may take.
+        attempts: the most attempts of one request, the first included.
+        patience: the longest outage, in seconds, to wait out; 0 to wait for none.
     """
 
     url: str
@@ -64,13 +91,19 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     patience: float = 300.0
 
     def __repr__(self) -> str:
-        """All but the user name, in place of which some services take a token."""
+        """Return all fields but the user name, in place of which some services take a token."""
         shown = msgspec.structs.asdict(self) | {"username": self.username and Secret(self.username)}
         return f"ServerSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class MlflowSettings(_Settings, frozen=True, kw_only=True):
-    """Where runs (tracking) and models (registry) are read, and how many rows a page asks for."""
+    """The MLflow servers to read.
+
+    Attributes:
+        tracking: the server of experiments and runs.
+        registry: the server of registered models and their versions; None if that is the tracking server.
+        page_size: the most runs to ask for in one page; fewer if they are large.
+    """
 
     tracking: ServerSettings
     registry: ServerSettings | None = None
@@ -78,9 +111,15 @@ class MlflowSettings(_Settings, frozen=True, kw_only=True):
 
 
 class MappingSettings(_Settings, frozen=True, kw_only=True):
-    """Everything that changes what is written for one and the same MLflow server.
+    """All that decides what is written for one MLflow server.
 
-    `ui_url` is the page that links in DataHub lead to: base_external_url, else the tracking URI.
+    Attributes:
+        env: the environment in URNs, such as PROD.
+        platform_instance: the platform instance in URNs, to tell several MLflow servers apart.
+        model_name_separator: what stands between a model's name and its version in URNs.
+        ui_url: the URL of MLflow's pages, which links in DataHub begin with.
+        materialize_dataset_inputs: True also writes the dataset on its own platform that a dataset input stands for.
+        source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
     """
 
     env: str = "PROD"
@@ -91,19 +130,23 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     source_mapping_to_platform: dict[str, str] = {}
 
 
-class Endpoint(Enum):
-    """GMS' ways in: Rest.li's batches, which all versions know, or OpenAPI v3, from 1.0.1 on. In capitals or not."""
+class CaseInsensitive(Enum):
+    """Base of enums with upper-case values, which may be written in any case."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "CaseInsensitive | None":
+        return cls.__members__.get(str(value).upper())
+
+
+class Endpoint(CaseInsensitive):
+    """An API of GMS: Rest.li, which every version has, or OpenAPI v3, which DataHub 1.0.1 and later have."""
 
     RESTLI = "RESTLI"
     OPENAPI = "OPENAPI"
 
-    @classmethod
-    def _missing_(cls, value: object) -> "Endpoint | None":
-        return cls.__members__.get(str(value).upper())
-
 
 class Confirm(Enum):
-    """What proves that DataHub has what was sent: one aspect of each entity, each aspect, or the answer's status."""
+    """What confirms a delivery: one aspect of each entity read back, each aspect, or the status of the response."""
 
     ENTITIES = "entities"
     STORED = "stored"
@@ -111,7 +154,20 @@ class Confirm(Enum):
 
 
 class RestSettings(_Settings, frozen=True, kw_only=True):
-    """DataHub's GMS. Batches hold at most `batch_size` proposals and `batch_bytes` bytes."""
+    """A sink: DataHub's metadata service (GMS).
+
+    Attributes:
+        server: the server.
+        endpoint: the API that takes the proposals.
+        confirm: what confirms that DataHub has stored them.
+        gzip: True compresses requests.
+        asynchronous: True lets DataHub queue proposals before it stores them.
+        batch_size: the most proposals in a request.
+        batch_bytes: the most bytes in a request, before compression.
+    """
+
+    is_resumable: ClassVar[bool] = True
+    output_file: ClassVar[None] = None
 
     server: ServerSettings
     endpoint: Endpoint = Endpoint.RESTLI
@@ -121,33 +177,84 @@ class RestSettings(_Settings, frozen=True, kw_only=True):
     batch_size: int = 200
     batch_bytes: int = 15_000_000
 
+    @property
+    def target(self) -> str:
+        """What a resumed crawl must share: the server's URL."""
+        return self.server.url
 
-class FileSettings(_Settings, frozen=True, kw_only=True):
-    """A JSON array of proposals as DataHub's `file` sink writes it; `path` may be `-` for standard output."""
+
+class _LocalSettings(_Settings, frozen=True, kw_only=True):
+    """Base of the sinks that are a file on this machine."""
+
+    server: ClassVar[None] = None
 
     path: Path
+
+    @property
+    def output_file(self) -> Path:
+        """The file to write."""
+        return self.path
+
+    @property
+    def target(self) -> str:
+        """What a resumed crawl must share: the absolute path."""
+        return str(self.path.absolute())
+
+
+class FileSettings(_LocalSettings, frozen=True, kw_only=True):
+    """A sink: a JSON array of proposals, as DataHub's `file` sink writes it.
+
+    Attributes:
+        path: the file, which is replaced when the crawl has ended; `-` for standard output.
+        nested_json: True writes each aspect as a JSON text within the JSON, as older versions of DataHub read it.
+    """
+
+    is_resumable: ClassVar[bool] = False
+
     nested_json: bool = False
 
 
-class LiteSettings(_Settings, frozen=True, kw_only=True):
-    """DataHub Lite: the catalog that acryl-datahub keeps in one local file. `kind` is sqlite or duckdb."""
+class LiteSettings(_LocalSettings, frozen=True, kw_only=True):
+    """A sink: DataHub Lite, the catalog that acryl-datahub keeps in a local file.
 
-    path: Path
+    Attributes:
+        path: the file of the catalog.
+        kind: its format, sqlite or duckdb.
+    """
+
+    is_resumable: ClassVar[bool] = True
+
     kind: str = "sqlite"
 
 
 SinkSettings = RestSettings | FileSettings | LiteSettings
+"""Where proposals go. Every sink has these, so that no caller has to tell them apart:
+
+- `server`: the HTTP server that is written to, or None.
+- `output_file`: the local file that is written, or None.
+- `target`: names the destination; a resumed crawl must have the same.
+- `is_resumable`: True if the sink keeps what an earlier crawl wrote, so that a crawl into it can be resumed.
+"""
 
 
 class DeliverySettings(_Settings, frozen=True, kw_only=True):
-    """Where proposals go and how, whatever they come from. `max_duration` and `grace`, the time that a stop may take,
-    are in seconds; Kubernetes kills 30 s after SIGTERM.
+    """Where proposals go and how, whether a crawl or a replay makes them.
+
+    Attributes:
+        run_id: the run id in the system metadata of each proposal; DataHub's rollback works by it.
+        pipeline_name: the pipeline name there.
+        sink: where proposals go.
+        dead_letters: the file for proposals that cannot be delivered; None for the default.
+        max_duration: the seconds after which the job is stopped cleanly; None for no limit.
+        grace: the most seconds that a clean stop may take; Kubernetes kills 30 s after SIGTERM.
+        dry_run: True delivers nothing.
+        validate: True checks each proposal with acryl-datahub's schema first.
+        notes: what the user should know about how the settings were chosen.
     """
 
     run_id: str
     pipeline_name: str | None = None
     sink: SinkSettings
-    report: Path | None = None
     dead_letters: Path | None = None
     max_duration: float | None = None
     grace: float = 25.0
@@ -157,7 +264,13 @@ class DeliverySettings(_Settings, frozen=True, kw_only=True):
 
 
 class Settings(DeliverySettings, frozen=True, kw_only=True):
-    """One crawl."""
+    """The settings of one crawl; `crawler.config.load.load()` makes them.
+
+    Attributes:
+        mlflow: the servers to read.
+        mapping: what is written for them.
+        state: the checkpoint file, by which a crawl that was cut off is resumed; None for none.
+    """
 
     mlflow: MlflowSettings
     mapping: MappingSettings

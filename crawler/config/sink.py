@@ -1,55 +1,44 @@
-"""Where proposals go: `sink` of a recipe, DataHub's variables, ~/.datahubenv and the flags."""
+"""The settings of the sink, from `sink` of a recipe, DataHub's variables, ~/.datahubenv and flags."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import msgspec
+from msgspec import structs
 
-from crawler.config.environment import apply_datahub, datahubenv
+from crawler.config.connection import connection_settings, require_bounds
+from crawler.config.environment import datahubenv, with_datahub_variables
 from crawler.config.flags import Flags
-from crawler.config.sections import (
-    DEFAULT_FILE,
-    TOKEN_OPTIONS,
-    FileSink,
-    LiteFile,
-    LiteSink,
-    Mode,
-    Options,
-    RestSink,
-    Typed,
-)
+from crawler.config.secrets import find_secret, has_secret, only_secret, require_one_secret
+from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, Options, RestSink, Typed, override
 from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
 from crawler.config.strict import choose, section
-from crawler.config.unsupported import REFUSED_IN_LITE_FILE, REFUSED_IN_LITE_SINK, REFUSED_IN_REST_SINK
-from crawler.config.urls import address, datahub_cloud
+from crawler.config.unsupported import UNSUPPORTED_IN_LITE_FILE, UNSUPPORTED_IN_LITE_SINK, UNSUPPORTED_IN_REST_SINK
+from crawler.config.urls import datahub_cloud, parse_address
 from crawler.errors import SettingsError
 
 Kind = Literal["rest", "file", "lite"]
 _KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite"}
-_NOTHING_CONFIGURED = f"No DataHub is configured, so the proposals are written to {DEFAULT_FILE}."
 
 
 def sink_settings(
     sink: Options | None, environment: Mapping[str, str], flags: Flags, home: Path
-) -> tuple[SinkSettings, tuple[str, ...]]:
-    """The sink, and notes on how it was chosen. Where nothing is configured anywhere, it is a file."""
+) -> SinkSettings | None:
+    """Return the sink, or None if no sink and no DataHub is configured anywhere."""
     typed = None if sink is None else section(sink, "sink", Typed)
     kind = _kind(typed, flags)
     # A flag that names another sink than the recipe leaves the recipe's options without meaning.
     options = typed.config if typed is not None and _KINDS.get(typed.type) == kind else {}
     if kind == "file":
-        return _file(options, flags), ()
+        return _file(options, flags)
     if kind == "lite":
-        return _lite(options, flags, home), ()
+        return _lite(options, flags, home)
     rest = _rest_options(options, environment, flags, home)
-    if rest.server is None and kind is None:
-        return FileSettings(path=DEFAULT_FILE), () if flags.dry_run else (_NOTHING_CONFIGURED,)
-    return _rest(rest, flags), ()
+    return None if rest.server is None and kind is None else _rest(rest)
 
 
 def _kind(typed: Typed | None, flags: Flags) -> Kind | None:
-    """What the flags ask for, else the recipe; None where neither says anything."""
+    """Return the kind of sink that flags ask for, else the recipe; None if neither does."""
     if flags.datahub_url is not None and (flags.output is not None or flags.sink in {"file", "lite"}):
         raise SettingsError("The flags name two places to write to.", "Give --datahub-url, or --output and --sink.")
     if flags.sink == "rest" and flags.output is not None:
@@ -69,56 +58,55 @@ def _file(options: Options, flags: Flags) -> FileSettings:
 
 
 def _lite(options: Options, flags: Flags, home: Path) -> LiteSettings:
-    sink = section(options, "sink.config", LiteSink, REFUSED_IN_LITE_SINK)
-    lite = section(sink.config, "sink.config.config", LiteFile, REFUSED_IN_LITE_FILE)
+    sink = section(options, "sink.config", LiteSink, UNSUPPORTED_IN_LITE_SINK)
+    lite = section(sink.config, "sink.config.config", LiteFile, UNSUPPORTED_IN_LITE_FILE)
     return LiteSettings(path=flags.output or lite.file or home / ".datahub/lite/datahub.db", kind=sink.type)
 
 
 def _rest_options(options: Options, environment: Mapping[str, str], flags: Flags, home: Path) -> RestSink:
-    """The recipe's options; what it leaves out comes from ~/.datahubenv, unless it names a server of its own."""
-    rest = section(options, "sink.config", RestSink, REFUSED_IN_REST_SINK)
-    rest.require_one_token("sink.config")
+    """Return the options of the recipe, with the environment and then flags over them.
+
+    Options that the recipe leaves out come from ~/.datahubenv, unless the recipe names a server itself.
+    """
+    rest = section(options, "sink.config", RestSink, UNSUPPORTED_IN_REST_SINK)
+    require_one_secret(rest, "token", "sink.config")
     if rest.server is None and (stored := datahubenv(environment, home, flags.datahub_url)) is not None:
-        given = {key: value for key in options if (value := getattr(rest, key, None)) is not None}
-        if not given.keys().isdisjoint(TOKEN_OPTIONS):
-            stored.take_token(None)
-        rest = msgspec.structs.replace(stored, **given)
-    apply_datahub(rest, environment)
-    rest.server = flags.datahub_url or rest.server
-    return rest
+        if has_secret(rest, "token"):
+            stored = structs.replace(stored, **only_secret("token", None))
+        rest = override(stored, **{option: getattr(rest, option, None) for option in options})
+    rest = with_datahub_variables(rest, environment)
+    require_bounds(rest, "sink.config")
+    return override(
+        rest,
+        server=flags.datahub_url,
+        max_threads=flags.datahub_concurrency,
+        patience_sec=flags.patience,
+        endpoint=flags.endpoint,
+        confirm=flags.confirm,
+        max_per_batch=flags.batch_size,
+    )
 
 
-def _rest(sink: RestSink, flags: Flags) -> RestSettings:
+def _rest(sink: RestSink) -> RestSettings:
     if not sink.server:
         raise SettingsError(
             "No DataHub server is given.",
             "Use --datahub-url, DATAHUB_GMS_URL, or server under sink.config of a recipe.",
         )
-    place = address(
+    address = parse_address(
         sink.server, "server of DataHub", "Give the URL of its metadata service (GMS), http://host:8080 for example."
     )
-    sink.require_bounds("sink.config")
-    concurrency = flags.datahub_concurrency or sink.max_threads
-    token = sink.find_token("sink.config")
+    token = find_secret(sink, "token", "sink.config")
     return RestSettings(
         server=ServerSettings(
-            url=datahub_cloud(place.url.rstrip("/")),
-            username=None if token else place.username,
-            user_info=token is None and place.username is not None,
-            password=None if token else place.password,
-            token=token,
-            headers=sink.extra_headers,
-            tls=sink.tls(),
-            concurrency=concurrency,
-            min_concurrency=min(sink.min_threads, concurrency),
-            timeout=sink.timeout_sec,
-            attempts=sink.retry_max_times + 1,
-            patience=sink.patience_sec if flags.patience is None else flags.patience,
+            url=datahub_cloud(address.base_url),
+            **(address.user_info if token is None else {"token": token}),
+            **connection_settings(sink),
         ),
-        endpoint=flags.endpoint or sink.endpoint or Endpoint.RESTLI,
-        confirm=flags.confirm or sink.confirm,
+        endpoint=sink.endpoint or Endpoint.RESTLI,
+        confirm=sink.confirm,
         gzip=sink.compression == "gzip",
         asynchronous=sink.mode is not Mode.SYNC,
-        batch_size=flags.batch_size or sink.max_per_batch,
+        batch_size=sink.max_per_batch,
         batch_bytes=sink.max_batch_bytes,
     )

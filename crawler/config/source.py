@@ -1,14 +1,17 @@
-"""Where MLflow is read and how its entities are named: `source` of a recipe, its variables and flags."""
+"""The settings of MLflow and of the mapping, from `source` of a recipe, MLflow's variables and flags."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from crawler.config.environment import apply_mlflow
+from crawler.config.connection import connection_settings, require_bounds
+from crawler.config.environment import with_mlflow_variables
 from crawler.config.flags import Flags
-from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed
-from crawler.config.settings import MappingSettings, MlflowSettings, ServerSettings
+from crawler.config.secrets import find_secret, has_secret, require_one_secret
+from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed, override
+from crawler.config.settings import MappingSettings, MlflowSettings, Secret, ServerSettings
 from crawler.config.strict import choose, section
-from crawler.config.unsupported import REFUSED_IN_SOURCE, STATE_WANTED
-from crawler.config.urls import address
+from crawler.config.unsupported import STATE_UNSUPPORTED, UNSUPPORTED_IN_SOURCE
+from crawler.config.urls import Address, parse_address
 from crawler.errors import SettingsError
 
 _ENVS = frozenset(
@@ -21,15 +24,16 @@ _SERVER_HINT = (
 
 
 def source_options(source: Options, environment: Mapping[str, str], flags: Flags) -> MlflowSource:
-    """The options of the recipe's source, with what the environment and then the flags say over them."""
-    options = _from_recipe(source) if source else MlflowSource()
-    apply_mlflow(options, environment)
-    options.tracking_uri = flags.mlflow_uri or options.tracking_uri
-    options.page_size = flags.page_size or options.page_size
-    options.max_threads = flags.mlflow_concurrency or options.max_threads
-    options.patience_sec = options.patience_sec if flags.patience is None else flags.patience
-    options.requests_per_second = flags.mlflow_rps or options.requests_per_second
-    if bool(options.username) != options.has_password():
+    """Return the options of the recipe's source; the environment wins over the recipe, flags over both."""
+    options = override(
+        with_mlflow_variables(_from_recipe(source) if source else MlflowSource(), environment),
+        tracking_uri=flags.mlflow_uri,
+        page_size=flags.page_size,
+        max_threads=flags.mlflow_concurrency,
+        patience_sec=flags.patience,
+        requests_per_second=flags.mlflow_rps,
+    )
+    if bool(options.username) != has_secret(options, "password"):
         raise SettingsError(
             "source.config: username and password must be set together.",
             "Give both there, or as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
@@ -38,16 +42,26 @@ def source_options(source: Options, environment: Mapping[str, str], flags: Flags
 
 
 def mlflow_settings(source: MlflowSource) -> MlflowSettings:
-    """The tracking server, and the registry where that is another one."""
+    """Return the tracking server, and the registry if that is another server."""
     if not source.tracking_uri:
         raise SettingsError(
             "No MLflow server is given.",
             "Use --mlflow-uri, MLFLOW_TRACKING_URI, or tracking_uri under source.config of a recipe.",
         )
-    source.take_password(source.find_password("source.config"))
-    source.take_token(source.find_token("source.config"))
-    tracking = _server(source, source.tracking_uri, "tracking_uri")
-    registry = _server(source, source.registry_uri, "registry_uri") if source.registry_uri else tracking
+    password = find_secret(source, "password", "source.config")
+    token = find_secret(source, "token", "source.config")
+
+    def server(text: str, option: str) -> ServerSettings:
+        address = parse_address(text, option, _SERVER_HINT)
+        return ServerSettings(
+            url=address.base_url,
+            requests_per_second=source.requests_per_second,
+            **_credentials(address, source.username, password, token),
+            **connection_settings(source),
+        )
+
+    tracking = server(source.tracking_uri, "tracking_uri")
+    registry = server(source.registry_uri, "registry_uri") if source.registry_uri else tracking
     return MlflowSettings(
         tracking=tracking,
         registry=None if registry.url == tracking.url else registry,
@@ -56,7 +70,7 @@ def mlflow_settings(source: MlflowSource) -> MlflowSettings:
 
 
 def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings:
-    """What is written for the server whose bare address is `tracking_url`."""
+    """Return what is written for the MLflow server at `tracking_url`."""
     return MappingSettings(
         env=source.env.upper(),
         platform_instance=source.platform_instance,
@@ -68,14 +82,14 @@ def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings
 
 
 def _from_recipe(source: Options) -> MlflowSource:
-    typed = section(source, "source", Typed, REFUSED_IN_SOURCE)
+    typed = section(source, "source", Typed, UNSUPPORTED_IN_SOURCE)
     choose(typed.type, {"mlflow": MlflowSource}, "source.type")
     options = section(typed.config, "source.config", MlflowSource)
-    options.require_bounds("source.config")
-    options.require_one_token("source.config")
-    options.require_one_password("source.config")
+    require_bounds(options, "source.config")
+    require_one_secret(options, "token", "source.config")
+    require_one_secret(options, "password", "source.config")
     if section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion).enabled:
-        raise SettingsError(STATE_WANTED)
+        raise SettingsError(STATE_UNSUPPORTED)
     if options.env.upper() not in _ENVS:
         raise SettingsError(
             f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
@@ -83,29 +97,16 @@ def _from_recipe(source: Options) -> MlflowSource:
     return options
 
 
-def _server(source: MlflowSource, text: str, option: str) -> ServerSettings:
-    place = address(text, option, _SERVER_HINT)
-    username, password = place.username, place.password
-    if source.username:
-        username, password = source.username, source.password
-    return ServerSettings(
-        url=place.url.rstrip("/"),
-        username=username,
-        user_info=username is not None and not source.username,
-        password=password,
-        token=None if username is not None else source.token,
-        headers=source.extra_headers,
-        tls=source.tls(),
-        concurrency=source.max_threads,
-        min_concurrency=min(source.min_threads, source.max_threads),
-        requests_per_second=source.requests_per_second,
-        timeout=source.timeout_sec,
-        attempts=source.retry_max_times + 1,
-        patience=source.patience_sec,
-    )
+def _credentials(
+    address: Address, username: str | None, password: Secret | None, token: Secret | None
+) -> dict[str, Any]:
+    """Return the credentials of a server: the user name of the options, else the one in its URL, else the token."""
+    if username:
+        return {"username": username, "password": password}
+    return address.user_info or {"token": token}
 
 
 def _ui_url(text: str) -> str:
-    """What links in DataHub begin with, for all to see: as it is written, but without any user info."""
-    bare = address(text, "base_external_url", "Give the URL of MLflow's pages.")
-    return text if bare.username is None else bare.url
+    """Return the URL as it is written, but without user info: everyone sees the links that begin with it."""
+    address = parse_address(text, "base_external_url", "Give the URL of MLflow's pages.")
+    return text if address.username is None else address.url

@@ -1,4 +1,4 @@
-"""Turning a recipe's section into a struct; unknown keys, refused options and wrong types end in one clear sentence."""
+"""Converts a section of a recipe to a struct; an unknown key or a wrong value ends in one clear sentence."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ import msgspec
 
 from crawler.config.durations import Duration, duration
 from crawler.config.settings import Secret
+from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
 
 Section = TypeVar("Section")
@@ -25,38 +26,33 @@ _WORDS = {
 }
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """An option of the official connector that is not honoured: why, and what to do instead.
-
-    Values in `harmless` change nothing here and are taken in silence, and so, with `only_enabled`, is a mapping that
-    does not say `enabled: true`.
-    """
-
-    why: str
-    harmless: tuple[Any, ...] = (None,)
-    only_enabled: bool = False
-
-    def takes(self, value: Any) -> bool:
-        """Whether `value` asks for nothing that would be missed."""
-        if self.only_enabled and isinstance(value, dict) and not value.get("enabled"):
-            return True
-        return any(_same(value, harmless) for harmless in self.harmless)
-
-
 def section(
-    data: dict[str, Any] | None, path: str, struct: type[Section], refused: Mapping[str, Refused] | None = None
+    data: Mapping[Any, Any] | None,
+    path: str,
+    struct: type[Section],
+    unsupported: Mapping[str, Unsupported] | None = None,
 ) -> Section:
-    """The section as a struct. Raises SettingsError with the key's path; values are not shown, they may be secrets."""
+    """Convert `data` to `struct`; a key without a value counts as left out.
+
+    Args:
+        data: the section; None for an empty one.
+        path: the place of the section in the recipe, such as `sink.config`.
+        struct: the struct, whose fields are the known keys.
+        unsupported: further keys that are known, but accepted with a harmless value only.
+
+    Raises:
+        SettingsError: a key is unknown or its value wrong. The message has its path, and no value: it may be a secret.
+    """
     if data is None:
         data = {}
     fields = {field.name: field for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
-    refused = refused or {}
+    unsupported = unsupported or {}
     for key, value in data.items():
-        if key in refused:
-            if not refused[key].takes(value):
-                raise SettingsError(f"{_place(struct, path, key)}: {refused[key].why}")
+        if key in unsupported:
+            if not unsupported[key].accepts(value):
+                raise SettingsError(f"{_path_of(struct, path, key)}: {unsupported[key].why}")
         elif key not in fields:
-            raise _unknown(key, path, [*fields, *refused])
+            raise _unknown(key, path, [*fields, *unsupported])
     known = {key: data[key] for key in data if key in fields and not _left_out(data[key], fields[key].default)}
     try:
         return msgspec.convert(known, struct, strict=False, dec_hook=_special)
@@ -65,27 +61,21 @@ def section(
 
 
 def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
-    """The thing that `value` names. Raises SettingsError with the nearest known name."""
+    """Return what `value` names. Raises SettingsError with the nearest known name."""
     if value not in known:
         raise SettingsError(f"{path}: unknown type {value!r}.", _nearest(value, known))
     return known[value]
 
 
-def _place(struct: type, path: str, key: str) -> str:
-    """Where a key stands. A struct that is no part of a recipe says itself how its keys are named."""
-    place = getattr(struct, "place", None)
-    return f"{path}.{key}".lstrip(".") if place is None else str(place(path, key))
+def _path_of(struct: type, path: str, key: str) -> str:
+    """Return how messages name a key: by its path, or as a struct that is no part of a recipe says."""
+    name_of = getattr(struct, "name_of", None)
+    return f"{path}.{key}".lstrip(".") if name_of is None else str(name_of(key))
 
 
 def _left_out(value: Any, default: Any) -> bool:
-    """Nothing was given: no value, or the empty text of `${NAME:-}` for an option that may be missing."""
+    """True for no value, and for the empty text of `${NAME:-}` if the option has no default."""
     return value is None or (value == "" and default is None)
-
-
-def _same(value: Any, harmless: Any) -> bool:
-    if isinstance(value, str) and isinstance(harmless, str):
-        return value.casefold() == harmless.casefold()
-    return bool(value == harmless) and type(value) is type(harmless)
 
 
 def _unknown(key: object, path: str, known: Iterable[str]) -> SettingsError:
@@ -103,19 +93,21 @@ def _nearest(key: object, known: Iterable[str]) -> str:
 
 
 def _special(kind: type, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
     if kind is Secret:
-        # Not of a number: YAML has read 0123 as 83 by now.
+        # Not of a number: YAML reads 0123 as 83.
         if isinstance(value, str):
             return Secret(value)
         raise ValueError(f"Expected a text in quotes, got `{_kind(value)}`")
     if kind is Duration and isinstance(value, str):
         return duration(value)
     if kind is Path and isinstance(value, str):
-        return _path(value)
+        return _local_path(value)
     raise ValueError(f"Expected `str`, got `{_kind(value)}`")
 
 
-def _path(text: str) -> Path:
+def _local_path(text: str) -> Path:
     if not text:
         raise ValueError("Expected a path, got an empty text")
     if "://" in text:
@@ -127,7 +119,7 @@ def _path(text: str) -> Path:
 
 
 def _sentence(message: str, path: str, struct: type, fields: Mapping[str, msgspec.structs.FieldInfo]) -> str:
-    """What msgspec says, in the words of a recipe and with the place as it is written there."""
+    """Return the message of msgspec in the words of a recipe, with the path as it is written there."""
     match = _AT.fullmatch(message)
     what, key, rest = match.group("what", "key", "rest") if match else (message, None, None)
     if key is not None and what.startswith("Invalid enum value"):
@@ -135,12 +127,12 @@ def _sentence(message: str, path: str, struct: type, fields: Mapping[str, msgspe
     what = what[:1].lower() + what[1:]
     for theirs, ours in _WORDS.items():
         what = what.replace(theirs, ours)
-    where = path if key is None else _place(struct, path, key)
+    where = path if key is None else _path_of(struct, path, key)
     return f"{where}{rest or ''}: {what}.".lstrip(": ")
 
 
 def _choices(kind: Any) -> list[str]:
-    """What an enum or a Literal, possibly optional, can be."""
+    """Return the values of an enum or a Literal, optional or not."""
     if isinstance(kind, EnumType):
         return [str(member.value) for member in kind]  # type: ignore[var-annotated]
     return [choice for each in get_args(kind) for choice in ([each] if isinstance(each, str) else _choices(each))]

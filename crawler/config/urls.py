@@ -1,6 +1,7 @@
-"""Addresses of servers as people write them: checked, and parted from the credentials in them."""
+"""URLs of servers as people write them: checked, and separated from the credentials in them."""
 
 import re
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import msgspec
@@ -9,19 +10,59 @@ from crawler.config.settings import Secret
 from crawler.errors import SettingsError
 
 _HOST = re.compile(r"[^\s\\]+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Address(msgspec.Struct, frozen=True):
-    """`url` has no user info, query or fragment, so it may be shown and linked to."""
+    """The URL of a server, and the credentials that were written into it.
+
+    Attributes:
+        url: the URL without user info, query and fragment, so it can be shown and linked to.
+        username: the unquoted user name; some services take a token in its place, so it must not be shown.
+        password: the unquoted password; empty if there is a user name only.
+    """
 
     url: str
     username: str | None
     password: Secret | None
 
+    @property
+    def user_info(self) -> dict[str, Any]:
+        """The credentials in the URL as fields of ServerSettings; empty if there are none."""
+        if self.username is None:
+            return {}
+        return {"username": self.username, "password": self.password, "user_info": True}
 
-def address(text: str, option: str, hint: str) -> Address:
-    """The http(s) address in `text`. SettingsError does not show what it cannot read: it may hold a password."""
-    parts = _parts(text.strip(), option, hint)
+    @property
+    def base_url(self) -> str:
+        """The URL without a trailing slash, for paths to be added."""
+        return self.url.rstrip("/")
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return urlsplit(self.url).scheme
+
+    @property
+    def host(self) -> str:
+        """Host and port, `gms:8080` or `[::1]:8080`, with the scheme's own port if none is written."""
+        parts = urlsplit(self.url)
+        name = parts.hostname or ""
+        return f"{f'[{name}]' if ':' in name else name}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+def parse_address(text: str, name: str, hint: str) -> Address:
+    """Parse an http(s) URL.
+
+    Args:
+        text: the URL, with or without user info.
+        name: how messages name the URL: the option that holds it, for example.
+        hint: what messages tell the reader to do.
+
+    Raises:
+        SettingsError: `text` is not an http(s) URL. The message does not show it: it may hold a password.
+    """
+    parts = _split(text.strip(), name, hint)
     user_info, _, host = parts.netloc.rpartition("@")
     user, _, password = user_info.partition(":")
     return Address(
@@ -32,17 +73,20 @@ def address(text: str, option: str, hint: str) -> Address:
 
 
 def datahub_cloud(url: str) -> str:
-    """The metadata service behind the address of a DataHub Cloud tenant, which official recipes may give instead."""
+    """Return the URL of GMS for that of a DataHub Cloud tenant, which official recipes may give instead."""
     return re.sub(r"^https?://([^/]+\.acryl\.io)(?::8080)?(?:/(?:api/)?gms)?/*$", r"https://\1/gms", url)
 
 
-def _parts(text: str, option: str, hint: str) -> SplitResult:
+def _split(text: str, name: str, hint: str) -> SplitResult:
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
+        host = parts.hostname or ""
+        # For a name that is none the resolver would raise an error that is no OSError.
+        host.encode("idna")
+        usable = parts.scheme in _DEFAULT_PORTS and _HOST.fullmatch(host) and parts.port != 0
     except ValueError:
-        # The message of a ValueError quotes the whole address.
-        raise SettingsError(f"{option}: the address cannot be read.", hint) from None
+        # The text of a ValueError quotes the whole URL.
+        raise SettingsError(f"{name}: the address cannot be read.", hint) from None
     if not usable:
-        raise SettingsError(f"{option}: this is no http(s) address.", hint)
+        raise SettingsError(f"{name}: this is no http(s) address.", hint)
     return parts

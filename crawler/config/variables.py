@@ -1,4 +1,4 @@
-"""`${VAR}` in the texts of a recipe, as the official loader expands it."""
+"""Expands `${VAR}` in the texts of a recipe, as the official loader does."""
 
 import re
 from collections.abc import Mapping
@@ -11,18 +11,19 @@ from crawler.errors import SettingsError
 _BRACED = re.compile(r"\$\{.+\}")
 
 
-def expand(document: dict[Any, Any], environment: Mapping[str, str]) -> dict[Any, Any]:
-    """The document with `${VAR}`, `${VAR:-default}` and a leading `$VAR` replaced in all its texts.
+def expand(document: Mapping[Any, Any], environment: Mapping[str, str]) -> dict[Any, Any]:
+    """Replace `${VAR}`, `${VAR:-default}` and a leading `$VAR` in all texts of a document.
 
-    Only texts are expanded, so a variable's value never changes the structure, and nothing is ever run. One copy of
-    the environment serves the whole document: `${VAR:=default}` sets a variable for what comes after it.
+    Only texts are expanded, so a variable's value never changes the structure; no command is run. One copy of the
+    environment serves the whole document: `${VAR:=default}` sets a variable for the texts after it. Raises
+    SettingsError with the path of the text.
     """
     expanded: dict[Any, Any] = _expand(document, dict(environment), "")
     return expanded
 
 
 def _expand(value: Any, variables: dict[str, str], path: str) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _expand(item, variables, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, variables, f"{path}[{index}]") for index, item in enumerate(value)]
@@ -36,7 +37,7 @@ def _expand_text(text: str, variables: dict[str, str], path: str) -> str:
         return str(expandvars.expand(text, nounset=True, environ=variables))
     except (expandvars.UnboundVariable, expandvars.ParameterNullOrNotSet) as error:
         if isinstance(error, expandvars.UnboundVariable) and not _BRACED.search(text):
-            # A password that begins with a dollar sign: the official loader takes it as it is.
+            # A password that begins with a dollar sign: the official loader leaves it as it is.
             return text
         name = str(error.args[0]).partition(":")[0]
         raise SettingsError(

@@ -10,7 +10,7 @@ from msgspec import structs
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
-from crawler.config.settings import RestSettings, Settings
+from crawler.config.settings import Settings
 from crawler.crawl.entities import EntityStream, open_mlflow
 from crawler.crawl.watchdog import ends_when_stalled, longest_wait
 from crawler.delivery.delivery import open_delivery
@@ -85,7 +85,7 @@ def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Lis
 
 def _watched(settings: Settings, report: Report) -> AbstractAsyncContextManager[None]:
     """End what hangs. Whoever reads a file that is written may take any time."""
-    if not isinstance(settings.sink, RestSettings):
+    if settings.sink.server is None:
         return nullcontext()
     servers = (settings.mlflow.tracking, settings.mlflow.registry, settings.sink.server)
     return ends_when_stalled(report.activity, longest_wait(server for server in servers if server is not None))

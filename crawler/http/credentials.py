@@ -8,8 +8,8 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.config.settings import Secret, ServerSettings
+from crawler.config.urls import Address
 from crawler.errors import SettingsError
-from crawler.http.address import Address
 
 _SHORTEST_SECRET = 4
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")

@@ -2,8 +2,7 @@
 
 from urllib.request import getproxies, proxy_bypass
 
-from crawler.errors import SettingsError
-from crawler.http.address import Address, parse_address
+from crawler.config.urls import Address, parse_address
 
 
 def proxy_for(address: Address) -> str | None:
@@ -21,10 +20,5 @@ def proxy_for(address: Address) -> str | None:
 
 def parse_proxy(proxy: str) -> Address:
     """Return the proxy's address; SettingsError unless it is an HTTP proxy (not for socks5://)."""
-    try:
-        return parse_address("the proxy", proxy)
-    except SettingsError as error:
-        raise SettingsError(
-            error.message,
-            "Only HTTP proxies work: see HTTP_PROXY and HTTPS_PROXY, or except the host in NO_PROXY.",
-        ) from None
+    hint = "Only HTTP proxies work: see HTTP_PROXY and HTTPS_PROXY, or except the host in NO_PROXY."
+    return parse_address(proxy, "The URL of the proxy", hint)

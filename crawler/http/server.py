@@ -9,8 +9,8 @@ import aiohttp
 from multidict import CIMultiDict
 
 from crawler.config.settings import ServerSettings
+from crawler.config.urls import Address, parse_address
 from crawler.errors import Unreachable
-from crawler.http.address import Address, parse_address
 from crawler.http.availability import Availability, AvailabilityObserver, StillOut
 from crawler.http.credentials import credentials_of, request_headers, secrets_of
 from crawler.http.exchange import MAX_ANSWER_BYTES, Exchange, Params, Request, Stage, TooManyBytes, connect_timeout
@@ -57,16 +57,16 @@ class Server:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        address = parse_address(name, settings.url)
+        address = parse_address(settings.url, f"The URL of {name}", "Write it as https://host:port/path.")
         credentials = credentials_of(settings, address)
         headers = request_headers(name, settings, credentials)
         proxy_url = proxy_for(address)
         proxy = None if proxy_url is None else parse_proxy(proxy_url)
         redact = Redactor(secret.reveal() for secret in secrets_of(settings, credentials, address, proxy))
-        self.url = address.url
+        self.url = address.base_url
         self._max_answer_bytes = max_answer_bytes
         self._peer = _peer(name, settings, address, proxy)
-        self._classifier = ResponseClassifier(name, address.url, credentials.shown, redact)
+        self._classifier = ResponseClassifier(name, address.base_url, credentials.shown, redact)
         self._vegas = Vegas(settings.min_concurrency, settings.concurrency)
         self._exchange = Exchange(name, settings, headers, keep_alive=keep_alive, proxy=proxy_url)
         self._observer = TrafficObserver(self._exchange, self._vegas, traffic, counts, _loop_time)

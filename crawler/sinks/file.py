@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from crawler.atomic_files import STDOUT, Place, claim, open_for_owner, place_of, reason_of
+from crawler.atomic_files import STDOUT, AtomicFile, atomic_file, lock_file, open_for_owner, reason_of
 from crawler.config.settings import FileSettings
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.wire.file import FileWire
@@ -41,10 +41,10 @@ async def open_file_sink(
         SettingsError: The file cannot be written, or another crawl writes it.
         OutputError: It could not be written to its end.
     """
-    with claim(settings.path):
+    with lock_file(settings.path):
         try:
-            place = place_of(settings.path)
-            file = _open(place.draft)
+            target = atomic_file(settings.path)
+            file = _open(target.temp_path)
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"Cannot write {settings.path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
@@ -55,10 +55,10 @@ async def open_file_sink(
         try:
             yield sink
         except BaseException as error:
-            sink.close(place, error)
-            listener(OutputOpened(f"{place.draft} (incomplete)"))
+            sink.close(target, error)
+            listener(OutputOpened(f"{target.temp_path} (incomplete)"))
             raise
-        sink.close(place, None)
+        sink.close(target, None)
 
 
 class FileSink:
@@ -95,7 +95,7 @@ class FileSink:
         self._traffic.bytes += batch.bytes
         return Written(self.facts.verification_method)
 
-    def close(self, place: Place, error: BaseException | None) -> None:
+    def close(self, target: AtomicFile, error: BaseException | None) -> None:
         """Close the array and the file; without an `error` the file replaces the old one."""
         try:
             if not isinstance(error, OutputError):
@@ -105,7 +105,7 @@ class FileSink:
             else:
                 self._file.flush()
             if error is None:
-                place.settle()
+                target.publish()
         except OSError as failed:
             raise _failed(self._path, failed) from error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawler.atomic_files import OWNER_ONLY, claim
+from crawler.atomic_files import OWNER_ONLY, lock_file
 from crawler.config.settings import LiteSettings
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.validation import UNFIT, as_wrapper
@@ -40,9 +40,9 @@ async def open_lite_sink(
         OutputError: It could not be written to its end.
     """
     with suppress(OSError):
-        # Where there can be no such folder, the claim says so.
+        # Where there can be no such folder, the lock says so.
         settings.path.parent.mkdir(parents=True, exist_ok=True)
-    with claim(settings.path):
+    with lock_file(settings.path):
         catalog = await asyncio.to_thread(_open, settings)
         sink = LiteSink(settings.path, catalog, FileWire(system_metadata), traffic)
         listener(OutputOpened(sink.facts.target))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import Confirm, Settings
 from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, SettingsError

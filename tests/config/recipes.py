@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import RestSettings, Settings
 from crawler.errors import ExitCode, SettingsError
 

@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawler.config import Flags, load
 from crawler.config.document import read_document
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, loaded, refused
 
@@ -109,10 +111,40 @@ def test_json_is_a_recipe_too(tmp_path: Path) -> None:
     assert found.mlflow.tracking.url == "http://m"
 
 
+NOT_JSON = [
+    (f'{{"password": {CANARY}}}', "not JSON: unexpected character"),
+    (f'{{"password": "{CANARY}', "not JSON: "),
+    (f'{{"password": "{CANARY}\\x"}}', "not JSON: "),
+    (f'{{"password": "{CANARY}"}} {CANARY}', "not JSON: "),
+    (f"password: {CANARY}", "not JSON: "),
+    ("[" * 10_000, "not JSON: "),
+    ("", "not JSON: "),
+    ("[1]", "no mapping."),
+    ("null", "empty."),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), NOT_JSON)
+def test_what_is_not_json(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        load(path, {}, home=tmp_path)
+    assert str(caught.value).startswith(f"The recipe {path} is {message}")
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_json_file_is_read_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text('{"source": {"type": "mlflow", "config": {"tracking_uri": "http:\\/\\/${HOST}"}}}')
+    assert load(path, {"HOST": "m"}, home=tmp_path).mlflow.tracking.url == "http://m"
+
+
+@pytest.mark.parametrize("kind", ["yml", "json"])
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40) | st.text("aé:{}[]&*!|>-'\"%@`#<,? \n\t0", max_size=40).map(lambda text: text.encode()))
-def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "recipe.yml"
+def test_any_file_is_read_or_refused(kind: str, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / f"recipe.{kind}"
     path.write_bytes(content)
     try:
         document = read_document(path)
@@ -121,7 +153,14 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     assert isinstance(document, dict)
 
 
-def test_importing_the_package_stays_quick() -> None:
-    heavy = "{'yaml', 'datahub', 'pydantic', 'aiohttp'}"
-    command = f"import sys, crawler.config; assert not {heavy} & set(sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("crawler.config", {"yaml", "datahub", "pydantic", "aiohttp"}),
+        ("crawler.config.load", {"yaml", "datahub", "pydantic", "aiohttp"}),
+        ("crawler.config.settings", {"yaml", "orjson", "expandvars", "crawler.config.load", "crawler.config.document"}),
+    ],
+)
+def test_importing_the_package_stays_quick(module: str, heavy: set[str]) -> None:
+    command = f"import sys, {module}; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", command], check=True)

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import Secret, Settings
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, loaded, recipe, refused, rest

@@ -95,7 +95,8 @@ def test_a_replay_needs_no_mlflow() -> None:
     more = "--datahub-concurrency 3 --dead-letters d --report r --max-duration 1h --grace 2s --type mlModel --code a"
     arguments = _parser().parse_args([*words.split(), *more.split(), "--type", "tag", "--no-progress", "-v"])
     assert (arguments.type, arguments.code, arguments.file) == (["mlModel", "tag"], ["a"], Path("f.jsonl"))
+    assert arguments.report == Path("r")
     found = delivery_settings_of(arguments)
-    assert (found.dead_letters, found.report, found.max_duration, found.grace) == (Path("d"), Path("r"), 3600, 2)
+    assert (found.dead_letters, found.max_duration, found.grace) == (Path("d"), 3600, 2)
     sink: Any = found.sink
     assert (sink.confirm, sink.batch_size, sink.server.patience, sink.server.concurrency) == (Confirm.NONE, 9, 60, 3)

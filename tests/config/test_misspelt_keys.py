@@ -5,28 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from crawler.config import Flags, sections
-from crawler.config import unsupported as refusals
-from crawler.config.strict import Refused, section
+from crawler.config import sections, unsupported
+from crawler.config.flags import Flags
+from crawler.config.strict import section
+from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
 from tests.config.recipes import recipe, refused, rest
 
-SECTIONS: dict[str, tuple[type, dict[str, Refused]]] = {
-    "": (sections.Pipeline, refusals.REFUSED_IN_PIPELINE),
-    "flags": (sections.NoOptions, refusals.REFUSED_IN_FLAGS),
-    "source": (sections.Typed, refusals.REFUSED_IN_SOURCE),
+SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {
+    "": (sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
+    "flags": (sections.NoOptions, unsupported.UNSUPPORTED_IN_FLAGS),
+    "source": (sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
     "source.config": (sections.MlflowSource, {}),
     "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
     "sink": (sections.Typed, {}),
-    "rest: sink.config": (sections.RestSink, refusals.REFUSED_IN_REST_SINK),
+    "rest: sink.config": (sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
     "file: sink.config": (sections.FileSink, {}),
-    "lite: sink.config": (sections.LiteSink, refusals.REFUSED_IN_LITE_SINK),
-    "sink.config.config": (sections.LiteFile, refusals.REFUSED_IN_LITE_FILE),
+    "lite: sink.config": (sections.LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
+    "sink.config.config": (sections.LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
 }
 CASES = [
     pytest.param(key, path, id=f"{path}.{key}")
-    for path, (struct, refusals_there) in SECTIONS.items()
-    for key in [*struct.__struct_fields__, *refusals_there]  # type: ignore[attr-defined]
+    for path, (struct, unsupported_there) in SECTIONS.items()
+    for key in [*struct.__struct_fields__, *unsupported_there]  # type: ignore[attr-defined]
     if len(key) >= 4
 ]
 
@@ -47,11 +48,11 @@ def one_edit_away(key: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(("key", "path"), CASES)
 def test_every_misspelling_names_the_right_key(key: str, path: str) -> None:
-    struct, refused_there = SECTIONS[path]
-    known = {*struct.__struct_fields__, *refused_there}  # type: ignore[attr-defined]
+    struct, unsupported_there = SECTIONS[path]
+    known = {*struct.__struct_fields__, *unsupported_there}  # type: ignore[attr-defined]
     for wrong in set(one_edit_away(key)) - known:
         with pytest.raises(SettingsError) as caught:
-            section({wrong: "x"}, path, struct, refused_there)
+            section({wrong: "x"}, path, struct, unsupported_there)
         assert str(caught.value) == f"{path}: unknown key {wrong!r}. Did you mean {key!r}?".removeprefix(": ")
 
 

@@ -17,8 +17,7 @@ from datahub.ingestion.source.state.stale_entity_removal_handler import Stateful
 from datahub.ingestion.source.state.stateful_ingestion_base import StatefulIngestionConfigBase
 from datahub.lite.duckdb_lite_config import DuckDBLiteConfig
 
-from crawler.config import sections
-from crawler.config import unsupported as refusals
+from crawler.config import sections, unsupported
 from crawler.config.settings import FileSettings, LiteSettings, Secret
 from tests.config.recipes import datahub as rest_settings
 from tests.config.recipes import loaded, recipe, refused, rest
@@ -47,14 +46,14 @@ OFFICIAL: dict[str, tuple[Any, type, dict[str, Any]]] = {
         sections.MlflowSource,
         {},
     ),
-    "source and its type": (SourceConfig.model_fields, sections.Typed, refusals.REFUSED_IN_SOURCE),
+    "source and its type": (SourceConfig.model_fields, sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
     "stateful_ingestion": (StatefulStaleMetadataRemovalConfig.model_fields, sections.StatefulIngestion, {}),
-    "datahub-rest": (DatahubRestSinkConfig.model_fields, sections.RestSink, refusals.REFUSED_IN_REST_SINK),
+    "datahub-rest": (DatahubRestSinkConfig.model_fields, sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
     "file": (FileSinkConfig.model_fields, sections.FileSink, {}),
-    "datahub-lite": (DataHubLiteSinkConfig.model_fields, sections.LiteSink, refusals.REFUSED_IN_LITE_SINK),
-    "datahub-lite's file": (DuckDBLiteConfig.model_fields, sections.LiteFile, refusals.REFUSED_IN_LITE_FILE),
-    "pipeline": (PipelineConfig.model_fields, sections.Pipeline, refusals.REFUSED_IN_PIPELINE),
-    "flags": (FlagsConfig.model_fields, sections.NoOptions, refusals.REFUSED_IN_FLAGS),
+    "datahub-lite": (DataHubLiteSinkConfig.model_fields, sections.LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
+    "datahub-lite's file": (DuckDBLiteConfig.model_fields, sections.LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
+    "pipeline": (PipelineConfig.model_fields, sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
+    "flags": (FlagsConfig.model_fields, sections.NoOptions, unsupported.UNSUPPORTED_IN_FLAGS),
 }
 
 
@@ -80,10 +79,10 @@ SWITCHED_ON = {
     "auto_resolve_lineage_urns": {"enabled": True, "resolve_all_platforms": True},
 }
 REFUSED = [
-    *((f"{key}", recipe(**{key: SWITCHED_ON.get(key, ["x"])})) for key in refusals.REFUSED_IN_PIPELINE),
-    *((f"flags.{key}", recipe(flags={key: SWITCHED_ON.get(key, "x")})) for key in refusals.REFUSED_IN_FLAGS),
-    *((f"source.{key}", {"source": {"type": "mlflow", key: "x"}}) for key in refusals.REFUSED_IN_SOURCE),
-    *((f"sink.config.{key}", recipe(sink=rest(**{key: "x"}))) for key in refusals.REFUSED_IN_REST_SINK),
+    *((f"{key}", recipe(**{key: SWITCHED_ON.get(key, ["x"])})) for key in unsupported.UNSUPPORTED_IN_PIPELINE),
+    *((f"flags.{key}", recipe(flags={key: SWITCHED_ON.get(key, "x")})) for key in unsupported.UNSUPPORTED_IN_FLAGS),
+    *((f"source.{key}", {"source": {"type": "mlflow", key: "x"}}) for key in unsupported.UNSUPPORTED_IN_SOURCE),
+    *((f"sink.config.{key}", recipe(sink=rest(**{key: "x"}))) for key in unsupported.UNSUPPORTED_IN_REST_SINK),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crawler.config import sections
+from crawler.config.secrets import secret_options
 from crawler.config.settings import Confirm, Endpoint, Secret, Settings
 from tests.config.recipes import datahub, loaded, recipe, rest
 
@@ -67,7 +68,7 @@ def at(found: Settings, path: str) -> Any:
 
 
 def test_no_option_is_forgotten_here() -> None:
-    alone = {"username", *sections.PASSWORD_OPTIONS, "token_file", "stateful_ingestion"}
+    alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion"}
     assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
     assert set(REST) | {"token_file"} == set(sections.RestSink.__struct_fields__)
 

@@ -84,8 +84,8 @@ def test_flags_win_over_numbers(tmp_path: Path) -> None:
 
 
 def test_flags_that_a_recipe_has_no_word_for(tmp_path: Path) -> None:
-    found = loaded(tmp_path, recipe(sink=rest()), report=Path("r.json"), dry_run=True, validate=True)
-    assert (found.report, found.dry_run, found.validate) == (Path("r.json"), True, True)
+    found = loaded(tmp_path, recipe(sink=rest()), dead_letters=Path("d.jsonl"), dry_run=True, validate=True)
+    assert (found.dead_letters, found.dry_run, found.validate) == (Path("d.jsonl"), True, True)
 
 
 SINKS: list[tuple[Any, dict[str, Any], Any]] = [

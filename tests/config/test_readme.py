@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import RestSettings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -71,5 +71,5 @@ def test_what_is_named_like_a_secret_is_one(part: type[msgspec.Struct]) -> None:
 def test_changing_a_setting_makes_new_settings() -> None:
     with pytest.raises(AttributeError):
         CRAWL.dry_run = True  # type: ignore[misc]
-    changed = msgspec.structs.replace(CRAWL, report=Path("report.json"))
-    assert (CRAWL.report, changed.report) == (None, Path("report.json"))
+    changed = msgspec.structs.replace(CRAWL, dead_letters=Path("d.jsonl"))
+    assert (CRAWL.dead_letters, changed.dead_letters) == (None, Path("d.jsonl"))

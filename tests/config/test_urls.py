@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.config.settings import Secret
-from crawler.config.urls import Address, address, datahub_cloud
+from crawler.config.urls import Address, datahub_cloud, parse_address
 from crawler.errors import SettingsError
 
 CANARY = "c4n4ry-s3cr3t"
@@ -22,12 +22,27 @@ CANARY = "c4n4ry-s3cr3t"
     ],
 )
 def test_an_address_may_be_shown(text: str, url: str) -> None:
-    assert address(text, "tracking_uri", "").url == url
+    assert parse_address(text, "tracking_uri", "").url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "host"),
+    [
+        ("http://h:5000", "http://h:5000", "h:5000"),
+        (" https://h/ ", "https://h", "h:443"),
+        ("https://u:p@h/ml/flow//?a=1#b", "https://h/ml/flow", "h:443"),
+        ("http://[::1]:5000/x", "http://[::1]:5000/x", "[::1]:5000"),
+    ],
+)
+def test_base_url_and_host(text: str, url: str, host: str) -> None:
+    address = parse_address(text, "The URL of MLflow", "")
+    assert (address.base_url, address.host) == (url, host)
+    assert address.scheme == url.partition(":")[0]
 
 
 def test_user_info_is_parted_and_unquoted() -> None:
-    assert address("https://a%40b:p%3Aw@m", "tracking_uri", "") == Address("https://m", "a@b", Secret("p:w"))
-    assert address("https://m", "tracking_uri", "") == Address("https://m", None, None)
+    assert parse_address("https://a%40b:p%3Aw@m", "tracking_uri", "") == Address("https://m", "a@b", Secret("p:w"))
+    assert parse_address("https://m", "tracking_uri", "") == Address("https://m", None, None)
 
 
 @pytest.mark.parametrize(
@@ -39,19 +54,23 @@ def test_user_info_is_parted_and_unquoted() -> None:
             f"http://u:{CANARY}@ho\u2100st",
             f"http://u:{CANARY}@m:port",
             f"http://m:{CANARY}",
+            f"http://u:{CANARY}@[bad",
+            f"http://u:{CANARY}@h:99999",
+            f"http://u:{CANARY}@" + "a" * 70,
         ),
+        *("localhost:5000", "/tmp/mlruns"),
     ],
 )
 def test_what_is_no_address_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^tracking_uri: .* Do this\.$") as caught:
-        address(text, "tracking_uri", "Do this.")
+        parse_address(text, "tracking_uri", "Do this.")
     assert CANARY not in str(caught.value)
 
 
 @given(st.text(max_size=30).map(lambda text: f"http://{text}"))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     try:
-        url = address(text, "server", "").url
+        url = parse_address(text, "server", "").url
     except SettingsError:
         return
     assert "@" not in url.split("/")[2]

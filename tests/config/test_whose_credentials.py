@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import RestSettings, Secret, Settings, Tls
 from crawler.errors import SettingsError
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.strict import section
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, recipe, refused, rest

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import MappingSettings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn

@@ -15,7 +15,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import MappingSettings
 from crawler.crawl.run import crawl
 from crawler.errors import CrawlerError, ExitCode, ServerError, Unreachable

@@ -14,8 +14,9 @@ from datahub.ingestion.api.common import PipelineContext
 from datahub.ingestion.source.file import GenericFileSource
 from datahub.lite.lite_util import get_datahub_lite
 
-from crawler.atomic_files import claim
-from crawler.config import Flags, load
+from crawler.atomic_files import lock_file
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import Settings
 from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
@@ -224,7 +225,7 @@ async def test_a_stopped_crawl_delivers_what_it_has_mapped(golden_server: Mlflow
 async def test_two_crawls_do_not_write_one_output(golden_server: MlflowServer, tmp_path: Path, sink: str) -> None:
     output = tmp_path / "output"
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, sink=sink, output=output), home=tmp_path)
-    with claim(output), pytest.raises(SettingsError, match=f"is in use by another crawl, process {os.getpid()}"):
+    with lock_file(output), pytest.raises(SettingsError, match=f"is in use by another crawl, process {os.getpid()}"):
         await crawl_settings(settings)
     assert not output.exists()
     report = await crawl_settings(settings)

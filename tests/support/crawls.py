@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from crawler.config import Flags, load
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.config.settings import Confirm, Endpoint, Settings
 from crawler.crawl.run import crawl
 from crawler.telemetry.report import Report

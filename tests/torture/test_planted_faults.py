@@ -8,7 +8,7 @@ from unittest import mock
 import msgspec
 import pytest
 
-from crawler.atomic_files import Place
+from crawler.atomic_files import AtomicFile
 from crawler.checkpoint.acks import WindowAck
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.sqlite import Changes, Database
@@ -54,10 +54,10 @@ def goes_on_in_a_torn_line() -> Patch:
 
 
 def writes_in_place() -> Patch:
-    def place_of(path: Path) -> Place:
-        return Place(path, path)
+    def atomic_file(path: Path) -> AtomicFile:
+        return AtomicFile(path, path)
 
-    return mock.patch("crawler.sinks.file.place_of", place_of)
+    return mock.patch("crawler.sinks.file.atomic_file", atomic_file)
 
 
 def commits_in_parts() -> Patch:

@@ -1,0 +1,1 @@
+"""What writes files of this project; run as `python -m scripts.NAME`."""

@@ -1,0 +1,38 @@
+"""docs/recipe.md is what the structs say, names every key, and every variable that is read."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from crawler.config import environment, sections
+from scripts.recipe_reference import PAGE, VARIABLES, descriptions, render
+
+STRUCTS = [
+    each
+    for each in vars(sections).values()
+    if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == sections.__name__
+]
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text() == render(), "run python -m scripts.recipe_reference"
+
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
+def test_every_key_is_described_in_one_line(struct: type[msgspec.Struct]) -> None:
+    found = descriptions(struct)
+    assert set(found) == set(struct.__struct_fields__)
+    for text in found.values():
+        assert "\n" not in text
+        assert text.endswith((".", "…"))
+    for name in found:
+        assert f"| `{name}` |" in PAGE.read_text()
+
+
+def test_every_variable_that_is_read_is_listed() -> None:
+    source = Path(environment.__file__).read_text()
+    read = set(re.findall(r"\"((?:MLFLOW|DATAHUB)_[A-Z_]+)\"", source.replace("'", '"')))
+    files = {f"{name}_FILE" for name in re.findall(r"_secret\(environment, \"(\w+)\"\)", source)}
+    assert read | files == set(VARIABLES)
