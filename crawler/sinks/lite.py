@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -55,6 +55,8 @@ class LiteSink:
             try:
                 await asyncio.to_thread(self._lite.close)
             except (sqlite3.Error, OSError) as failure:
+                # close() writes an index first; where that fails, it leaves the connection open.
+                self._lite._close_connection()  # noqa: SLF001
                 raise self._unwritable(failure) from None
 
     def packer(self) -> Packer:
@@ -90,6 +92,8 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
 
     try:
         is_new = not settings.path.exists()
+        if settings.kind == "sqlite" and not is_new:
+            _check_format(settings)
         lite = get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
         if is_new:
             settings.path.chmod(OWNER_ONLY)
@@ -100,3 +104,9 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
             f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
         ) from None
     return lite
+
+
+def _check_format(settings: LiteSettings) -> None:
+    """Raise sqlite3.Error if the file is no SQLite database. acryl-datahub would leave its connection to it open."""
+    with closing(sqlite3.connect(settings.path)) as database:
+        database.execute("PRAGMA schema_version")
