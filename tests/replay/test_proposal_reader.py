@@ -176,7 +176,7 @@ def damaged() -> Iterator[Any]:
         "no URN": second.replace(b"entityUrn", b"entityUrm").replace(b'"tag"', b'""'),
         "a type that is none": second.replace(b'"tag"', b'"tag\\",\\"x"'),
         "numbers": b"1, 2",
-        "deep": second.replace(b'"tag 2"', b'{"a":' * 5000 + b"1" + b"}" * 5000),
+        "deep": second.replace(b'"tag 2"', b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
         "a deletion": json.dumps(tag(2, changeType="DELETE")).encode(),
         "no aspect": json.dumps(tag(2, aspect=None)).encode(),
         "a patch": json.dumps(tag(2, aspect={"value": "[]", "contentType": "application/json-patch+json"})).encode(),
