@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from crawler.config import Flags, load
 from crawler.config.document import read_document
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, loaded, refused
+from tests.support.examples import examples
 
 NOT_YAML: list[tuple[str | bytes, str]] = [
     ("source: [", "(line 1, column 10)"),
@@ -109,7 +110,7 @@ def test_json_is_a_recipe_too(tmp_path: Path) -> None:
     assert found.mlflow.tracking.url == "http://m"
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40) | st.text("aé:{}[]&*!|>-'\"%@`#<,? \n\t0", max_size=40).map(lambda text: text.encode()))
 def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "recipe.yml"

@@ -149,6 +149,7 @@ def test_a_command_that_is_none(command: str, told: str) -> None:
     assert CANARY not in text
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     held = tmp_path / "held"
     os.mkfifo(held)

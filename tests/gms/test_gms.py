@@ -77,6 +77,7 @@ def emit(url: str, proposals: list[dict[str, Any]]) -> dict[str, Any]:
         return dict(emitter.get_server_config())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["official-default.json", "official-options.json"])
 @pytest.mark.parametrize("options", [{}, {"frontend": True}, {"strict": False, "alternate": False}], ids=str)
 async def test_the_official_emitter_writes_all_golden_proposals(name: str, options: dict[str, Any]) -> None:
@@ -457,6 +458,7 @@ async def test_a_trusting_double_counts_only() -> None:
     assert (gms.requests, gms.proposals, gms.history) == (1, 2, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--trust"]], ids=str)
 async def test_as_a_process(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "tests.gms", "--port", "0", *arguments]

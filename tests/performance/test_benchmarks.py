@@ -11,13 +11,14 @@ import pytest
 from benchmarks.__main__ import NAMES
 from benchmarks.data import PAGE_SIZE, Data, pages_needed, runs_by_experiment, tables
 from benchmarks.line import Direction, Line
-from benchmarks.processes import CommandFailed, measured, running
 from benchmarks.performance_page import BEGIN, END, NoMarks, renew
+from benchmarks.processes import CommandFailed, measured, running
 from benchmarks.results import Result, Row, read, table, write
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_benchmark_runs(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -136,6 +137,7 @@ def test_a_command_that_fails_says_why() -> None:
     assert measured([sys.executable, "-c", "raise SystemExit(3)"], expected=(3,)).exit_code == 3
 
 
+@pytest.mark.slow
 def test_a_command_is_killed_when_its_lifetime_is_over() -> None:
     sleeper = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"]
     killed = measured(sleeper, lifetime=2.0, expected=(-9,))
