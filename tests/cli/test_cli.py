@@ -412,7 +412,7 @@ async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: Ml
         )
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):  # less than --grace
             _, errors = await process.communicate()
         held.set()
     assert process.returncode == 143, errors.decode()

@@ -29,7 +29,7 @@ from tests.support.crawls import recipe_file
 
 API = "/api/2.0/mlflow"
 PLAIN = MappingSettings(ui_url="http://unused")
-TIMEOUT = 0.25
+TIMEOUT = 0.5
 RUNS = 60
 
 
