@@ -7,7 +7,7 @@ RUN python -m venv /opt/build
 RUN /opt/build/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements/build.lock
 RUN python -m venv /opt/crawler
 RUN /opt/crawler/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements/crawler.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY crawler ./crawler
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /opt/wheels .
 RUN /opt/crawler/bin/pip install --no-cache-dir --no-deps --no-index --find-links /opt/wheels mlflow-datahub-crawler

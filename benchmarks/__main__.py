@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--quick] [--repeats N] [--output FOLDER]`, and `python -m benchmarks readme`."""
+"""`python -m benchmarks NAME [--quick] [--repeats N] [--output FOLDER]`, and `python -m benchmarks document`."""
 
 import argparse
 import importlib
@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import machine, readme_table
+from benchmarks import machine, performance_page
 from benchmarks.results import Result, table, write
 
 NAMES = ("peer", "floor", "pipeline", "scale", "adapt", "start", "confirm", "state", "soak")
@@ -26,8 +26,8 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith(("DATAHUB_", "MLFLOW_"))]:
         del os.environ[name]
     arguments = _arguments()
-    if arguments.name == "readme":
-        readme_table.renew()
+    if arguments.name == "document":
+        performance_page.renew_all()
         return
     usual = 1 if arguments.quick else OTHER_REPEATS.get(arguments.name, REPEATS)
     result = _run(arguments.name, arguments.quick, arguments.repeats or usual)
@@ -54,7 +54,7 @@ def _run(name: str, quick: bool, repeats: int) -> Result:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=(*NAMES, "readme"))
+    parser.add_argument("name", choices=(*NAMES, "document"))
     parser.add_argument("--quick", action="store_true", help="tiny data: that it runs and that counts agree")
     parser.add_argument("--repeats", type=int, help=f"default {REPEATS}, 10 of floor, 1 of soak or with --quick")
     parser.add_argument(

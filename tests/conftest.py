@@ -12,6 +12,14 @@ from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 GOLDEN = Path(__file__).parent / "golden"
 
+REAL_SERVERS = {"golden_server", "filled_server"}
+"""The fixtures that start an MLflow server, which takes seconds; the first time also its environment is built."""
+
+# No test may fail because the machine is busy. --hypothesis-profile names another profile than these.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("tests"), max_examples=10)
+settings.load_profile("tests")
+
 # A mutant is killed by the first example that fails, whichever it is, but not by a busy machine (docs/mutation.md).
 settings.register_profile(
     "mutation",
@@ -26,6 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of tests/simulation runs."""
     parser.addoption("--seeds", type=int, default=1_000, help="simulate so many seeds (tests/simulation)")
     parser.addoption("--seed", type=int, default=None, help="simulate one seed and tell every exchange")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples of each property where the slow tests are left out."""
+    if config.option.markexpr == "not slow" and not config.getoption("--hypothesis-profile"):
+        settings.load_profile("fast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that needs a real MLflow server as slow."""
+    for item in items:
+        if isinstance(item, pytest.Function) and REAL_SERVERS & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,8 @@ class LiteSink:
         try:
             await asyncio.to_thread(self._catalog.close)
         except (sqlite3.Error, OSError) as error:
+            # close() writes an index first; where that fails, it leaves the connection open.
+            self._catalog._close_connection()  # noqa: SLF001
             raise self._unwritable(error) from None
 
     def _write(self, batch: Batch) -> None:
@@ -108,6 +110,8 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
 
     try:
         is_new = not settings.path.exists()
+        if settings.kind == "sqlite" and not is_new:
+            _check_format(settings)
         catalog = get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
         if is_new:
             settings.path.chmod(OWNER_ONLY)
@@ -118,3 +122,9 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
             f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
         ) from None
     return catalog
+
+
+def _check_format(settings: LiteSettings) -> None:
+    """Raise sqlite3.Error if the file is no SQLite database. acryl-datahub would leave its connection to it open."""
+    with closing(sqlite3.connect(settings.path)) as database:
+        database.execute("PRAGMA schema_version")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.checkpoint.checkpoint import Checkpoint
@@ -28,6 +28,7 @@ from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.coverage import Window
 from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
 from crawler.telemetry.findings import URN_INVALID
+from tests.support.examples import examples
 
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}
 RUN, MODEL, DATASET = "dataProcessInstance", "mlModel", "dataset"
@@ -318,6 +319,7 @@ def test_no_folder_and_a_folder_in_its_place(tmp_path: Path) -> None:
             checkpoint(path).__enter__()
 
 
+@pytest.mark.slow
 def test_wrong_bytes_are_told_or_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     interrupted(path)
@@ -403,6 +405,7 @@ with Checkpoint(Path(sys.argv[1]), {"env": "PROD"}, "killed", clock=lambda: floa
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_it_can_be_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
     path, random = tmp_path / "state.db", Random(seed)
@@ -433,7 +436,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return lambda: tmp_path_factory.mktemp("state")
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(windows, st.integers(0, 12))
 def test_what_two_crawls_did_adds_up(folders: Callable[[], Path], done: list[Any], cut: int) -> None:
     """The sum of two parts is what one would have kept."""

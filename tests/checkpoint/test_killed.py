@@ -13,6 +13,8 @@ from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import Values, recipe_file
 
+pytestmark = pytest.mark.slow
+
 
 async def crawl_process(recipe: Path, kill_after: float | None) -> int:
     """The exit code of one crawl; negative where it was killed."""

@@ -193,6 +193,7 @@ async def test_a_wrong_base_path(golden_server: MlflowServer, tmp_path: Path) ->
     assert "base path" in errors
 
 
+@pytest.mark.slow
 async def test_a_web_page_instead_of_json(tmp_path: Path) -> None:
     async with answering(200, "<html>Welcome</html>") as url:
         code, errors, _ = await crawl_of(url, tmp_path)
@@ -217,6 +218,7 @@ async def test_refused_credentials(status: int, code: int, tmp_path: Path) -> No
     assert CANARY not in errors + json.dumps(report)
 
 
+@pytest.mark.slow
 async def test_basic_auth_of_a_real_mlflow(tmp_path: Path) -> None:
     """MLflow's own basic-auth app, with the default administrator that it makes."""
     with _mlflow_with_login(tmp_path) as server:
@@ -244,6 +246,7 @@ def _mlflow_with_login(folder: Path) -> Iterator[MlflowServer]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "told"), [("2.20.4", None), ("3.17.2", "3.17.2")])
 async def test_a_static_prefix_is_a_base_path(version: str, told: str | None, tmp_path: Path) -> None:
     """MLflow 2 has /api and /version beside the prefix and only /ajax-api below it; MLflow 3 has all of them below."""
@@ -409,7 +412,7 @@ async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: Ml
         )
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):  # less than --grace
             _, errors = await process.communicate()
         held.set()
     assert process.returncode == 143, errors.decode()
@@ -532,6 +535,7 @@ async def test_paths_that_are_not_utf_8_are_spelt_out(golden_server: MlflowServe
     assert "recipe\\udcff" in json.loads(report.read_bytes())["failures"][0]["message"]
 
 
+@pytest.mark.slow
 async def test_check_tells_of_a_server_that_cannot_list_experiments(
     filled_server: Callable[[str], FilledServer], tmp_path: Path
 ) -> None:
@@ -620,6 +624,7 @@ async def test_a_registry_beside_what_is_no_tracking_server(golden_server: Mlflo
     assert f"{url} is not an MLflow server: it has no /api/2.0/mlflow/registered-models/search (404)." in errors
 
 
+@pytest.mark.slow
 async def test_half_an_api_below_a_prefix_is_no_mlflow(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/ml/ajax-api/2.0/mlflow/registered-models/search":

@@ -14,8 +14,15 @@ import pytest
 from crawler.cli.demo_server.server import mlflow_server
 from crawler.errors import SettingsError, Unreachable
 from tests.cli.test_cli import run
-from tests.servers.environments import mlflow_environment
+from tests.servers.environments import PYTHON, mlflow_environment
 from tests.support.crawls import ROOT, plain_environment
+
+pytestmark = pytest.mark.slow
+
+beside_mlflow = pytest.mark.skipif(
+    sys.version_info[:2] != tuple(map(int, PYTHON.split("."))),
+    reason=f"the tests' packages run in MLflow's environment, which has Python {PYTHON}",
+)
 
 
 async def start_demo(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
@@ -34,6 +41,7 @@ async def start_demo(folder: Path, *arguments: str) -> asyncio.subprocess.Proces
     )
 
 
+@beside_mlflow
 async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path) -> None:
     process = await start_demo(tmp_path, "--directory", str(tmp_path / "demo"))
     output, errors = (text.decode() for text in await process.communicate())
@@ -53,6 +61,7 @@ async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path)
     assert "Traceback" not in errors
 
 
+@beside_mlflow
 @pytest.mark.parametrize("moment", ["Starting", "Crawling"])
 async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path, moment: str) -> None:
     (tmp_path / "temporary").mkdir()

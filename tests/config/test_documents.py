@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from crawler.config.document import read_document
@@ -15,6 +15,7 @@ from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, loaded, refused
+from tests.support.examples import examples
 
 NOT_YAML: list[tuple[str | bytes, str]] = [
     ("source: [", "(line 1, column 10)"),
@@ -141,7 +142,7 @@ def test_a_json_file_is_read_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["yml", "json"])
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40) | st.text("aé:{}[]&*!|>-'\"%@`#<,? \n\t0", max_size=40).map(lambda text: text.encode()))
 def test_any_file_is_read_or_refused(kind: str, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / f"recipe.{kind}"

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from crawler.config.flags import Flags
@@ -15,6 +15,7 @@ from crawler.config.load import load
 from crawler.config.settings import Secret, Settings
 from crawler.errors import SettingsError
 from tests.config.recipes import CANARY, loaded, recipe, refused, rest
+from tests.support.examples import examples
 
 words = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=8).map(lambda text: text + CANARY)
 spoilt = st.sampled_from([{"page_size": "many"}, {"env": "X"}, {"timeout_sec": -1}, {"usernam": "x"}, {}, {}, {}])
@@ -27,7 +28,7 @@ def shown(found: Settings) -> str:
     return "\n".join(text for part in parts for text in (repr(part), str(part), f"{part}", f"{part!r:>3}"))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), spoil=spoilt)
 def test_a_secret_is_never_shown(tmp_path: Path, data: st.DataObject, spoil: dict[str, Any]) -> None:
     def secret() -> Any:
@@ -49,7 +50,7 @@ def test_a_secret_is_never_shown(tmp_path: Path, data: st.DataObject, spoil: dic
     assert CANARY not in text
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=st.text("{}[]&*!|>-'\"%@`#<,? :\t$\\", max_size=6), place=st.integers(0, 6))
 def test_a_secret_in_broken_yaml_is_never_shown(tmp_path: Path, line: str, place: int) -> None:
     try:

@@ -46,6 +46,7 @@ def one_edit_away(key: str) -> Iterator[str]:
             yield key + letter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "path"), CASES)
 def test_every_misspelling_names_the_right_key(key: str, path: str) -> None:
     struct, unsupported_there = SECTIONS[path]

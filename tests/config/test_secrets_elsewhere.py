@@ -149,6 +149,7 @@ def test_a_command_that_is_none(command: str, told: str) -> None:
     assert CANARY not in text
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     held = tmp_path / "held"
     os.mkfifo(held)
@@ -160,7 +161,7 @@ def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(tmp_path:
     with os.fdopen(reader, "rb") as file:
         # Its end comes when nobody is left to write.
         assert file.read() == b"started\n"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50, "it was waited for to its end"
 
 
 @pytest.mark.parametrize("expression", ["$(touch ran)", "`touch ran`", "a; touch ran", "a && touch ran", "a > ran"])

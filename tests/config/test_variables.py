@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from datahub.configuration.config_loader import EnvResolver
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.config.variables import expand
 from crawler.errors import SettingsError
 from tests.config.recipes import loaded, recipe, refused
+from tests.support.examples import examples
 
 PIECES = [
     "$",
@@ -49,7 +50,7 @@ def official(document: dict[str, Any], environment: dict[str, str]) -> Any:
         return error
 
 
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 @example("$A", {})
 @example("${A:?no} $", {})
 @example("$A${\n:?}", {})
@@ -63,7 +64,7 @@ def test_a_text_becomes_what_it_becomes_officially(text: str, environment: dict[
         assert expand({"key": text}, environment) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.dictionaries(
         texts, st.recursive(texts | st.integers() | st.none(), lambda inner: st.lists(inner, max_size=3), max_leaves=6)

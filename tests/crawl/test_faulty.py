@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from tests.servers.faulty import Faulty, Kind
+
+pytestmark = pytest.mark.slow
 
 BODY = b"x" * 1_000
 REQUESTS = 600

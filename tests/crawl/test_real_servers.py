@@ -24,6 +24,8 @@ from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, values
 from tests.support.judge import flapping, judge_contiguous
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[str], FilledServer]
 PLAIN = MappingSettings(ui_url="http://unused")
 RESULTS = {"FINISHED": "SUCCESS", "FAILED": "FAILURE"}

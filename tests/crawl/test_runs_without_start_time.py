@@ -24,6 +24,8 @@ from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_to_file, recipe_file
 
+pytestmark = pytest.mark.slow
+
 PAGE_SIZES = (7, 500)
 PLAIN = MappingSettings(ui_url="http://unused")
 

@@ -220,6 +220,7 @@ LOGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_first", [False, True], ids=["later", "at first"])
 @pytest.mark.parametrize("failing", ["MLflow", "DataHub"])
 @pytest.mark.parametrize("failure", FAILURES)
@@ -239,6 +240,7 @@ async def test_an_answer_that_echoes_what_was_sent(failure: str, failing: str, a
     assert code or failing == "DataHub" or failure in {"200", "500"}, left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 async def test_a_retry_that_is_logged(log_format: str, tmp_path: Path) -> None:
     canaries = Canaries()
@@ -251,6 +253,7 @@ async def test_a_retry_that_is_logged(log_format: str, tmp_path: Path) -> None:
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", LOGS)
 async def test_a_crawl_that_goes_well(way: str, tmp_path: Path) -> None:
     canaries = Canaries()
@@ -277,6 +280,7 @@ async def test_a_crawl_into_a_file(way: str, tmp_path: Path) -> None:
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 async def test_a_crawl_into_datahub_lite(tmp_path: Path) -> None:
     canaries = Canaries()
     async with Double(MLFLOW).serving() as mlflow_url:
@@ -287,6 +291,7 @@ async def test_a_crawl_into_datahub_lite(tmp_path: Path) -> None:
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", LOGS)
 async def test_a_server_that_is_not_there(way: str, tmp_path: Path) -> None:
     canaries = Canaries()
@@ -299,6 +304,7 @@ async def test_a_server_that_is_not_there(way: str, tmp_path: Path) -> None:
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["user info", "command"])
 async def test_a_certificate_that_is_not_trusted(way: str, tmp_path: Path) -> None:
     canaries = Canaries()
@@ -311,6 +317,7 @@ async def test_a_certificate_that_is_not_trusted(way: str, tmp_path: Path) -> No
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", ["none", "400", "401", "redirect", "not there"])
 async def test_the_password_of_a_proxy(failure: str, tmp_path: Path) -> None:
     canaries = Canaries()
@@ -324,6 +331,7 @@ async def test_the_password_of_a_proxy(failure: str, tmp_path: Path) -> None:
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 async def test_secrets_of_the_environment_and_the_command_line(tmp_path: Path) -> None:
     canaries = Canaries()
     mlflow, gms = Double(MLFLOW, "401"), Double(GMS, "401")
@@ -343,6 +351,7 @@ async def test_secrets_of_the_environment_and_the_command_line(tmp_path: Path) -
     assert canaries.found_in(left) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", [{"page_size": "many"}, {"tokn": "{}"}, {"token_command": "sh -c 'echo {} >&2; exit 1'"}]
 )

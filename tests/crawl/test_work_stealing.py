@@ -48,7 +48,7 @@ async def test_one_large_item_keeps_all_workers_busy() -> None:
                 shares.give(0 if number < 100 else 50)
         at_once -= 1
 
-    await asyncio.wait_for(work_through(items([100]), work, 4), 10)
+    await asyncio.wait_for(work_through(items([100]), work, 4), 60)
     assert peak == 4
 
 
@@ -77,7 +77,7 @@ async def test_idle_workers_take_what_busy_ones_can_spare() -> None:
         left[len(left)] = half
         return len(left) - 1
 
-    await asyncio.wait_for(work_through(items([0]), work, 4, spare), 10)
+    await asyncio.wait_for(work_through(items([0]), work, 4, spare), 60)
     assert (peak, steps) == (4, 40)
     assert not any(left.values())
 

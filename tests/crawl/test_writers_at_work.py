@@ -19,6 +19,8 @@ from tests.crawl.test_real_servers import Serve
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_to_file, recipe_file
 
+pytestmark = pytest.mark.slow
+
 API = "/api/2.0/mlflow"
 PLAIN = MappingSettings(ui_url="http://unused")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, SubTypes, TagProperties
@@ -15,6 +15,7 @@ from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_meta
 from crawler.datahub.versions import require_openapi
 from crawler.datahub.wire import openapi
 from crawler.errors import SettingsError
+from tests.support.examples import examples
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
 SAID = {"lastObserved": 5, "runId": "r", "pipelineName": "p"}
@@ -74,7 +75,7 @@ def meant(given_entities: list[Entity], entity_type: str) -> Sent:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(entities, st.integers(1, 12), st.integers(150, 1_500))
 def test_requests_say_what_was_packed(given_entities: list[Entity], max_proposals: int, max_bytes: int) -> None:
     said: dict[str, Sent] = {"tag": [], "container": []}
@@ -91,7 +92,7 @@ def test_requests_say_what_was_packed(given_entities: list[Entity], max_proposal
         assert in_order == meant(given_entities, entity_type)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(entities, st.data())
 def test_what_an_answer_leaves_out_is_told(given_entities: list[Entity], data: st.DataObject) -> None:
     for batch in packed(given_entities, 200, 10**6):

@@ -11,7 +11,7 @@ from datahub.metadata.urns import (
     MlModelUrn,
     VersionSetUrn,
 )
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.config.settings import MappingSettings
@@ -21,10 +21,11 @@ from crawler.mapping.platform import PLATFORM_URN
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
 from tests.gms.urn_rules import URN_COLUMN_CHARACTERS, MalformedUrn, illegal
+from tests.support.examples import examples
 
 characters = st.sampled_from(",()%:/\\'\" +~*-._␟éß実😀") | st.characters(exclude_categories=["Cs"])
 names = st.text(characters, max_size=60) | st.text(characters, min_size=400, max_size=500)
-many = settings(max_examples=2_000, deadline=None)
+many = examples(2_000)
 
 
 @many
@@ -63,7 +64,7 @@ def test_experiments_and_runs(name: str, instance: str | None) -> None:
     assert run_urn(name) == str(DataProcessInstance(id=name, orchestrator="mlflow").urn)
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(names.filter(bool))
 @example("a b")
 @example("(eu,west)")
@@ -75,7 +76,7 @@ def test_platform_instances(name: str) -> None:
         assert urn == make_dataplatform_instance_urn("mlflow", name)
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(names, names)
 def test_guids_of_containers(name: str, instance: str) -> None:
     class Key(ContainerKey):

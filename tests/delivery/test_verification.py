@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from datahub.metadata.schema_classes import ASPECT_NAME_MAP
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -42,6 +42,7 @@ from crawler.errors import (
 from crawler.telemetry.events import Event, Outcome, Outcomes, tell_all
 from crawler.telemetry.report import Report
 from tests.simulation.virtual_clock import run_virtually
+from tests.support.examples import examples
 
 Key = tuple[str, str]
 WIRE = RestliWire(encode_system_metadata(SystemMetadata(1, "r")))
@@ -188,7 +189,7 @@ many = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(many, st.data(), st.booleans(), st.floats(0, 2), st.integers(1, 30))
 def test_each_entity_is_verified_or_missing_whatever_happens(
     drawn: list[tuple[int, tuple[Aspect, ...]]], data: st.DataObject, each_aspect: bool, pause: float, each: int
@@ -221,7 +222,7 @@ def test_each_entity_is_verified_or_missing_whatever_happens(
     assert sum(each.count for each in told.report.failures) == sum(map(len, told.missing.values()))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.integers(1, 80),
     st.sets(st.integers(0, 79), max_size=40),

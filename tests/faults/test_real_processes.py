@@ -18,6 +18,8 @@ from tests.gms.server import Gms
 from tests.servers.filled import FilledServer
 from tests.support.crawls import recipe_file
 
+pytestmark = pytest.mark.slow
+
 Aspects = dict[tuple[str, str], Any]
 KILLS = 50
 TOXICS = {

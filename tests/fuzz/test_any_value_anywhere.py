@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.errors import DecodeError
@@ -15,7 +15,10 @@ from crawler.mlflow.decoding import decode_run
 from tests.fuzz.decoding import DECODERS, decode_page
 from tests.fuzz.mapping import MAPPINGS, Read, entities_of
 from tests.fuzz.proposals import file_of
+from tests.support.examples import examples
 from tests.support.judge import judge_all
+
+pytestmark = pytest.mark.slow
 
 TAGS = [{"key": "mlflow.note.content", "value": "a note"}, {"key": "mlflow.parentRunId", "value": "r0"}]
 SCHEMA = json.dumps({"mlflow_colspec": [{"name": "a", "type": "long"}]})
@@ -102,7 +105,7 @@ def put(row: dict[str, Any], path: Path, value: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(data=st.data(), value=values, escaped=st.booleans())
 def test_a_row_is_read_or_named_and_mapped(kind: str, data: st.DataObject, value: object, escaped: bool) -> None:
     row = ROWS[kind]
@@ -117,7 +120,7 @@ def test_a_row_is_read_or_named_and_mapped(kind: str, data: st.DataObject, value
     )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.sampled_from(paths({"run": ROWS["runs"]})), values)
 def test_runs_get_is_read_or_a_named_error(path: Path, value: object) -> None:
     with suppress(DecodeError):

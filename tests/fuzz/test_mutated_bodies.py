@@ -27,6 +27,7 @@ BODIES = 20_000
 JUDGED_ONE_IN = 60
 
 
+@pytest.mark.slow
 def test_mutated_bodies_break_no_promise() -> None:
     summary = run(SEED, 0, CASES, JUDGED_ONE_IN)
     told = [f"{alike[0].words}\n  replay with: {replay(SEED, alike[0].number)}" for alike in summary.alike().values()]
@@ -47,6 +48,7 @@ def test_what_broke_a_promise_once(bodies: dict[str, bytes]) -> None:
     assert finding_of(Case(bodies), 0, Counter(), judged=True) is None
 
 
+@pytest.mark.slow
 def test_a_case_is_the_same_in_every_process() -> None:
     program = (
         "from zlib import crc32; from tests.fuzz.case import draw\n"
@@ -88,6 +90,7 @@ def _knows_no_infinite_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.mapping.runs.python_texts", lambda values: [str(round(value)) for value in values])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plant", [_loses_unreadable_rows, _sees_no_drops, _passes_control_characters_on, _knows_no_infinite_metrics]
 )

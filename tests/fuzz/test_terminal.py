@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crawler.cli import check
-from crawler.cli.main import main as cli
+from crawler.cli import main as cli
 from crawler.errors import WrongServer
 from crawler.telemetry.report import Report
 from tests.fuzz.promises import is_plain

@@ -59,6 +59,7 @@ def golden() -> list[dict[str, Any]]:
     return proposals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"frontend": True}, {"strict": False, "alternate": False}], ids=str)
 async def test_the_official_emitter_writes_all_golden_proposals(options: dict[str, Any]) -> None:
     proposals = golden()
@@ -218,6 +219,7 @@ class TestRequest:
 class TestTrust:
     """Cheap, and yet two writers can be compared."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("openapi", "single"), [(True, False), (False, False), (False, True), (True, True)])
     async def test_the_official_emitter_is_counted(self, *, openapi: bool, single: bool) -> None:
         proposals = golden()
@@ -228,6 +230,7 @@ class TestTrust:
         assert summary["aspects"] == len({(each["entityUrn"], each["aspectName"]) for each in proposals})
         assert sum(summary["entities"].values()) == len({each["entityUrn"] for each in proposals})  # type: ignore[attr-defined]
 
+    @pytest.mark.slow
     async def test_both_endpoints_count_alike(self) -> None:
         async with Gms(trust=True) as restli, Gms(trust=True) as openapi:
             await asyncio.to_thread(emit, restli.url, golden(), openapi=False)

@@ -51,6 +51,7 @@ async def _ask(server, requests: int, clients: int = 16) -> None:
             tasks.create_task(client())
 
 
+@pytest.mark.slow
 async def test_workers_that_become_more_and_fewer_are_followed(serve, connect, traffic):
     workers = Workers(2)
     server = await connect(await serve(workers.answer))
@@ -66,6 +67,7 @@ async def test_workers_that_become_more_and_fewer_are_followed(serve, connect, t
     assert traffic.in_flight == 0
 
 
+@pytest.mark.slow
 async def test_few_requests_are_refused(serve, connect, traffic):
     workers = Workers(100, refuses_beyond=3)
     server = await connect(await serve(workers.answer))

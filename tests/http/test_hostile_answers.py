@@ -109,6 +109,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_bomb_takes_little_more_memory_than_the_limit(serve):
     """In a process of its own, whose peak is not that of other tests: 1 GB unpacked where 20 MB are allowed."""
     bomb = await asyncio.to_thread(_bomb, 1_000_000_000)

@@ -347,7 +347,7 @@ async def test_a_request_that_waits_for_its_retry_leaves_its_slot(serve, traffic
 
     other_done = asyncio.Event()
     settings = ServerSettings(url=await serve(handler), concurrency=1)
-    async with asyncio.timeout(5), Server("MLflow", settings, traffic, sleep=sleep) as server:
+    async with asyncio.timeout(60), Server("MLflow", settings, traffic, sleep=sleep) as server:
         waiting = asyncio.create_task(server.get("/busy"))
         await server.get("/free")
         other_done.set()

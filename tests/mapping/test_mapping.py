@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from datahub.emitter.serialization_helper import post_json_transform
 from datahub.metadata.urns import MlModelGroupUrn, MlModelUrn
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.config.settings import MappingSettings
@@ -34,6 +34,7 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunInputs,
 )
+from tests.support.examples import examples
 from tests.support.judge import judge_all, judge_aspect, judge_contiguous, judge_one_value
 from tests.support.urn_places import urns_within
 
@@ -177,7 +178,7 @@ def one(entities: Iterable[Entity], entity_type: str, aspect: str) -> Any:
     return value
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(
     mappings,
     st.lists(models, max_size=2, unique_by=lambda model: model.name),

@@ -2,15 +2,16 @@
 
 import math
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.mapping.metric_values import python_texts
+from tests.support.examples import examples
 
 of_any_size = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-60, 60))
 
 
-@settings(max_examples=2_000)
+@examples(2_000)
 @given(st.lists(st.floats() | of_any_size, max_size=5))
 @example([1e-4, 9.9e-5, 1e-5, 1e-6, 9999999999999998.0, 1e16, 1e17, 1e22])
 @example([math.nan])

@@ -5,16 +5,17 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.paging.keyset import EARLIEST, LATEST, Covered, RunWalk
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+from tests.support.examples import examples
 
 times = st.lists(st.sampled_from([7, 500, 500, 501, 999]) | st.integers(-5, 1_000), max_size=120)
 cuts = st.lists(st.integers(-10, 1_010), max_size=4, unique=True).map(sorted)
-thorough = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(400)
 
 
 def lies_in(start_time: int, window: Covered) -> bool:
@@ -66,7 +67,7 @@ def test_windows_are_disjoint_and_hold_all_and_count_what_lies_in_them(
     assert [window.rows for window in windows] == [sum(lies_in(time, window) for time in times) for window in windows]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(times, st.integers(2, 20), st.integers(0, 12), st.randoms(use_true_random=False))
 def test_a_crawl_that_was_killed_reads_what_no_window_covers(
     times: list[int], page_size: int, pages: int, random: Random

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.errors import DecodeError
@@ -36,6 +36,7 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunInputs,
 )
+from tests.support.examples import examples
 
 RUN: dict[str, Any] = {
     "info": {
@@ -338,7 +339,7 @@ def mutilated(draw: st.DrawFn) -> bytes:
     return bytes(body)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(
     st.binary(max_size=80) | mutilated() | junk.map(lambda value: json.dumps({"runs": [value], "run": value}).encode())
 )

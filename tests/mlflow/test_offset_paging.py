@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.errors import ServerError
@@ -30,6 +30,7 @@ from crawler.mlflow.paging.offset import (
     is_offset,
 )
 from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
+from tests.support.examples import examples
 
 
 def walk_runs(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[str]:
@@ -93,7 +94,7 @@ def schedules(new: st.SearchStrategy[Any], *, purges: bool = True) -> st.SearchS
     return st.lists(st.lists(insert | delete | purge if purges else insert | delete, max_size=5), max_size=30)
 
 
-thorough = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(400)
 TIED = [run(2 * i, 5) for i in range(8)] + [run(2 * i, 6) for i in range(8, 12)]
 
 
@@ -131,7 +132,7 @@ def test_walks_that_share_an_experiment_read_each_run_once(
     assert Counter(walk_runs_in_parts(store, random, ignores=ignores)) == Counter(map(row_id, rows))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(wide_runs, st.integers(2, 20), st.randoms(use_true_random=False))
 def test_a_server_that_ignores_the_filter_is_not_split(rows: list[Run], page_size: int, random: Random) -> None:
     store = Store(rows, page_size, order=by_time)
@@ -264,7 +265,7 @@ def test_no_listed_row_is_missed_whatever_is_written_meanwhile(
     assert store.throughout - set(walk_names(store)) == set()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(old_runs, schedules(new_runs, purges=False), old_names, schedules(new_names, purges=False))
 def test_pages_of_one_row_miss_nothing_as_long_as_nothing_is_purged(
     runs: list[Run], run_writes: list[list[Write]], rows: list[Experiment], writes: list[list[Write]]
@@ -275,7 +276,7 @@ def test_pages_of_one_row_miss_nothing_as_long_as_nothing_is_purged(
     assert store.throughout - set(walk_names(store)) == set()
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(old_runs, st.integers(1, 20))
 def test_each_run_comes_once_and_requests_are_pages(rows: list[Run], page_size: int) -> None:
     store = Store(rows, page_size, order=by_time)
@@ -285,7 +286,7 @@ def test_each_run_comes_once_and_requests_are_pages(rows: list[Run], page_size: 
     assert store.requests <= 2 * len(rows) / gain + 2
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 80), st.integers(2, 20))
 def test_runs_that_all_start_apart_take_a_request_a_page(count: int, page_size: int) -> None:
     store = Store([run(number, number) for number in range(count)], page_size, order=by_time)
@@ -293,7 +294,7 @@ def test_runs_that_all_start_apart_take_a_request_a_page(count: int, page_size: 
     assert store.requests == count // page_size + 1
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(old_names, st.integers(1, 30))
 def test_each_row_comes_once_and_requests_are_pages(rows: list[Experiment], page_size: int) -> None:
     store = Store(rows, page_size)
@@ -317,6 +318,7 @@ def test_runs_without_a_start_time_come_with_the_first_page(times: list[int | No
     assert len(read) == len(set(read))
 
 
+@pytest.mark.slow
 def test_many_rows_purged_at_once_hide_none() -> None:
     for gone in (10, 49, 95, 100, 5_000):
         rows = [Experiment(f"{number:05}") for number in range(7_000)]
@@ -361,7 +363,7 @@ class OpaqueStore(Store):
         return Page(page.rows, f"t{following}-empty" if following else "")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(old_runs, old_names, st.integers(1, 20))
 def test_opaque_tokens_are_followed_as_they_are(runs: list[Run], rows: list[Experiment], page_size: int) -> None:
     assert Counter(walk_runs(OpaqueStore(runs, page_size, order=by_time))) == Counter(map(row_id, runs))
@@ -452,7 +454,7 @@ def test_a_server_that_ignores_the_page_size_is_read_in_one_request() -> None:
     assert store.requests == 1
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 60), st.integers(2, 20))
 def test_a_server_that_lists_the_newest_runs_first_is_read_all_the_same(count: int, page_size: int) -> None:
     store = Store([run(n, n) for n in range(count)], page_size, order=lambda row: -row.info.start_time)
@@ -480,7 +482,7 @@ def test_a_server_that_never_shows_a_row_again_is_an_error_and_no_hang() -> None
     assert int(row_id(next(fresh))) == 20 * 2 * (MAX_STEPS_BACK + 1)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(old_runs, old_names, st.integers(1, 8), st.randoms(use_true_random=False))
 def test_a_server_with_another_order_each_time_is_no_hang(
     runs: list[Run], rows: list[Experiment], page_size: int, random: Random

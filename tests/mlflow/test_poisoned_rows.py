@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.mlflow.decoding import Page
@@ -15,6 +15,7 @@ from crawler.mlflow.paging.keyset import RunQuery, RunWalk
 from crawler.mlflow.paging.offset import MAX_DOUBTS, MAX_SKIPPED, OVERLAP, OffsetWalk
 from crawler.mlflow.paging.page_bisection import Skipped
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+from tests.support.examples import examples
 
 FAULT = "MLflow answers 500"
 
@@ -133,7 +134,7 @@ def bound(rows: int, poisoned_rows: int, page_size: int, plain: int) -> float:
     return plain + poisoned_rows * (3 * ceil(log2(page_size + OVERLAP)) + 6)
 
 
-thorough = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(400)
 times = st.lists(st.sampled_from([1, 2, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]) | st.integers(0, 400), max_size=120)
 places = st.sets(st.integers(0, 119), max_size=12) | st.integers(0, 110).map(lambda n: set(range(n, n + MAX_SKIPPED)))
 sizes = st.integers(1, 40)

@@ -6,7 +6,7 @@ from math import ceil, log2
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.mlflow.decoding import Page
@@ -14,9 +14,10 @@ from crawler.mlflow.entities import Experiment
 from crawler.mlflow.paging.keyset import RunWalk
 from crawler.mlflow.paging.offset import OVERLAP, OffsetWalk
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+from tests.support.examples import examples
 
 FAULT = "MLflow answers 500"
-thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(200)
 times = st.lists(st.sampled_from([1, 2, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]) | st.integers(0, 400), max_size=120)
 places = st.sets(st.integers(0, 119), max_size=6)
 sizes = st.integers(1, 90)

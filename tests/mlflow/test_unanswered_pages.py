@@ -30,7 +30,7 @@ from tests.support.crawls import recipe_file
 
 API = "/api/2.0/mlflow"
 PLAIN = MappingSettings(ui_url="http://unused")
-TIMEOUT = 0.25
+TIMEOUT = 0.5
 RUNS = 60
 
 
@@ -159,6 +159,7 @@ def runs_of(urns: set[str]) -> set[str]:
     return {urn for urn in urns if ":dataProcessInstance:" in urn}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["502", "504", "closes", "breaks off", "stalls"])
 async def test_a_run_that_no_worker_survives_costs_itself_only(how: str, tmp_path: Path) -> None:
     mlflow = Mlflow(how, holds_run(25))
@@ -170,6 +171,7 @@ async def test_a_run_that_no_worker_survives_costs_itself_only(how: str, tmp_pat
     assert len(mlflow.asked) < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closes", "stalls"])
 async def test_a_registered_model_that_no_worker_survives_costs_itself_only(how: str, tmp_path: Path) -> None:
     mlflow = Mlflow(
@@ -184,6 +186,7 @@ async def test_a_registered_model_that_no_worker_survives_costs_itself_only(how:
     assert done.told == [("unreadable_registered_models", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closes", "stalls"])
 async def test_a_run_of_a_version_that_no_worker_survives_costs_itself_only(how: str, tmp_path: Path) -> None:
     """Of runs that no listing gives, but that are found by their ids."""
@@ -219,6 +222,7 @@ async def _in_trash(mlflow: Mlflow) -> AsyncIterator[None]:
     yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["502", "closes", "stalls"])
 @pytest.mark.parametrize("pages", [1, 3])
 async def test_a_server_that_is_out_ends_the_crawl_and_no_row_is_blamed(how: str, pages: int, tmp_path: Path) -> None:
@@ -232,6 +236,7 @@ async def test_a_server_that_is_out_ends_the_crawl_and_no_row_is_blamed(how: str
     assert mlflow.asked.count("runs") <= pages + 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closes", "stalls"])
 async def test_more_of_them_in_a_row_than_are_left_out_cost_their_experiment_only(how: str, tmp_path: Path) -> None:
     mlflow = Mlflow(how, holds_run(*range(20, 40)))
@@ -244,6 +249,7 @@ async def test_more_of_them_in_a_row_than_are_left_out_cost_their_experiment_onl
     assert done.report.failures[0].samples[0].startswith("1 e1: ")
 
 
+@pytest.mark.slow
 async def test_a_server_that_gives_no_page_of_runs_ends_the_crawl(tmp_path: Path) -> None:
     mlflow = Mlflow("closes", lambda kind, _, __: kind == "runs")
     mlflow.experiments = [str(number) for number in range(40)]
@@ -268,6 +274,7 @@ async def test_all_else_is_delivered_where_runs_without_start_time_cannot_be_ask
     assert {each.code for each in done.report.warnings} == {"lost_runs"}
 
 
+@pytest.mark.slow
 async def test_pages_grow_again_behind_a_run_that_stalls(tmp_path: Path) -> None:
     mlflow = Mlflow("stalls", holds_run(25))
     mlflow.runs = [a_run(number) for number in range(1_000)]

@@ -20,6 +20,8 @@ from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import recipe_file
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 INSTALLED = "/opt/crawler"
 

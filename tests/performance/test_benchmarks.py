@@ -11,13 +11,14 @@ import pytest
 from benchmarks.__main__ import NAMES
 from benchmarks.data import PAGE_SIZE, Data, pages_needed, runs_by_experiment, tables
 from benchmarks.line import Direction, Line
+from benchmarks.performance_page import BEGIN, END, NoMarks, renew
 from benchmarks.processes import CommandFailed, measured, running
-from benchmarks.readme_table import BEGIN, END, NoMarks, renew
 from benchmarks.results import Result, Row, read, table, write
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_benchmark_runs(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -73,28 +74,48 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert {"Both", *(row.name for row in result.rows)} <= labels
 
 
-def test_readme_gets_the_figures_between_its_marks(tmp_path: Path) -> None:
+def test_page_gets_the_figures_between_its_marks(tmp_path: Path) -> None:
     write(some_result(), tmp_path)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
-    renew(readme, tmp_path)
-    first = readme.read_text()
+    page = tmp_path / "performance.md"
+    page.write_text(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
+    renew(page, tmp_path)
+    first = page.read_text()
     assert "old" not in first
     assert first.startswith("Before.\n")
     assert first.endswith("\n\nAfter.\n")
     assert "| 1,000 runs: wall | 70.0 s (60.0–80.0) | 1.00 s (1.00–1.25) | 70.0 × (56.0–70.0) |" in first
     assert "| some <other> & measure | ≤ 1,000 | 1,234 µs | **no** |" in first
     assert "`python -m benchmarks peer`, 2026-01-02" in first
-    renew(readme, tmp_path)
-    assert readme.read_text() == first
+    renew(page, tmp_path)
+    assert page.read_text() == first
 
 
-def test_readme_without_marks_is_left_alone(tmp_path: Path) -> None:
+def test_readme_gets_the_main_figures_only(tmp_path: Path) -> None:
+    rows = [
+        Row(f"{case}: wall, {side}", unit, [1.0])
+        for case in ("1,000 runs, as shipped", "1,000 runs, no stall")
+        for side, unit in (("official", "s"), ("ours", "s"), ("ratio", "×"))
+    ]
+    write(Result("peer", "Both", rows, [], "python -m benchmarks peer"), tmp_path)
+    write(Result("start", "Start", [Row("help", "s", [0.1], "≤ 0.2")], [], "python -m benchmarks start"), tmp_path)
     readme = tmp_path / "README.md"
-    readme.write_text("Nothing.\n")
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    renew(readme, tmp_path, main_only=True)
+    lines = readme.read_text().splitlines()
+    assert lines[2:] == [
+        "| | official connector | this crawler | ratio |",
+        "| --- | --- | --- | --- |",
+        "| 1,000 runs, as shipped: wall | 1.00 s | 1.00 s | 1.00 × |",
+        END,
+    ]
+
+
+def test_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text("Nothing.\n")
     with pytest.raises(NoMarks, match="needs the lines"):
-        renew(readme, tmp_path)
-    assert readme.read_text() == "Nothing.\n"
+        renew(page, tmp_path)
+    assert page.read_text() == "Nothing.\n"
 
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass"
@@ -116,6 +137,7 @@ def test_a_command_that_fails_says_why() -> None:
     assert measured([sys.executable, "-c", "raise SystemExit(3)"], expected=(3,)).exit_code == 3
 
 
+@pytest.mark.slow
 def test_a_command_is_killed_when_its_lifetime_is_over() -> None:
     sleeper = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"]
     killed = measured(sleeper, lifetime=2.0, expected=(-9,))
@@ -209,7 +231,7 @@ async def test_a_line_passes_everything_on_and_takes_its_time() -> None:
             writer.close()
             await writer.wait_closed()
             # Its own end is on its way a while longer, and must not outlive the loop.
-            await asyncio.wait_for(served.wait(), 5)
+            await asyncio.wait_for(served.wait(), 60)
     assert received == sent
     # 0.1 s of transfer and half a round trip each way; the handshake hides behind the first transfer.
     assert took > 0.29

@@ -103,6 +103,7 @@ def test_a_run_costs_no_more_than_it_did() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_counts_are_the_same_each_time() -> None:
     first, second = cost(), cost()
     # Memory that the interpreter keeps for the next object of a kind is counted or not.

@@ -177,7 +177,7 @@ def damaged() -> Iterator[Any]:
         "no URN": second.replace(b"entityUrn", b"entityUrm").replace(b'"tag"', b'""'),
         "a type that is none": second.replace(b'"tag"', b'"tag\\",\\"x"'),
         "numbers": b"1, 2",
-        "deep": second.replace(b'"tag 2"', b'{"a":' * 5000 + b"1" + b"}" * 5000),
+        "deep": second.replace(b'"tag 2"', b'{"a":' * 12_000 + b"1" + b"}" * 12_000),
         "a deletion": json.dumps(tag(2, changeType="DELETE")).encode(),
         "no aspect": json.dumps(tag(2, aspect=None)).encode(),
         "a patch": json.dumps(tag(2, aspect={"value": "[]", "contentType": "application/json-patch+json"})).encode(),
@@ -284,6 +284,7 @@ def test_a_broken_line_costs_no_other(letters: list[Proposal], place: int, junk:
     assert [in_file(each.proposal) for each in found if isinstance(each, DeadLetter)] == list(map(in_file, letters))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("indent", "count"), [(None, 200_000), (4, 20_000)])
 def test_reading_takes_the_same_memory_whatever_the_length(indent: int | None, count: int) -> None:
     reader, seen, tenth = ProposalReader(), 0, 0
@@ -301,6 +302,7 @@ def test_reading_takes_the_same_memory_whatever_the_length(indent: int | None, c
     assert most < 1.1 * tenth
 
 
+@pytest.mark.slow
 def test_an_object_without_end_does_not_fill_the_memory() -> None:
     reader = ProposalReader()
     tracemalloc.start()

@@ -225,6 +225,7 @@ async def test_a_broken_part_is_named_and_the_rest_arrives(golden_server: Mlflow
     assert "Keep proposals.json: some of it is only there." in errors
 
 
+@pytest.mark.slow
 async def test_proposals_are_checked_as_a_crawls_are(tmp_path: Path) -> None:
     lines = [
         {"entityType": "tag", "entityUrn": urn, "aspectName": "tagProperties", "aspect": {"json": value}}
@@ -251,6 +252,7 @@ async def test_proposals_are_checked_as_a_crawls_are(tmp_path: Path) -> None:
     assert report["rejected"] == 4
 
 
+@pytest.mark.slow
 async def test_the_file_that_is_read_is_never_written(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("")
     (tmp_path / "link.jsonl").symlink_to("in.jsonl")
@@ -279,6 +281,7 @@ async def test_the_file_that_is_read_is_never_written(tmp_path: Path) -> None:
     assert letters(tmp_path / "in.3.jsonl").keys() == {("urn:li:tag:a", "status")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -344,6 +347,7 @@ async def test_into_another_file(golden_server: MlflowServer, tmp_path: Path) ->
     assert sorted(map(json.dumps, again)) == sorted(map(json.dumps, proposals))
 
 
+@pytest.mark.slow
 async def test_what_datahub_lite_does_not_know_is_kept(tmp_path: Path) -> None:
     lines = [
         {"entityType": "tag", "entityUrn": f"urn:li:tag:{name}", "aspectName": name, "aspect": {"json": {"name": "a"}}}
@@ -357,6 +361,7 @@ async def test_what_datahub_lite_does_not_know_is_kept(tmp_path: Path) -> None:
     assert {name: letter["code"] for (_, name), letter in kept.items()} == {"noSuchAspect": "refused_422"}
 
 
+@pytest.mark.slow
 async def test_a_pipes_letters_go_to_the_working_directory(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -391,6 +396,7 @@ def test_the_next_file_is_one_that_is_not_there(
     assert _next_to(tmp_path / name) == tmp_path / expected
 
 
+@pytest.mark.slow
 async def test_a_stop_delivers_what_was_read_and_keeps_the_file(tmp_path: Path) -> None:
     tags = [
         {
@@ -445,6 +451,7 @@ def test_the_report_names_the_file() -> None:
     assert report.to_dict()["replayed"] == "in.jsonl"
 
 
+@pytest.mark.slow
 async def test_a_file_that_cannot_be_read_further_is_told(tmp_path: Path) -> None:
     # What stands at its beginning is mapped nowhere.
     (tmp_path / "in.jsonl").symlink_to("/proc/self/mem")

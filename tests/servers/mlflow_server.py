@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from tests.servers.environments import mlflow_environment
 
-START_SECONDS = 90
+START_SECONDS = 300
 STOP_SECONDS = 10
 
 

@@ -21,6 +21,8 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.keyset import RunWalk
 from tests.simulation.simulation import simulate
 
+pytestmark = pytest.mark.slow
+
 FIRST_SEEDS = 100
 
 Patch = Any

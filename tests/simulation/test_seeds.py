@@ -27,10 +27,17 @@ def told(verdict: Verdict) -> str:
     return "\n  ".join([f"seed {verdict.seed}, replay with: {command}", *findings])
 
 
+@pytest.mark.slow
 def test_first_seeds(request: pytest.FixtureRequest) -> None:
     seeds = request.config.getoption("--seeds")
     failed = [verdict for verdict in simulate_all(range(seeds)) if verdict.findings]
     assert not failed, f"{len(failed)} of {seeds} seeds failed\n" + "\n".join(map(told, failed[:20]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_seed(seed: int) -> None:
+    verdict = simulate(seed)
+    assert not verdict.findings, told(verdict)
 
 
 def test_one_seed(request: pytest.FixtureRequest) -> None:
@@ -41,12 +48,14 @@ def test_one_seed(request: pytest.FixtureRequest) -> None:
     assert not verdict.findings, "\n".join([*verdict.trace, told(verdict)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", json.loads(REGRESSIONS.read_text()), ids=lambda case: str(case["seed"]))
 def test_seed_that_failed_once(case: dict[str, object]) -> None:
     verdict = simulate(int(str(case["seed"])))
     assert not verdict.findings, told(verdict)
 
 
+@pytest.mark.slow
 def test_a_seed_is_the_same_in_every_process() -> None:
     digests = set()
     program = "from tests.simulation.simulation import simulate; print([simulate(seed).digest for seed in range(8)])"

@@ -201,7 +201,7 @@ async def test_off_a_terminal_lines_come_at_intervals(caplog: pytest.LogCaptureF
     handler.emit = lambda _record: seen.set()  # type: ignore[method-assign]
     logger.addHandler(handler)
     with caplog.at_level(logging.INFO, "crawler.progress"):
-        async with asyncio.timeout(10), show_progress(report, live=False, interval=0.001):
+        async with asyncio.timeout(60), show_progress(report, live=False, interval=0.001):
             await seen.wait()
     logger.removeHandler(handler)
     assert "20 experiments, 12,345 runs" in caplog.messages[0]

@@ -17,6 +17,8 @@ from tests.torture import disk, exchanges
 from tests.torture.cases import cases, run
 from tests.torture.torture import FILE, Fault
 
+pytestmark = pytest.mark.slow
+
 Patch = Any
 
 

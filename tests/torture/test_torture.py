@@ -46,6 +46,7 @@ def test_an_undisturbed_crawl_has_all_that_can_fail(target: str) -> None:
     assert len({urn for urn, _ in calm.aspects if urn.startswith("urn:li:dataProcessInstance:")}) >= runs - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", NETWORK_FAULTS, ids=value)
 @pytest.mark.parametrize("target", TARGETS)
 def test_one_exchange_fails(target: str, fault: exchanges.Fault) -> None:
@@ -54,29 +55,34 @@ def test_one_exchange_fails(target: str, fault: exchanges.Fault) -> None:
         assert all(verdict.well for verdict in verdicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", exchanges.GARBLED, ids=value)
 def test_one_answer_is_spoilt_while_datahub_loses_a_run(fault: exchanges.Fault) -> None:
     all_of(LOSSY, fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", DISK_FAULTS, ids=value)
 @pytest.mark.parametrize("target", ["restli", FILE])
 def test_one_write_fails(target: str, fault: disk.Fault) -> None:
     all_of(target, fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", exchanges.KILLS, ids=value)
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_kill_at_an_exchange(target: str, fault: exchanges.Fault) -> None:
     all_of(target, fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", disk.KILLS, ids=value)
 @pytest.mark.parametrize("target", ["restli", FILE])
 def test_a_kill_at_a_write(target: str, fault: disk.Fault) -> None:
     all_of(target, fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "fault", "then"),
     [

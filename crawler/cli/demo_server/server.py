@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 from crawler.errors import SettingsError, Unreachable
 
-START_SECONDS = 60
+START_SECONDS = 240  # it ends earlier if the process does
 STOP_SECONDS = 10
 
 
