@@ -16,7 +16,7 @@ from crawler.delivery import Delivery
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
-from crawler.mlflow.client import EXPERIMENTS_A_PAGE, ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.paging.keyset import RunWalk
 from crawler.mlflow.quirks.null_start_time import EXPERIMENT_IDS_A_REQUEST
@@ -148,11 +148,11 @@ class Reader:
             self._report.read["experiments"] += len(active)
             self._skip("deleted experiments", len(experiments) - len(active))
             await self._deliver(map(self._mapper.experiment, active))
-            # A page that is not full is the last one: known before the runs of its experiments are read.
-            self._report.experiments_listed = len(experiments) < EXPERIMENTS_A_PAGE
             for experiment in active:
                 for stretch in self._unread(experiment):
                     yield stretch
+        # Pages may be shorter than what was asked for, so only the end of the listing is a sign.
+        self._report.experiments_listed = True
 
     def _unread(self, experiment: Experiment) -> list[_Stretch]:
         """What of an experiment's runs no earlier crawl has done."""

@@ -58,9 +58,9 @@ async def read_pieces(descriptor: int) -> AsyncIterator[bytes]:
 
 
 def new_dead_letters(path: Path) -> Path:
-    """Return where to keep what fails again: dead-letters.jsonl → dead-letters.2.jsonl, or the next number that is free.
+    """Return where to keep what fails again: for dead-letters.jsonl dead-letters.2.jsonl, or the next free number.
 
-    For a pipe that is in the working directory.
+    For a pipe, that is in the working directory.
     """
     read = path if path != STDIN and path.is_file() else DEFAULT_PATH
     name, _, last = read.stem.rpartition(".")

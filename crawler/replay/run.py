@@ -113,9 +113,7 @@ class _FileFeed:
 
     def _take(self, found: FiledProposal | UnreadablePart) -> None:
         if isinstance(found, UnreadablePart):
-            self._report.fail(
-                UNREADABLE_PROPOSALS.code, UNREADABLE_PROPOSALS.message, f"{found.where}: {found.reason}"
-            )
+            self._report.fail(UNREADABLE_PROPOSALS.code, UNREADABLE_PROPOSALS.message, f"{found.where}: {found.reason}")
             return
         self._report.read["proposals"] += 1
         if skipped := self._only.skips(found):
