@@ -1,1 +1,1 @@
-"""What each command does, from settings to exit code."""
+"""The command line: one module for each command, from its flags to its exit code."""

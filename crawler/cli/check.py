@@ -1,114 +1,60 @@
-"""`check`: reaches both servers and says what a crawl would find, or what is wrong."""
+"""`check`: prints what a crawl would find on both servers, or what is wrong."""
 
 import argparse
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
-from msgspec import structs
+from msgspec import UNSET
 
 from crawler.cli.settings import settings_of
-from crawler.config.settings import Endpoint, RestSettings, ServerSettings, Settings
-from crawler.crawl.entities import open_mlflow
-from crawler.datahub.client import GmsClient
-from crawler.datahub.versions import require_openapi
-from crawler.errors import CrawlerError, ExitCode, OutputError
-from crawler.http import Server
-from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
+from crawler.cli.standard_streams import write_output
+from crawler.crawl.check import CheckResult, DatahubCheck, MlflowCheck, check
+from crawler.errors import ExitCode
 from crawler.telemetry.logs import configure_logging, printable
-from crawler.telemetry.report import Report
-
-ATTEMPTS = 2
-NO_PATIENCE = 0.0
 
 
 def check_command(arguments: argparse.Namespace) -> ExitCode:
-    """Checks both sides, also when the first is wrong; gives the worse of their exit codes."""
+    """Check both sides, print what was found, and return the exit code of the worst."""
     configure_logging("text", verbose=arguments.verbose)
-    return asyncio.run(_check(_impatient(settings_of(arguments))))
+    result = asyncio.run(check(settings_of(arguments)))
+    write_output("".join(f"{printable(line)}\n" for line in _lines(result)))
+    return result.exit_code
 
 
-def _impatient(settings: Settings) -> Settings:
-    """With few retries: whoever checks wants to hear of an outage, not to sit it out."""
-
-    def hasty(server: ServerSettings) -> ServerSettings:
-        return structs.replace(server, attempts=ATTEMPTS, patience=NO_PATIENCE)
-
-    mlflow = structs.replace(
-        settings.mlflow,
-        tracking=hasty(settings.mlflow.tracking),
-        registry=settings.mlflow.registry and hasty(settings.mlflow.registry),
-    )
-    sink = settings.sink
-    if isinstance(sink, RestSettings):
-        sink = structs.replace(sink, server=hasty(sink.server))
-    return structs.replace(settings, mlflow=mlflow, sink=sink)
+def _lines(result: CheckResult) -> Iterator[str]:
+    yield from _mlflow_lines(result.mlflow)
+    yield from _output_lines(result.output)
+    for finding in result.unreadable:
+        yield f"  wrong: {finding.message} ({finding.count}: {', '.join(finding.samples)})"
 
 
-async def _check(settings: Settings) -> ExitCode:
-    report = Report(settings.run_id)
-    worst = ExitCode.OK
-    for check in (_check_mlflow, _check_sink):
-        try:
-            await check(settings, report)
-        except CrawlerError as error:
-            _say(f"  wrong: {error}")
-            worst = max(worst, error.exit_code)
-    for finding in report.failures:
-        _say(f"  wrong: {finding.message} ({finding.count}: {', '.join(finding.samples)})")
-        worst = max(worst, ExitCode.FAILURES)
-    return ExitCode(worst)
+def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
+    if mlflow.url is not UNSET:
+        yield f"MLflow at {mlflow.url}"
+    if mlflow.version is not UNSET:
+        yield f"  version {mlflow.version or 'not told (older than 2.0)'}"
+    if mlflow.registered_models is None:
+        yield "  no model registry: its data is kept where none can be"
+    elif mlflow.model_versions is not UNSET:
+        yield f"  {mlflow.registered_models} registered models, {mlflow.model_versions} model versions"
+    if mlflow.experiments is None:
+        yield "  older than 1.28.0: experiments and runs cannot be listed and would be skipped"
+    elif mlflow.experiments is not UNSET:
+        yield f"  {mlflow.experiments} experiments, deleted ones included"
+    if mlflow.error is not None:
+        yield f"  wrong: {mlflow.error}"
 
 
-async def _check_mlflow(settings: Settings, report: Report) -> None:
-    async with open_mlflow(settings.mlflow, report.mlflow, report.time) as client:
-        _say(f"MLflow at {client.url}")
-        version = await client.version()
-        _say(f"  version {version or 'not told (older than 2.0)'}")
-        try:
-            models = await _count(client.registered_models())
-            versions = await _count(client.model_versions())
-        except RegistryMissing:
-            _say("  no model registry: its data is kept where none can be")
-        else:
-            _say(f"  {models} registered models, {versions} model versions")
-        try:
-            experiments = await _count(client.experiments())
-        except ExperimentsMissing:
-            _say("  older than 1.28.0: experiments and runs cannot be listed and would be skipped")
-        else:
-            _say(f"  {experiments} experiments, deleted ones included")
-
-
-async def _check_sink(settings: Settings, report: Report) -> None:
-    if settings.sink.server is None:
-        _say("Output")
-        _say(f"  {settings.sink.output_file}")
+def _output_lines(output: DatahubCheck | Path) -> Iterator[str]:
+    if isinstance(output, Path):
+        yield from ("Output", f"  {output}")
         return
-    await _check_datahub(settings.sink, report)
-
-
-async def _check_datahub(sink: RestSettings, report: Report) -> None:
-    async with Server("DataHub", sink.server, report.datahub) as server:
-        client = GmsClient(server)
-        _say(f"DataHub at {server.url}")
-        version = await client.version()
-        _say(f"  version {version or 'not told'}")
-        if sink.endpoint is Endpoint.OPENAPI:
-            require_openapi(version)
-        await client.require_credentials()
-        _say("  credentials accepted" if sink.server.token else "  no token needed")
-
-
-def _say(line: str) -> None:
-    """Names and versions from servers must play no tricks on a terminal."""
-    try:
-        sys.stdout.write(f"{printable(line)}\n")
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"Standard output cannot be written: {error.strerror}.", "Make room there.") from None
-
-
-async def _count(pages: AsyncIterator[Sequence[object]]) -> int:
-    return sum([len(page) async for page in pages])
+    if output.url is not UNSET:
+        yield f"DataHub at {output.url}"
+    if output.version is not UNSET:
+        yield f"  version {output.version or 'not told'}"
+    if output.token_accepted is not UNSET:
+        yield "  credentials accepted" if output.token_accepted else "  no token needed"
+    if output.error is not None:
+        yield f"  wrong: {output.error}"

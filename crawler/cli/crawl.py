@@ -5,9 +5,10 @@ import asyncio
 import logging
 import sys
 
-from crawler.cli.job import Limits, run_job
+from crawler.cli.interruption import Limits
 from crawler.cli.output_paths import grows_at, output_of, place_for, require_apart
-from crawler.cli.reporting import settings_told, told
+from crawler.cli.reporting import final_report, report_settings_errors
+from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
 from crawler.config.settings import Settings
 from crawler.crawl.run import crawl
@@ -19,28 +20,28 @@ _log = logging.getLogger("crawler")
 
 
 def crawl_command(arguments: argparse.Namespace) -> ExitCode:
-    """Crawls, writes the report and prints the summary, whatever happens."""
+    """Crawl, then write the report and print the summary, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
     report = Report(run_id="")
     place = place_for(arguments.report, "report")
-    with settings_told(report, place):
+    with report_settings_errors(report, place):
         settings = settings_of(arguments)
         profile = place_for(arguments.profile, "profile")
     # No report is written where this fails: it could be what overwrites another file.
-    kept = {"state": grows_at(settings.state), "dead_letters": grows_at(settings.dead_letters)}
-    require_apart(output=output_of(settings), report=place, profile=profile, **kept)
+    grown = {"state": grows_at(settings.state), "dead_letters": grows_at(settings.dead_letters)}
+    require_apart(output=output_of(settings), report=place, profile=profile, **grown)
     report.run_id = settings.run_id
     for note in settings.notes:
         _log.info(note)
     live = sys.stderr.isatty() and not arguments.no_progress
-    with told(report, arguments, place, profile):
+    with final_report(report, arguments, place, profile):
         return run_crawl(settings, report, live=live)
 
 
 def run_crawl(settings: Settings, report: Report, *, live: bool) -> ExitCode:
-    """Crawls to the end, to an error or to a signal; the report is finished with what came of it."""
+    """Crawl to the end, an error or a signal, and finish the report."""
 
     async def job(stop: asyncio.Event) -> None:
-        await crawl(settings, report, stop)
+        await crawl(settings, report=report, stop=stop)
 
     return run_job(job, report, Limits(settings.grace, settings.max_duration), live=live)

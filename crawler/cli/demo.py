@@ -16,6 +16,7 @@ from crawler.cli.crawl import run_crawl
 from crawler.cli.demo_server.lineage import Catalog, Lineage
 from crawler.cli.demo_server.sample import fill
 from crawler.cli.demo_server.server import mlflow_server
+from crawler.cli.standard_streams import write_output
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Settings
@@ -33,7 +34,7 @@ Next, with your own servers:
 
 
 def demo_command(arguments: argparse.Namespace) -> ExitCode:
-    """Runs the demo in a folder of its own; gives the crawl's exit code."""
+    """Run the demo in a folder of its own and return the crawl's exit code."""
     configure_logging("text", verbose=False)
     signal.signal(signal.SIGTERM, _terminate)
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -51,12 +52,12 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
             _show(folder / "datahub.db", console)
         if arguments.directory:
             console.print(f"The catalog is {folder / 'datahub.db'}.")
-    console.print(NEXT)
+    write_output(f"{NEXT}\n")
     return exit_code
 
 
 def _terminate(_number: int, _frame: object) -> None:
-    """Ends the demo as Ctrl-C does, so that its server and folder go with it."""
+    """End the demo as Ctrl-C does, so that its server and folder go with it."""
     raise SystemExit(ExitCode.TERMINATED)
 
 

@@ -1,15 +1,14 @@
-"""The command line: commands and flags → settings → crawl → exit code."""
+"""The parser of the command line: which commands and flags there are, and how a command ends."""
 
 import argparse
 import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from crawler import __version__
-from crawler.errors import CrawlerError, ExitCode, OutputError
+from crawler.cli.standard_streams import standard_streams, write_message
+from crawler.errors import CrawlerError, ExitCode
 
 DESCRIPTION = "Reads a whole MLflow server through its REST API and writes it to DataHub."
 EPILOG = """\
@@ -24,7 +23,7 @@ CRAWL = """\
 Reads every registered model, model version, experiment and run of an MLflow server and writes them to DataHub.
 
 Settings come from a recipe of `datahub ingest` (-c), environment variables and flags; later ones win. With no DataHub
-configured anywhere the proposals are written to a file that `datahub ingest` can load.
+configured anywhere, the proposals are written to a file that `datahub ingest` can load.
 """
 CRAWL_EPILOG = """\
 environment:
@@ -55,87 +54,32 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; gives the process's exit code."""
-    with _standard_streams():
-        return _run(_parser().parse_args(argv))
+    """Run one command and return the process's exit code."""
+    with standard_streams():
+        arguments = _parser().parse_args(argv)
+        try:
+            return int(_command(arguments.command)(arguments))
+        except CrawlerError as error:
+            _report_error(error, log_format=getattr(arguments, "log_format", "text"))
+            return int(error.exit_code)
+        except KeyboardInterrupt:
+            return int(ExitCode.INTERRUPTED)
 
 
-@contextmanager
-def _standard_streams() -> Iterator[None]:
-    """Lets it be closed or full: what cannot be said there must not change the exit code."""
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                if stream is not None:
-                    stream.flush()
-            except OSError:
-                # Python would try again, and end with 120.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _command(name: str) -> Callable[[argparse.Namespace], ExitCode]:
+    """Import a command when it is run: --help must not wait for aiohttp."""
+    command: Callable[[argparse.Namespace], ExitCode] = getattr(import_module(f"crawler.cli.{name}"), f"{name}_command")
+    return command
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    try:
-        return _with_output(int(_COMMANDS[arguments.command](arguments)))
-    except CrawlerError as error:
-        if getattr(arguments, "log_format", "text") == "json":
-            logging.getLogger("crawler").error(error)  # noqa: TRY400  a message for a user, without a traceback
-        else:
-            from crawler.telemetry.logs import printable  # noqa: PLC0415  --help must not wait for msgspec
+def _report_error(error: CrawlerError, *, log_format: str) -> None:
+    from crawler.telemetry.logs import printable  # noqa: PLC0415  --help must not wait for msgspec
 
-            lines = f"mlflow-datahub-crawler: error: {error}".split("\n")
-            with suppress(OSError):
-                print("\n".join(map(printable, lines)), file=sys.stderr)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.FAILURES)
-
-
-def _with_output(exit_code: int) -> int:
-    """What is still buffered goes out as long as its failure can be told: Python itself would end with 120."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError(f"Standard output cannot be written: {error.strerror}.", "Make room there.") from None
-    return exit_code
-
-
-def _crawl(arguments: argparse.Namespace) -> ExitCode:
-    from crawler.cli.crawl import crawl_command  # noqa: PLC0415  --help must not wait for aiohttp
-
-    return crawl_command(arguments)
-
-
-def _replay(arguments: argparse.Namespace) -> ExitCode:
-    from crawler.cli.replay import replay_command  # noqa: PLC0415
-
-    return replay_command(arguments)
-
-
-def _check(arguments: argparse.Namespace) -> ExitCode:
-    from crawler.cli.check import check_command  # noqa: PLC0415
-
-    return check_command(arguments)
-
-
-def _demo(arguments: argparse.Namespace) -> ExitCode:
-    from crawler.cli.demo import demo_command  # noqa: PLC0415
-
-    return demo_command(arguments)
-
-
-_COMMANDS = {"crawl": _crawl, "replay": _replay, "check": _check, "demo": _demo}
+    if log_format == "json":
+        logging.getLogger("crawler").error(error)
+    else:
+        lines = f"mlflow-datahub-crawler: error: {error}".split("\n")
+        write_message("\n".join(map(printable, lines)) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(replay)
     check = commands.add_parser(
         "check",
-        help="reach both servers and say what a crawl would read, or what is wrong",
-        description="Reaches MLflow and DataHub as a crawl would, tells versions and counts, and writes nothing.",
+        help="connect to both servers and say what a crawl would read, or what is wrong",
+        description="Connects to MLflow and DataHub as a crawl would, prints versions and counts, and writes nothing.",
     )
     _add_mlflow(_add_servers(check))
     demo = commands.add_parser(
@@ -172,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Help as it is written, and no abbreviated flags, so that a new flag never changes an old script."""
+    """A parser that keeps the lines of help texts and takes no abbreviated flags: a new flag could change them."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options)  # type: ignore[arg-type]
@@ -201,7 +145,7 @@ def _add_servers(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--endpoint",
         choices=("restli", "openapi"),
-        help="how DataHub is written to (default restli; openapi: >= 1.0.1)",
+        help="DataHub API to write to (default restli; openapi needs DataHub >= 1.0.1)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log more, such as each retry")
     return group
@@ -215,7 +159,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     _add_sink(group, dead_letters="mlflow-datahub-dead-letters.jsonl")
     group.add_argument(
-        "--state", type=Path, metavar="PATH", help="keep here what was delivered; a crawl that was cut off goes on"
+        "--state", type=Path, metavar="PATH", help="keep a checkpoint here: the next crawl resumes one that was cut off"
     )
     _add_checks(group)
 
@@ -223,53 +167,55 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_checks(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
     group.add_argument(
-        "--validate", action="store_true", help="pass each proposal through acryl-datahub's classes first (slow)"
+        "--validate", action="store_true", help="check each proposal with acryl-datahub's classes first (slow)"
     )
 
 
 def _add_sink(group: argparse._ArgumentGroup, *, dead_letters: str) -> None:
     group.add_argument("--sink", choices=("rest", "file", "lite"), help="DataHub's REST API, a file, or DataHub Lite")
     group.add_argument("-o", "--output", type=Path, metavar="PATH", help="file to write, `-` for standard output")
-    group.add_argument("--report", type=Path, metavar="PATH", help="write a report (JSON), also when the crawl fails")
+    group.add_argument("--report", type=Path, metavar="PATH", help="write a report (JSON), even if the crawl fails")
     group.add_argument("--profile", type=Path, metavar="PATH", help="write where the time went (JSON)")
     group.add_argument(
         "--dead-letters",
         type=Path,
         metavar="PATH",
-        help=f"keep here what DataHub did not take, for `replay` (default: {dead_letters})",
+        help=f"where to keep proposals that DataHub did not take, for `replay` (default: {dead_letters})",
     )
     group.add_argument(
         "--confirm",
         choices=("entities", "stored", "none"),
-        help="what proves a delivery: each entity is in DataHub (default), each aspect, or the status of the answer",
+        help="how deliveries are verified: look up each entity (default) or each aspect, or trust the answer's status",
     )
     group.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="log lines for people or programs"
+        "--log-format", choices=("text", "json"), default="text", help="log lines for people or for programs"
     )
-    group.add_argument("--no-progress", action="store_true", help="log lines instead of a live view")
+    group.add_argument("--no-progress", action="store_true", help="log progress instead of showing a live view")
 
 
 def _add_limits(parser: argparse.ArgumentParser, what: str) -> None:
     group = parser.add_argument_group("limits")
-    group.add_argument("--patience", metavar="DURATION", help="sit out an outage of a server (default 5m)")
-    group.add_argument("--max-duration", metavar="DURATION", help=f"end the {what} cleanly after this time")
-    group.add_argument("--grace", metavar="DURATION", help="time for a clean stop after a signal (default 25s)")
+    group.add_argument("--patience", metavar="DURATION", help="how long to wait for a server that is down (default 5m)")
+    group.add_argument("--max-duration", metavar="DURATION", help=f"stop the {what} cleanly after this time")
+    group.add_argument(
+        "--grace", metavar="DURATION", help="how long a clean stop after a signal may take (default 25s)"
+    )
 
 
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tuning")
     group.add_argument(
-        "--page-size", type=int, metavar="N", help="runs a page, fewer where they are heavy (default 1024)"
+        "--page-size", type=int, metavar="N", help="runs per page, fewer if they are large (default 1024)"
     )
     group.add_argument(
-        "--mlflow-concurrency", type=int, metavar="N", help="requests to MLflow at once, at most (default 16)"
+        "--mlflow-concurrency", type=int, metavar="N", help="maximum requests in flight to MLflow (default 16)"
     )
-    group.add_argument("--mlflow-rps", type=float, metavar="N", help="requests to MLflow a second, at most")
+    group.add_argument("--mlflow-rps", type=float, metavar="N", help="maximum requests per second to MLflow")
     _add_datahub_tuning(group)
 
 
 def _add_datahub_tuning(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--datahub-concurrency", type=int, metavar="N", help="requests to DataHub at once, at most (default 16)"
+        "--datahub-concurrency", type=int, metavar="N", help="maximum requests in flight to DataHub (default 16)"
     )
-    group.add_argument("--batch-size", type=int, metavar="N", help="proposals a request to DataHub (at most 200)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="proposals per request to DataHub (at most 200)")

@@ -1,8 +1,9 @@
-"""The files that a command writes beside its output: where they go, apart from each other, whole or not at all."""
+"""The files that a command writes: where they go, each apart from the others, written whole or not at all."""
 
 from pathlib import Path
 
 import msgspec
+import orjson
 
 from crawler.atomic_files import AtomicFile, atomic_file, open_for_owner, reason_of, temp_path_of
 from crawler.config.settings import DeliverySettings
@@ -10,7 +11,7 @@ from crawler.errors import OutputError, SettingsError
 
 
 def place_for(path: Path | None, what: str) -> AtomicFile | None:
-    """Where a report or profile goes. Raises SettingsError for a path that cannot be written."""
+    """Return where a report or profile goes. Raises SettingsError for a path that cannot be written."""
     if path is None:
         return None
     try:
@@ -25,7 +26,7 @@ def place_for(path: Path | None, what: str) -> AtomicFile | None:
 
 
 def output_of(settings: DeliverySettings) -> AtomicFile | None:
-    """Where proposals go, if that is a file."""
+    """Return where proposals go, if that is a file."""
     if settings.dry_run or settings.sink.output_file is None:
         return None
     path = settings.sink.output_file.resolve()
@@ -33,12 +34,12 @@ def output_of(settings: DeliverySettings) -> AtomicFile | None:
 
 
 def grows_at(path: Path | None) -> AtomicFile | None:
-    """The place of a file that outlives the command and is written where it is."""
+    """Return the place of a file that is added to, so it is written where it is."""
     return None if path is None else AtomicFile(path.resolve(), path.resolve())
 
 
 def require_apart(**places: AtomicFile | None) -> None:
-    """Raises SettingsError where two files would overwrite each other; the names are what messages call them."""
+    """Raise SettingsError if two files would overwrite each other; the names are what messages call them."""
     taken: dict[Path, str] = {}
     for name, place in places.items():
         if place is None:
@@ -51,10 +52,10 @@ def require_apart(**places: AtomicFile | None) -> None:
 
 
 def write_json(what: str, content: dict[str, object], place: AtomicFile | None) -> None:
-    """Writes JSON, whole or not at all, for the owner only. Raises OutputError."""
+    """Write JSON, whole or not at all, for the owner only. Raises OutputError."""
     if place is None:
         return
-    text = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+    text = orjson.dumps(content, default=msgspec.to_builtins, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         with open(place.temp_path, "wb", opener=open_for_owner) as file:
             file.write(text)

@@ -1,4 +1,4 @@
-"""How a command ends, whatever happened: with its report, its profile, and words for whoever looks."""
+"""How a command ends, whatever happened: it writes its report and profile, and tells its user."""
 
 import argparse
 import logging
@@ -17,22 +17,25 @@ _log = logging.getLogger("crawler")
 
 
 @contextmanager
-def settings_told(report: Report, place: AtomicFile | None) -> Iterator[None]:
-    """Writes the report to `place` where what is done within finds settings that cannot be used, and raises that."""
+def report_settings_errors(report: Report, report_place: AtomicFile | None) -> Iterator[None]:
+    """Write the report where the settings turn out to be wrong, and raise that error."""
     try:
         yield
     except CrawlerError as error:
         report(error_found(error))
         report.finish("failed")
-        write_json("report", report.to_dict(), place)
+        write_json("report", report.to_dict(), report_place)
         raise
 
 
 @contextmanager
-def told(report: Report, arguments: argparse.Namespace, place: AtomicFile | None, profile: AtomicFile | None) -> Iterator[None]:
-    """Writes the report to `place`, and the profile, then prints the summary, however what is done within ends.
+def final_report(
+    report: Report, arguments: argparse.Namespace, report_place: AtomicFile | None, profile_place: AtomicFile | None
+) -> Iterator[None]:
+    """Write the report and the profile, then the summary, however the command ends.
 
-    Raises OutputError where a file could not be written, after the summary.
+    Raises:
+        OutputError: A file could not be written. The summary is printed before.
     """
     try:
         yield
@@ -40,20 +43,20 @@ def told(report: Report, arguments: argparse.Namespace, place: AtomicFile | None
         if report.status == "running":
             report.finish("failed")
         try:
-            _write(report, place, profile)
+            _write_files(report, report_place, profile_place)
         finally:
-            _tell(report, arguments)
+            _write_summary(report, arguments)
 
 
-def _write(report: Report, place: AtomicFile | None, profile: AtomicFile | None) -> None:
+def _write_files(report: Report, report_place: AtomicFile | None, profile_place: AtomicFile | None) -> None:
     try:
-        write_json("report", report.to_dict(), place)
+        write_json("report", report.to_dict(), report_place)
     finally:
-        write_json("profile", report.profile(), profile)
+        write_json("profile", report.profile(), profile_place)
 
 
-def _tell(report: Report, arguments: argparse.Namespace) -> None:
-    """The end of the job, for people or as the last log line. That nobody can hear it changes nothing."""
+def _write_summary(report: Report, arguments: argparse.Namespace) -> None:
+    """Write the summary for people, or the report as the last log line."""
     if arguments.log_format == "json":
         _log.info("Ended: %s.", report.status, extra={"report": report.to_dict()})
         return

@@ -1,4 +1,4 @@
-"""The settings that a command's flags, the environment and a recipe come to."""
+"""The settings of a command from its flags, a recipe and the environment."""
 
 import argparse
 
@@ -9,12 +9,12 @@ from crawler.config.strict import section
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Raises SettingsError for what cannot be used."""
+    """Return the settings of a crawl. Raises SettingsError."""
     return load(arguments.config, flags=_flags(arguments))
 
 
 def delivery_settings_of(arguments: argparse.Namespace) -> DeliverySettings:
-    """The same for a command that reads no MLflow. Raises SettingsError."""
+    """Return the settings of a replay, which reads no MLflow. Raises SettingsError."""
     return load_delivery(arguments.config, flags=_flags(arguments))
 
 

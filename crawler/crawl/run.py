@@ -22,13 +22,36 @@ from crawler.telemetry.report import Report
 _log = logging.getLogger("crawler")
 
 
-async def crawl(settings: Settings, report: Report, stop: asyncio.Event, listeners: Iterable[Listener] = ()) -> None:
-    """Read everything from MLflow and deliver it to the sink; `report` and the other listeners are told of it.
+async def crawl(
+    settings: Settings,
+    *,
+    listeners: Iterable[Listener] = (),
+    report: Report | None = None,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Read everything from MLflow and deliver it to the sink. Returns the report of it.
 
-    `stop` ends the reading early. Raises CrawlerError where a server or the output fails for good, or where nothing
-    happens any more, Interrupted after `stop`; in each case what is mapped by then is delivered first, as far as that
-    is possible, and what is not is kept as dead letters. With a state, the next crawl goes on with it.
+    `listeners` hear of each event, and so does `report`, where you pass one to watch it grow. `stop` ends the reading
+    early.
+
+    Example:
+        report = await crawl(load("recipe.yml"))
+        print(report.status, report.delivered, report.failures)
+
+    Raises:
+        CrawlerError: A server or the output fails for good, or nothing happens any more.
+        Interrupted: `stop` was set.
+
+    In each case what is mapped by then is delivered first, as far as that is possible, and what is not is kept as dead
+    letters. With a state, the next crawl goes on where this one ended.
     """
+    report = Report(settings.run_id) if report is None else report
+    await _crawl(settings, report, stop or asyncio.Event(), listeners)
+    report.finish("failures" if report.failures else "success")
+    return report
+
+
+async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listeners: Iterable[Listener]) -> None:
     with _open_checkpoint(settings) as checkpoint:
         listener = tell_all((report, *([checkpoint] if checkpoint else []), *listeners))
         mapper = CrawlMapper(settings.mapping)

@@ -1,24 +1,25 @@
-"""A replay: the proposals of a file, delivered the way that a crawl's are."""
+"""A replay: the proposals of a file, delivered as those of a crawl are."""
 
 import asyncio
-import os
-import stat
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.delivery import Delivery, open_delivery
 from crawler.errors import CrawlerError, InputError, Interrupted
-from crawler.replay.proposal_reader import DeadLetter, ProposalReader, Unreadable
+from crawler.replay.input_file import new_dead_letters, open_input, read_pieces, require_not_replayed
+from crawler.replay.proposal_json import FiledProposal
+from crawler.replay.proposal_reader import ProposalReader, UnreadablePart
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started
 from crawler.telemetry.findings import UNREADABLE_PROPOSALS
 from crawler.telemetry.report import Report
 
-READ_BYTES = 1 << 18
 MAX_ASPECTS = 200
 
 _VERSIONED = {"mlModel", "versionSet"}
@@ -27,33 +28,59 @@ _MLFLOW_MODEL = "urn:li:mlModel:(urn:li:dataPlatform:mlflow,"
 _DIGITS = "0123456789"
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """Which proposals are sent: those of these entity types and failure codes; where none are given, of any."""
+class ReplayFilter(msgspec.Struct, frozen=True):
+    """Which proposals are sent: those of these entity types and failure codes. An empty set is no restriction."""
 
     types: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
 
-    def skips(self, letter: DeadLetter) -> str | None:
-        """What a proposal is skipped for, None where it is sent."""
-        if self.types and letter.proposal.entity_type not in self.types:
+    def skips(self, found: FiledProposal) -> str | None:
+        """Return why a proposal is not sent, None if it is sent."""
+        if self.types and found.proposal.entity_type not in self.types:
             return "proposals of another type"
-        if self.codes and letter.code not in self.codes:
+        if self.codes and found.code not in self.codes:
             return "proposals of another code"
         return None
 
 
 async def replay(
-    settings: DeliverySettings, descriptor: int, wanted: Wanted, report: Report, stop: asyncio.Event
-) -> None:
-    """Deliver the wanted proposals that can be read from a file descriptor; `report` is told of it.
+    file: Path | int,
+    settings: DeliverySettings,
+    *,
+    only: ReplayFilter | None = None,
+    report: Report | None = None,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Send the proposals of a file, which is a path or an open descriptor, and return what became of them.
 
-    Ends early and raises as a crawl does, and InputError where the file cannot be read any further.
+    What fails again goes to `settings.dead_letters`, by default the next free `FILE.N.jsonl`. `stop` ends it early.
+
+    Example:
+        settings = load_delivery(Path("recipe.yml"), os.environ, Flags())
+        report = await replay(Path("mlflow-datahub-dead-letters.jsonl"), settings)
+        print(report.status, report.proposals, report.rejected)
+
+    Raises:
+        SettingsError: The file cannot be opened, or is the one that dead letters would be added to.
+        InputError: The file cannot be read to its end.
+        Interrupted: It was stopped.
+        CrawlerError: DataHub, or the output, fails for good.
     """
+    report = Report(settings.run_id) if report is None else report
+    stop = stop or asyncio.Event()
     report(Started(settings.run_id, settings.dry_run))
     async with AsyncExitStack() as stack:
+        if isinstance(file, Path):
+            report.replayed = file
+            dead_letters = settings.dead_letters or new_dead_letters(file)
+            require_not_replayed(dead_letters, "dead letters", file)
+            settings = structs.replace(settings, dead_letters=dead_letters)
+            file = stack.enter_context(open_input(file))
         opening = open_delivery(settings, report, report.datahub, report.time)
         delivery = await unless_stopped(stack.enter_async_context(opening), stop)
-        await delivery.deliver(ProposalFeed(descriptor, wanted, report, stop))
+        await delivery.deliver(ProposalFeed(file, only or ReplayFilter(), report, stop))
+    report.finish("failures" if report.failures else "success")
+    return report
 
 
 class ProposalChunk(msgspec.Struct, frozen=True):
@@ -67,12 +94,12 @@ class ProposalChunk(msgspec.Struct, frozen=True):
 
 
 class ProposalFeed:
-    """The wanted proposals of a file: consecutive ones of one entity travel together."""
+    """The proposals of a file: consecutive ones of one entity travel together, one entity one request at a time."""
 
-    def __init__(self, descriptor: int, wanted: Wanted, listener: Listener, stop: asyncio.Event) -> None:
+    def __init__(self, descriptor: int, only: ReplayFilter, listener: Listener, stop: asyncio.Event) -> None:
         """Read from a descriptor, not beyond `stop`."""
         self._descriptor = descriptor
-        self._wanted = wanted
+        self._only = only
         self._listener = listener
         self._stop = stop
         self._held: dict[str, Proposal] = {}
@@ -81,13 +108,8 @@ class ProposalFeed:
     async def __aiter__(self) -> AsyncIterator[ProposalChunk]:
         """Yield all of them; raise at the end what ended the reading."""
         failure: CrawlerError | None = None
-        reader = ProposalReader()
         try:
-            async for piece in _pieces(self._descriptor, self._stop):
-                for found in reader.feed(piece):
-                    for chunk in self._take(found):
-                        yield chunk
-            for found in reader.end():
+            async for found in self._read():
                 for chunk in self._take(found):
                     yield chunk
         except (InputError, Interrupted) as error:
@@ -103,13 +125,21 @@ class ProposalFeed:
             proposals, self._held = list(self._held.values()), {}
             yield ProposalChunk(proposals)
 
-    def _take(self, found: DeadLetter | Unreadable) -> Iterator[ProposalChunk]:
-        """Hold a proposal that is wanted. Yields the entity before it, if it is of another one."""
-        if isinstance(found, Unreadable):
+    async def _read(self) -> AsyncIterator[FiledProposal | UnreadablePart]:
+        reader = ProposalReader()
+        async for piece in read_pieces(self._descriptor, self._stop):
+            for found in reader.feed(piece):
+                yield found
+        for found in reader.end():
+            yield found
+
+    def _take(self, found: FiledProposal | UnreadablePart) -> Iterator[ProposalChunk]:
+        """Hold a proposal that is to be sent. Yields the entity before it, if it is of another one."""
+        if isinstance(found, UnreadablePart):
             self._listener(UNREADABLE_PROPOSALS.found(f"{found.where}: {found.reason}"))
             return
         self._listener(RowsRead("proposals", 1))
-        if skipped := self._wanted.skips(found):
+        if skipped := self._only.skips(found):
             self._listener(RowsSkipped(skipped, 1))
             return
         proposal = found.proposal
@@ -121,9 +151,10 @@ class ProposalFeed:
 
 
 def _ordering_key(proposal: Proposal) -> str:
-    """What must reach DataHub in order: an entity, and the versions of a model. The aspect that names their version set
-    need not stand beside the others, so what tells it must be in the URN: those of MLflow's models end in the version,
-    whichever of DataHub's sources or this crawler made them. Of all others it is not known.
+    """Return the key of what must reach DataHub in order: an entity, and the versions of a model.
+
+    The aspect that names the version set need not stand beside the others, so the URN must tell it: those of MLflow's
+    models end in the version, whichever of DataHub's sources or this crawler made them. Of others it is not known.
     """
     if proposal.entity_type not in _VERSIONED:
         return proposal.urn
@@ -131,33 +162,3 @@ def _ordering_key(proposal: Proposal) -> str:
     model = name.rstrip(_DIGITS)
     # One set holds the versions of a model in all environments, so these are left out.
     return model if proposal.urn.startswith(_MLFLOW_MODEL) and model != name else "mlModel"
-
-
-async def _pieces(descriptor: int, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    while True:
-        await unless_stopped(_until_readable(descriptor), stop)
-        try:
-            piece = os.read(descriptor, READ_BYTES)
-        except OSError as error:
-            raise InputError(
-                f"The file cannot be read further: {error.strerror}.", "Mend that, then replay it again."
-            ) from None
-        if not piece:
-            return
-        yield piece
-
-
-async def _until_readable(descriptor: int) -> None:
-    """Waits for whoever writes to a pipe, while the event loop goes on; a file can be read at once."""
-    await asyncio.sleep(0)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    # What cannot be waited for, such as a device, is readable.
-    with suppress(PermissionError):
-        loop.add_reader(descriptor, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(descriptor)

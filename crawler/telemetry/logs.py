@@ -1,14 +1,15 @@
-"""Log lines for people or for machines, on standard error."""
+"""Log lines for people or for programs, on standard error."""
 
 import logging
 import unicodedata
 from datetime import UTC, datetime
 
 import msgspec
+import orjson
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (ISO 8601, UTC), level, logger, message; the last of a crawl has its report."""
+    """One JSON object per line: time (ISO 8601, UTC), level, logger, message; the last one holds the report."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -20,19 +21,19 @@ class _JsonFormatter(logging.Formatter):
         if report := getattr(record, "report", None):
             line["report"] = report
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+            line["traceback"] = encodable(self.formatException(record.exc_info))
+        return orjson.dumps(line, default=msgspec.to_builtins).decode()
 
 
 class _TextFormatter(logging.Formatter):
-    """Lines for a terminal, on which names from servers must play no tricks."""
+    """Lines for a terminal, without the control characters that names from servers may hold."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the standard library's name
         return printable(super().formatMessage(record))
 
 
 def configure_logging(log_format: str, *, verbose: bool) -> None:
-    """Sends all log lines to standard error, as `text` or `json`."""
+    """Send all log lines to standard error, as `text` or `json`."""
     handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(_JsonFormatter())
@@ -44,12 +45,12 @@ def configure_logging(log_format: str, *, verbose: bool) -> None:
 
 
 def encodable(text: str) -> str:
-    """The text as UTF-8 can hold it: bytes of a path that are none are spelt out as Python keeps them."""
+    r"""Return the text as UTF-8 can hold it: a byte of a path that is not UTF-8 becomes \udc80 to \udcff, spelt out."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which a name from a server may hold to play tricks on a terminal."""
+    """Replace control characters, with which a name from a server could trick a terminal."""
     return "".join(
         character if character == " " or unicodedata.category(character)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
         for character in encodable(text)

@@ -1,4 +1,4 @@
-"""What a person sees while a crawl runs: a live block on a terminal, else a log line now and then."""
+"""Progress of a crawl or a replay: a live view on a terminal, else a log line at intervals."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ _log = logging.getLogger("crawler.progress")
 
 @asynccontextmanager
 async def show_progress(report: Report, *, live: bool, interval: float = LOG_SECONDS) -> AsyncIterator[None]:
-    """Shows the report while the context lasts: `live` on standard error, or as a log line each `interval` seconds."""
+    """Show progress while the context lasts: `live` on standard error, else as a log line each `interval` seconds."""
     if live:
         async with _live_view(report):
             yield
@@ -39,7 +39,7 @@ async def show_progress(report: Report, *, live: bool, interval: float = LOG_SEC
 
 
 class _Point(NamedTuple):
-    """What was counted at one time, and where the time had gone by then."""
+    """The counts at one time, and what had been waited for until then."""
 
     at: float
     runs: int
@@ -48,16 +48,17 @@ class _Point(NamedTuple):
 
 
 class Rates:
-    """Runs read and proposals delivered a second, and what they wait for, over the last seconds."""
+    """Rates over the last RATE_SECONDS, and what limited them."""
 
     def __init__(self, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with the counts of now."""
         self._report = report
         self._clock = clock
         self._points: deque[_Point] = deque()
         self.note()
 
     def note(self) -> None:
-        """Takes a point; to be called now and then."""
+        """Take the counts of now; call it at intervals."""
         now = self._clock()
         report = self._report
         self._points.append(_Point(now, report.read["runs"], report.proposals, report.time.shares()))
@@ -66,12 +67,12 @@ class Rates:
 
     @property
     def runs(self) -> float:
-        """Runs read a second."""
+        """Runs read per second."""
         return self._rate(lambda point: point.runs)
 
     @property
     def proposals(self) -> float:
-        """Proposals delivered a second."""
+        """Proposals delivered per second."""
         return self._rate(lambda point: point.proposals)
 
     @property
@@ -86,7 +87,7 @@ class Rates:
 
 
 def seconds_left(report: Report) -> float | None:
-    """How long the rest will take at the pace so far, once the number of experiments is known; else None."""
+    """Estimate the time that is left from the experiments done so far. None while not all experiments are known."""
     done, total = report.experiments_done, report.read["experiments"]
     if not report.experiments_listed or not done or done >= total:
         return None
@@ -94,7 +95,7 @@ def seconds_left(report: Report) -> float | None:
 
 
 def progress_line(report: Report, rates: Rates) -> str:
-    """The state of a crawl in one line."""
+    """Return the progress in one line."""
     rates.note()
     left = seconds_left(report)
     return (
@@ -107,7 +108,7 @@ def progress_line(report: Report, rates: Rates) -> str:
 
 
 def _limit(report: Report, rates: Rates) -> str:
-    """What the crawl waits for: a server that is out, else whatever is slowest."""
+    """Return what is waited for: a server that is down, else whatever is slowest."""
     for name, traffic in (("MLflow", report.mlflow), ("DataHub", report.datahub)):
         if traffic.outage:
             silence = human_seconds(time.monotonic() - traffic.silent_since)
@@ -124,7 +125,7 @@ def _read_so_far(report: Report, rates: Rates) -> str:
 
 @asynccontextmanager
 async def _repeating(action: Callable[[], None], interval: float) -> AsyncIterator[None]:
-    """Does the action every `interval` seconds while the context lasts."""
+    """Run the action every `interval` seconds while the context lasts."""
 
     async def repeat() -> None:
         while True:
@@ -154,9 +155,9 @@ async def _live_view(report: Report) -> AsyncIterator[None]:
 
 @contextmanager
 def _logs_above(console: "Console") -> Iterator[None]:
-    """Sends the log lines that go to standard error through the console, which draws its block anew below them.
+    """Write log lines for standard error through the console, which redraws the live view below them.
 
-    Written past the console they would land inside the block and be wiped out with it.
+    Written past the console they would land in the view and be wiped out with it.
     """
     stderr = sys.stderr
     handlers = [
@@ -175,18 +176,19 @@ def _logs_above(console: "Console") -> Iterator[None]:
 
 
 class _ConsoleStream(io.TextIOBase):
-    """A text stream that writes whole lines through a console: unwrapped, and no name in them moves the cursor."""
+    """A text stream that writes through a console: lines are not wrapped and hold no control characters."""
 
     def __init__(self, console: "Console") -> None:
         self._console = console
 
     def write(self, text: str) -> int:
+        """Write whole lines."""
         self._console.out("\n".join(map(printable, text.removesuffix("\n").split("\n"))))
         return len(text)
 
 
 def live_view(report: Report, rates: Rates) -> "RenderableType":
-    """The block that is drawn again and again."""
+    """Return the view that is redrawn every REDRAW_SECONDS."""
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

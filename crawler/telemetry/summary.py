@@ -1,6 +1,5 @@
-"""The end of a crawl on the screen: what was read, written, skipped and why, and where the report is."""
+"""The summary at the end of a crawl or a replay: what was read, written and skipped, what failed, where files are."""
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -27,36 +26,20 @@ KINDS = (
 _KIB = 1024
 
 
-class _Page(io.StringIO):
-    """What is to be written to a stream, but not by rich: where a pipe is broken, rich would end the process, and put
-    an end to standard output whichever it was.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-
 def print_summary(report: Report, *, report_path: Path | None, stream: TextIO) -> None:
-    """Writes the summary to `stream`; plain where that is no terminal. Raises OSError where that cannot be written."""
+    """Write the summary to a stream, plain if that is no terminal. Raises OSError."""
     from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
 
-    page = _Page(stream)
-    console = Console(file=page, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
-    _print_all(console, report, report_path)
-    stream.write(page.getvalue())
+    console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+    # Not written by rich: where a pipe is broken, rich would end the process, and redirect standard output.
+    with console.capture() as captured:
+        _print_all(console, report, report_path)
+    stream.write(captured.get())
     stream.flush()
 
 
 def human_bytes(count: float) -> str:
-    """Bytes in the unit that reads best."""
+    """Return a number of bytes in the unit that reads best."""
     for unit in ("B", "KiB", "MiB"):
         if count < _KIB:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -65,7 +48,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """1h02m, 3m20s or 4.2 s."""
+    """Return a duration as 1h02m, 3m20s or 4.2 s."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)
@@ -105,7 +88,6 @@ def _entities(report: Report) -> "Table":
 
 
 def _proposals(report: Report) -> "Table":
-    """What a replay has read and written."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -122,7 +104,7 @@ def _proposals(report: Report) -> "Table":
 
 
 def _file_after_replay(report: Report, path: str) -> str:
-    """What has become of the file that was replayed, which is never changed."""
+    """Say whether the file that was replayed is still needed. It is never changed."""
     if report.status not in {"success", "failures"}:
         return f"Keep {path}: it was not read to its end. Replay it again to have the rest."
     if skipped := sum(report.skipped.values()):
@@ -182,7 +164,7 @@ def _print_findings(console: "Console", title: str, findings: list[FindingSummar
 
 
 def _print_indented(console: "Console", indent: int, text: str) -> None:
-    """Wraps within the indentation on a terminal; elsewhere a text stays one line, for grep."""
+    """Print a text that wraps within its indentation on a terminal; elsewhere it stays one line, for grep."""
     from rich.padding import Padding  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

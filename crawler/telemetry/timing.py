@@ -1,4 +1,4 @@
-"""Where the time of a crawl goes: its own CPU by stage, and the server that it waits for."""
+"""Where the time of a crawl goes: its own CPU by stage, and waiting by server."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ Stage = Literal["decode", "map", "encode", "send"]
 STAGES: tuple[Stage, ...] = ("decode", "map", "encode", "send")
 Party = Literal["mlflow", "datahub", "other"]
 PARTIES: tuple[Party, ...] = ("mlflow", "datahub", "other")
-"""Whom a crawl waits for; `other` are pauses before retries, the requests a second that were asked for, the disk."""
+"""What a crawl waits for; `other` is pauses before retries, the limit of requests per second, the disk."""
 
 _NAMES: dict[str, str] = {
     "mlflow": "MLflow answers slowest",
@@ -21,9 +21,10 @@ _NAMES: dict[str, str] = {
 
 
 class Timing:
-    """Splits the time since it was made into CPU seconds of this process and seconds of waiting for each party."""
+    """Splits the time since its creation into CPU seconds of this process and seconds of waiting for each party."""
 
     def __init__(self, clock: Clock = time.perf_counter, cpu_clock: Clock = time.process_time) -> None:
+        """Start now. Both clocks are in seconds."""
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._party: Party = "other"
@@ -33,7 +34,7 @@ class Timing:
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
-        """Counts the CPU time of what happens within to a stage; nothing within may be awaited."""
+        """Count the CPU time of the context, in which nothing may be awaited, to a stage."""
         start = self._cpu_clock()
         try:
             yield
@@ -41,23 +42,23 @@ class Timing:
             self._stages[name] += self._cpu_clock() - start
 
     def wait_for(self, party: Party) -> None:
-        """Says whom the crawl waits for from now on, whenever it has nothing to do."""
+        """Attribute idle time from now on to a party."""
         if party != self._party:
             self._note()
             self._party = party
 
     def shares(self) -> dict[str, float]:
-        """Seconds so far by `cpu` and by party: together the time that has passed."""
+        """Return the seconds so far by `cpu` and by party; their sum is the time that has passed."""
         self._note()
         return {"cpu": self._noted[1] - self._begun[1], **self._waited}
 
     @property
     def limit(self) -> str:
-        """What limited the crawl all in all, in words."""
+        """What limited the crawl so far, in words."""
         return slowest(dict.fromkeys(self.shares(), 0.0), self.shares())
 
     def to_dict(self) -> dict[str, object]:
-        """The report's `time`: seconds of CPU by stage (`other` is HTTP and the event loop) and of waiting by party."""
+        """Return the report's `time`: CPU seconds by stage (`other` is HTTP and the event loop), waiting by party."""
         shares = self.shares()
         cpu = shares.pop("cpu")
         rest = max(cpu - sum(self._stages.values()), 0.0)
@@ -71,7 +72,7 @@ class Timing:
 
 
 def slowest(before: dict[str, float], now: dict[str, float]) -> str:
-    """What limited the crawl between two `shares`, in words."""
+    """Return what limited the crawl between two `shares`, in words."""
     return _NAMES[max(now, key=lambda name: now[name] - before[name])]
 
 

@@ -76,7 +76,7 @@ async def crawl_until(gms: Gms, settings: Settings, aspects: int) -> Report:
 
 
 async def crawl_settings_into(settings: Settings, report: Report) -> None:
-    await crawl(settings, report, asyncio.Event())
+    await crawl(settings, report=report)
 
 
 @pytest.fixture(params=["2.20.4", "3.17.2"], scope="module")

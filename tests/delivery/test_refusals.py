@@ -84,7 +84,7 @@ async def test_a_server_that_refuses_everything_ends_the_crawl(golden_server: Ml
         settings = settings_for_gms(golden_server, tmp_path, gms, max_threads=2)
         report = Report("r")
         with pytest.raises(ServerError, match="DataHub refuses everything") as caught:
-            await crawl(settings, report, asyncio.Event())
+            await crawl(settings, report=report)
     assert caught.value.exit_code == 3
     assert len(gms.answers) < 200
     assert gms.aspects == {}

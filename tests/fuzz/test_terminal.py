@@ -1,12 +1,12 @@
 """What a server says of itself never tricks the terminal of who asks."""
 
-from types import SimpleNamespace
-from typing import Any
+from argparse import Namespace
 
 import pytest
 
 from crawler.cli import check
-from crawler.cli import main as cli
+from crawler.cli.main import main as cli
+from crawler.crawl.check import CheckResult, DatahubCheck, MlflowCheck
 from crawler.errors import WrongServer
 from crawler.telemetry.report import Report
 from tests.fuzz.promises import is_plain
@@ -23,23 +23,22 @@ def test_an_error_that_ends_a_command(monkeypatch: pytest.MonkeyPatch, capsys: p
     def redirected(_: object) -> int:
         raise WrongServer(f"MLflow redirects to http://{TRICK}.")
 
-    monkeypatch.setitem(cli._COMMANDS, "crawl", redirected)
-    assert cli.main(["crawl"]) == WrongServer.exit_code
+    monkeypatch.setattr("crawler.cli.crawl.crawl_command", redirected)
+    assert cli(["crawl"]) == WrongServer.exit_code
     (line,) = _shown(capsys)
     is_plain(line)
 
 
-async def test_what_check_finds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    async def unreadable(_: object, report: Report) -> None:
+def test_what_check_finds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def found(_: object) -> CheckResult:
+        report = Report("r")
         report.fail("unreadable_runs", "Runs cannot be read.", f"{TRICK}: Expected `str`")
+        datahub = DatahubCheck(error=WrongServer(f"DataHub redirects to http://{TRICK}."))
+        return CheckResult(MlflowCheck(), datahub, report.failures)
 
-    async def redirected(*_: object) -> None:
-        raise WrongServer(f"DataHub redirects to http://{TRICK}.")
-
-    monkeypatch.setattr(check, "_check_mlflow", unreadable)
-    monkeypatch.setattr(check, "_check_sink", redirected)
-    settings: Any = SimpleNamespace(run_id="r")
-    await check._check(settings)
+    monkeypatch.setattr(check, "check", found)
+    monkeypatch.setattr(check, "settings_of", lambda _: None)
+    check.check_command(Namespace(verbose=False))
     lines = _shown(capsys)
     assert len(lines) == 2
     for line in lines:

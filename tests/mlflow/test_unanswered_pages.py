@@ -143,7 +143,7 @@ async def crawled(mlflow: Mlflow, folder: Path, *, patience: float = 600, page_s
         settings = msgspec.structs.replace(settings, mlflow=msgspec.structs.replace(settings.mlflow, tracking=server))
         report = Report(settings.run_id)
         try:
-            await crawl(settings, report, asyncio.Event())
+            await crawl(settings, report=report)
         except CrawlerError as error:
             return Crawled(report, set(), error)
     return Crawled(report, {each["entityUrn"] for each in json.loads(output.read_bytes())})

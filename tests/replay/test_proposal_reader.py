@@ -21,9 +21,11 @@ from crawler.config.settings import DeliverySettings, FileSettings
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters
-from crawler.replay.proposal_reader import DeadLetter, ProposalReader, Unreadable
+from crawler.replay.proposal_json import FiledProposal
+from crawler.replay.proposal_reader import ProposalReader, UnreadablePart
 from crawler.sinks import Sink, open_sink
-from crawler.telemetry.report import Report, Traffic
+from crawler.http.traffic import Traffic
+from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
 
 SYSTEM_METADATA = encode_system_metadata(SystemMetadata(1_700_000_000_000, "r"))
@@ -50,7 +52,7 @@ many = st.lists(proposals, max_size=6)
 sizes = st.integers(1, 80) | st.just(1 << 18)
 
 
-def read(data: bytes, size: int = 1 << 18) -> list[DeadLetter | Unreadable]:
+def read(data: bytes, size: int = 1 << 18) -> list[FiledProposal | UnreadablePart]:
     reader = ProposalReader()
     found = [item for at in range(0, len(data), size) for item in reader.feed(data[at : at + size])]
     return [*found, *reader.end()]
@@ -88,10 +90,10 @@ def in_file(proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def of(found: Iterable[DeadLetter | Unreadable]) -> list[Proposal]:
+def of(found: Iterable[FiledProposal | UnreadablePart]) -> list[Proposal]:
     letters = list(found)
-    assert [each for each in letters if isinstance(each, Unreadable)] == []
-    return [each.proposal for each in letters if isinstance(each, DeadLetter)]
+    assert [each for each in letters if isinstance(each, UnreadablePart)] == []
+    return [each.proposal for each in letters if isinstance(each, FiledProposal)]
 
 
 def tag(number: int, **more: Any) -> dict[str, Any]:
@@ -99,12 +101,12 @@ def tag(number: int, **more: Any) -> dict[str, Any]:
     return in_file(Proposal("tag", f"urn:li:tag:{number}", "tagProperties", json.dumps({"name": name}).encode())) | more
 
 
-def numbers(found: list[DeadLetter | Unreadable]) -> list[int]:
-    return [int(each.proposal.urn.rpartition(":")[2]) for each in found if isinstance(each, DeadLetter)]
+def numbers(found: list[FiledProposal | UnreadablePart]) -> list[int]:
+    return [int(each.proposal.urn.rpartition(":")[2]) for each in found if isinstance(each, FiledProposal)]
 
 
-def failures(found: list[DeadLetter | Unreadable]) -> list[str]:
-    return [f"{each.where}: {each.reason}" for each in found if isinstance(each, Unreadable)]
+def failures(found: list[FiledProposal | UnreadablePart]) -> list[str]:
+    return [f"{each.where}: {each.reason}" for each in found if isinstance(each, UnreadablePart)]
 
 
 @given(many, sizes, st.booleans())
@@ -122,7 +124,7 @@ def test_dead_letters_are_read_back_with_their_code(
     path = tmp_path_factory.getbasetemp() / "letters.jsonl"
     found = read(written_as_dead_letters(letters, path), size)
     assert of(found) == letters
-    assert all(isinstance(each, DeadLetter) and each.code == "refused_422" for each in found)
+    assert all(isinstance(each, FiledProposal) and each.code == "refused_422" for each in found)
 
 
 @given(many, sizes, st.sampled_from([None, 0, 1, 2, 4, "\t"]), st.booleans())
@@ -270,7 +272,7 @@ def test_any_damage_ends_in_named_failures(letters: list[Proposal], data: st.Dat
         if not content:
             break
     for found in read(bytes(content), size):
-        if isinstance(found, DeadLetter):
+        if isinstance(found, FiledProposal):
             assert isinstance(json.loads(found.proposal.aspect), dict)
         else:
             assert found.where.startswith("line")
@@ -281,7 +283,7 @@ def test_a_broken_line_costs_no_other(letters: list[Proposal], place: int, junk:
     lines = [json.dumps(in_file(each)).encode() for each in letters]
     lines.insert(place, junk)
     found = read(b"\n".join(lines), size)
-    assert [in_file(each.proposal) for each in found if isinstance(each, DeadLetter)] == list(map(in_file, letters))
+    assert [in_file(each.proposal) for each in found if isinstance(each, FiledProposal)] == list(map(in_file, letters))
 
 
 @pytest.mark.slow

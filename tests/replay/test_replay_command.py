@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from crawler.cli.replay import _next_to
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
+from crawler.replay.input_file import new_dead_letters
 from crawler.replay.run import _ordering_key
 from crawler.telemetry.progress import Rates, live_view, progress_line
 from crawler.telemetry.report import Report
@@ -393,7 +393,7 @@ def test_the_next_file_is_one_that_is_not_there(
 ) -> None:
     for each in (name, *taken):
         (tmp_path / each).touch()
-    assert _next_to(tmp_path / name) == tmp_path / expected
+    assert new_dead_letters(tmp_path / name) == tmp_path / expected
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ class Simulation:
         self.network.process = process
         began, first_write = self._now(), len(self.gms.history)
         self.trace.append(f"{began:.6f} crawl {number} begins, to be {life.fate.value}")
-        task = asyncio.ensure_future(crawl(self._settings(folder), report, stop))
+        task = asyncio.ensure_future(crawl(self._settings(folder), report=report, stop=stop))
         if life.fate is not Fate.LEFT_ALONE:
             await asyncio.wait({task}, timeout=life.after)
         if life.fate is Fate.KILLED and not task.done():

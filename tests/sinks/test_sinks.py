@@ -216,7 +216,7 @@ async def test_a_stopped_crawl_delivers_what_it_has_mapped(golden_server: Mlflow
     report, stop = Report("r"), asyncio.Event()
     stop.set()
     with pytest.raises(Interrupted):
-        await crawl(settings, report, stop)
+        await crawl(settings, report=report, stop=stop)
     assert json.loads((tmp_path / "out.json.part").read_text()) is not None
     assert not (tmp_path / "out.json").exists()
 

@@ -26,7 +26,7 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.cli import job
+from crawler.cli import run_job
 from crawler.cli.main import main
 from crawler.delivery import delivery
 from crawler.http.exchange import Request
@@ -304,7 +304,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
                 *constants,
                 (delivery, "_now", torture.time_of_day),
                 (asyncio, "run", _run_virtually(torture)),
-                (job, "_collect_garbage_seldom", lambda: None),
+                (run_job, "_collect_garbage_seldom", lambda: None),
                 (VirtualLoop, "add_signal_handler", lambda *_: None),
                 (intake, "illegal", _illegal),
                 (intake, "_record", _record),

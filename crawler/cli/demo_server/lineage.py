@@ -1,4 +1,4 @@
-"""What the catalog knows of one model, read back from DataHub Lite."""
+"""The lineage of one model, read back from DataHub Lite."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,7 +15,7 @@ PRODUCTION = "urn:li:tag:mlflow_production"
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """One way through the catalog, in the order of its making; each step as (what it is, its name)."""
+    """The steps from the data to a model, in this order; each is (kind, name)."""
 
     model: str
     steps: list[tuple[str, str]]
@@ -25,6 +25,7 @@ class Catalog:
     """A DataHub Lite file, open for reading."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file."""
         from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415  takes 2 s and 100 MB
 
         self._lite: DataHubLiteLocal = get_datahub_lite(
@@ -32,16 +33,16 @@ class Catalog:
         )
 
     def entities(self) -> dict[str, int]:
-        """How many entities of each type there are."""
+        """Return the number of entities by type."""
         return dict(Counter(urn.split(":", 3)[2] for urn in self._lite.list_ids()))
 
     def lineage_of_a_production_model(self) -> Lineage:
-        """Dataset → run → model version → model, of the first version in stage Production; the sample has one."""
+        """Return dataset → run → model version → model of the first version in stage Production."""
         versions = sorted(urn for urn in self._lite.list_ids() if urn.startswith("urn:li:mlModel:"))
         return self._lineage(next(urn for urn in versions if PRODUCTION in self._tags(urn)))
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._lite.close()
 
     def _lineage(self, version: str) -> Lineage:
@@ -74,7 +75,7 @@ class Catalog:
 
 
 def _name(urn: str) -> str:
-    """The name in urn:li:type:(platform,name,env), with its platform where that is not MLflow."""
+    """Return the name in urn:li:type:(platform,name,env), with its platform unless that is MLflow."""
     platform, name, _ = urn.split("(", 1)[1].rsplit(")", 1)[0].split(",", 2)
     return name if platform == PLATFORM_URN else f"{name}  on {platform.rsplit(':', 1)[1]}"
 

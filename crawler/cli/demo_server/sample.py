@@ -1,6 +1,4 @@
-"""Sample data as a small team would leave it in MLflow: searches with nested runs, failed and running ones, datasets,
-models.
-"""
+"""Sample data as a small team leaves it in MLflow: nested, failed and running runs, datasets, models."""
 
 import json
 import logging
@@ -44,7 +42,7 @@ _PROJECTS = (
 
 
 def fill(url: str) -> None:
-    """Fills the MLflow server at `url` through MLflow's own client."""
+    """Fill the MLflow server at `url` through MLflow's own client."""
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient  # noqa: PLC0415  only the demo's extra brings it
@@ -72,7 +70,7 @@ def _fill_project(client: Any, project: _Project, start: int, chance: random.Ran
 def _trial(
     client: Any, experiment: str, project: _Project, *, parent: str, number: int, start: int, chance: random.Random
 ) -> str | None:
-    """One nested run; its id, or None where it failed."""
+    """Log one nested run. Returns its id, None if it failed."""
     begin = start + number * 10 * MINUTE
     params = {
         "learning_rate": f"{10 ** chance.uniform(-4, -1):.5f}",
@@ -123,7 +121,7 @@ def _use_dataset(client: Any, run: str, project: _Project, context: str) -> None
 
 
 def _register(client: Any, project: _Project, runs: list[str]) -> None:
-    """A version for each of the last four runs, one in each stage, two with an alias."""
+    """Register a version for each of the last four runs, one in each stage, two with an alias."""
     client.create_registered_model(project.model, tags={"owner": project.owner}, description=project.note)
     stages = ("Archived", "Production", "Staging", "None")
     for run, stage in zip(runs[-len(stages) :], stages, strict=True):

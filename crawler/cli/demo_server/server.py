@@ -21,9 +21,11 @@ STOP_SECONDS = 10
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """Starts `mlflow server` with its data in `folder`, gives its URL, and stops it in the end.
+    """Run `mlflow server` with its data in `folder` while the context lasts. Returns its URL.
 
-    Raises SettingsError where MLflow is not installed, Unreachable where it does not come up.
+    Raises:
+        SettingsError: MLflow is not installed.
+        Unreachable: The server does not start.
     """
     if find_spec("mlflow") is None:
         raise SettingsError("The demo needs MLflow itself.", "pip install 'mlflow-datahub-crawler[demo]'")
@@ -46,7 +48,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _signals_later() -> Iterator[None]:
-    """What a signal breaks off while a process is being started would leave that process behind."""
+    """Hold signals back, since one that comes while a process is being started would leave that process behind."""
     came: list[int] = []
     handlers = {
         number: signal.signal(number, lambda number, _: came.append(number))
@@ -70,7 +72,7 @@ def _command(folder: Path, port: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """MLflow without telemetry and job runners, and with the scripts of its own environment first."""
+    """Return variables for MLflow without telemetry and job runners, its own scripts first on the path."""
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join((scripts, os.environ.get("PATH", "")))
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -94,7 +96,7 @@ def _last_line(log: Path) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends the server and its workers, which are one process group."""
+    """End the server and its workers, which are one process group."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from crawler.cli.job import Job, Limits, run_job
+from crawler.cli.interruption import Job, Limits
+from crawler.cli.run_job import run_job
 from crawler.errors import ExitCode, Interrupted
 from crawler.telemetry.report import Report
 

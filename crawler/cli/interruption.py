@@ -1,0 +1,68 @@
+"""What ends a job before its end: a signal, or its time limit."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from crawler.errors import ExitCode
+
+Job = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set. Raises CrawlerError, Interrupted after the event."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """In seconds: `grace` is how long a clean stop may take, `duration` when the job is stopped by itself."""
+
+    grace: float
+    duration: float | None = None
+
+
+class Interruption:
+    """Runs a job that signals and a time limit can stop.
+
+    The first signal, or the time limit, sets the job's event; after the grace the job is cancelled. A second signal
+    cancels it at once.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        """Stop by these limits."""
+        self._limits = limits
+        self._signals: list[signal.Signals] = []
+        self.out_of_time = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a job that was ended by this."""
+        if not self._signals:
+            return ExitCode.FAILURES
+        return ExitCode.TERMINATED if signal.SIGTERM in self._signals else ExitCode.INTERRUPTED
+
+    async def run(self, job: Job) -> None:
+        """Run the job in the main thread's event loop."""
+        stop = asyncio.Event()
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        assert task is not None  # noqa: S101  a coroutine runs in a task
+
+        def end() -> None:
+            if not stop.is_set():
+                stop.set()
+                loop.call_later(self._limits.grace, task.cancel)
+
+        def on_signal(number: signal.Signals) -> None:
+            self._signals.append(number)
+            if len(self._signals) > 1:
+                task.cancel()
+            end()
+
+        def on_time_out() -> None:
+            self.out_of_time = not stop.is_set()
+            end()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_signal, number)
+        if self._limits.duration is not None:
+            loop.call_later(self._limits.duration, on_time_out)
+        await job(stop)

@@ -1,0 +1,143 @@
+"""A check: connects to both servers as a crawl would, and returns what it would find, or what is wrong."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET, UnsetType, structs
+
+from crawler.config.settings import Endpoint, MlflowSettings, RestSettings, ServerSettings, Settings, SinkSettings
+from crawler.crawl.entities import open_mlflow
+from crawler.datahub.client import GmsClient
+from crawler.datahub.versions import require_openapi
+from crawler.errors import CrawlerError, ExitCode
+from crawler.http import Server
+from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.telemetry.report import Report
+from crawler.telemetry.tally import FindingSummary
+
+ATTEMPTS = 2
+
+
+class MlflowCheck(msgspec.Struct):
+    """What MLflow was found to be; UNSET where `error` ended the check before.
+
+    `version` is None before MLflow 2.0. The counts of models and versions are None where there is no model registry,
+    that of experiments, which includes deleted ones, is None where MLflow cannot list them (before 1.28.0).
+    """
+
+    url: str | UnsetType = UNSET
+    version: str | UnsetType | None = UNSET
+    registered_models: int | UnsetType | None = UNSET
+    model_versions: int | UnsetType | None = UNSET
+    experiments: int | UnsetType | None = UNSET
+    error: CrawlerError | None = None
+
+
+class DatahubCheck(msgspec.Struct):
+    """What DataHub was found to be; UNSET where `error` ended the check before.
+
+    `version` is None where DataHub does not tell it. `token_accepted` is False where none is given and none is needed.
+    """
+
+    url: str | UnsetType = UNSET
+    version: str | UnsetType | None = UNSET
+    token_accepted: bool | UnsetType = UNSET
+    error: CrawlerError | None = None
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """What `check` found. `output` is DataHub or a file's path, `unreadable` are rows of MLflow that cannot be read."""
+
+    mlflow: MlflowCheck
+    output: DatahubCheck | Path
+    unreadable: list[FindingSummary]
+
+    @property
+    def errors(self) -> list[CrawlerError]:
+        """What is wrong with the servers."""
+        error = None if isinstance(self.output, Path) else self.output.error
+        return [each for each in (self.mlflow.error, error) if each is not None]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the worst that was found."""
+        codes = [error.exit_code for error in self.errors]
+        return max(codes, default=ExitCode.FAILURES if self.unreadable else ExitCode.OK)
+
+
+async def check(settings: Settings) -> CheckResult:
+    """Check MLflow and the output, also if the first is wrong. Errors are in the result. Nothing is written.
+
+    Example:
+        result = await check(load(Path("recipe.yml"), os.environ, Flags()))
+        print(result.mlflow.version, result.mlflow.experiments, result.errors)
+    """
+    settings = _impatient(settings)
+    report = Report(settings.run_id)
+    mlflow = await _check_mlflow(settings.mlflow, report)
+    output = await _check_output(settings.sink, report)
+    return CheckResult(mlflow, output, report.failures)
+
+
+async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck:
+    found = MlflowCheck()
+    try:
+        async with open_mlflow(settings, report.mlflow, report.time) as client:
+            found.url = client.url
+            found.version = await client.version()
+            await _count(client, found)
+    except CrawlerError as error:
+        found.error = error
+    return found
+
+
+async def _count(client: MlflowClient, found: MlflowCheck) -> None:
+    try:
+        found.registered_models = await _rows(client.registered_models())
+        found.model_versions = await _rows(client.model_versions())
+    except RegistryMissing:
+        found.registered_models = found.model_versions = None
+    try:
+        found.experiments = await _rows(client.experiments())
+    except ExperimentsMissing:
+        found.experiments = None
+
+
+async def _rows(pages: AsyncIterator[Sequence[object]]) -> int:
+    return sum([len(page) async for page in pages])
+
+
+async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Path:
+    if not isinstance(sink, RestSettings):
+        return sink.output_file
+    found = DatahubCheck()
+    try:
+        async with Server("DataHub", sink.server, report.datahub) as server:
+            client = GmsClient(server)
+            found.url = server.url
+            found.version = await client.version()
+            if sink.endpoint is Endpoint.OPENAPI:
+                require_openapi(found.version)
+            await client.require_credentials()
+            found.token_accepted = sink.server.token is not None
+    except CrawlerError as error:
+        found.error = error
+    return found
+
+
+def _impatient(settings: Settings) -> Settings:
+    """Retry little and wait for no outage: whoever checks wants to hear of it."""
+
+    def impatient(server: ServerSettings) -> ServerSettings:
+        return structs.replace(server, attempts=ATTEMPTS, patience=0.0)
+
+    mlflow = structs.replace(
+        settings.mlflow,
+        tracking=impatient(settings.mlflow.tracking),
+        registry=settings.mlflow.registry and impatient(settings.mlflow.registry),
+    )
+    sink = settings.sink
+    if isinstance(sink, RestSettings):
+        sink = structs.replace(sink, server=impatient(sink.server))
+    return structs.replace(settings, mlflow=mlflow, sink=sink)
