@@ -119,6 +119,7 @@ class CrawlMapper:
 
     def take_notices(self):
         from crawler.telemetry import findings
+
         table = {k.code: k for k in findings.CATALOGUE}
         return [table[r.code].found(r.sample) for r in self.take_remarks()]
 

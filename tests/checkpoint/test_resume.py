@@ -1,6 +1,5 @@
 """A crawl that ended early goes on where it was; in the end DataHub has what an undisturbed crawl would have given."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

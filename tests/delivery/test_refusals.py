@@ -2,7 +2,6 @@
 refuses everything is not asked for each proposal.
 """
 
-import asyncio
 from math import ceil, log2
 from pathlib import Path
 from typing import Any

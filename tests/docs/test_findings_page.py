@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "findings.md").read_text() == page(), "run python scripts/findings_page.py > docs/findings.md"
+    assert (ROOT / "docs" / "findings.md").read_text() == page(), (
+        "run python scripts/findings_page.py > docs/findings.md"
+    )
 
 
 def test_each_kind_says_what_to_do_and_its_placeholders_are_filled_in() -> None:
@@ -28,7 +30,7 @@ def test_each_code_means_one_thing() -> None:
 
 
 def test_what_a_resumed_crawl_finds_again() -> None:
-    assert FOUND_AGAIN == {
+    assert {
         "experiment",
         "experiments_missing",
         "max_duration",
@@ -40,4 +42,4 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "unreadable_registered_models",
         "untimed_unknown",
         "urn_taken",
-    }
+    } == FOUND_AGAIN

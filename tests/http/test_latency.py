@@ -25,7 +25,9 @@ def test_a_size_that_is_alike_is_scaled_by_its_square_root(latency: Latency, siz
 def test_sizes_that_stay_different_are_the_usual_ones_from_then_on(latency: Latency) -> None:
     assert not any(latency.restarts(9.0, 9_000) for _ in range(OTHER_SIZES_TO_ADOPT - 1))
     assert not latency.restarts(1.0, 1_100)
-    assert [latency.restarts(9.0, 9_000) for _ in range(OTHER_SIZES_TO_ADOPT)] == [False] * (OTHER_SIZES_TO_ADOPT - 1) + [True]
+    assert [latency.restarts(9.0, 9_000) for _ in range(OTHER_SIZES_TO_ADOPT)] == [False] * (
+        OTHER_SIZES_TO_ADOPT - 1
+    ) + [True]
     assert latency.scaled(9.0, 9_000) == 9.0
     assert latency.scaled(1.0, 1_000) is None
 

@@ -1,6 +1,5 @@
 """Whole crawls as the tests run them: from a recipe to what came out."""
 
-import asyncio
 import json
 import os
 from pathlib import Path
