@@ -17,7 +17,7 @@ class Ack(Protocol):
         ...
 
 
-class Pending(msgspec.Struct, eq=False, gc=False):
+class Pending(msgspec.Struct, gc=False):
     """The fate of one entity, shared by all pieces in which it is sent.
 
     `outstanding` proposals are undecided; 0 ends the record. `delivered` and `rejected` count the others, `method` is

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import orjson
 
 from crawler.atomic_files import open_for_owner, reason_of
@@ -15,8 +16,6 @@ from crawler.telemetry import findings
 from crawler.telemetry.events import DeadLettersKept, Listener
 
 DEFAULT_PATH = Path("mlflow-datahub-dead-letters.jsonl")
-
-_NO_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 class DeadLetters:
@@ -108,7 +107,8 @@ def _problem(path: Path) -> str | None:
 
 def _line(letter: Proposal, at: datetime, code: str, reason: str, status: int | None) -> bytes:
     # A line break in JSON can only be a blank between values: it goes, or the letter would be two lines.
-    aspect = letter.aspect.translate(_NO_LINE_BREAKS)
+    broken = b"\n" in letter.aspect or b"\r" in letter.aspect
+    aspect = msgspec.json.format(letter.aspect, indent=-1) if broken else letter.aspect
     proposal = {
         "entityType": letter.entity_type,
         "entityUrn": letter.urn,

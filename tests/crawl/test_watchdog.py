@@ -20,7 +20,7 @@ def ended_after(steps: list[float], *, then_hang: bool) -> tuple[float, Stalled 
     async def work() -> tuple[float, Stalled | None]:
         report = Report("a run")
         try:
-            async with ends_when_stalled(report.pulse, SECONDS):
+            async with ends_when_stalled(report.activity, SECONDS):
                 for pause in steps:
                     await asyncio.sleep(pause)
                     report.mlflow.begin()
@@ -51,7 +51,7 @@ def test_a_process_that_was_stopped_for_long_goes_on() -> None:
         report = Report("a run")
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        async with ends_when_stalled(report.pulse, SECONDS):
+        async with ends_when_stalled(report.activity, SECONDS):
             for _ in range(5):
                 # All timers are due at once when it is woken.
                 loop._now += 3 * SECONDS
@@ -74,9 +74,9 @@ def test_errors_of_the_work_stay_what_they_are() -> None:
 def test_each_request_and_each_answer_is_something_that_happens(change: str) -> None:
     report = Report("a run")
     for traffic in (report.mlflow, report.datahub):
-        before = report.pulse()
+        before = report.activity()
         getattr(traffic, change)()
-        assert report.pulse() != before
+        assert report.activity() != before
 
 
 def test_it_waits_longer_than_the_slowest_server_may_take() -> None:

@@ -1,5 +1,6 @@
 """Dead letters: kept for their owner only, one a line, whatever happened to the file before."""
 
+import asyncio
 import errno
 import json
 import os
@@ -10,10 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from crawler.datahub.proposals import Proposal
+from crawler.config.flags import Flags
+from crawler.config.load import load
+from crawler.datahub.aspects import NOT_REMOVED
+from crawler.datahub.proposals import Entity, Proposal
 from crawler.delivery.dead_letters import DeadLetters
+from crawler.delivery.delivery import open_delivery
 from crawler.errors import SettingsError
+from crawler.http.traffic import Traffic
 from crawler.telemetry.report import Report
+from crawler.telemetry.timing import Timing
 
 
 def proposal(number: int) -> Proposal:
@@ -199,9 +206,17 @@ def test_a_file_that_may_not_be_written_is_told_early(tmp_path: Path, monkeypatc
 
 
 def test_a_dry_run_writes_none(tmp_path: Path) -> None:
+    settings = load(
+        {"source": {"type": "mlflow", "config": {"tracking_uri": "http://m"}}, "sink": {"type": "file"}},
+        {},
+        Flags(dead_letters=tmp_path / "dead.jsonl", dry_run=True),
+    )
     report = Report("r")
-    report.dry_run = True
-    letters = DeadLetters(tmp_path / "dead.jsonl", report)
-    letters.write([Proposal("tag", "urn:li:tag:a", "status", b"{}")], code="urn", reason="no")
-    assert letters.sync()
-    assert (list(tmp_path.iterdir()), report.dead_letters) == ([], 0)
+
+    async def work() -> None:
+        async with open_delivery(settings, report, Traffic(), Timing()) as delivery:
+            delivery.add([Entity("tag", f"urn:li:tag:{'x' * 600}", (NOT_REMOVED,))])
+            delivery.abandon("It has ended.")
+
+    asyncio.run(work())
+    assert (list(tmp_path.iterdir()), report.dead_letters, report.rejected) == ([], 0, 1)

@@ -44,9 +44,8 @@ async def deliver(sink: SlowSink, folder: Path) -> Report:
     report = Report("r")
     delivery = delivery_to(sink, report, folder / "dead.jsonl")
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(delivery.send(delivery.lanes[0]))
-        for entity in ENTITIES:
-            delivery.add(entity)
+        delivery.start(tasks)
+        delivery.add(ENTITIES)
         await delivery.close()
     return report
 

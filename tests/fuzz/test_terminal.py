@@ -10,6 +10,7 @@ from crawler.crawl.check import CheckResult, DatahubCheck, MlflowCheck
 from crawler.errors import WrongServer
 from crawler.telemetry.report import Report
 from tests.fuzz.promises import is_plain
+from tests.support.findings import fail
 
 TRICK = "3\x1b[2J\x9b31m\u202e"
 
@@ -32,7 +33,7 @@ def test_an_error_that_ends_a_command(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_what_check_finds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     async def found(_: object) -> CheckResult:
         report = Report("r")
-        report.fail("unreadable_runs", "Runs cannot be read.", f"{TRICK}: Expected `str`")
+        fail(report, "unreadable_runs", "Runs cannot be read.", f"{TRICK}: Expected `str`")
         datahub = DatahubCheck(error=WrongServer(f"DataHub redirects to http://{TRICK}."))
         return CheckResult(MlflowCheck(), datahub, report.failures)
 

@@ -23,7 +23,7 @@ class Workers:
         self.arrived = asyncio.Event()
         self._refuses_beyond = refuses_beyond
         self._present = 0
-        self._slots = DynamicSemaphore(lambda: self.number)
+        self._semaphore = DynamicSemaphore(lambda: self.number)
 
     async def answer(self, _: web.Request) -> web.Response:
         if self._present >= self._refuses_beyond:
@@ -32,7 +32,7 @@ class Workers:
         self._present += 1
         self.queues.append(max(0, self._present - self.number))
         self.arrived.set()
-        async with self._slots.slot():
+        async with self._semaphore:
             await asyncio.sleep(WORK_SECONDS)
         self._present -= 1
         return web.json_response({"rows": []})

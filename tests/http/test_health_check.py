@@ -143,14 +143,14 @@ def test_a_server_that_never_answered_is_not_the_fault_of_a_request_either():
 
 def test_an_outage_that_ends_just_before_the_question_costs_nothing():
     stalling = Stalling("closes", 10, 1e9)
-    exchange = stalling.exchange
+    send = stalling.send
 
-    async def back_for_the_question(session: object, request: Request, proxy: str | None) -> Response:
+    async def back_for_the_question(request: Request) -> Response:
         if request.url.endswith(HEALTH_CHECK):
             stalling.end = 0
-        return await exchange(session, request, proxy)
+        return await send(request)
 
-    stalling.exchange = back_for_the_question
+    stalling.send = back_for_the_question
 
     async def scenario(server: Server) -> None:
         await server.get("/x")
@@ -214,14 +214,14 @@ def test_those_that_fail_at_the_same_time_share_one_answer():
 
 def test_a_question_that_can_never_be_answered_says_why():
     stalling = Stalling("closes")
-    exchange = stalling.exchange
+    send = stalling.send
 
-    async def without_tls(session: object, request: Request, proxy: str | None) -> Response:
+    async def without_tls(request: Request) -> Response:
         if request.url.endswith(HEALTH_CHECK):
             raise no_tls()
-        return await exchange(session, request, proxy)
+        return await send(request)
 
-    stalling.exchange = without_tls
+    stalling.send = without_tls
 
     async def scenario(server: Server) -> None:
         await server.get("/x")

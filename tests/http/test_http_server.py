@@ -281,7 +281,7 @@ async def test_user_info_of_the_url_authenticates_and_never_shows(serve, connect
     assert seen[-1] == "Basic " + base64.b64encode(b"some-user:p@ss-word").decode()
     assert server.url == plain
     shown = [str(caught.value), repr(caught.value), caplog.text, repr(server), server.url]
-    shown.append(server._redact("some-user p@ss-word p%40ss-word " + seen[-1]))
+    shown.append(server._classifier._redact("some-user p@ss-word p%40ss-word " + seen[-1]))
     for secret in ("some-user", "p@ss-word", "p%40ss-word", seen[-1].split()[1]):
         assert not any(secret in text for text in shown)
 
@@ -291,7 +291,7 @@ async def test_settings_come_before_user_info_of_the_url(serve, connect):
     server = await connect(url, username="ann", password=Secret("pass"))
     headers = (_decoded(await server.get("/x")))["headers"]
     assert headers["Authorization"] == "Basic " + base64.b64encode(b"ann:pass").decode()
-    assert server._redact("displaced") == "***"
+    assert server._classifier._redact("displaced") == "***"
 
 
 async def test_netrc_adds_no_credentials(serve, connect, monkeypatch, tmp_path):

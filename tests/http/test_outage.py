@@ -245,18 +245,18 @@ def test_outages_that_follow_each_other_are_each_sat_out(traffic):
 def test_a_late_answer_to_another_request_ends_it(traffic):
     """The one that probes does not sleep on through a Retry-After of two minutes."""
     flaky = Flaky(10, 1e9, 503)
-    exchange = flaky.exchange
+    send = flaky.send
 
-    async def slow_for_one(session: object, request: Request, proxy: str | None) -> Response:
+    async def slow_for_one(request: Request) -> Response:
         if request.url.endswith("/late"):
             await asyncio.sleep(200)
             flaky.end = 0
             return Response(status=200, body=b"{}", headers={})
         if traffic.outage:
             flaky.headers = {"Retry-After": "120"}
-        return await exchange(session, request, proxy)
+        return await send(request)
 
-    flaky.exchange = slow_for_one
+    flaky.send = slow_for_one
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)
@@ -273,21 +273,21 @@ def test_a_late_answer_to_another_request_ends_it(traffic):
 
 def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(traffic, caplog):
     flaky = Flaky(10, 1e9, 503)
-    exchange = flaky.exchange
+    send = flaky.send
     probing = asyncio.Event()
 
-    async def slow_probes(session: object, request: Request, proxy: str | None) -> Response:
+    async def slow_probes(request: Request) -> Response:
         if request.url.endswith("/late"):
             await probing.wait()
             flaky.end = 0
             return Response(status=200, body=b"{}", headers={})
         if not traffic.outage:
-            return await exchange(session, request, proxy)
+            return await send(request)
         probing.set()
         await asyncio.sleep(20)
         return Response(status=503, body=b"", headers={})
 
-    flaky.exchange = slow_probes
+    flaky.send = slow_probes
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)
@@ -302,14 +302,14 @@ def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(traff
 
 def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic):
     flaky = Flaky(10, 1e9)
-    exchange = flaky.exchange
+    send = flaky.send
 
-    async def without_tls(session: object, request: Request, proxy: str | None) -> Response:
+    async def without_tls(request: Request) -> Response:
         if asyncio.get_running_loop().time() < 200:
-            return await exchange(session, request, proxy)
+            return await send(request)
         raise no_tls()
 
-    flaky.exchange = without_tls
+    flaky.send = without_tls
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)

@@ -22,7 +22,7 @@ async def test_a_proxy_is_used_with_its_own_credentials(serve, connect, monkeypa
     assert seen["target"] == "http://mlflow.example:5000/ml/x"
     assert seen["Authorization"] == "Bearer t0ken"
     assert seen["Proxy-Authorization"] == "Basic " + base64.b64encode(b"who:pr0xy-pw").decode()
-    assert server._redact("who pr0xy-pw") == "who ***"
+    assert server._classifier._redact("who pr0xy-pw") == "who ***"
 
 
 async def test_a_proxy_that_wants_a_login(serve, connect, monkeypatch):

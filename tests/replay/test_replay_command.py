@@ -430,7 +430,7 @@ async def test_a_stop_delivers_what_was_read_and_keeps_the_file(tmp_path: Path) 
 def test_the_progress_of_a_replay_is_about_its_file() -> None:
     report = Report("r")
     report.replayed = Path("in.jsonl")
-    report.read["proposals"], report.proposals = 1_234, 1_000
+    report.read["proposals"], report.tally.proposals = 1_234, 1_000
     report.mapped["tag"] = report.mapped["glossaryTerm"] = 5
     rates = Rates(report)
     line = progress_line(report, rates)

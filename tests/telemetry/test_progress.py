@@ -15,6 +15,7 @@ from rich.console import Console
 
 from crawler.telemetry.progress import Rates, live_view, progress_line, seconds_left, show_progress
 from crawler.telemetry.report import Report
+from tests.support.findings import fail, warn
 
 ERASE_LINE = "\x1b[2K"
 BLOCK = "registered models"
@@ -119,9 +120,9 @@ def test_nothing_read_yet() -> None:
 
 def test_warnings_and_failures_are_counted() -> None:
     report = Report("r")
-    report.warn("w", "W", count=2)
-    report.fail("a", "A", count=1_000)
-    report.fail("b", "B", count=1)
+    warn(report, "w", "W", count=2)
+    fail(report, "a", "A", count=1_000)
+    fail(report, "b", "B", count=1)
     assert "2 warnings, 1,001 failures" in " ".join(drawn(report).split())
 
 
@@ -161,11 +162,11 @@ def busy_report() -> Report:
     report = Report("run-1")
     report.mlflow.version = "3.17.2"
     report.mlflow.requests, report.mlflow.retries, report.mlflow.in_flight = 120, 3, 4
-    report.mlflow.change_limit(7)
+    report.mlflow.change_concurrency(7)
     report.read.update(experiments=20, runs=12_345)
     report.mapped["dataProcessInstance"] = 12_000
     report.delivered["dataProcessInstance"] = 11_000
-    report.proposals = 99_000
+    report.tally.proposals = 99_000
     return report
 
 
@@ -174,7 +175,7 @@ def test_the_live_view_shows_kinds_rates_and_requests() -> None:
     clock = iter([0.0, 10.0])
     rates = Rates(report, clock=lambda: next(clock))
     report.read["runs"] += 500
-    report.proposals += 4_000
+    report.tally.proposals += 4_000
     console = Console(file=io.StringIO(), width=100)
     with console.capture() as capture:
         console.print(live_view(report, rates))

@@ -7,6 +7,7 @@ import pytest
 
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, human_seconds, print_summary
+from tests.support.findings import fail, warn
 
 LONG = "The reason is long and " + "goes on and " * 20 + "ends here."
 
@@ -63,7 +64,7 @@ def test_both_servers_with_their_versions_traffic_and_rates() -> None:
     report.mlflow.version, report.mlflow.requests, report.mlflow.bytes = "3.17.2", 1_200, 3 * 2**20
     report.datahub.version, report.datahub.requests, report.datahub.retries = "v1.1.0", 500, 7
     report.batches = 480
-    report.read["runs"], report.proposals = 12_000, 96_000
+    report.read["runs"], report.tally.proposals = 12_000, 96_000
     text = shown(report)
     assert "MLflow 3.17.2: 1,200 requests, 0 retries, 3.0 MiB received" in text
     assert "DataHub v1.1.0: 500 requests, 7 retries, 0 B sent, 480 batches" in text
@@ -77,7 +78,7 @@ def test_no_line_on_a_datahub_that_was_not_asked() -> None:
 def test_where_the_output_and_the_report_are() -> None:
     report = finished()
     report.output = "http://datahub:8080"
-    report.delivered["mlModel"], report.proposals = 12_345, 96_000
+    report.delivered["mlModel"], report.tally.proposals = 12_345, 96_000
     assert shown(report, Path("/tmp/report.json")).splitlines()[-2:] == [
         "Report: /tmp/report.json",
         "Done: 12,345 entities in 96,000 proposals delivered to http://datahub:8080 in 10.0 s.",
@@ -95,7 +96,7 @@ def test_a_dry_run_says_that_nothing_was_written() -> None:
 
 def test_off_a_terminal_a_message_stays_one_line() -> None:
     report = finished("failures")
-    report.fail("urn", LONG, "sample " + "x" * 300)
+    fail(report, "urn", LONG, "sample " + "x" * 300)
     assert f"  1 × urn: {LONG}" in shown(report).splitlines()
     assert "      sample " + "x" * 300 in shown(report).splitlines()
 
@@ -104,7 +105,7 @@ def test_off_a_terminal_a_message_stays_one_line() -> None:
 def test_on_a_terminal_nothing_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     report = finished("failures")
     report.read["runs"] = 1_234_567
-    report.fail("urn", LONG, "sample " + "x" * 300)
+    fail(report, "urn", LONG, "sample " + "x" * 300)
     text = shown_on_terminal(report, width, monkeypatch)
     assert max(map(len, text.splitlines())) <= width
     assert LONG in words(text)
@@ -115,7 +116,7 @@ def test_on_a_terminal_nothing_is_cut(width: int, monkeypatch: pytest.MonkeyPatc
 
 def test_on_a_terminal_what_is_wrapped_stays_indented(monkeypatch: pytest.MonkeyPatch) -> None:
     report = finished("failures")
-    report.fail("urn", "Too long.", "y" * 300)
+    fail(report, "urn", "Too long.", "y" * 300)
     lines = [line for line in shown_on_terminal(report, 60, monkeypatch).splitlines() if "yy" in line]
     assert len(lines) > 1
     assert all(line.startswith("      y") for line in lines)
@@ -126,7 +127,7 @@ def test_names_from_servers_are_neither_markup_nor_commands(width: int | None, m
     report = finished("failures")
     report.output = "http://a/\x1b[31m[red]x"
     report.mlflow.version = "3\x1b[2J"
-    report.fail("x", "[bold]kept[/bold] :smile: [/]", "name\r\n\x1b]0;title\x07 \u202e\x9b31m")
+    fail(report, "x", "[bold]kept[/bold] :smile: [/]", "name\r\n\x1b]0;title\x07 \u202e\x9b31m")
     text = shown(report) if width is None else shown_on_terminal(report, width, monkeypatch)
     for kept in ("[bold]kept[/bold] :smile: [/]", "[red]x"):
         assert kept in text
@@ -136,9 +137,9 @@ def test_names_from_servers_are_neither_markup_nor_commands(width: int | None, m
 def test_the_summary_names_what_was_skipped_and_what_failed() -> None:
     report = Report("r")
     report.skipped["deleted runs"] = 7
-    report.warn("careful", "Something to know.", "sample one")
+    warn(report, "careful", "Something to know.", "sample one")
     for number in range(9):
-        report.fail("urn", "Too long.", f"urn:{number}")
+        fail(report, "urn", "Too long.", f"urn:{number}")
     report.finish("failures")
     text = shown(report)
     for expected in (
