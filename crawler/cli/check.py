@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from msgspec import structs
 
@@ -14,7 +14,10 @@ from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.errors import CrawlerError, ExitCode, OutputError
 from crawler.http import Server
-from crawler.mlflow.client import ExperimentsMissing, RegistryMissing
+from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.telemetry.findings import UNREADABLE
 from crawler.telemetry.logs import configure_logging, printable
 from crawler.telemetry.report import CrawlReport
 
@@ -66,14 +69,14 @@ async def _check_mlflow(settings: Settings, report: CrawlReport) -> None:
         version = await client.version()
         _say(f"  version {version or 'not told (older than 2.0)'}")
         try:
-            models = await _count(client.registered_models())
-            versions = await _count(client.model_versions())
+            models = await _count(client, REGISTERED_MODELS, report)
+            versions = await _count(client, MODEL_VERSIONS, report)
         except RegistryMissing:
             _say("  no model registry: its data is kept where none can be")
         else:
             _say(f"  {models} registered models, {versions} model versions")
         try:
-            experiments = await _count(client.experiments())
+            experiments = await _count(client, EXPERIMENTS, report)
         except ExperimentsMissing:
             _say("  older than 1.28.0: experiments and runs cannot be listed and would be skipped")
         else:
@@ -110,5 +113,10 @@ def _say(line: str) -> None:
         raise OutputError(f"Standard output cannot be written: {error.strerror}.", "Make room there.") from None
 
 
-async def _count(pages: AsyncIterator[Sequence[object]]) -> int:
-    return sum([len(page) async for page in pages])
+async def _count(client: MlflowClient, resource: Resource[Any], report: CrawlReport) -> int:
+    rows = 0
+    async for step in client.pages(resource):
+        rows += len(step.rows)
+        for sample in step.unreadable:
+            report.fail(UNREADABLE[resource.name].code, UNREADABLE[resource.name].message, sample)
+    return rows

@@ -16,11 +16,13 @@ from crawler.delivery import Delivery
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
-from crawler.mlflow.client import EXPERIMENTS_A_PAGE, ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment, Run
-from crawler.mlflow.paging.keyset import RunWalk
-from crawler.mlflow.quirks.null_start_time import EXPERIMENT_IDS_A_REQUEST
+from crawler.mlflow.paging.keyset import RunCursor
+from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
+from crawler.mlflow.resources import EXPERIMENT_IDS_A_REQUEST, EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.telemetry.findings import UNREADABLE
 from crawler.telemetry.report import CrawlReport
 
 RUN_IDS_A_REQUEST = 200
@@ -57,7 +59,7 @@ class _Reading(msgspec.Struct):
     failed: bool = False
 
 
-_Stretch = tuple[_Reading, RunWalk]
+_Stretch = tuple[_Reading, RunCursor]
 
 
 class Reader:
@@ -100,7 +102,10 @@ class Reader:
         except* ExperimentsMissing:
             self._report.warn("experiments_missing", EXPERIMENTS_MISSING)
         await work_through(self._missing_runs(), self._read_missing, self._workers)
-        await self._client.runs.name_untimed(self._tell_untimed_unknown)
+        null_start_times = await self._client.runs.null_start_times.find()
+        self._tell_unreadable(RUNS.name, null_start_times.unreadable)
+        for sample in null_start_times.unknown:
+            self._report.fail("untimed_unknown", UNTIMED_UNKNOWN, sample)
         self._is_complete = True
 
     async def deliver_held(self) -> None:
@@ -131,25 +136,30 @@ class Reader:
         await self._deliver(self._mapper.versions_complete())
 
     async def _read_models(self) -> None:
-        async for models in self._client.registered_models():
+        async for step in self._client.pages(REGISTERED_MODELS):
+            models = step.rows
+            self._tell_unreadable(REGISTERED_MODELS.name, step.unreadable)
             self._report.read["registered_models"] += len(models)
             await self._deliver(map(self._mapper.registered_model, models))
 
     async def _read_versions(self) -> None:
-        async for versions in self._client.model_versions():
+        async for step in self._client.pages(MODEL_VERSIONS):
+            versions = step.rows
+            self._tell_unreadable(MODEL_VERSIONS.name, step.unreadable)
             self._report.read["model_versions"] += len(versions)
             await self._deliver(chain.from_iterable(map(self._mapper.model_version, versions)))
 
     async def _experiment_runs(self) -> AsyncIterator[_Stretch]:
         """Delivers the containers of all active experiments and yields what there is to read in each."""
-        async for experiments in self._client.experiments():
+        async for step in self._client.pages(EXPERIMENTS):
+            experiments = step.rows
+            self._tell_unreadable(EXPERIMENTS.name, step.unreadable)
             self._experiment_ids += [experiment.experiment_id for experiment in experiments]
             active = [experiment for experiment in experiments if experiment.lifecycle_stage != "deleted"]
             self._report.read["experiments"] += len(active)
             self._skip("deleted experiments", len(experiments) - len(active))
             await self._deliver(map(self._mapper.experiment, active))
-            # A page that is not full is the last one: known before the runs of its experiments are read.
-            self._report.experiments_listed = len(experiments) < EXPERIMENTS_A_PAGE
+            self._report.experiments_listed = step.is_last
             for experiment in active:
                 for stretch in self._unread(experiment):
                     yield stretch
@@ -157,13 +167,14 @@ class Reader:
     def _unread(self, experiment: Experiment) -> list[_Stretch]:
         """What of an experiment's runs no earlier crawl has done."""
         if self._journal is None:
-            return [(_Reading(self._mapper.runs_of(experiment)), RunWalk())]
+            return [(_Reading(self._mapper.runs_of(experiment)), RunCursor())]
         gaps = self._journal.gaps(experiment.experiment_id)
         if gaps != [(None, None)]:
-            self._client.runs.add_counted(experiment.experiment_id, self._journal.rows(experiment.experiment_id))
+            rows = self._journal.rows(experiment.experiment_id)
+            self._client.runs.null_start_times.resume_count(experiment.experiment_id, rows)
         reading = _Reading(self._mapper.runs_of(experiment), walks=len(gaps))
         self._report.experiments_done += not gaps
-        return [(reading, RunWalk(since, until)) for since, until in gaps]
+        return [(reading, RunCursor(since, until)) for since, until in gaps]
 
     async def _read_runs(self, stretch: _Stretch, shares: WorkStealingQueue[_Stretch]) -> None:
         """Reads one stretch of an experiment's runs to its end."""
@@ -180,28 +191,30 @@ class Reader:
             sample = f"{experiment.experiment_id} {experiment.name}: {error}"
             self._report.fail("experiment", EXPERIMENT_UNREAD, sample, count=not reading.failed)
             reading.failed = True
-            self._client.runs.leave_uncounted(experiment.experiment_id)
+            self._client.runs.null_start_times.stop_counting(experiment.experiment_id)
         self._walks.remove(stretch)
         reading.walks -= 1
         self._report.experiments_done += reading.walks == 0
 
     async def _read_page(
-        self, reading: _Reading, walk: RunWalk, trail: WindowTracker, shares: WorkStealingQueue[_Stretch]
+        self, reading: _Reading, walk: RunCursor, trail: WindowTracker, shares: WorkStealingQueue[_Stretch]
     ) -> None:
         """Delivers a page of runs, and shares what is left of the walk with idle workers."""
         context = reading.context
         short = walk.is_unproven and self._room(shares) > 0
-        async with self._client.runs.next_page(context.experiment.experiment_id, walk, short=short) as runs:
+        async with self._client.runs.next_page([context.experiment.experiment_id], walk, short=short) as step:
+            runs = step.rows
+            self._tell_unreadable(RUNS.name, step.unreadable)
             for part in self._split(reading, walk, self._room(shares)):
                 shares.give(part)
             active = sum(not run.deleted for run in runs)
             self._report.read["runs"] += active
             self._skip("deleted runs", len(runs) - active)
-            inside, beyond = parted(runs.copy(), walk.covered)
+            inside, beyond = parted(runs.copy(), step.window)
             runs.clear()
             await self._deliver_runs(inside, context, trail)
-            if walk.covered is not None:
-                trail.end_window(walk.covered)
+            if step.window is not None:
+                trail.end_window(step.window)
             await self._deliver_runs(beyond, context, trail)
 
     async def _deliver_runs(self, runs: list[Run], context: RunContext, trail: WindowTracker) -> None:
@@ -221,7 +234,7 @@ class Reader:
                 return part
         return None
 
-    def _split(self, reading: _Reading, walk: RunWalk, parts: int) -> list[_Stretch]:
+    def _split(self, reading: _Reading, walk: RunCursor, parts: int) -> list[_Stretch]:
         given = walk.split(parts, self._client.runs.page_rows)
         reading.walks += len(given)
         return [(reading, part) for part in given]
@@ -249,16 +262,18 @@ class Reader:
                 self._report.warn("lost_runs", RUNS_LOST, f"run {run_id}")
         await self._deliver(self._mapper.lost_runs(missing))
 
-    def _tell_unread(self, sample: str) -> None:
-        self._report.fail("runs_of_versions", RUNS_UNREAD, sample)
-
-    def _tell_untimed_unknown(self, sample: str) -> None:
-        self._report.fail("untimed_unknown", UNTIMED_UNKNOWN, sample)
+    def _tell_unreadable(self, kind: str, samples: list[str]) -> None:
+        for sample in samples:
+            self._report.fail(UNREADABLE[kind].code, UNREADABLE[kind].message, sample)
 
     async def _find(self, missing: set[str]) -> None:
         """Takes out of `missing` the runs that are found; their versions can leave."""
         for experiment_ids in _slices(self._experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
-            for run in await self._client.runs.by_id(sorted(missing), experiment_ids, self._tell_unread):
+            found_runs = await self._client.runs.by_id(sorted(missing), experiment_ids)
+            self._tell_unreadable(RUNS.name, found_runs.unreadable)
+            for sample in found_runs.failed:
+                self._report.fail("runs_of_versions", RUNS_UNREAD, sample)
+            for run in found_runs.runs:
                 missing.discard(run.info.run_id)
                 await self._deliver(entity for found in (run,) for entity in self._mapper.found_run(found))
             if not missing:

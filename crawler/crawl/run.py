@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from msgspec import structs
@@ -58,7 +58,7 @@ async def open_mlflow(settings: MlflowSettings, report: CrawlReport) -> AsyncIte
 
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)
-        yield MlflowClient(tracking, registry, settings.page_size, _unreadable(report), report.time)
+        yield MlflowClient(tracking, registry, settings.page_size, report.time)
 
 
 def _watched(settings: Settings, report: CrawlReport) -> AbstractAsyncContextManager[None]:
@@ -87,11 +87,3 @@ def _mapper(settings: Settings, journal: Checkpoint | None) -> CrawlMapper:
     mapper = CrawlMapper(settings.mapping, journal.was_settled)
     journal.hold(mapper.datasets)
     return mapper
-
-
-def _unreadable(report: CrawlReport) -> Callable[[str, list[str]], None]:
-    def tell(kind: str, rows: list[str]) -> None:
-        for row in rows:
-            report.fail(f"unreadable_{kind}", f"MLflow lists {kind} that cannot be read, so they were left out.", row)
-
-    return tell

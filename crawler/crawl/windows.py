@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from crawler.checkpoint.mark import Mark, Window
 from crawler.mlflow.entities import Run
-from crawler.mlflow.paging.keyset import Covered
+from crawler.mlflow.paging import coverage
 
 
 class WindowTracker:
@@ -18,11 +18,11 @@ class WindowTracker:
         self.mark = new_mark()
         """That of the window at hand."""
 
-    def end_window(self, covered: Covered) -> None:
+    def end_window(self, covered: coverage.Window) -> None:
         """All runs of the window at hand have been handed on with its mark."""
         mark, self.mark = self.mark, self._new_mark()
         mark.seal(
-            Window(self._experiment_id, covered.since, covered.until, covered.rows, mark.runs, mark.deleted),
+            Window(self._experiment_id, covered.since, covered.until, covered.total, mark.runs, mark.deleted),
         )
 
     def count(self, runs: Sequence[Run]) -> None:
@@ -32,7 +32,7 @@ class WindowTracker:
         self.mark.deleted += deleted
 
 
-def parted(runs: list[Run], covered: Covered | None) -> tuple[list[Run], list[Run]]:
+def parted(runs: list[Run], covered: coverage.Window | None) -> tuple[list[Run], list[Run]]:
     """The runs of the window that a page ends, and those of the next one."""
     until = None if covered is None else covered.until
     if until is None:

@@ -26,7 +26,7 @@ from crawler.datahub.proposals import Entity
 from crawler.errors import OutputError, SettingsError
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mlflow.entities import Run, RunInfo
-from crawler.mlflow.paging.keyset import Covered
+from crawler.mlflow.paging import coverage
 from crawler.telemetry.report import CrawlReport
 
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}
@@ -56,7 +56,7 @@ def window(state: Checkpoint, experiment: str, since: int | None, until: int | N
     trail = WindowTracker(experiment, state.new_mark)
     for number in range(rows):
         deliver(state, RUN, f"run {since} {number}", trail.mark)
-    trail.end_window(Covered(since, until, rows))
+    trail.end_window(coverage.Window(since, until, {"1": rows}))
 
 
 def interrupted(path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_window_of_which_something_is_under_way_is_not_done(tmp_path: Path) ->
     with journal(tmp_path / "state.db") as state:
         trail = WindowTracker("1", state.new_mark)
         assert state.begin("a run", trail.mark)
-        trail.end_window(Covered(None, 5, 1))
+        trail.end_window(coverage.Window(None, 5, {"1": 1}))
     with journal(tmp_path / "state.db") as state:
         assert state.gaps("1") == [(None, None)]
 
@@ -189,7 +189,7 @@ def test_runs_of_the_windows_that_are_done_are_counted_as_read(tmp_path: Path) -
         for until, deleted in ((5, 1), (9, 2), (None, 0)):
             stages = ["deleted"] * deleted + ["active"] * 3
             trail.count([Run(RunInfo("r", start_time=4, lifecycle_stage=stage)) for stage in stages])
-            trail.end_window(Covered(None, until, len(stages)))
+            trail.end_window(coverage.Window(None, until, {"1": len(stages)}))
     report = CrawlReport("second")
     with journal(tmp_path / "state.db", report) as state:
         assert (report.read["runs"], dict(report.skipped)) == (9, {"deleted runs": 3})
@@ -382,7 +382,7 @@ import sys
 from itertools import count
 from pathlib import Path
 from crawler.datahub.batching import EncodedEntity
-from crawler.mlflow.paging.keyset import Covered
+from crawler.mlflow.paging import coverage
 from crawler.telemetry.report import CrawlReport
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.crawl.windows import WindowTracker
@@ -396,7 +396,7 @@ with Checkpoint(Path(sys.argv[1]), {"env": "PROD"}, report, clock=lambda: float(
     for number in range(start, 1_000_000):
         state.settled(EncodedEntity("mlModel", f"m{number}", [b"{}"]))
         report.proposals = number + 1
-        trail.end_window(Covered(None if number == 0 else number, number + 1, 1))
+        trail.end_window(coverage.Window(None if number == 0 else number, number + 1, {"1": 1}))
         print(number + 1, flush=True)
 """
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from crawler.checkpoint.mark import Mark, Window
 from crawler.crawl.windows import WindowTracker, parted
 from crawler.mlflow.entities import Run, RunInfo
-from crawler.mlflow.paging.keyset import Covered
+from crawler.mlflow.paging import coverage
 
 WINDOW = Window("1", None, 5, 3, 2, 1)
 
@@ -35,10 +35,10 @@ def run(run_id: str, start_time: int | None, stage: str = "active") -> Run:
 
 def test_runs_of_the_last_start_time_belong_to_the_next_window() -> None:
     runs = [run("a", 1), run("b", 5), run("c", 5), run("d", None)]
-    inside, beyond = parted(runs, Covered(None, 5, 1))
+    inside, beyond = parted(runs, coverage.Window(None, 5, {"1": 1}))
     assert [each.info.run_id for each in inside] == ["a", "d"]
     assert [each.info.run_id for each in beyond] == ["b", "c"]
-    assert parted(runs, Covered(None, None, 4)) == (runs, [])
+    assert parted(runs, coverage.Window(None, None, {"1": 4})) == (runs, [])
     assert parted(runs, None) == (runs, [])
 
 
@@ -49,9 +49,9 @@ def test_a_trail_counts_each_windows_runs() -> None:
     first.add(1)
     trail.count([run("a", 1), run("b", 2, "deleted")])
     trail.count([run("e", 3), run("f", 4, "deleted"), run("g", 4)])
-    trail.end_window(Covered(None, 5, 5))
+    trail.end_window(coverage.Window(None, 5, {"1": 5}))
     trail.count([run("c", 5)])
-    trail.end_window(Covered(5, None, 1))
+    trail.end_window(coverage.Window(5, None, {"1": 1}))
     assert done == [Window("7", 5, None, 1, 1, 0)]
     first.done(1)
     assert done[1:] == [Window("7", None, 5, 5, 3, 2)]
