@@ -1,7 +1,7 @@
 """A check: connects to both servers as a crawl would, and returns what it would find, or what is wrong."""
 
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType, structs
@@ -12,7 +12,10 @@ from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.errors import CrawlerError, ExitCode
 from crawler.http import Server
-from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.telemetry.findings import UNREADABLE
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
 
@@ -86,26 +89,31 @@ async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck
         async with open_mlflow(settings, report.mlflow, report.time) as client:
             found.url = client.url
             found.version = await client.version()
-            await _count(client, found)
+            await _count(client, found, report)
     except CrawlerError as error:
         found.error = error
     return found
 
 
-async def _count(client: MlflowClient, found: MlflowCheck) -> None:
+async def _count(client: MlflowClient, found: MlflowCheck, report: Report) -> None:
     try:
-        found.registered_models = await _rows(client.registered_models())
-        found.model_versions = await _rows(client.model_versions())
+        found.registered_models = await _rows(client, REGISTERED_MODELS, report)
+        found.model_versions = await _rows(client, MODEL_VERSIONS, report)
     except RegistryMissing:
         found.registered_models = found.model_versions = None
     try:
-        found.experiments = await _rows(client.experiments())
+        found.experiments = await _rows(client, EXPERIMENTS, report)
     except ExperimentsMissing:
         found.experiments = None
 
 
-async def _rows(pages: AsyncIterator[Sequence[object]]) -> int:
-    return sum([len(page) async for page in pages])
+async def _rows(client: MlflowClient, resource: Resource[Any], report: Report) -> int:
+    rows = 0
+    async for step in client.pages(resource):
+        rows += len(step.rows)
+        for text in step.unreadable:
+            report(UNREADABLE[resource.name].found(text))
+    return rows
 
 
 async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Path:

@@ -12,10 +12,12 @@ from crawler.crawl.version_runs import VersionRuns
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import ExperimentsMissing, MlflowClient, RegistryMissing
+from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
+from crawler.mlflow.decoding import Row
 from crawler.mlflow.paging.step import Step
-from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource, Row
+from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
 from crawler.telemetry.findings import (
     EXPERIMENTS_MISSING,
@@ -111,7 +113,7 @@ class Reader:
             experiment_id = experiment.experiment_id
             gaps = self._progress.gaps(experiment_id)
             if gaps != [EVERYTHING]:
-                self._client.runs.resume_count(experiment_id, self._progress.rows(experiment_id))
+                self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
             if not gaps:
                 self._listener(ExperimentDone())
             scope = Scope({experiment_id: experiment.name}, sources=len(gaps))
@@ -127,10 +129,10 @@ class Reader:
 
     async def _name_null_start_times(self) -> None:
         """Name the experiments that have runs without start time, which no page shows."""
-        naming = await self._client.runs.null_start_times()
-        for text in naming.unreadable:
+        found = await self._client.runs.null_start_times.find()
+        for text in found.unreadable:
             self._listener(UNREADABLE["runs"].found(text))
-        for text in naming.unknown:
+        for text in found.unknown:
             self._listener(NULL_START_TIME_UNKNOWN.found(text))
 
     async def _send_unwindowed(self, entities: Iterable[Entity]) -> None:

@@ -113,7 +113,7 @@ class RunStage:
         for experiment_id, name in scope.names.items():
             sample = f"{experiment_id} {name}: {error}"
             self._listener(EXPERIMENT_UNREAD.found(sample, count=int(not scope.failed)))
-            self._client.runs.stop_counting(experiment_id)
+            self._client.runs.null_start_times.stop_counting(experiment_id)
         scope.failed = True
 
     def _steal(self, queue: WorkStealingQueue[tuple[Scope, RunSource]]) -> tuple[Scope, RunSource] | None:

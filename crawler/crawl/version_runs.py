@@ -8,10 +8,10 @@ from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.quirks.null_start_time import EXPERIMENT_IDS_A_REQUEST
+from crawler.mlflow.resources import EXPERIMENT_IDS_A_REQUEST
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD
+from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, UNREADABLE
 
 RUN_IDS_A_REQUEST = 200
 
@@ -61,10 +61,12 @@ class VersionRuns:
     async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> None:
         """Take out of `missing` the runs that are found, and send their versions."""
         for some in _slices(experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
-            runs, unreadable = await self._client.runs.by_id(sorted(missing), some)
-            for text in unreadable:
+            found = await self._client.runs.by_id(sorted(missing), some)
+            for text in found.unreadable:
+                self._listener(UNREADABLE["runs"].found(text))
+            for text in found.failed:
                 self._listener(RUNS_OF_VERSIONS_UNREAD.found(text))
-            for run in runs:
+            for run in found.runs:
                 missing.discard(run.info.run_id)
                 await self._send(self._mapper.found_run(run))
             if not missing:

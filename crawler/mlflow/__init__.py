@@ -1,0 +1,1 @@
+"""MLflow: its listings as streams of pages. Knows neither DataHub nor the crawl."""

@@ -1,5 +1,6 @@
-"""Decoding whole pages of MLflow's search endpoints, straight from the bytes; a row of a wrong shape costs only
-itself.
+"""Decoding whole pages of MLflow's search endpoints, straight from the bytes.
+
+A row of a wrong shape costs only itself.
 """
 
 import json
@@ -17,7 +18,7 @@ _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Page(msgspec.Struct, Generic[Row], frozen=True):
-    """The rows of one answer, the token of the next page (empty on the last), and what could not be read of it."""
+    """The rows of one answer, the token of the next page (empty on the last), and texts on rows of a wrong shape."""
 
     rows: list[Row]
     token: str = ""
@@ -45,7 +46,7 @@ class _ModelVersions(msgspec.Struct):
 
 
 def _page_decoder(answer: type[Any], rows: str, row: type[Row]) -> Callable[[bytes], Page[Row]]:
-    """A decoder for one endpoint: typed and fast, or row by row where that fails."""
+    """Return a decoder for one endpoint: typed and fast, or row by row where that fails."""
     decode = msgspec.json.Decoder(answer, strict=False).decode
 
     def decoder(body: bytes) -> Page[Row]:
@@ -59,7 +60,7 @@ def _page_decoder(answer: type[Any], rows: str, row: type[Row]) -> Callable[[byt
 
 
 def _decode_leniently(body: bytes, rows: str, row: type[Row]) -> Page[Row]:
-    """Takes what strict JSON forbids and Python servers write (NaN, Infinity) and null where nothing would do."""
+    """Decode row by row, also what strict JSON forbids and Python servers write (NaN, Infinity), and null fields."""
     answer = _loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get(rows, []), list):
         raise DecodeError(f"MLflow's answer has no list at $.{rows}.")
@@ -85,8 +86,9 @@ def _loads(body: bytes) -> Any:
 
 
 def _convert(raw: object, row: type[Row]) -> Row:
-    """Raises ValidationError, also for what could not be written again: JSON can escape halves of surrogate pairs,
-    which no UTF-8 can hold.
+    """Convert a row. Raise ValidationError, also for what could not be written again.
+
+    JSON can escape halves of surrogate pairs, which no UTF-8 can hold.
     """
     try:
         converted = msgspec.convert(raw, row, strict=False)
@@ -105,12 +107,12 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _with_path(message: str, path: str) -> str:
-    """msgspec's message with its path, which starts at the row, put behind the row's own."""
+    """Return msgspec's message with its path, which starts at the row, put behind the row's own."""
     return message.replace("`$", f"`{path}", 1) if "`$" in message else f"{message} - at `{path}`"
 
 
 def _name(raw: object) -> str:
-    """What is known of a row that cannot be read."""
+    """Return what is known of a row that cannot be read."""
     if not isinstance(raw, dict):
         return "a row"
     info = raw.get("info", raw)
@@ -121,10 +123,30 @@ def _name(raw: object) -> str:
     return name[:200] or "a row without a name"
 
 
-decode_runs = _page_decoder(_Runs, "runs", Run)
-decode_experiments = _page_decoder(_Experiments, "experiments", Experiment)
-decode_registered_models = _page_decoder(_RegisteredModels, "registered_models", RegisteredModel)
-decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVersion)
+_decode_runs = _page_decoder(_Runs, "runs", Run)
+_decode_experiments = _page_decoder(_Experiments, "experiments", Experiment)
+_decode_registered_models = _page_decoder(_RegisteredModels, "registered_models", RegisteredModel)
+_decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVersion)
+
+
+def decode_runs(body: bytes) -> Page[Run]:
+    """Decode a page of `runs/search`. Raise DecodeError."""
+    return _decode_runs(body)
+
+
+def decode_experiments(body: bytes) -> Page[Experiment]:
+    """Decode a page of `experiments/search`. Raise DecodeError."""
+    return _decode_experiments(body)
+
+
+def decode_registered_models(body: bytes) -> Page[RegisteredModel]:
+    """Decode a page of `registered-models/search`. Raise DecodeError."""
+    return _decode_registered_models(body)
+
+
+def decode_model_versions(body: bytes) -> Page[ModelVersion]:
+    """Decode a page of `model-versions/search`. Raise DecodeError."""
+    return _decode_model_versions(body)
 
 
 class _OneRun(msgspec.Struct):
@@ -132,7 +154,7 @@ class _OneRun(msgspec.Struct):
 
 
 def decode_run(body: bytes) -> Run:
-    """The answer of `runs/get`. Raises DecodeError."""
+    """Decode the answer of `runs/get`. Raise DecodeError."""
     try:
         return msgspec.json.decode(body, type=_OneRun, strict=False).run
     except _NOT_AS_EXPECTED:

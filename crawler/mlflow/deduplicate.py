@@ -6,8 +6,9 @@ from crawler.mlflow.decoding import Row
 
 
 def deduplicate(rows: list[Row], key: Callable[[Row], object]) -> tuple[list[Row], list[Row]]:
-    """The first row of each key, and those others that are not the same as the first: these are lost, since what has
-    one key in MLflow has one URN in DataHub.
+    """Return the first row of each key, and those others that differ from it.
+
+    These are lost, since rows of one key in MLflow have one URN in DataHub.
     """
     first: dict[object, Row] = {}
     others = [row for row in rows if first.setdefault(key(row), row) is not row]

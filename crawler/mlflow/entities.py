@@ -1,6 +1,7 @@
-"""What MLflow's search endpoints answer, as msgspec structs (`mlflow/protos/service.proto`, `model_registry.proto`).
+"""The messages of MLflow's search endpoints, as msgspec structs.
 
-Unknown fields are ignored, missing ones take protobuf's defaults. Times are ms since epoch.
+Source: `mlflow/protos/service.proto` and `model_registry.proto`. Unknown fields are ignored, missing ones
+take protobuf's defaults. Times are ms since epoch.
 """
 
 from typing import Annotated
@@ -30,6 +31,8 @@ class Metric(_Message, frozen=True):
 
 
 class RunInfo(_Message, frozen=True):
+    """What a run is, as opposed to what was logged to it."""
+
     run_id: str
     experiment_id: str = ""
     run_name: str = ""
@@ -42,6 +45,8 @@ class RunInfo(_Message, frozen=True):
 
 
 class RunData(_Message, frozen=True):
+    """What was logged to a run."""
+
     metrics: list[Metric] = []
     params: list[KeyValue] = []
     tags: list[KeyValue] = []
@@ -56,15 +61,21 @@ class Dataset(_Message, frozen=True):
 
 
 class DatasetInput(_Message, frozen=True):
+    """A dataset as one run used it; tags tell its context."""
+
     dataset: Dataset
     tags: list[KeyValue] = []
 
 
 class RunInputs(_Message, frozen=True):
+    """The datasets of a run."""
+
     dataset_inputs: list[DatasetInput] = []
 
 
 class Run(_Message, frozen=True):
+    """A row of `runs/search`."""
+
     info: RunInfo
     data: RunData = RunData()
     inputs: RunInputs | None = None
@@ -76,6 +87,8 @@ class Run(_Message, frozen=True):
 
 
 class Experiment(_Message, frozen=True):
+    """A row of `experiments/search`."""
+
     experiment_id: str
     name: str = ""
     artifact_location: str = ""
@@ -86,6 +99,8 @@ class Experiment(_Message, frozen=True):
 
 
 class Alias(_Message, frozen=True):
+    """A name for one version of a registered model."""
+
     alias: str
     version: str
 
@@ -97,6 +112,8 @@ class LatestVersion(_Message, frozen=True):
 
 
 class RegisteredModel(_Message, frozen=True):
+    """A row of `registered-models/search`."""
+
     name: str
     creation_timestamp: Millis = 0
     last_updated_timestamp: Millis = 0
@@ -107,6 +124,8 @@ class RegisteredModel(_Message, frozen=True):
 
 
 class ModelVersion(_Message, frozen=True):
+    """A row of `model-versions/search`."""
+
     name: str
     version: str
     creation_timestamp: Millis = 0
@@ -119,5 +138,5 @@ class ModelVersion(_Message, frozen=True):
 
 
 def as_dict(pairs: list[KeyValue]) -> dict[str, str]:
-    """Tags or params by key; of two with one key the last wins, as in MLflow's client."""
+    """Return tags or params by key; of two with one key the last wins, as in MLflow's client."""
     return {pair.key: pair.value for pair in pairs}

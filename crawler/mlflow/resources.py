@@ -1,17 +1,96 @@
-"""Provisional."""
+"""MLflow's listings, one row each. A new listing is a row here, a struct in `entities` and a decoder in `decoding`."""
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Generic, Literal
 
 import msgspec
 
-Row = TypeVar("Row")
+from crawler.mlflow.decoding import (
+    Page,
+    Row,
+    decode_experiments,
+    decode_model_versions,
+    decode_registered_models,
+    decode_runs,
+)
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.refusals import ExperimentsMissing
+
+EXPERIMENT_IDS_A_REQUEST = 1_000
+"""So many experiments one search of runs may name."""
 
 
 class Resource(msgspec.Struct, Generic[Row], frozen=True):
+    """A listing of MLflow's REST API 2.0, in an order that writers do not disturb.
+
+    `page_rows` is how many rows a page asks for, or the server's limit where the page size is a setting. `paging` says
+    whether pages follow by `offset` or by the last `key` seen. `missing` is raised where an older MLflow has no such
+    endpoint; without it, a server that lacks the endpoint is no MLflow.
+    """
+
     name: str
+    endpoint: str
+    decode: Callable[[bytes], Page[Row]]
+    key: Callable[[Row], Any]
+    order_by: tuple[str, ...]
+    page_rows: int
+    server: Literal["tracking", "registry"] = "tracking"
+    method: Literal["GET", "POST"] = "POST"
+    paging: Literal["offset", "key"] = "offset"
+    params: tuple[tuple[str, str], ...] = ()
+    missing: type[Exception] | None = None
+
+    def query(self, rows: int, token: str = "", **more: object) -> dict[str, object]:
+        """Return the query of one page of at most `rows` rows."""
+        query = {"max_results": rows, "order_by": list(self.order_by), **dict(self.params), **more}
+        return {**query, "page_token": token} if token else query
 
 
-REGISTERED_MODELS: Resource[Any] = Resource("registered_models")
-MODEL_VERSIONS: Resource[Any] = Resource("model_versions")
-EXPERIMENTS: Resource[Any] = Resource("experiments")
-RUNS: Resource[Any] = Resource("runs")
+REGISTERED_MODELS: Resource[RegisteredModel] = Resource(
+    "registered_models",
+    "registered-models/search",
+    decode_registered_models,
+    key=attrgetter("name"),
+    order_by=("name ASC",),
+    page_rows=500,
+    server="registry",
+    method="GET",
+)
+MODEL_VERSIONS: Resource[ModelVersion] = Resource(
+    "model_versions",
+    "model-versions/search",
+    decode_model_versions,
+    key=attrgetter("name", "version"),
+    order_by=("name ASC", "version_number ASC"),
+    page_rows=2_000,
+    server="registry",
+    method="GET",
+)
+"""Of all models. Servers before 2.0 answer everything at once."""
+EXPERIMENTS: Resource[Experiment] = Resource(
+    "experiments",
+    "experiments/search",
+    decode_experiments,
+    key=attrgetter("experiment_id"),
+    order_by=("experiment_id ASC",),
+    page_rows=2_000,
+    params=(("view_type", "ALL"),),
+    missing=ExperimentsMissing,
+)
+RUNS: Resource[Run] = Resource(
+    "runs",
+    "runs/search",
+    decode_runs,
+    key=attrgetter("info.run_id"),
+    order_by=("attributes.start_time ASC",),
+    page_rows=50_000,
+    paging="key",
+    params=(("run_view_type", "ALL"),),
+)
+"""Of experiments that are named. MLflow's SQL stores order equal start times by run id, in all versions."""
+
+RESOURCES: dict[str, Resource[Any]] = {
+    each.name: each for each in (REGISTERED_MODELS, MODEL_VERSIONS, EXPERIMENTS, RUNS)
+}
+"""By name, which is also the word for the kind of row in reports."""

@@ -20,6 +20,7 @@ from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
 from crawler.telemetry.report import Report
+from tests.mlflow.page_rows import small_pages
 from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_to_file, recipe_file
@@ -151,12 +152,12 @@ async def test_more_in_a_row_than_are_left_out_cost_their_experiment_only(copy: 
     assert sample.startswith(f"{largest} ")
 
 
-async def test_a_model_version_that_mlflow_cannot_answer(copy: Copy, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("crawler.mlflow.client.MODEL_VERSIONS_A_PAGE", 5)
+async def test_a_model_version_that_mlflow_cannot_answer(copy: Copy, tmp_path: Path) -> None:
     versions = copy.reported["versions"]
     poisoned = versions[len(versions) // 2]
     damage = ("model_versions", "creation_time", "'soon'")
-    with copy.damaged(damage, "name = ? AND version = ?", poisoned["name"], str(poisoned["version"])):
+    where = ("name = ? AND version = ?", poisoned["name"], str(poisoned["version"]))
+    with small_pages(model_versions=5), copy.damaged(damage, *where):
         report, urns = await copy.crawl(tmp_path, 500)
     expected = {model_urn(each["name"], each["version"], PLAIN) for each in versions if each != poisoned}
     assert {urn for urn in urns if urn.startswith("urn:li:mlModel:")} == expected
@@ -167,11 +168,11 @@ async def test_a_model_version_that_mlflow_cannot_answer(copy: Copy, tmp_path: P
     assert sample.startswith("one between ")
 
 
-async def test_a_registered_model_that_mlflow_cannot_answer(copy: Copy, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("crawler.mlflow.client.REGISTERED_MODELS_A_PAGE", 3)
+async def test_a_registered_model_that_mlflow_cannot_answer(copy: Copy, tmp_path: Path) -> None:
     names = sorted(each["name"] for each in copy.reported["models"])
     poisoned = names[len(names) // 2]
-    with copy.damaged(("registered_models", "creation_time", "'soon'"), "name = ?", poisoned):
+    damage = ("registered_models", "creation_time", "'soon'")
+    with small_pages(registered_models=3), copy.damaged(damage, "name = ?", poisoned):
         report, urns = await copy.crawl(tmp_path, 500)
     expected = {model_group_urn(name, PLAIN) for name in names if name != poisoned}
     assert {urn for urn in urns if urn.startswith("urn:li:mlModelGroup:")} >= expected

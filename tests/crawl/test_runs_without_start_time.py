@@ -17,7 +17,7 @@ import pytest
 from crawler.config.settings import MappingSettings
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
-from crawler.mlflow.run_reader import RunReader
+from crawler.mlflow.quirks.null_start_time import NullStartTimeFindings, NullStartTimes
 from crawler.telemetry.report import Report
 from tests.servers.environments import VERSIONS
 from tests.servers.filled import FilledServer
@@ -164,15 +164,15 @@ async def test_without_such_runs_that_is_known_for_one_request(
     copy = copies(version)
     # One worker shares nothing, so that the number of pages does not depend on who is idle when.
     with_it, runs = await copy.crawl(tmp_path, 7, mlflow_concurrency=1)
-    monkeypatch.setattr(RunReader, "name_untimed", _asks_nothing)
+    monkeypatch.setattr(NullStartTimes, "find", _asks_nothing)
     without_it, same_runs = await copy.crawl(tmp_path, 7, mlflow_concurrency=1)
     assert with_it.failures == []
     assert runs == same_runs == copy.others(set())
     assert with_it.mlflow.requests == without_it.mlflow.requests + 1
 
 
-async def _asks_nothing(_runs: RunReader, _unknown: object) -> None:
-    pass
+async def _asks_nothing(_null_start_times: NullStartTimes) -> NullStartTimeFindings:
+    return NullStartTimeFindings()
 
 
 def test_the_exit_code_says_so(copies: Callable[[str], Copy], tmp_path: Path) -> None:

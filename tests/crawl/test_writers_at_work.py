@@ -16,6 +16,7 @@ from crawler.config.settings import MappingSettings
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
 from tests.crawl.test_real_servers import Serve
+from tests.mlflow.page_rows import small_pages
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_to_file, recipe_file
 
@@ -87,18 +88,15 @@ async def disturbed(server: MlflowServer, reported: dict[str, Any], seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_was_there_throughout_is_delivered(
-    seed: int, filled_server: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("crawler.mlflow.client.MODEL_VERSIONS_A_PAGE", 5)
-    monkeypatch.setattr("crawler.mlflow.client.REGISTERED_MODELS_A_PAGE", 4)
+async def test_what_was_there_throughout_is_delivered(seed: int, filled_server: Serve, tmp_path: Path) -> None:
     filled = filled_server("2.20.4")
     copy = tmp_path / "copy.db"
     with closing(sqlite3.connect(filled.server.database)) as original, closing(sqlite3.connect(copy)) as target:
         original.backup(target)
     with mlflow_server("2.20.4", tmp_path / "server", database=copy) as server:
         async with disturbed(server, filled.reported, seed) as (url, writer):
-            report, proposals = await crawl_to_file(recipe_file(tmp_path, url), tmp_path, {"page_size": 5})
+            with small_pages(model_versions=5, registered_models=4):
+                report, proposals = await crawl_to_file(recipe_file(tmp_path, url), tmp_path, {"page_size": 5})
     assert report.failures == []
     assert len(writer.gone) > 5
     written = {proposal["entityUrn"] for proposal in proposals}

@@ -1,4 +1,4 @@
-"""MLflow's pages through the real decoders and walks: each row is read or named, or the whole is a named error."""
+"""MLflow's pages through the real decoders and cursors: each row is read or named, or the whole is a named error."""
 
 import json
 from collections import Counter
@@ -9,8 +9,8 @@ from crawler.errors import CrawlerError, DecodeError, ServerError
 from crawler.mlflow import decoding as pages
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
-from crawler.mlflow.paging.keyset import RunWalk
-from crawler.mlflow.paging.offset import OffsetWalk
+from crawler.mlflow.paging.keyset import RunCursor
+from crawler.mlflow.paging.offset import OffsetCursor
 from tests.fuzz.promises import can_be_told, promise
 
 MEANT_DEPTH = 150
@@ -29,14 +29,14 @@ _UNKNOWN = object()
 
 
 def read(kind: str, body: bytes, counts: Counts) -> list[Any]:
-    """The rows that a crawl would go on with, through its own walk."""
+    """The rows that a crawl would go on with, through its own cursor."""
     page = decode_page(kind, body, counts)
     if page is None:
         return []
     if len(body) % 4 == 0:
         same_row_by_row(kind, body, page)
     try:
-        return walked(kind, page)
+        return taken(kind, page)
     except (ServerError, DecodeError) as error:
         can_be_told(str(error))
         counts[f"refused: {kind} ({error.code})"] += 1
@@ -45,15 +45,14 @@ def read(kind: str, body: bytes, counts: Counts) -> list[Any]:
 
 def read_on(kind: str, bodies: Sequence[bytes], counts: Counts) -> None:
     """These bodies as one listing's pages, one behind the other, however little they fit together."""
-    walk: RunWalk | OffsetWalk[Any] = RunWalk() if kind == "runs" else OffsetWalk(_KEYS[kind])
+    cursor: RunCursor | OffsetCursor[Any] = RunCursor() if kind == "runs" else OffsetCursor(_KEYS[kind])
     try:
         for body in bodies:
-            if (walk.query if isinstance(walk, RunWalk) else walk.token) is None:
+            if (cursor.query if isinstance(cursor, RunCursor) else cursor.token) is None:
                 return
-            walk.take(DECODERS[kind](body))
-            walk.take_skipped()
-            if isinstance(walk, RunWalk):
-                walk.split(3, 100)
+            cursor.take(DECODERS[kind](body))
+            if isinstance(cursor, RunCursor):
+                cursor.split(3, 100)
     except (ServerError, DecodeError) as error:
         can_be_told(str(error))
         counts[f"listings given up ({error.code})"] += 1
@@ -109,15 +108,15 @@ def same_row_by_row(kind: str, body: bytes, page: Page[Any]) -> None:
     promise(repr(other) == repr(page), f"read row by row, the page is {ascii(other)[:600]}, not {ascii(page)[:600]}")
 
 
-def walked(kind: str, page: Page[Any]) -> list[Any]:
-    """The rows as a walk hands them on: a first page loses none."""
+def taken(kind: str, page: Page[Any]) -> list[Any]:
+    """The rows as a cursor returns them: a first page loses none."""
     if kind == "runs":
-        rows: list[Any] = RunWalk().take(page)
+        rows: list[Any] = RunCursor().take(page).rows
         by_id = [run.info.run_id for run in page.rows]
-        promise({run.info.run_id for run in rows} == set(by_id), "a walk steps over runs")
-        promise(len(set(by_id)) == len(rows), "a walk reads a run twice")
+        promise({run.info.run_id for run in rows} == set(by_id), "a cursor misses runs")
+        promise(len(set(by_id)) == len(rows), "a cursor returns a run twice")
         return rows
-    return OffsetWalk(_KEYS[kind]).take(page)
+    return OffsetCursor(_KEYS[kind]).take(page).rows
 
 
 def _experiment_key(experiment: Experiment) -> object:

@@ -56,14 +56,14 @@ class Store:
         writes: Iterable[Sequence[Write]] = (),
         order: Callable[[Any], Any] = row_id,
         broken: Iterable[str] = (),
-        poisoned: Iterable[str] = (),
+        failing: Iterable[str] = (),
     ) -> None:
         self.rows = sorted(rows, key=order)
         self.order = order
         self.page_size = page_size
         self.writes = iter(writes)
         self.broken = set(broken)
-        self.poisoned = set(poisoned)
+        self.failing = set(failing)
         self.throughout = {row_id(row) for row in self.rows}
         self.ever = set(self.throughout)
         self.requests = 0
@@ -71,16 +71,16 @@ class Store:
     def page(
         self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0, most: int = 0
     ) -> Page[Any]:
-        """Raises PageFailed where a poisoned row is on the page."""
+        """Raises PageFailed where a failing row is on the page."""
         offset = json.loads(base64.b64decode(token))["offset"] if token else 0
         size = most or self.page_size + known
         listed = [row for row in self.rows if keep(row)][offset : offset + size]
         following = number_token(offset + size) if len(listed) == size else ""
         self.requests += 1
-        assert self.requests < 3_000, "the walk does not end"
+        assert self.requests < 3_000, "the cursor does not end"
         for write in next(self.writes, ()):
             self._write(*write)
-        if not self.poisoned.isdisjoint(map(row_id, listed)):
+        if not self.failing.isdisjoint(map(row_id, listed)):
             raise PageFailed(size)
         rows = [row for row in listed if row_id(row) not in self.broken]
         return Page(rows, following, [f"{row_id(row)}: broken" for row in listed if row_id(row) in self.broken])
@@ -91,7 +91,7 @@ class Store:
             self.ever.add(row_id(what))
             self.rows = sorted([*self.rows, what], key=self.order)
         elif kind == "purge":
-            gone = {row_id(row) for row in self.rows[place : place + what]} - self.poisoned
+            gone = {row_id(row) for row in self.rows[place : place + what]} - self.failing
             self.throughout -= gone
             self.rows = [row for row in self.rows if row_id(row) not in gone]
         elif kind == "delete" and self.rows:

@@ -1,5 +1,6 @@
-"""What a crawl asks beside the listings, and what becomes of it where that is refused: runs by their ids, runs listed
-backwards, runs without start_time.
+"""What a crawl asks beside the listings, also where that is refused.
+
+Runs by their ids, runs listed backwards, runs without start_time.
 """
 
 import json
@@ -21,8 +22,8 @@ from crawler.mapping.runs import run_urn
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run, RunInfo
-from crawler.mlflow.paging.keyset import RunQuery, RunWalk
-from crawler.mlflow.quirks.null_start_time import MAX_PAGES, UntimedRuns
+from crawler.mlflow.paging.keyset import RunCursor, RunQuery
+from crawler.mlflow.quirks.null_start_time import MAX_PAGES, NullStartTimeFindings, NullStartTimes
 from crawler.mlflow.run_reader import RunReader
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
@@ -65,11 +66,10 @@ class Tracking:
             yield str(server.make_url("")).rstrip("/")
 
     @asynccontextmanager
-    async def reader(self, page_size: int = 4) -> AsyncIterator[tuple[RunReader, list[str]]]:
-        """A reader of its runs, and what that tells of those that it cannot read."""
-        told: list[str] = []
+    async def reader(self, page_size: int = 4) -> AsyncIterator[RunReader]:
+        """A reader of its runs."""
         async with self.serve() as url, Server("MLflow", ServerSettings(url=url, attempts=1), Traffic()) as server:
-            yield RunReader(Api(server, server, lambda _kind, rows: told.extend(rows), Timing()), page_size), told
+            yield RunReader(Api(server, server, Timing()), page_size)
 
     async def _search_runs(self, request: web.Request) -> web.Response:
         query = await request.json()
@@ -121,7 +121,7 @@ def is_backwards(query: Query) -> bool:
     return "DESC" in query.get("order_by", [""])[0]
 
 
-def is_for_untimed(query: Query) -> bool:
+def is_for_null_start_times(query: Query) -> bool:
     return "page_token" in query and "filter" not in query
 
 
@@ -137,7 +137,7 @@ async def crawl(tracking: Tracking, folder: Path) -> tuple[Report, set[str]]:
     return report, {each["entityUrn"] for each in proposals if ":dataProcessInstance:" in each["entityUrn"]}
 
 
-@pytest.mark.parametrize("is_refused", [is_by_id, is_backwards, is_for_untimed])
+@pytest.mark.parametrize("is_refused", [is_by_id, is_backwards, is_for_null_start_times])
 async def test_credentials_that_are_withdrawn_end_the_crawl_whatever_is_asked(
     is_refused: Callable[[Query], bool], tmp_path: Path
 ) -> None:
@@ -155,7 +155,7 @@ async def test_credentials_that_are_withdrawn_end_the_crawl_whatever_is_asked(
 
 async def test_rows_that_fail_only_in_one_direction_are_all_read(tmp_path: Path) -> None:
     def refused(query: Query, rows: list[dict[str, Any]]) -> int | None:
-        return 500 if holds(rows, 6, 7) and not is_backwards(query) and not is_for_untimed(query) else None
+        return 500 if holds(rows, 6, 7) and not is_backwards(query) and not is_for_null_start_times(query) else None
 
     report, urns = await crawl(Tracking(refused), tmp_path)
     assert urns == {run_urn(run_id(number)) for number in range(RUNS)}
@@ -165,48 +165,47 @@ async def test_rows_that_fail_only_in_one_direction_are_all_read(tmp_path: Path)
 async def test_where_tokens_are_no_offsets_no_offset_is_made_up() -> None:
     tracking = Tracking()
     tracking.is_opaque = True
-    unknown: list[str] = []
-    async with tracking.reader() as (reader, told):
-        walk, read = RunWalk(), 0
-        while walk.query is not None:
-            async with reader.next_page("1", walk) as runs:
-                read += len(runs)
+    unreadable: list[str] = []
+    async with tracking.reader() as reader:
+        cursor, read = RunCursor(), 0
+        while cursor.query is not None:
+            async with reader.next_page(["1"], cursor) as step:
+                read += len(step.rows)
+                unreadable += step.unreadable
         pages = len(tracking.asked)
-        await reader.name_untimed(unknown.append)
-    assert (read, told, unknown) == (RUNS, [], [])
+        findings = await reader.null_start_times.find()
+    assert (read, unreadable, findings) == (RUNS, [], NullStartTimeFindings())
     assert len(tracking.asked) == pages > 1
     assert all(each.get("page_token", "opaque").startswith("opaque") for each in tracking.asked)
 
 
-async def test_a_walk_that_is_at_its_end_has_no_next_page() -> None:
-    async with Tracking().reader(page_size=50) as (reader, _):
-        walk = RunWalk()
-        async with reader.next_page("1", walk) as runs:
-            assert len(runs) == RUNS
+async def test_a_cursor_that_is_at_its_end_has_no_next_page() -> None:
+    async with Tracking().reader(page_size=50) as reader:
+        cursor = RunCursor()
+        async with reader.next_page(["1"], cursor) as step:
+            assert len(step.rows) == RUNS
         with pytest.raises(ValueError, match="at its end"):
-            await reader.next_page("1", walk).__aenter__()
+            await reader.next_page(["1"], cursor).__aenter__()
 
 
 async def test_runs_that_are_asked_for_one_by_one_cost_themselves() -> None:
     """As on MLflow 1.27, which cannot filter by run id."""
     tracking = Tracking()
     tracking.of_one_run = {"gone": 404, "broken": 500}
-    unread: list[str] = []
-    async with tracking.reader() as (reader, _):
-        runs = await reader.by_id(["a", "gone", "broken", "b"], [], unread.append)
-        assert {run.info.run_id for run in runs} == {"a", "b"}
-        assert [each.partition(":")[0] for each in unread] == ["run broken"]
+    async with tracking.reader() as reader:
+        found = await reader.by_id(["a", "gone", "broken", "b"], [])
+        assert {run.info.run_id for run in found.runs} == {"a", "b"}
+        assert [each.partition(":")[0] for each in found.failed] == ["run broken"]
         tracking.of_one_run["secret"] = 403
         with pytest.raises(RequestRefused, match="403"):
-            await reader.by_id(["a", "secret"], [], unread.append)
+            await reader.by_id(["a", "secret"], [])
 
 
 class TestRunsWithoutStartTime:
     """Where a server lists them instead of failing."""
 
-    async def told_by(self, pages: Callable[[int], Page[Run]]) -> tuple[list[str], int]:
-        """What is told of one experiment with ten other runs, and the number of pages that this took."""
-        told: list[str] = []
+    async def found_in(self, pages: Callable[[int], Page[Run]]) -> tuple[NullStartTimeFindings, int]:
+        """What is found of one experiment with ten other runs, and the number of pages that this took."""
         asked = 0
 
         async def search(_experiment_ids: list[str], _query: RunQuery) -> Page[Run]:
@@ -214,17 +213,17 @@ class TestRunsWithoutStartTime:
             asked += 1
             return pages(asked)
 
-        untimed = UntimedRuns(search, told.append)
-        untimed.begin("7")
-        untimed.add("7", 10)
-        await untimed.name(told.append)
-        return told, asked
+        null_start_times = NullStartTimes(search)
+        null_start_times.resume_count("7", 10)
+        return await null_start_times.find(), asked
 
-    async def test_one_that_is_listed_is_told(self) -> None:
+    async def test_one_that_is_listed_is_named(self) -> None:
         rows = [Run(RunInfo(run_id="a", start_time=1)), Run(RunInfo(run_id="b"))]
-        assert await self.told_by(lambda _: Page(rows)) == (["7"], 1)
+        findings, asked = await self.found_in(lambda _: Page(rows))
+        assert findings == NullStartTimeFindings(["experiment 7: runs that have no start_time in MLflow's database"])
+        assert asked == 1
 
     async def test_a_listing_without_end_is_left(self) -> None:
         row = Run(RunInfo(run_id="a", start_time=1))
-        _, asked = await self.told_by(lambda number: Page([row], number_token(number)))
+        _, asked = await self.found_in(lambda number: Page([row], number_token(number)))
         assert asked <= MAX_PAGES

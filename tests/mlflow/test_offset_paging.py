@@ -1,5 +1,5 @@
 """Paging against a model of MLflow that others write to between the pages: nothing that was there throughout is
-missed, and every walk ends.
+missed, and every cursor ends.
 """
 
 import base64
@@ -17,63 +17,57 @@ from hypothesis import strategies as st
 from crawler.errors import ServerError
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment, Run
-from crawler.mlflow.paging.keyset import SEEN_AT_MOST, RunQuery, RunWalk
-from crawler.mlflow.paging.offset import (
-    FEWEST_ROWS,
-    MAX_FRUITLESS_PAGES,
-    MAX_STEPS_BACK,
-    OVERLAP,
-    PAGE_BYTES,
-    PAGES_BYTES,
-    OffsetWalk,
-    PageRows,
-    is_offset,
-)
+from crawler.mlflow.paging.keyset import RunCursor, RunQuery
+from crawler.mlflow.paging.loop_guard import MAX_FRUITLESS_PAGES, MAX_STEPS_BACK
+from crawler.mlflow.paging.offset import OVERLAP, OffsetCursor
+from crawler.mlflow.paging.page_rows import FEWEST_ROWS, PAGE_BYTES, PAGES_BYTES, PageRows
+from crawler.mlflow.paging.seen_runs import SEEN_AT_MOST
+from crawler.mlflow.paging.tokens import is_offset
 from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
 from tests.support.examples import examples
 
 
-def walk_runs(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[str]:
-    walk, read = RunWalk(), []
-    while (query := walk.query) is not None:
+def runs_read(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[str]:
+    cursor, read = RunCursor(), []
+    while (query := cursor.query) is not None:
         keep = (lambda _: True) if "filter" in ignores else (lambda row, query=query: passes(row, query))
-        read += walk.take(store.page("" if "page_token" in ignores else query.token, keep, query.known))
+        read += cursor.take(store.page("" if "page_token" in ignores else query.token, keep, query.known)).rows
     return [row_id(row) for row in read]
 
 
-def walk_runs_in_parts(
-    store: Store, random: Random, *, ignores: str = "", walks: list[RunWalk] | None = None
+def runs_read_in_parts(
+    store: Store, random: Random, *, ignores: str = "", cursors: list[RunCursor] | None = None
 ) -> list[str]:
-    """Several walks at once, whose pages come in any order; now and then one of them is split, also while its page is
+    """Several cursors at once, whose pages come in any order; now and then one of them is split, also while its page is
     on its way.
     """
-    walks, read = [] if walks is None else walks, []
-    walks.append(RunWalk())
-    while walks:
-        walk = random.choice(walks)
-        query = walk.query
+    cursors, read = [] if cursors is None else cursors, []
+    cursors.append(RunCursor())
+    while cursors:
+        cursor = random.choice(cursors)
+        query = cursor.query
         assert query is not None
         if random.random() < 0.5:
-            walks += walk.split(random.randrange(5), store.page_size)
+            cursors += cursor.split(random.randrange(5), store.page_size)
         seen = RunQuery(None, query.until, query.token) if "since" in ignores else query
         seen = RunQuery(seen.since, None, seen.token) if "until" in ignores else seen
-        read += walk.take(store.page(query.token, lambda row, query=seen: passes(row, query), query.known))
-        walks += walk.split(random.randrange(5), store.page_size)
-        walks[:] = [each for each in walks if each.query is not None]
+        read += cursor.take(store.page(query.token, lambda row, query=seen: passes(row, query), query.known)).rows
+        cursors += cursor.split(random.randrange(5), store.page_size)
+        cursors[:] = [each for each in cursors if each.query is not None]
     return [row_id(row) for row in read]
 
 
-def walk_names(store: Store) -> list[str]:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+def names_read(store: Store) -> list[str]:
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
     read: list[Experiment] = []
-    while walk.token is not None:
-        read += walk.take(store.page(walk.token))
+    while cursor.token is not None:
+        read += cursor.take(store.page(cursor.token)).rows
     return [row_id(row) for row in read]
 
 
-def take_all(walk: OffsetWalk[Any] | RunWalk, pages: Iterable[Page[Any]]) -> None:
+def take_all(cursor: OffsetCursor[Any] | RunCursor, pages: Iterable[Page[Any]]) -> None:
     for page in pages:
-        walk.take(page)
+        cursor.take(page)
 
 
 where = st.floats(0, 0.999)
@@ -105,7 +99,7 @@ def test_no_run_is_missed_whatever_is_written_meanwhile(
     rows: list[Run], writes: list[list[Write]], page_size: int
 ) -> None:
     store = Store(rows, page_size, writes, by_time)
-    assert store.throughout - set(walk_runs(store)) == set()
+    assert store.throughout - set(runs_read(store)) == set()
 
 
 # Spread over more times, so that there is something to split.
@@ -116,63 +110,63 @@ wide_new_runs = st.builds(run, st.integers(0, 150).map(lambda number: 2 * number
 
 @thorough
 @given(wide_runs, schedules(wide_new_runs), st.integers(2, 20), st.randoms(use_true_random=False))
-def test_no_run_is_missed_by_walks_that_share_an_experiment(
+def test_no_run_is_missed_by_cursors_that_share_an_experiment(
     rows: list[Run], writes: list[list[Write]], page_size: int, random: Random
 ) -> None:
     store = Store(rows, page_size, writes, by_time)
-    assert store.throughout - set(walk_runs_in_parts(store, random)) == set()
+    assert store.throughout - set(runs_read_in_parts(store, random)) == set()
 
 
 @thorough
 @given(wide_runs, st.integers(2, 20), st.randoms(use_true_random=False), st.sampled_from(["", "until"]))
-def test_walks_that_share_an_experiment_read_each_run_once(
+def test_cursors_that_share_an_experiment_read_each_run_once(
     rows: list[Run], page_size: int, random: Random, ignores: str
 ) -> None:
     store = Store(rows, page_size, order=by_time)
-    assert Counter(walk_runs_in_parts(store, random, ignores=ignores)) == Counter(map(row_id, rows))
+    assert Counter(runs_read_in_parts(store, random, ignores=ignores)) == Counter(map(row_id, rows))
 
 
 @examples(100)
 @given(wide_runs, st.integers(2, 20), st.randoms(use_true_random=False))
 def test_a_server_that_ignores_the_filter_is_not_split(rows: list[Run], page_size: int, random: Random) -> None:
     store = Store(rows, page_size, order=by_time)
-    assert set(walk_runs_in_parts(store, random, ignores="since")) == store.throughout
+    assert set(runs_read_in_parts(store, random, ignores="since")) == store.throughout
 
 
 def test_a_long_experiment_is_shared_by_all_at_little_cost() -> None:
     store = Store([run(number, 10 * number) for number in range(20_000)], 500, order=by_time)
-    walks, rounds = [RunWalk()], 0
+    cursors, rounds = [RunCursor()], 0
     workers = 8
-    while walks:
+    while cursors:
         rounds += 1
-        for walk in list(walks):
-            query = walk.query
+        for cursor in list(cursors):
+            query = cursor.query
             assert query is not None
-            walk.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
-            walks = [each for each in walks if each.query is not None]
-            walks += walk.split(workers - len(walks), store.page_size)
+            cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
+            cursors = [each for each in cursors if each.query is not None]
+            cursors += cursor.split(workers - len(cursors), store.page_size)
     assert rounds <= 12
     assert store.requests <= 40 + 2 * workers
 
 
 def test_what_is_given_away_begins_where_the_rest_ends() -> None:
     store = Store([run(number, 10 * number) for number in range(1_000)], 100, order=by_time)
-    walk = RunWalk()
+    cursor = RunCursor()
     for _ in range(3):
-        query = walk.query
+        query = cursor.query
         assert query is not None
-        walk.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
-    parts = walk.split(1, 100)
-    queries = [each.query for each in (walk, *parts)]
+        cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
+    parts = cursor.split(1, 100)
+    queries = [each.query for each in (cursor, *parts)]
     assert [query.filter for query in queries if query] == [
         "attributes.start_time >= 2990 AND attributes.start_time < 6950",
         "attributes.start_time >= 6950",
     ]
 
 
-def test_more_runs_of_one_start_time_than_a_walk_remembers_come_once() -> None:
+def test_more_runs_of_one_start_time_than_a_cursor_remembers_come_once() -> None:
     rows = [run(0, 4), run(1, 4)] + [run(number, 5) for number in range(2, 2 * SEEN_AT_MOST + 3_000)]
-    read = walk_runs(Store(rows, 1_000, order=by_time))
+    read = runs_read(Store(rows, 1_000, order=by_time))
     assert len(read) == len(set(read)) == len(rows)
 
 
@@ -188,25 +182,25 @@ def test_start_times_far_apart_are_split_within_what_a_database_can_compare(
 ) -> None:
     class Bounded(Store):
         def page(self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0) -> Page[Any]:
-            asked = [query for walk in walks if (query := walk.query)]
+            asked = [query for cursor in cursors if (query := cursor.query)]
             assert all(-(2**63) <= bound < 2**63 for query in asked for bound in (query.since or 0, query.until or 0))
             assert all(query.until is None or (query.since or 0) < query.until for query in asked)
             return super().page(token, keep, known)
 
-    walks: list[RunWalk] = []
+    cursors: list[RunCursor] = []
     store = Bounded(rows, page_size, order=by_time)
-    assert Counter(walk_runs_in_parts(store, random, walks=walks)) == Counter(map(row_id, rows))
+    assert Counter(runs_read_in_parts(store, random, cursors=cursors)) == Counter(map(row_id, rows))
 
 
-def test_a_walk_that_lost_the_order_gives_no_parts() -> None:
-    walk = RunWalk()
-    walk.begin(-(2**63))
+def test_a_cursor_that_lost_the_order_gives_no_parts() -> None:
+    cursor = RunCursor()
+    cursor.restart(-(2**63))
     times = [[1, 2, 3, 4], [4, 5, 6, 7], [7, 9, 8, 10]]
     for number, page in enumerate(times):
-        walk.take(Page([run(10 * number + i, time) for i, time in enumerate(page)], number_token(4)))
-    assert walk.query == RunQuery(-(2**63))
-    assert walk.pages_left(4) == 0
-    assert walk.split(3, 4) == []
+        cursor.take(Page([run(10 * number + i, time) for i, time in enumerate(page)], number_token(4)))
+    assert cursor.query == RunQuery(-(2**63))
+    assert cursor.pages_left(4) == 0
+    assert cursor.split(3, 4) == []
 
 
 def test_pages_stay_near_a_size_however_heavy_the_rows() -> None:
@@ -252,7 +246,7 @@ def test_pages_grow_at_most_twofold_and_hold_whole_rows() -> None:
         ("!" + number_token(20), False),
     ],
 )
-def test_tokens_of_mlflow_itself_are_told_from_others(token: str, is_one: bool) -> None:
+def test_tokens_of_mlflow_itself_differ_from_others(token: str, is_one: bool) -> None:
     assert is_offset(token) is is_one
 
 
@@ -262,7 +256,7 @@ def test_no_listed_row_is_missed_whatever_is_written_meanwhile(
     rows: list[Experiment], writes: list[list[Write]], page_size: int
 ) -> None:
     store = Store(rows, page_size, writes)
-    assert store.throughout - set(walk_names(store)) == set()
+    assert store.throughout - set(names_read(store)) == set()
 
 
 @examples(100)
@@ -271,16 +265,16 @@ def test_pages_of_one_row_miss_nothing_as_long_as_nothing_is_purged(
     runs: list[Run], run_writes: list[list[Write]], rows: list[Experiment], writes: list[list[Write]]
 ) -> None:
     store = Store(runs, 1, run_writes, by_time)
-    assert store.throughout - set(walk_runs(store)) == set()
+    assert store.throughout - set(runs_read(store)) == set()
     store = Store(rows, 1, writes)
-    assert store.throughout - set(walk_names(store)) == set()
+    assert store.throughout - set(names_read(store)) == set()
 
 
 @examples(300)
 @given(old_runs, st.integers(1, 20))
 def test_each_run_comes_once_and_requests_are_pages(rows: list[Run], page_size: int) -> None:
     store = Store(rows, page_size, order=by_time)
-    assert Counter(walk_runs(store)) == Counter(map(row_id, rows))
+    assert Counter(runs_read(store)) == Counter(map(row_id, rows))
     # A page brings what lies behind the overlap; where a page ends within equal start times, they come once more.
     gain = page_size - min(OVERLAP, page_size // 2)
     assert store.requests <= 2 * len(rows) / gain + 2
@@ -290,7 +284,7 @@ def test_each_run_comes_once_and_requests_are_pages(rows: list[Run], page_size: 
 @given(st.integers(0, 80), st.integers(2, 20))
 def test_runs_that_all_start_apart_take_a_request_a_page(count: int, page_size: int) -> None:
     store = Store([run(number, number) for number in range(count)], page_size, order=by_time)
-    assert len(walk_runs(store)) == count
+    assert len(runs_read(store)) == count
     assert store.requests == count // page_size + 1
 
 
@@ -298,20 +292,20 @@ def test_runs_that_all_start_apart_take_a_request_a_page(count: int, page_size: 
 @given(old_names, st.integers(1, 30))
 def test_each_row_comes_once_and_requests_are_pages(rows: list[Experiment], page_size: int) -> None:
     store = Store(rows, page_size)
-    assert walk_names(store) == list(map(row_id, rows))
+    assert names_read(store) == list(map(row_id, rows))
     assert store.requests <= len(rows) / (page_size - min(OVERLAP, page_size // 2)) + 1
 
 
 def test_large_pages_cost_little_more_than_the_server_would_need() -> None:
     store = Store([Experiment(f"{number:05}") for number in range(10_000)], 500)
-    assert len(walk_names(store)) == 10_000
+    assert len(names_read(store)) == 10_000
     assert store.requests == 10_000 // (500 - OVERLAP) + 1
 
 
 @given(st.lists(st.sampled_from([1, 2, None, None]), max_size=30), st.integers(1, 40))
 def test_runs_without_a_start_time_come_with_the_first_page(times: list[int | None], page_size: int) -> None:
     rows = [run(number, time) for number, time in enumerate(times)]
-    read = walk_runs(Store(rows, page_size, order=by_time))
+    read = runs_read(Store(rows, page_size, order=by_time))
     expected = {row_id(row) for row in rows if row.info.start_time is not None}
     expected |= {row_id(row) for row in sorted(rows, key=by_time)[:page_size]}
     assert expected <= set(read)
@@ -323,13 +317,13 @@ def test_many_rows_purged_at_once_hide_none() -> None:
     for gone in (10, 49, 95, 100, 5_000):
         rows = [Experiment(f"{number:05}") for number in range(7_000)]
         store = Store(rows, 50, [[]] * 150 + [[("purge", 0.0, gone)]])
-        assert store.throughout - set(walk_names(store)) == set(), gone
+        assert store.throughout - set(names_read(store)) == set(), gone
 
 
 @pytest.mark.parametrize("gone", [OVERLAP, 50, 100, 250])
 def test_rows_purged_in_a_long_listing_are_made_up_for_by_a_few_pages(gone: int) -> None:
     store = Store([Experiment(f"{number:05}") for number in range(5_000)], 100, [[]] * 40 + [[("purge", 0.0, gone)]])
-    read = walk_names(store)
+    read = names_read(store)
     assert store.throughout - set(read) == set()
     plain = 5_000 // (100 - OVERLAP) + 1
     assert store.requests <= plain + gone // 100 + 2
@@ -347,9 +341,9 @@ def test_rows_that_cannot_be_read_hide_no_others(
         return {row_id(row) for row in [*stretch, *(row for row in all_rows if random.random() < share / 2)]}
 
     store = Store(runs, page_size, order=by_time, broken=broken(runs))
-    assert Counter(walk_runs(store)) == Counter(store.throughout - store.broken)
+    assert Counter(runs_read(store)) == Counter(store.throughout - store.broken)
     store = Store(rows, page_size, broken=broken(rows))
-    assert Counter(walk_names(store)) == Counter(store.throughout - store.broken)
+    assert Counter(names_read(store)) == Counter(store.throughout - store.broken)
 
 
 class OpaqueStore(Store):
@@ -366,8 +360,8 @@ class OpaqueStore(Store):
 @examples(100)
 @given(old_runs, old_names, st.integers(1, 20))
 def test_opaque_tokens_are_followed_as_they_are(runs: list[Run], rows: list[Experiment], page_size: int) -> None:
-    assert Counter(walk_runs(OpaqueStore(runs, page_size, order=by_time))) == Counter(map(row_id, runs))
-    assert walk_names(OpaqueStore(rows, page_size)) == list(map(row_id, rows))
+    assert Counter(runs_read(OpaqueStore(runs, page_size, order=by_time))) == Counter(map(row_id, runs))
+    assert names_read(OpaqueStore(rows, page_size)) == list(map(row_id, rows))
 
 
 @pytest.mark.parametrize(
@@ -382,56 +376,56 @@ def test_opaque_tokens_are_followed_as_they_are(runs: list[Run], rows: list[Expe
     ],
 )
 def test_tokens_that_are_no_offsets_are_followed_as_they_are(tokens: list[str]) -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
     for number, token in enumerate(tokens):
         rows = [Experiment(f"{number}-{each}") for each in range(20)]
-        assert walk.take(Page(rows, token)) == rows
-        assert walk.token == token
-    assert walk.take(Page([Experiment("last")])) == [Experiment("last")]
-    assert walk.token is None
+        assert cursor.take(Page(rows, token)).rows == rows
+        assert cursor.token == token
+    assert cursor.take(Page([Experiment("last")])).rows == [Experiment("last")]
+    assert cursor.token is None
 
 
 @pytest.mark.parametrize("token", ["again", number_token(1)])
-def test_a_repeated_token_ends_the_walk(token: str) -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
-    walk.take(Page([Experiment("a")], token))
+def test_a_repeated_token_ends_the_cursor(token: str) -> None:
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
+    cursor.take(Page([Experiment("a")], token))
     with pytest.raises(
         ServerError, match=r"^MLflow gave one page token twice.*\. Ask whoever .* the parameter page_token\.$"
     ):
-        walk.take(Page([Experiment("b")], token))
+        cursor.take(Page([Experiment("b")], token))
 
 
-@pytest.mark.parametrize("new_walk", [lambda: OffsetWalk(row_id), RunWalk], ids=["rows", "runs"])
+@pytest.mark.parametrize("new_cursor", [lambda: OffsetCursor(row_id), RunCursor], ids=["rows", "runs"])
 @pytest.mark.parametrize("token", [lambda number: f"opaque-{number}", lambda number: number_token(20 * number)])
-def test_empty_pages_without_end_end_the_walk(
-    new_walk: Callable[[], OffsetWalk[Any] | RunWalk], token: Callable[[int], str]
+def test_empty_pages_without_end_end_the_cursor(
+    new_cursor: Callable[[], OffsetCursor[Any] | RunCursor], token: Callable[[int], str]
 ) -> None:
-    walk = new_walk()
-    take_all(walk, (Page([], token(number)) for number in range(1, MAX_FRUITLESS_PAGES + 1)))
+    cursor = new_cursor()
+    take_all(cursor, (Page([], token(number)) for number in range(1, MAX_FRUITLESS_PAGES + 1)))
     with pytest.raises(ServerError, match="nothing new"):
-        walk.take(Page([], token(MAX_FRUITLESS_PAGES + 1)))
+        cursor.take(Page([], token(MAX_FRUITLESS_PAGES + 1)))
 
 
-def test_pages_that_bring_something_now_and_then_do_not_end_the_walk() -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+def test_pages_that_bring_something_now_and_then_do_not_end_the_cursor() -> None:
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
     for number in range(1, 3 * MAX_FRUITLESS_PAGES):
         rows = [] if number % (MAX_FRUITLESS_PAGES + 1) else [Experiment(str(number))]
-        assert walk.take(Page(rows, f"opaque-{number}")) == rows
+        assert cursor.take(Page(rows, f"opaque-{number}")).rows == rows
 
 
 @pytest.mark.parametrize(("offset", "follows"), [(2, 2), (3, 1)])
 def test_where_tokens_advance_no_further_than_what_is_known_they_are_followed_as_they_stand(
     offset: int, follows: int
 ) -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
-    walk.take(Page([Experiment(str(number)) for number in range(4)], number_token(offset)))
-    assert walk.token == number_token(follows)
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
+    cursor.take(Page([Experiment(str(number)) for number in range(4)], number_token(offset)))
+    assert cursor.token == number_token(follows)
 
 
 @pytest.mark.parametrize("ignores", ["filter", "page_token"])
 def test_a_server_that_ignores_filter_or_token_is_read_all_the_same(ignores: str) -> None:
     store = Store([run(number, number // 3) for number in range(400)], 7, order=by_time)
-    assert set(walk_runs(store, ignores=frozenset({ignores}))) == store.throughout
+    assert set(runs_read(store, ignores=frozenset({ignores}))) == store.throughout
     # And not over and over: without a filter, every page is asked once.
     assert store.requests <= 400 / 4 + 2
 
@@ -439,18 +433,18 @@ def test_a_server_that_ignores_filter_or_token_is_read_all_the_same(ignores: str
 def test_a_server_that_ignores_both_is_an_error_and_no_hang() -> None:
     store = Store([run(number, number // 3) for number in range(40)], 7, order=by_time)
     with pytest.raises(ServerError):
-        walk_runs(store, ignores=frozenset({"filter", "page_token"}))
+        runs_read(store, ignores=frozenset({"filter", "page_token"}))
 
 
 def test_more_runs_of_one_time_than_a_page_on_a_server_that_ignores_tokens_is_an_error() -> None:
     store = Store([run(number, 5) for number in range(40)], 7, order=by_time)
     with pytest.raises(ServerError):
-        walk_runs(store, ignores=frozenset({"page_token"}))
+        runs_read(store, ignores=frozenset({"page_token"}))
 
 
 def test_a_server_that_ignores_the_page_size_is_read_in_one_request() -> None:
     store = Store([run(number, number // 3) for number in range(40)], 1_000, order=by_time)
-    assert set(walk_runs(store)) == store.throughout
+    assert set(runs_read(store)) == store.throughout
     assert store.requests == 1
 
 
@@ -458,26 +452,26 @@ def test_a_server_that_ignores_the_page_size_is_read_in_one_request() -> None:
 @given(st.integers(0, 60), st.integers(2, 20))
 def test_a_server_that_lists_the_newest_runs_first_is_read_all_the_same(count: int, page_size: int) -> None:
     store = Store([run(n, n) for n in range(count)], page_size, order=lambda row: -row.info.start_time)
-    assert Counter(walk_runs(store)) == Counter(store.throughout)
+    assert Counter(runs_read(store)) == Counter(store.throughout)
 
 
 def test_disorder_that_shows_late_starts_again_without_a_filter() -> None:
     times = [10, 11, 12, 13, 30, 14, 1, 2, 3, 4, 5, 6]
     store = Store([run(number, time) for number, time in enumerate(times)], 4)
-    assert set(walk_runs(store)) == store.throughout
+    assert set(runs_read(store)) == store.throughout
 
 
 def test_a_server_that_never_shows_a_row_again_is_an_error_and_no_hang() -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
     fresh = (Experiment(str(number)) for number in count())
 
     def pages() -> Iterator[Page[Experiment]]:
         for _ in range(10_000):
-            offset = json.loads(base64.b64decode(walk.token))["offset"] if walk.token else 0
+            offset = json.loads(base64.b64decode(cursor.token))["offset"] if cursor.token else 0
             yield Page(list(islice(fresh, 20)), number_token(offset + 20))
 
     with pytest.raises(ServerError, match=r"^MLflow lists its rows in another order each time.*page by page\.$"):
-        take_all(walk, pages())
+        take_all(cursor, pages())
     # Behind each page that was stepped back to comes one from which it steps back again.
     assert int(row_id(next(fresh))) == 20 * 2 * (MAX_STEPS_BACK + 1)
 
@@ -494,10 +488,10 @@ def test_a_server_with_another_order_each_time_is_no_hang(
 
         return answer
 
-    for store, walk in ((Store(runs, page_size), walk_runs), (Store(rows, page_size), walk_names)):
+    for store, cursor in ((Store(runs, page_size), runs_read), (Store(rows, page_size), names_read)):
         store.page = shuffled(store.page, store)  # type: ignore[method-assign]
         try:
-            assert set(walk(store)) <= store.throughout
+            assert set(cursor(store)) <= store.throughout
         except ServerError as error:
             assert "order" in error.message or "nothing new" in error.message  # noqa: PT017  either way is fine
 
@@ -506,13 +500,13 @@ def test_each_step_back_goes_twice_as_far_until_a_row_is_known() -> None:
     def listed(first: int) -> Page[Experiment]:
         return Page([Experiment(f"{number:05}") for number in range(first, first + 20)], number_token(first + 20))
 
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
-    walk.take(Page(listed(0).rows, number_token(2_000)))
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
+    cursor.take(Page(listed(0).rows, number_token(2_000)))
     steps = []
     for _ in range(4):
-        assert walk.take(listed(5_000)) == []
-        steps.append(walk.token)
+        assert cursor.take(listed(5_000)).rows == []
+        steps.append(cursor.token)
     assert steps == [number_token(2_000 - 10 - 20 * far) for far in (1, 3, 7, 15)]
-    assert len(walk.take(Page(listed(10).rows, number_token(1_710)))) == 10
-    walk.take(listed(5_000))
-    assert walk.token == number_token(1_710 - 10 - 20)
+    assert len(cursor.take(Page(listed(10).rows, number_token(1_710))).rows) == 10
+    cursor.take(listed(5_000))
+    assert cursor.token == number_token(1_710 - 10 - 20)

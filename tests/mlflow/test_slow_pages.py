@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.paging.keyset import RunWalk
-from crawler.mlflow.paging.offset import OVERLAP, OffsetWalk
+from crawler.mlflow.paging.keyset import RunCursor
+from crawler.mlflow.paging.offset import OVERLAP, OffsetCursor
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
 from tests.support.examples import examples
 
@@ -49,16 +49,16 @@ class SlowStore(Store):
 
 
 def slow_store(rows: list[Any], page_size: int, bearable: int, places: set[int], **options: Any) -> SlowStore:
-    poisoned = [row_id(row) for place, row in enumerate(rows) if place in places]
-    store = SlowStore(rows, page_size, poisoned=poisoned, **options)
+    failing = [row_id(row) for place, row in enumerate(rows) if place in places]
+    store = SlowStore(rows, page_size, failing=failing, **options)
     store.bearable = bearable
     return store
 
 
 def check(store: SlowStore, read: list[Any], skipped: int) -> None:
-    assert Counter(map(row_id, read)) == Counter(store.throughout - store.poisoned)
-    assert skipped == len(store.poisoned)
-    # No page of the walk asks for as many again: each halves what is asked for.
+    assert Counter(map(row_id, read)) == Counter(store.throughout - store.failing)
+    assert skipped == len(store.failing)
+    # No page of the cursor asks for as many again: each halves what is asked for.
     assert store.slow <= ceil(log2(store.page_size + 1))
 
 
@@ -66,18 +66,20 @@ def check(store: SlowStore, read: list[Any], skipped: int) -> None:
 @given(st.integers(0, 120), places, sizes, bearable)
 def test_all_other_rows_come_once(count: int, places: set[int], page_size: int, bearable: int) -> None:
     store = slow_store([Experiment(f"{number:05}") for number in range(count)], page_size, bearable, places)
-    walk, read = OffsetWalk[Any](row_id), []
-    while walk.token is not None:
+    cursor, read, skipped = OffsetCursor[Any](row_id), [], 0
+    while cursor.token is not None:
         try:
-            read += walk.take(store.page(walk.token, most=walk.most))
+            step = cursor.take(store.page(cursor.token, most=cursor.most))
+            read += step.rows
+            skipped += len(step.skipped)
         except PageSlow as slow:
-            helped = walk.slow(slow.rows)
+            helped = cursor.slow(slow.rows)
         except PageFailed as failed:
-            helped = walk.failed(failed.rows, FAULT)
+            helped = cursor.failed(failed.rows, FAULT)
         else:
             helped = True
         assert helped
-    check(store, read, len(walk.take_skipped()))
+    check(store, read, skipped)
 
 
 @thorough
@@ -85,87 +87,91 @@ def test_all_other_rows_come_once(count: int, places: set[int], page_size: int, 
 def test_all_other_runs_come_once(times: list[int], places: set[int], page_size: int, bearable: int) -> None:
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
     store = slow_store(rows, page_size, bearable, places, order=by_time)
-    walk, read = RunWalk(), []
-    while (query := walk.query) is not None:
+    cursor, read, skipped = RunCursor(), [], 0
+    while (query := cursor.query) is not None:
         try:
             keep = lambda row, query=query: passes(row, query)  # noqa: E731
-            read += walk.take(store.page(query.token, keep, query.known, query.most))
+            step = cursor.take(store.page(query.token, keep, query.known, query.most))
+            read += step.rows
+            skipped += len(step.skipped)
         except PageSlow as slow:
-            helped = walk.slow(query, slow.rows)
+            helped = cursor.slow(query, slow.rows)
         except PageFailed as failed:
-            helped = walk.failed(query, failed.rows, FAULT)
+            helped = cursor.failed(query, failed.rows, FAULT)
         else:
             helped = True
         assert helped
-    check(store, read, len(walk.take_skipped()))
+    check(store, read, skipped)
 
 
 def test_known_rows_are_asked_for_beside_half_of_the_new_ones() -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
-    walk.take(Page([Experiment(str(number)) for number in range(20)], number_token(20)))
-    assert walk.token == number_token(10)
-    assert walk.slow(20)
-    assert walk.most == 10 + 5
-    assert walk.slow(15)
-    assert walk.slow(12)
-    assert (walk.most, walk.token) == (10 + 1, number_token(10))
-    assert not walk.slow(11)
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
+    cursor.take(Page([Experiment(str(number)) for number in range(20)], number_token(20)))
+    assert cursor.token == number_token(10)
+    assert cursor.slow(20)
+    assert cursor.most == 10 + 5
+    assert cursor.slow(15)
+    assert cursor.slow(12)
+    assert (cursor.most, cursor.token) == (10 + 1, number_token(10))
+    assert not cursor.slow(11)
 
 
 def test_of_many_known_rows_only_the_last_are_asked_for() -> None:
     rows = [Experiment(f"{number:02}") for number in range(60)]
-    walk = OffsetWalk(row_id, known=rows[:40])
-    assert walk.slow(60)
-    assert (walk.most, walk.token) == (10 + OVERLAP, number_token(40 - OVERLAP))
-    assert walk.take(Page(rows[24:50], number_token(50))) == rows[40:50]
+    cursor = OffsetCursor(row_id, known=rows[:40])
+    assert cursor.slow(60)
+    assert (cursor.most, cursor.token) == (10 + OVERLAP, number_token(40 - OVERLAP))
+    assert cursor.take(Page(rows[24:50], number_token(50))).rows == rows[40:50]
     # The others of those that took too long may hold one that stalls.
-    assert walk.is_narrow
-    assert walk.take(Page(rows[34:60], number_token(60))) == rows[50:60]
-    assert not walk.is_narrow
+    assert cursor.is_bisecting
+    assert cursor.take(Page(rows[34:60], number_token(60))).rows == rows[50:60]
+    assert not cursor.is_bisecting
 
 
 def test_a_page_of_an_opaque_token_is_asked_for_again_as_it_stands() -> None:
     rows = [Experiment(str(number)) for number in range(20)]
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
-    walk.take(Page(rows, "opaque"))
-    assert walk.slow(20)
-    assert (walk.most, walk.token) == (10, "opaque")
-    assert walk.take(Page(rows[:10])) == rows[:10]
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
+    cursor.take(Page(rows, "opaque"))
+    assert cursor.slow(20)
+    assert (cursor.most, cursor.token) == (10, "opaque")
+    assert cursor.take(Page(rows[:10])).rows == rows[:10]
 
 
 def test_behind_an_opaque_token_nothing_comes_once_more() -> None:
     rows = [Experiment(str(number)) for number in range(20)]
-    walk = OffsetWalk(row_id, known=rows[:4])
-    assert walk.slow(4 + 10)
-    assert walk.most == 4 + 5
-    walk.take(Page(rows[:9], "opaque"))
-    assert walk.most == 5
+    cursor = OffsetCursor(row_id, known=rows[:4])
+    assert cursor.slow(4 + 10)
+    assert cursor.most == 4 + 5
+    cursor.take(Page(rows[:9], "opaque"))
+    assert cursor.most == 5
 
 
-def told_slow(walk: Any, rows: int, *query: Any) -> None:
-    """What the callers of a walk do with a page that stalls."""
-    if not walk.slow(*query, rows):
-        assert walk.failed(*query, rows, FAULT)
+def shrink(cursor: Any, rows: int, *query: Any) -> None:
+    """Make a cursor ask for less, as its callers do where a page stalls."""
+    if not cursor.slow(*query, rows):
+        assert cursor.failed(*query, rows, FAULT)
 
 
 def stall_bound(store: Store, plain: int) -> float:
     """Requests, as for rows that fail at once."""
-    return plain + len(store.poisoned) * (4 * ceil(log2(store.page_size + OVERLAP)) + 8)
+    return plain + len(store.failing) * (4 * ceil(log2(store.page_size + OVERLAP)) + 8)
 
 
 @thorough
 @given(st.integers(0, 120), places, sizes)
 def test_rows_that_stall_cost_themselves_only(count: int, places: set[int], page_size: int) -> None:
     rows = [Experiment(f"{number:05}") for number in range(count)]
-    store = Store(rows, page_size, poisoned=[row_id(row) for place, row in enumerate(rows) if place in places])
-    walk, read = OffsetWalk[Any](row_id), []
-    while walk.token is not None:
+    store = Store(rows, page_size, failing=[row_id(row) for place, row in enumerate(rows) if place in places])
+    cursor, read, skipped = OffsetCursor[Any](row_id), [], 0
+    while cursor.token is not None:
         try:
-            read += walk.take(store.page(walk.token, most=walk.most))
+            step = cursor.take(store.page(cursor.token, most=cursor.most))
+            read += step.rows
+            skipped += len(step.skipped)
         except PageFailed as failed:
-            told_slow(walk, failed.rows)
-    assert Counter(map(row_id, read)) == Counter(store.throughout - store.poisoned)
-    assert len(walk.take_skipped()) == len(store.poisoned)
+            shrink(cursor, failed.rows)
+    assert Counter(map(row_id, read)) == Counter(store.throughout - store.failing)
+    assert skipped == len(store.failing)
     assert store.requests <= stall_bound(store, ceil(count / max(1, page_size - OVERLAP)) + 2)
 
 
@@ -175,33 +181,34 @@ def test_runs_that_stall_cost_themselves_only(
     times: list[int], places: set[int], page_size: int, random: Random
 ) -> None:
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
-    poisoned = [row_id(row) for place, row in enumerate(rows) if place in places]
-    store = Store(rows, page_size, order=by_time, poisoned=poisoned)
-    walks, read, skipped = [RunWalk()], [], 0
-    while walks:
-        walk = random.choice(walks)
-        query = walk.query
+    failing = [row_id(row) for place, row in enumerate(rows) if place in places]
+    store = Store(rows, page_size, order=by_time, failing=failing)
+    cursors, read, skipped = [RunCursor()], [], 0
+    while cursors:
+        cursor = random.choice(cursors)
+        query = cursor.query
         assert query is not None
         try:
             keep = lambda row, query=query: passes(row, query)  # noqa: E731
-            read += walk.take(store.page(query.token, keep, query.known, query.most))
+            step = cursor.take(store.page(query.token, keep, query.known, query.most))
+            read += step.rows
+            skipped += len(step.skipped)
         except PageFailed as failed:
-            told_slow(walk, failed.rows, query)
-        skipped += len(walk.take_skipped())
-        walks += walk.split(random.randrange(4), store.page_size)
-        walks = [each for each in walks if each.query is not None]
-    assert Counter(map(row_id, read)) == Counter(store.throughout - store.poisoned)
-    assert skipped == len(poisoned)
+            shrink(cursor, failed.rows, query)
+        cursors += cursor.split(random.randrange(4), store.page_size)
+        cursors = [each for each in cursors if each.query is not None]
+    assert Counter(map(row_id, read)) == Counter(store.throughout - store.failing)
+    assert skipped == len(failing)
 
 
 def test_behind_a_row_that_stalls_pages_are_whole_again() -> None:
-    store = Store([run(number, number) for number in range(2_000)], 64, order=by_time, poisoned=["00025"])
-    walk = RunWalk()
-    while (query := walk.query) is not None:
+    store = Store([run(number, number) for number in range(2_000)], 64, order=by_time, failing=["00025"])
+    cursor = RunCursor()
+    while (query := cursor.query) is not None:
         try:
-            walk.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most))
+            cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most))
         except PageFailed as failed:
-            told_slow(walk, failed.rows, query)
+            shrink(cursor, failed.rows, query)
             # Nobody gets a part for which pages would stay small.
-            assert walk.split(8, store.page_size) == []
+            assert cursor.split(8, store.page_size) == []
     assert store.requests <= 2_000 / 63 + 2 * log2(64) + 12

@@ -1,5 +1,6 @@
-"""Rows that kill or stall the worker of MLflow that is asked for them: they cost themselves, while a server that is out
-ends the crawl.
+"""Rows that kill or stall the worker of MLflow that is asked for them cost themselves.
+
+A server that is down ends the crawl.
 """
 
 import asyncio
@@ -130,7 +131,7 @@ class Crawled(msgspec.Struct):
     error: CrawlerError | None = None
 
     @property
-    def told(self) -> list[tuple[str, int]]:
+    def failures(self) -> list[tuple[str, int]]:
         return [(failure.code, failure.count) for failure in self.report.failures]
 
 
@@ -165,7 +166,7 @@ async def test_a_run_that_no_worker_survives_costs_itself_only(how: str, tmp_pat
     mlflow = Mlflow(how, holds_run(25))
     done = await crawled(mlflow, tmp_path)
     assert runs_of(done.urns) == {run_urn(run_id(number)) for number in range(RUNS) if number != 25}
-    assert done.told == [("unreadable_runs", 1)]
+    assert done.failures == [("unreadable_runs", 1)]
     sample = done.report.failures[0].samples[0]
     assert f"between {run_id(24)} (start_time 1024) and {run_id(26)} (start_time 1026): MLflow " in sample
     assert len(mlflow.asked) < 40
@@ -183,7 +184,7 @@ async def test_a_registered_model_that_no_worker_survives_costs_itself_only(how:
     assert {urn for urn in done.urns if ":mlModelGroup:" in urn} == {
         model_group_urn(f"m{number}", PLAIN) for number in range(9) if number != 5
     }
-    assert done.told == [("unreadable_registered_models", 1)]
+    assert done.failures == [("unreadable_registered_models", 1)]
 
 
 @pytest.mark.slow
@@ -231,7 +232,7 @@ async def test_a_server_that_is_out_ends_the_crawl_and_no_row_is_blamed(how: str
     assert isinstance(done.error, Unreachable)
     assert done.error.exit_code is ExitCode.SERVER
     assert "It has answered nobody for " in done.error.message
-    assert done.told == []
+    assert done.failures == []
     # One try of each of the few that are under way, then only the question whether it is back.
     assert mlflow.asked.count("runs") <= pages + 4
 
@@ -245,7 +246,7 @@ async def test_more_of_them_in_a_row_than_are_left_out_cost_their_experiment_onl
     done = await crawled(mlflow, tmp_path)
     expected = {run_urn(run_id(number)) for number in (*range(20), *range(100, 130))}
     assert runs_of(done.urns) >= expected
-    assert ("experiment", 1) in done.told
+    assert ("experiment", 1) in done.failures
     assert done.report.failures[0].samples[0].startswith("1 e1: ")
 
 
@@ -256,7 +257,7 @@ async def test_a_server_that_gives_no_page_of_runs_ends_the_crawl(tmp_path: Path
     done = await crawled(mlflow, tmp_path)
     assert type(done.error) is ServerError
     assert "no page of runs any more" in done.error.message
-    assert done.told[0][1] >= MAX_GIVEN_UP
+    assert done.failures[0][1] >= MAX_GIVEN_UP
 
 
 @pytest.mark.parametrize("how", ["502", "closes", "stalls"])
@@ -269,7 +270,7 @@ async def test_all_else_is_delivered_where_runs_without_start_time_cannot_be_ask
     done = await crawled(mlflow, tmp_path)
     assert runs_of(done.urns) == {run_urn(run_id(number)) for number in range(RUNS)}
     assert model_urn("m", "1", PLAIN) in done.urns
-    assert done.told == [("untimed_unknown", 1)]
+    assert done.failures == [("untimed_unknown", 1)]
     assert done.report.failures[0].samples[0].startswith("experiment 1: ")
     assert {each.code for each in done.report.warnings} == {"lost_runs"}
 

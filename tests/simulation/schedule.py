@@ -50,6 +50,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     settings: Settings
+    page_rows: dict[str, int]
     constants: dict[str, int]
     amounts: Amounts
     write_chance: float
@@ -97,10 +98,12 @@ def draw(seed: int) -> Schedule:
     return Schedule(
         seed=seed,
         settings=settings,
+        page_rows={
+            "registered_models": chance.choice((2, 3, 5, 500)),
+            "model_versions": chance.choice((2, 3, 7, 2_000)),
+            "experiments": chance.choice((2, 3, 5, 2_000)),
+        },
         constants={
-            "REGISTERED_MODELS_A_PAGE": chance.choice((2, 3, 5, 500)),
-            "MODEL_VERSIONS_A_PAGE": chance.choice((2, 3, 7, 2_000)),
-            "EXPERIMENTS_A_PAGE": chance.choice((2, 3, 5, 2_000)),
             "EXPERIMENT_IDS_A_REQUEST": chance.choice((1, 3, 1_000)),
             "RUN_IDS_A_REQUEST": chance.choice((1, 4, 200)),
             "ROWS_A_PAGE": chance.choice((2, 5, 32)),

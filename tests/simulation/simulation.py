@@ -30,6 +30,7 @@ from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
 from crawler.telemetry.report import Report
+from tests.mlflow.page_rows import small_pages
 from tests.simulation import promises
 from tests.simulation.mapped import Mapped
 from tests.simulation.metadata_server import MetadataServer, Share, ShareOfAspects
@@ -352,6 +353,7 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(simulation.network.plugged_in())
+        stack.enter_context(small_pages(**schedule.page_rows))
         for module, name in _places(tuple(schedule.constants)):
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
         stack.enter_context(mock.patch("crawler.telemetry.tally.SAMPLES", SAMPLES))

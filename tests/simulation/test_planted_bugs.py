@@ -18,7 +18,8 @@ from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
-from crawler.mlflow.paging.keyset import RunWalk
+from crawler.mlflow.paging.keyset import RunCursor
+from crawler.mlflow.paging.step import Step
 from tests.simulation.simulation import simulate
 
 pytestmark = pytest.mark.slow
@@ -41,13 +42,13 @@ def loses_an_entity() -> Patch:
 
 
 def skips_a_row() -> Patch:
-    take = RunWalk.take
+    take = RunCursor.take
 
-    def hasty(walk: RunWalk, page: Page[Run]) -> list[Run]:
-        rows = take(walk, page)
-        return rows[1:] if len(rows) > 5 else rows
+    def hasty(cursor: RunCursor, page: Page[Run]) -> Step[Run]:
+        step = take(cursor, page)
+        return msgspec.structs.replace(step, rows=step.rows[1:]) if len(step.rows) > 5 else step
 
-    return mock.patch.object(RunWalk, "take", hasty)
+    return mock.patch.object(RunCursor, "take", hasty)
 
 
 def trusts_offsets() -> Patch:

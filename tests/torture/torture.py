@@ -37,6 +37,7 @@ from tests.gms import batch_get, intake
 from tests.gms.batch_get import timeseries_in
 from tests.gms.intake import _record as record
 from tests.gms.urn_rules import illegal
+from tests.mlflow.page_rows import small_pages
 from tests.simulation.metadata_server import MetadataServer, Share
 from tests.simulation.network import Connection, Process
 from tests.simulation.tracking_server import TrackingServer
@@ -54,7 +55,6 @@ BATCH = 20
 AMOUNTS = Amounts(experiments=2, runs=20, models=2, versions=4, ties=0.3)
 ROWS_SEED = 8
 SMALL_PAGES = {
-    "crawler.mlflow.client": {"REGISTERED_MODELS_A_PAGE": 2, "MODEL_VERSIONS_A_PAGE": 3, "EXPERIMENTS_A_PAGE": 2},
     "crawler.crawl.entities": {"ENTITIES_AT_ONCE": 5},
     "crawler.crawl.version_runs": {"RUN_IDS_A_REQUEST": 2},
 }
@@ -298,6 +298,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
     try:
         with (
             torture.network.plugged_in(),
+            small_pages(registered_models=2, model_versions=3, experiments=2),
             mock.patch.dict(os.environ, {"HOME": str(folder)}, clear=True),
             mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time),
             replaced(

@@ -1,43 +1,45 @@
-"""Reading one listing to its end, page by page: rows that make a page fail cost only themselves, and are told."""
+"""Reading one listing to its end, page by page; rows that make a page fail are left out alone."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from crawler.errors import CrawlerError
 from crawler.mlflow.decoding import Page, Row
 from crawler.mlflow.deduplicate import deduplicate
-from crawler.mlflow.paging.offset import OffsetWalk
-from crawler.mlflow.row_errors import fault_of_row, is_slow, row_left_out
+from crawler.mlflow.paging.offset import OffsetCursor
+from crawler.mlflow.paging.skipped import describe_row
+from crawler.mlflow.paging.step import Step
+from crawler.mlflow.row_errors import is_slow, row_error_text
 
 Ask = Callable[[str, int], Awaitable[Page[Row]]]
-"""Gets the page of a token, of at most so many rows."""
+"""Returns the page of a token, with at most this many rows."""
 
 
-async def read_listing(
-    ask: Ask[Row], rows: int, key: Callable[[Row], object], unreadable: Callable[[list[str]], None]
-) -> AsyncIterator[list[Row]]:
-    """Pages of at most `rows` rows, each row once; `unreadable` is told of those that cannot be had.
+async def read_pages(ask: Ask[Row], page_rows: int, key: Callable[[Row], object]) -> AsyncIterator[Step[Row]]:
+    """Yield pages of at most `page_rows` rows, each row once.
 
     Raises what `ask` raises where asking for less does not help, ServerError where the pages have no end.
     """
-    walk: OffsetWalk[Row] = OffsetWalk(key)
-    while (token := walk.token) is not None:
-        most = walk.most or rows
+    cursor: OffsetCursor[Row] = OffsetCursor(key)
+    while (token := cursor.token) is not None:
+        most = cursor.most or page_rows
         try:
             page = await ask(token, most)
         except CrawlerError as error:
-            if not _helps_to_ask_for_less(walk, most, error):
+            if not _ask_for_less(cursor, most, error):
                 raise
             continue
-        read, lost = deduplicate(walk.take(page), key)
-        told = [f"{key(row)} comes twice, with other data: only the first is kept" for row in lost]
-        told += [row_left_out(each) for each in walk.take_skipped()]
-        if told:
-            unreadable(told)
-        yield read
+        step = cursor.take(page)
+        rows, lost = deduplicate(step.rows, key)
+        unreadable = [
+            *step.unreadable,
+            *(f"{key(row)} comes twice, with other data: only the first is kept" for row in lost),
+            *map(describe_row, step.skipped),
+        ]
+        yield Step(rows, unreadable=unreadable, is_last=step.is_last)
 
 
-def _helps_to_ask_for_less(walk: OffsetWalk[Row], rows: int, error: CrawlerError) -> bool:
-    if is_slow(error) and walk.slow(rows):
+def _ask_for_less(cursor: OffsetCursor[Row], rows: int, error: CrawlerError) -> bool:
+    if is_slow(error) and cursor.slow(rows):
         return True
-    words = fault_of_row(error)
-    return words is not None and walk.failed(rows, words)
+    error_text = row_error_text(error)
+    return error_text is not None and cursor.failed(rows, error_text)

@@ -1,16 +1,24 @@
-"""Provisional."""
+"""What one page of a listing brings."""
 
-from typing import Generic, TypeVar
+from typing import Generic
 
 import msgspec
 
+from crawler.mlflow.decoding import Row
 from crawler.mlflow.paging.coverage import Window
-
-Row = TypeVar("Row")
+from crawler.mlflow.paging.skipped import Skipped
 
 
 class Step(msgspec.Struct, Generic[Row], frozen=True):
-    rows: list[Row]
+    """The new rows of one page, each once, and the window of start times that the page completed, if any.
+
+    `unreadable` describes rows that are lost: of a wrong shape, left out since the server fails for every page that
+    holds them, or listed twice with different data. A cursor returns those that it left out as `skipped`; readers
+    describe them in `unreadable`. `is_last` is True where nothing follows.
+    """
+
+    rows: list[Row] = []
     window: Window | None = None
     unreadable: list[str] = []
+    skipped: list[Skipped[Row]] = []
     is_last: bool = False

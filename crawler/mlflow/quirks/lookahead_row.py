@@ -4,19 +4,64 @@ MLflow 3 fetches one row more than it is asked for, to see whether there is a ne
 one before it along, unless they are asked for in the other direction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from crawler.errors import CrawlerError, RequestRefused
+from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
-from crawler.mlflow.paging.keyset import EARLIEST, RunQuery
-from crawler.mlflow.paging.listing import Ask, read_listing
-from crawler.mlflow.paging.page_bisection import Skipped
+from crawler.mlflow.paging.coverage import EARLIEST
+from crawler.mlflow.paging.keyset import RunQuery
+from crawler.mlflow.paging.listing import read_pages
+from crawler.mlflow.paging.skipped import Skipped
+from crawler.mlflow.resources import RUNS
+from crawler.mlflow.row_errors import row_error_text
 
 BACKWARDS = ["attributes.start_time DESC", "attributes.run_id DESC"]
 ROWS_A_PAGE = 32
 
+Search = Callable[[dict[str, object]], Awaitable[Page[Run]]]
 
-def window_of(skipped: Sequence[Skipped[Run]], query: RunQuery) -> str:
-    """The `filter` of the runs between those next to what was left out, these included, within a query's own bounds."""
+
+async def recover(
+    search: Search, experiment_ids: Sequence[str], query: RunQuery, skipped: Sequence[Skipped[Run]]
+) -> list[Run]:
+    """Return those of the skipped runs that can be read when these experiments are listed backwards.
+
+    None before MLflow 2.0, which has no such order and needs none.
+    """
+    if len(skipped) < 2:
+        return []
+
+    async def ask(token: str, rows: int) -> Page[Run]:
+        bounds = _filter(skipped, query)
+        ids = list(experiment_ids)
+        return await search(RUNS.query(rows, token, experiment_ids=ids, order_by=BACKWARDS, filter=bounds))
+
+    try:
+        return await _between(ask, skipped)
+    except CrawlerError as error:
+        if not isinstance(error, RequestRefused) and row_error_text(error) is None:
+            raise
+        return []
+
+
+async def _between(ask: Callable[[str, int], Awaitable[Page[Run]]], skipped: Sequence[Skipped[Run]]) -> list[Run]:
+    """Return the runs between those beside the skipped ones, the last one first."""
+    after, before = skipped[0].after, skipped[-1].before
+    found: list[Run] = []
+    async for step in read_pages(ask, ROWS_A_PAGE, RUNS.key):
+        found += [
+            run
+            for run in step.rows
+            if (after is None or _place(run) > _place(after)) and (before is None or _place(run) < _place(before))
+        ]
+        if after is not None and step.rows and _place(step.rows[-1]) <= _place(after):
+            break
+    return found
+
+
+def _filter(skipped: Sequence[Skipped[Run]], query: RunQuery) -> str:
+    """Return the `filter` of the runs beside the skipped ones and all between them, within the query's own bounds."""
     after, before = skipped[0].after, skipped[-1].before
     since = after.info.start_time if after else query.since
     bounds = [f"attributes.start_time >= {EARLIEST if since is None else since}"]
@@ -25,23 +70,6 @@ def window_of(skipped: Sequence[Skipped[Run]], query: RunQuery) -> str:
     elif query.until is not None:
         bounds.append(f"attributes.start_time < {query.until}")
     return " AND ".join(bounds)
-
-
-async def read_backwards(ask: Ask[Run], skipped: Sequence[Skipped[Run]]) -> list[Run]:
-    """Those of the runs that were left out that `ask` gives when it lists backwards. Raises what it raises where that
-    does not help.
-    """
-    after, before = skipped[0].after, skipped[-1].before
-    found: list[Run] = []
-    async for runs in read_listing(ask, ROWS_A_PAGE, lambda run: run.info.run_id, lambda _: None):
-        found += [
-            run
-            for run in runs
-            if (after is None or _place(run) > _place(after)) and (before is None or _place(run) < _place(before))
-        ]
-        if after is not None and runs and _place(runs[-1]) <= _place(after):
-            break
-    return found
 
 
 def _place(run: Run) -> tuple[int, str]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.paging.keyset import RunQuery, RunWalk
-from crawler.mlflow.paging.offset import MAX_DOUBTS, MAX_SKIPPED, OVERLAP, OffsetWalk
-from crawler.mlflow.paging.page_bisection import Skipped
+from crawler.mlflow.paging.keyset import RunCursor, RunQuery
+from crawler.mlflow.paging.loop_guard import MAX_DOUBTS
+from crawler.mlflow.paging.offset import MAX_SKIPPED, OVERLAP, OffsetCursor
+from crawler.mlflow.paging.skipped import Skipped
 from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
 from tests.support.examples import examples
 
@@ -21,7 +22,7 @@ FAULT = "MLflow answers 500"
 
 
 class GivenUp(Exception):
-    """The walk says that asking for less does not help."""
+    """The cursor says that asking for less does not help."""
 
 
 class Reading:
@@ -36,74 +37,76 @@ class Reading:
     def ids(self) -> list[str]:
         return [row_id(row) for row in self.read]
 
-    def take_names(self, walk: OffsetWalk[Any]) -> None:
+    def take_names(self, cursor: OffsetCursor[Any]) -> None:
         """One page of a listing."""
         try:
-            page = self.store.page(walk.token or "", most=walk.most)
+            page = self.store.page(cursor.token or "", most=cursor.most)
         except PageFailed as failed:
-            if not walk.failed(failed.rows, FAULT):
+            if not cursor.failed(failed.rows, FAULT):
                 raise GivenUp from None
             return
-        self.read += walk.take(page)
-        self.skipped += walk.take_skipped()
+        step = cursor.take(page)
+        self.read += step.rows
+        self.skipped += step.skipped
 
-    def take_runs(self, walk: RunWalk, query: RunQuery, until: int | None = None) -> None:
-        """One page of runs, asked by a query that the walk gave, perhaps before it was split."""
+    def take_runs(self, cursor: RunCursor, query: RunQuery, until: int | None = None) -> None:
+        """One page of runs, asked by a query that the cursor gave, perhaps before it was split."""
         try:
             page = self.store.page(query.token, lambda row: passes(row, query), query.known, query.most)
         except PageFailed as failed:
-            if not walk.failed(query, failed.rows, FAULT):
+            if not cursor.failed(query, failed.rows, FAULT):
                 raise GivenUp from None
             return
-        self.read += walk.take(page)
-        self.skipped += walk.take_skipped()
+        step = cursor.take(page)
+        self.read += step.rows
+        self.skipped += step.skipped
 
     def check(self) -> None:
-        """All but the poisoned rows came once; each of those was named once, by where it lies."""
-        assert Counter(self.ids) == Counter(self.store.throughout - self.store.poisoned)
-        assert len(self.skipped) == len(self.store.poisoned)
+        """All but the failing rows came once; each of those was named once, by where it lies."""
+        assert Counter(self.ids) == Counter(self.store.throughout - self.store.failing)
+        assert len(self.skipped) == len(self.store.failing)
         order = self.store.order
-        poisoned = [order(row) for row in self.store.rows if row_id(row) in self.store.poisoned]
+        failing = [order(row) for row in self.store.rows if row_id(row) in self.store.failing]
         for each in self.skipped:
-            assert each.words == FAULT
+            assert each.error_text == FAULT
             assert any(
                 (each.after is None or order(each.after) < place)
                 and (each.before is None or place < order(each.before))
-                for place in poisoned
+                for place in failing
             )
 
 
 def read_names(store: Store) -> Reading:
-    reading, walk = Reading(store), OffsetWalk[Experiment](row_id)
-    while walk.token is not None:
-        reading.take_names(walk)
+    reading, cursor = Reading(store), OffsetCursor[Experiment](row_id)
+    while cursor.token is not None:
+        reading.take_names(cursor)
     return reading
 
 
 def read_runs(store: Store) -> Reading:
-    reading, walk = Reading(store), RunWalk()
-    while (query := walk.query) is not None:
-        reading.take_runs(walk, query)
+    reading, cursor = Reading(store), RunCursor()
+    while (query := cursor.query) is not None:
+        reading.take_runs(cursor, query)
     return reading
 
 
 def read_runs_in_parts(store: Store, random: Random) -> Reading:
-    """By several walks at once, some of which are split while their page is on its way."""
-    reading, walks = Reading(store), [RunWalk()]
-    while walks:
-        walk = random.choice(walks)
-        query = walk.query
+    """By several cursors at once, some of which are split while their page is on its way."""
+    reading, cursors = Reading(store), [RunCursor()]
+    while cursors:
+        cursor = random.choice(cursors)
+        query = cursor.query
         assert query is not None
         if random.random() < 0.5:
-            walks += walk.split(random.randrange(5), store.page_size)
-        reading.take_runs(walk, query)
-        walks += walk.split(random.randrange(5), store.page_size)
-        walks = [each for each in walks if each.query is not None]
+            cursors += cursor.split(random.randrange(5), store.page_size)
+        reading.take_runs(cursor, query)
+        cursors += cursor.split(random.randrange(5), store.page_size)
+        cursors = [each for each in cursors if each.query is not None]
     return reading
 
 
-def poisoned(rows: list[Any], chosen: set[int]) -> list[str]:
-    """The ids at these places, but for what would be more in a row than a walk bears."""
+def failing(rows: list[Any], chosen: set[int]) -> list[str]:
+    """The ids at these places, but for what would be more in a row than a cursor bears."""
     ids: list[str] = []
     in_a_row = 0
     for place, row in enumerate(rows):
@@ -113,9 +116,9 @@ def poisoned(rows: list[Any], chosen: set[int]) -> list[str]:
     return ids
 
 
-def left_out(rows: list[Any], poisoned: set[str]) -> list[Skipped[Any]]:
-    """The poisoned rows, each with the last one before it and the first one behind it that can be read."""
-    readable = [place for place, row in enumerate(rows) if row_id(row) not in poisoned]
+def left_out(rows: list[Any], failing: set[str]) -> list[Skipped[Any]]:
+    """The failing rows, each with the last one before it and the first one behind it that can be read."""
+    readable = [place for place, row in enumerate(rows) if row_id(row) not in failing]
     return [
         Skipped(
             next((rows[other] for other in reversed(readable) if other < place), None),
@@ -123,15 +126,15 @@ def left_out(rows: list[Any], poisoned: set[str]) -> list[Skipped[Any]]:
             FAULT,
         )
         for place, row in enumerate(rows)
-        if row_id(row) in poisoned
+        if row_id(row) in failing
     ]
 
 
-def bound(rows: int, poisoned_rows: int, page_size: int, plain: int) -> float:
-    """Requests: those of a listing without poison, and for each poisoned row one that halves for each halving, as many
-    to grow again, and a few to be sure.
+def bound(rows: int, failing_rows: int, page_size: int, plain: int) -> float:
+    """Requests: those of a listing without failing rows, and for each of these one that halves for each halving, as
+    many to grow again, and a few to be sure.
     """
-    return plain + poisoned_rows * (3 * ceil(log2(page_size + OVERLAP)) + 6)
+    return plain + failing_rows * (3 * ceil(log2(page_size + OVERLAP)) + 6)
 
 
 thorough = examples(400)
@@ -145,18 +148,18 @@ sizes = st.integers(1, 40)
 def test_all_other_runs_come_once(times: list[int], places: set[int], page_size: int) -> None:
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
     plain = read_runs(Store(rows, page_size, order=by_time)).store.requests
-    store = Store(rows, page_size, order=by_time, poisoned=poisoned(rows, places))
+    store = Store(rows, page_size, order=by_time, failing=failing(rows, places))
     read_runs(store).check()
-    assert store.requests <= bound(len(rows), len(store.poisoned), page_size, plain)
+    assert store.requests <= bound(len(rows), len(store.failing), page_size, plain)
 
 
 @thorough
 @given(times, places, st.integers(2, 20), st.randoms(use_true_random=False))
-def test_all_other_runs_come_once_to_walks_that_share_them(
+def test_all_other_runs_come_once_to_cursors_that_share_them(
     times: list[int], places: set[int], page_size: int, random: Random
 ) -> None:
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
-    store = Store(rows, page_size, order=by_time, poisoned=poisoned(rows, places))
+    store = Store(rows, page_size, order=by_time, failing=failing(rows, places))
     read_runs_in_parts(store, random).check()
 
 
@@ -165,11 +168,11 @@ def test_all_other_runs_come_once_to_walks_that_share_them(
 def test_all_other_rows_come_once(count: int, places: set[int], page_size: int) -> None:
     rows = [Experiment(f"{number:05}") for number in range(count)]
     plain = read_names(Store(rows, page_size)).store.requests
-    store = Store(rows, page_size, poisoned=poisoned(rows, places))
+    store = Store(rows, page_size, failing=failing(rows, places))
     reading = read_names(store)
     reading.check()
-    assert reading.skipped == left_out(rows, store.poisoned)
-    assert store.requests <= bound(len(rows), len(store.poisoned), page_size, plain)
+    assert reading.skipped == left_out(rows, store.failing)
+    assert store.requests <= bound(len(rows), len(store.failing), page_size, plain)
 
 
 where = st.floats(0, 0.999)
@@ -184,14 +187,14 @@ def test_rows_that_are_purged_meanwhile_hide_none(
     count: int, places: set[int], page_size: int, writes: list[list[Any]]
 ) -> None:
     rows = [Experiment(f"{number:05}") for number in range(count)]
-    store = Store(rows, page_size, writes, poisoned=poisoned(rows, places))
+    store = Store(rows, page_size, writes, failing=failing(rows, places))
     try:
         reading = read_names(store)
     except GivenUp:
-        # Purged rows had parted more poisoned ones than a walk bears.
-        assert len(store.poisoned) > MAX_SKIPPED
+        # Purged rows had parted more failing ones than a cursor bears.
+        assert len(store.failing) > MAX_SKIPPED
     else:
-        assert store.throughout - store.poisoned - set(reading.ids) == set()
+        assert store.throughout - store.failing - set(reading.ids) == set()
 
 
 @thorough
@@ -200,13 +203,13 @@ def test_runs_that_are_purged_meanwhile_hide_none_and_bring_none_twice(
     times: list[int], places: set[int], page_size: int, writes: list[list[Any]]
 ) -> None:
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
-    store = Store(rows, page_size, writes, by_time, poisoned=poisoned(rows, places))
+    store = Store(rows, page_size, writes, by_time, failing=failing(rows, places))
     try:
         reading = read_runs(store)
     except GivenUp:
-        assert len(store.poisoned) > MAX_SKIPPED
+        assert len(store.failing) > MAX_SKIPPED
     else:
-        assert store.throughout - store.poisoned - set(reading.ids) == set()
+        assert store.throughout - store.failing - set(reading.ids) == set()
         assert len(reading.ids) == len(set(reading.ids))
 
 
@@ -219,16 +222,16 @@ def test_rows_that_make_pages_fail_hide_no_others_where_others_cannot_be_read(
     runs = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
     names = [Experiment(f"{number:05}") for number in range(len(times))]
     for rows, order, read in ((runs, by_time, read_runs), (names, row_id, read_names)):
-        bad = poisoned(rows, places)
+        bad = failing(rows, places)
         broken = map(row_id, rows[first : first + unreadable])
-        store = Store(rows, page_size, order=order, broken=set(broken).difference(bad), poisoned=bad)
+        store = Store(rows, page_size, order=order, broken=set(broken).difference(bad), failing=bad)
         reading = read(store)
-        assert Counter(reading.ids) == Counter(store.throughout - store.poisoned - store.broken)
+        assert Counter(reading.ids) == Counter(store.throughout - store.failing - store.broken)
 
 
-def test_more_poisoned_rows_in_a_row_than_a_walk_bears_end_it() -> None:
+def test_more_failing_rows_in_a_row_than_a_cursor_bears_end_it() -> None:
     rows = [Experiment(f"{number:05}") for number in range(60)]
-    for store in (Store(rows, 7, poisoned=map(row_id, rows)), Store(rows, 7, poisoned=map(row_id, rows[20:31]))):
+    for store in (Store(rows, 7, failing=map(row_id, rows)), Store(rows, 7, failing=map(row_id, rows[20:31]))):
         with pytest.raises(GivenUp):
             read_names(store)
         assert store.requests <= 20 / 4 + 2 * ceil(log2(7)) + MAX_SKIPPED + 3
@@ -237,113 +240,113 @@ def test_more_poisoned_rows_in_a_row_than_a_walk_bears_end_it() -> None:
 @pytest.mark.parametrize("moment", range(9, 14))
 def test_rows_that_move_while_a_row_is_left_out_are_looked_for_near_by(moment: int) -> None:
     rows = [Experiment(f"{number:05}") for number in range(400)]
-    plain = read_names(Store(rows, 40, poisoned=["00200"])).store.requests
-    store = Store(rows, 40, [[]] * moment + [[("purge", 0.0, 3)]], poisoned=["00200"])
+    plain = read_names(Store(rows, 40, failing=["00200"])).store.requests
+    store = Store(rows, 40, [[]] * moment + [[("purge", 0.0, 3)]], failing=["00200"])
     reading = read_names(store)
-    assert store.throughout - store.poisoned - set(reading.ids) == set()
+    assert store.throughout - store.failing - set(reading.ids) == set()
     assert len(reading.skipped) == 1
     assert store.requests <= plain + 10
 
 
 def test_rows_that_never_stop_moving_are_looked_for_a_few_times_only() -> None:
     rows = [Experiment(f"{number:05}") for number in range(400)]
-    store = Store(rows, 40, [[]] * 6 + [[("purge", 0.0, 1)]] * 300, poisoned=["00200"])
-    reading, walk, looked_for = Reading(store), OffsetWalk[Experiment](row_id), 0
-    while walk.token is not None:
-        looked_for += walk._gap is not None and walk._gap.page is not None
-        reading.take_names(walk)
+    store = Store(rows, 40, [[]] * 6 + [[("purge", 0.0, 1)]] * 300, failing=["00200"])
+    reading, cursor, looked_for = Reading(store), OffsetCursor[Experiment](row_id), 0
+    while cursor.token is not None:
+        looked_for += cursor._gap is not None and cursor._gap.page is not None
+        reading.take_names(cursor)
     assert looked_for == MAX_DOUBTS
     assert len(reading.skipped) == 1
-    assert store.throughout - store.poisoned - set(reading.ids) == set()
+    assert store.throughout - store.failing - set(reading.ids) == set()
 
 
 def test_where_known_rows_have_moved_from_before_a_gap_two_overlaps_are_looked_through_in_halves() -> None:
     rows = [Experiment(f"{number:05}") for number in range(60)]
-    walk = OffsetWalk[Experiment](row_id)
-    walk.take(Page(rows[:40], number_token(40)))
-    assert (walk.token, walk.most) == (number_token(40 - OVERLAP), 0)
+    cursor = OffsetCursor[Experiment](row_id)
+    cursor.take(Page(rows[:40], number_token(40)))
+    assert (cursor.token, cursor.most) == (number_token(40 - OVERLAP), 0)
     # Row 40 fails: with the known ones, then alone.
-    assert walk.failed(OVERLAP + 1, FAULT)
-    assert (walk.token, walk.most) == (number_token(40), 1)
-    assert walk.failed(1, FAULT)
-    assert (walk.token, walk.most) == (number_token(41), 1)
-    assert walk.take(Page(rows[41:42], number_token(42))) == []
-    assert (walk.token, walk.most) == (number_token(40 - OVERLAP), OVERLAP)
+    assert cursor.failed(OVERLAP + 1, FAULT)
+    assert (cursor.token, cursor.most) == (number_token(40), 1)
+    assert cursor.failed(1, FAULT)
+    assert (cursor.token, cursor.most) == (number_token(41), 1)
+    assert cursor.take(Page(rows[41:42], number_token(42))).rows == []
+    assert (cursor.token, cursor.most) == (number_token(40 - OVERLAP), OVERLAP)
     # Others lie there now, so that the row behind them is not the one that was there.
-    assert walk.take(Page(rows[27:43], number_token(40))) == []
-    assert (walk.token, walk.most, walk.is_narrow) == (number_token(40 - 2 * OVERLAP), OVERLAP, True)
+    assert cursor.take(Page(rows[27:43], number_token(40))).rows == []
+    assert (cursor.token, cursor.most, cursor.is_bisecting) == (number_token(40 - 2 * OVERLAP), OVERLAP, True)
     # One that fails lies among these as well: what is before it is looked through.
     for rows_asked in (16, 8, 4, 2):
-        assert walk.failed(rows_asked, FAULT)
-        assert (walk.token, walk.most) == (number_token(40 - 2 * OVERLAP), rows_asked // 2)
-    assert walk.failed(1, FAULT)
-    assert (walk.token, walk.most) == ("", OVERLAP)
-    assert walk.take(Page(rows[:16], number_token(16))) == rows[:16]
-    assert walk.take_skipped() == []
+        assert cursor.failed(rows_asked, FAULT)
+        assert (cursor.token, cursor.most) == (number_token(40 - 2 * OVERLAP), rows_asked // 2)
+    assert cursor.failed(1, FAULT)
+    assert (cursor.token, cursor.most) == ("", OVERLAP)
+    step = cursor.take(Page(rows[:16], number_token(16)))
+    assert (step.rows, step.skipped) == (rows[:16], [])
 
 
 def test_of_many_known_rows_before_one_that_fails_only_the_last_are_asked_for() -> None:
     rows = [Experiment(f"{number:02}") for number in range(60)]
-    walk = OffsetWalk(row_id, known=rows[:40])
-    assert walk.failed(60, FAULT)
-    assert (walk.token, walk.most) == (number_token(40 - OVERLAP), OVERLAP + 10)
-    assert walk.take(Page(rows[24:50], number_token(50))) == rows[40:50]
+    cursor = OffsetCursor(row_id, known=rows[:40])
+    assert cursor.failed(60, FAULT)
+    assert (cursor.token, cursor.most) == (number_token(40 - OVERLAP), OVERLAP + 10)
+    assert cursor.take(Page(rows[24:50], number_token(50))).rows == rows[40:50]
 
 
 def test_a_page_that_fails_once_costs_no_row() -> None:
     store = Store([run(number, number) for number in range(60)], 16, order=by_time)
-    walk, read = RunWalk(), []
-    while (query := walk.query) is not None:
+    reading, cursor = Reading(store), RunCursor()
+    while (query := cursor.query) is not None:
         if store.requests == 1 and not query.most:
-            assert walk.failed(query, 16 + query.known, FAULT)
+            assert cursor.failed(query, 16 + query.known, FAULT)
             continue
-        read += walk.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most))
-    assert [row_id(row) for row in read] == [row_id(row) for row in store.rows]
-    assert walk.take_skipped() == []
+        reading.take_runs(cursor, query)
+    assert reading.ids == [row_id(row) for row in store.rows]
+    assert reading.skipped == []
 
 
 @pytest.mark.parametrize("count", [2, 40, 100])
 def test_pages_that_take_too_long_become_smaller_and_stay_so(count: int) -> None:
     store = Store([run(number, number // 3) for number in range(count)], 32, order=by_time)
-    walk, read, slow = RunWalk(), [], 0
-    while (query := walk.query) is not None:
+    cursor, read, slow = RunCursor(), [], 0
+    while (query := cursor.query) is not None:
         rows = query.most or 32 + query.known
         if rows - query.known > 12:
             slow += 1
-            assert walk.slow(query, rows)
+            assert cursor.slow(query, rows)
             continue
-        read += walk.take(store.page(query.token, lambda row, query=query: passes(row, query), most=rows))
+        read += cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), most=rows)).rows
     assert Counter(map(row_id, read)) == Counter(store.throughout)
     assert slow == 2
 
 
 def test_a_single_row_that_takes_too_long_is_not_left_out() -> None:
-    walk = RunWalk()
-    query = walk.query
+    cursor = RunCursor()
+    query = cursor.query
     assert query is not None
-    assert walk.slow(query, 2)
-    query = walk.query
+    assert cursor.slow(query, 2)
+    query = cursor.query
     assert query is not None
     assert query.most == 1
-    assert not walk.slow(query, 1)
+    assert not cursor.slow(query, 1)
 
 
 @pytest.mark.parametrize("token", ["opaque", number_token(1)])
 def test_nothing_is_left_out_where_tokens_are_no_offsets(token: str) -> None:
-    walk: OffsetWalk[Experiment] = OffsetWalk(row_id)
-    walk.take(Page([Experiment(str(number)) for number in range(20)], token))
-    assert not walk.failed(20, FAULT)
+    cursor: OffsetCursor[Experiment] = OffsetCursor(row_id)
+    cursor.take(Page([Experiment(str(number)) for number in range(20)], token))
+    assert not cursor.failed(20, FAULT)
 
 
 def test_behind_a_row_left_out_of_pages_of_two_a_known_row_comes_with_each_new_one() -> None:
     rows = [Experiment(str(number)) for number in range(8)]
-    walk = OffsetWalk[Experiment](row_id)
-    walk.take(Page(rows[:2], number_token(2)))
-    assert walk.failed(2, FAULT)
-    assert walk.failed(1, FAULT)
-    assert walk.take(Page(rows[3:4], number_token(4))) == []
-    assert walk.take(Page(rows[:2], number_token(2))) == rows[3:4]
-    assert (walk.token, walk.most) == (number_token(3), 1 + 2)
+    cursor = OffsetCursor[Experiment](row_id)
+    cursor.take(Page(rows[:2], number_token(2)))
+    assert cursor.failed(2, FAULT)
+    assert cursor.failed(1, FAULT)
+    assert cursor.take(Page(rows[3:4], number_token(4))).rows == []
+    assert cursor.take(Page(rows[:2], number_token(2))).rows == rows[3:4]
+    assert (cursor.token, cursor.most) == (number_token(3), 1 + 2)
 
 
 @pytest.mark.parametrize(
@@ -355,24 +358,24 @@ def test_behind_a_row_left_out_of_pages_of_two_a_known_row_comes_with_each_new_o
 )
 def test_a_whole_page_is_one_of_new_rows_where_pages_grow_again(whole: int, expected: list[int]) -> None:
     store = Store([Experiment(f"{number:02}") for number in range(60)], whole)
-    walk = OffsetWalk(row_id, known=store.rows[:12])
-    assert walk.failed(12 + whole, FAULT)
+    cursor = OffsetCursor(row_id, known=store.rows[:12])
+    assert cursor.failed(12 + whole, FAULT)
     asked = []
-    while walk.is_narrow:
-        asked.append(walk.most)
-        read = walk.take(store.page(walk.token or "", most=walk.most))
+    while cursor.is_bisecting:
+        asked.append(cursor.most)
+        read = cursor.take(store.page(cursor.token or "", most=cursor.most)).rows
     assert asked == expected
     # The next one holds half as many known ones as the last one held new ones.
-    assert walk.token == number_token(store.rows.index(read[-1]) + 1 - 4 // 2)
+    assert cursor.token == number_token(store.rows.index(read[-1]) + 1 - 4 // 2)
 
 
 def test_behind_a_row_left_out_a_token_that_does_not_advance_is_followed_as_it_stands() -> None:
     rows = [Experiment(str(number)) for number in range(8)]
-    walk = OffsetWalk[Experiment](row_id)
-    walk.take(Page(rows[:4], number_token(4)))
-    assert walk.failed(3, FAULT)
-    assert walk.failed(1, FAULT)
-    walk.take(Page(rows[5:6], number_token(5)))
-    assert walk.take(Page(rows[:4], number_token(4))) == rows[5:6]
-    assert walk.token == number_token(5)
-    assert not walk.failed(2, FAULT)
+    cursor = OffsetCursor[Experiment](row_id)
+    cursor.take(Page(rows[:4], number_token(4)))
+    assert cursor.failed(3, FAULT)
+    assert cursor.failed(1, FAULT)
+    cursor.take(Page(rows[5:6], number_token(5)))
+    assert cursor.take(Page(rows[:4], number_token(4))).rows == rows[5:6]
+    assert cursor.token == number_token(5)
+    assert not cursor.failed(2, FAULT)

@@ -1,0 +1,56 @@
+"""Runs that a cursor has read and may get again."""
+
+from crawler.mlflow.deduplicate import deduplicate
+from crawler.mlflow.entities import Run
+from crawler.mlflow.paging.coverage import EARLIEST
+
+SEEN_AT_MOST = 10_000
+"""Run ids that a cursor remembers of one start time."""
+
+
+class SeenRuns:
+    """The ids of runs that started last. `ties` are those that come first again, with the ids of their experiments."""
+
+    def __init__(self) -> None:
+        self.ties: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._latest = EARLIEST
+
+    def split(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
+        """Return the new ones among these runs, each once, and those that differ from another one of their id."""
+        rows = [run for run in runs if run.info.run_id not in self._seen]
+        if len({run.info.run_id for run in rows}) == len(rows):
+            return rows, []
+        return deduplicate(rows, run_id)
+
+    def add(self, runs: list[Run]) -> None:
+        """Remember runs that may come again.
+
+        Where rows fail or are purged, a cursor steps back among equal start times: more than a page comes again.
+        """
+        if len(self._seen) > SEEN_AT_MOST:
+            self._seen = set(self.ties)
+        self._seen = self._seen.union(run.info.run_id for run in runs)
+
+    def go_on_from(self, start_time: int, runs: list[Run]) -> None:
+        """Remember those of a page's runs that started at `start_time`, the last one of the page."""
+        self.ties = {run.info.run_id: run.info.experiment_id for run in runs if run.info.start_time == start_time}
+        if start_time > self._latest:
+            self._seen = set(self.ties)
+        else:
+            # The cursor has stepped back: what was read of later ones comes again.
+            self.add(runs)
+
+    def reached(self, start_time: int) -> None:
+        """Note the last start time of a page."""
+        self._latest = max(self._latest, start_time)
+
+    def clear(self) -> None:
+        """Forget all runs, because they are read again."""
+        self.ties = {}
+        self._seen = set()
+
+
+def run_id(run: Run) -> str:
+    """Return the run's id."""
+    return run.info.run_id

@@ -1,0 +1,86 @@
+"""MLflow's runs by their ids."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from crawler.errors import CrawlerError, RequestRefused
+from crawler.http import DynamicSemaphore
+from crawler.mlflow.api import Api
+from crawler.mlflow.decoding import decode_run
+from crawler.mlflow.entities import Run
+from crawler.mlflow.paging.coverage import EARLIEST
+from crawler.mlflow.paging.offset import MAX_SKIPPED
+from crawler.mlflow.quirks.null_start_time import is_null_start_time
+from crawler.mlflow.resources import RUNS
+from crawler.mlflow.row_errors import row_error_text
+
+
+class FoundRuns(msgspec.Struct, frozen=True):
+    """Runs that were found by id. Texts: `failed` of runs that MLflow fails for, `unreadable` of a wrong shape."""
+
+    runs: list[Run] = []
+    failed: list[str] = []
+    unreadable: list[str] = []
+
+
+class RunLookup:
+    """Finds runs by id, with as many requests in flight as `slots` allow."""
+
+    def __init__(self, api: Api, slots: DynamicSemaphore) -> None:
+        self._api = api
+        self._slots = slots
+
+    async def find(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns:
+        """Return the runs of these ids; with `experiment_ids` by one search, without them by a request for each id."""
+        found = FoundRuns()
+        failed_in_a_row = 0
+        batches = [list(run_ids)] if experiment_ids else [[run_id] for run_id in run_ids]
+        while batches:
+            batch = batches.pop()
+            try:
+                await self._find_batch(batch, experiment_ids, found)
+                failed_in_a_row = 0
+            except CrawlerError as error:
+                if row_error_text(error) is None or failed_in_a_row == MAX_SKIPPED:
+                    raise
+                if len(batch) > 1:
+                    batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                else:
+                    failed_in_a_row += 1
+                    found.failed.append(f"run {batch[0]}: {error}")
+        return found
+
+    async def _find_batch(self, run_ids: list[str], experiment_ids: Sequence[str], found: FoundRuns) -> None:
+        """Add the runs to those that are found."""
+        if not experiment_ids:
+            found.runs.extend([run for run_id in run_ids if (run := await self._get(run_id))])
+            return
+        names = ",".join(f"'{run_id}'" for run_id in run_ids)
+        query = {
+            "experiment_ids": list(experiment_ids),
+            "filter": f"attributes.run_id IN ({names}) AND attributes.start_time >= {EARLIEST}",
+            "run_view_type": "ALL",
+            "max_results": len(run_ids),
+        }
+        async with self._slots:
+            try:
+                body = await self._api.search(RUNS, query)
+            except RequestRefused as refused:
+                if refused.status != 400:
+                    raise
+                one_by_one = await self.find(run_ids, [])
+                found.runs.extend(one_by_one.runs)
+                found.failed.extend(one_by_one.failed)
+                return
+            page = self._api.decoded(RUNS.decode, body)
+        found.runs.extend(page.rows)
+        found.unreadable.extend(page.unreadable)
+
+    async def _get(self, run_id: str) -> Run | None:
+        try:
+            return decode_run((await self._api.get("runs/get", {"run_id": run_id})).body)
+        except RequestRefused as refused:
+            if refused.status != 404 and not is_null_start_time(refused):
+                raise
+            return None
