@@ -13,8 +13,8 @@ from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.entities import Experiment
 from crawler.mlflow.decoding import Row
+from crawler.mlflow.entities import Experiment
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource

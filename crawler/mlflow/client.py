@@ -36,7 +36,7 @@ class MlflowClient:
         return self._tracking.url
 
     @property
-    def limit(self) -> int:
+    def concurrency(self) -> int:
         """How many requests the tracking server may have in flight now."""
         return self._tracking.concurrency
 
