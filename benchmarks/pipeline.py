@@ -23,7 +23,7 @@ from benchmarks.servers import ROOT
 from crawler.datahub.proposals import encode_system_metadata
 from crawler.mapping.experiments import container_urn
 from crawler.mlflow.entities import Experiment
-from crawler.sinks.gms import GZIP_FORMAT, GZIP_LEVEL
+from crawler.sinks.gms_writer import GZIP_FORMAT, GZIP_LEVEL
 
 EXPERIMENTS = 20
 PURE_RUNS = 5_000

@@ -15,8 +15,6 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import RunContext
 from crawler.mlflow.decoding import decode_experiments, decode_runs
 from crawler.mlflow.entities import Experiment, Run
-from crawler.sinks.gms import RestSink
-from crawler.telemetry.report import CrawlReport
 
 MAPPING = MappingSettings(ui_url="https://mlflow.example.org")
 SYSTEM_METADATA = SystemMetadata(1_700_000_000_000, "mlflow-2024_01_01-00_00_00", "benchmark")
@@ -47,9 +45,9 @@ class PureStages:
     def __init__(self, experiment: Experiment) -> None:
         self._mapper = CrawlMapper(MAPPING)
         self._context: RunContext = self._mapper.runs_of(experiment)
-        sink = RestSink(REST, CrawlReport(""), encode_system_metadata(SYSTEM_METADATA))
-        self._encoder = Encoder(sink.wire)
-        self._packer = sink.packer()
+        wire = restli.RestliWire(encode_system_metadata(SYSTEM_METADATA))
+        self._encoder = Encoder(wire)
+        self._packer = wire.packer(REST.batch_size, REST.batch_bytes)
 
     def bodies(self, pages: Iterable[bytes]) -> Iterator[bytes]:
         """The requests that the pages come to, without what is held back to the end of a crawl."""

@@ -115,16 +115,6 @@ class RequestRefused(CrawlerError):
         self.body = body
 
 
-class NotTaken(CrawlerError):
-    """A request that the server took, but without some of its proposals: `items` are the (URN, aspect) of these."""
-
-    code = "not_taken"
-
-    def __init__(self, message: str, hint: str = "", *, items: list[tuple[str, str]]) -> None:
-        super().__init__(message, hint)
-        self.items = items
-
-
 class Interrupted(CrawlerError):
     """The crawl was told to stop; what was mapped by then is delivered."""
 

@@ -1,17 +1,15 @@
-"""DataHub's GMS: `/config`, the Rest.li batch endpoint (`AspectResource.java`) and OpenAPI v3
-(`EntityController.java`).
-"""
+"""DataHub's GMS: `/config`, writing through either endpoint, reading back."""
 
 from contextlib import suppress
 
 import msgspec
 
 from crawler.datahub import readback
-from crawler.datahub.wire import openapi
+from crawler.datahub.wire import restli
+from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 
-INGEST = "/aspects?action=ingestProposalBatch"
 FRONTEND_PREFIX = "/api/gms"
 
 
@@ -31,7 +29,11 @@ class GmsClient:
         self._server = server
 
     async def version(self) -> str | None:
-        """What `/config` tells. Raises WrongServer where it is no GMS, and says which URL is, if one is found."""
+        """Return DataHub's version as `/config` has it; None where it has none.
+
+        Raises:
+            WrongServer: It is no GMS. The hint names the URL that is one, if there is one.
+        """
         config = await self._config("")
         if config is not None:
             return next((build.version for build in config.versions.values() if build.version), None)
@@ -45,26 +47,31 @@ class GmsClient:
             "Give the URL of GMS (often port 8080), or the frontend's with /api/gms behind it.",
         )
 
-    async def ingest(self, body: bytes, *, gzip: bool = False) -> None:
-        """Sends one batch by Rest.li. Raises RequestRefused where GMS does not take it."""
-        await self._server.post(INGEST, body, {"X-RestLi-Protocol-Version": "2.0.0"} | _labels(gzip))
+    async def write(self, request: WriteRequest) -> bytes:
+        """Send one batch and return GMS' answer.
 
-    async def write_entities(self, entity_type: str, body: bytes, *, asynchronous: bool, gzip: bool = False) -> bytes:
-        """Sends entities of one type by OpenAPI v3; gives the answer, which lists what was taken. Raises
-        RequestRefused where GMS does not take them.
+        Raises:
+            RequestRefused: GMS does not take the batch.
         """
-        response = await self._server.post(openapi.path(entity_type, asynchronous=asynchronous), body, _labels(gzip))
-        return response.body
+        return (await self._server.post(request.path, request.body, request.headers)).body
 
     async def read_back(self, entity_type: str, body: bytes) -> bytes:
-        """Asks for entities of one type. Raises RequestRefused where GMS does not answer that."""
+        """Ask for stored entities of one type and return GMS' answer.
+
+        Raises:
+            RequestRefused: GMS does not show them.
+        """
         return (await self._server.post(readback.path(entity_type), body)).body
 
     async def require_credentials(self) -> None:
-        """Sends a batch of nothing. Raises CredentialsRefused where the token is refused; `/config` takes any."""
+        """Write an empty batch to prove the token, since `/config` accepts any.
+
+        Raises:
+            CredentialsRefused: GMS refuses the token.
+        """
         with suppress(RequestRefused):
-            # What GMS says to an empty batch differs by version; only 401 and 403 tell of credentials.
-            await self.ingest(b'{"proposals":[],"async":"false"}')
+            # The answer to an empty batch differs by version; only 401 and 403 concern credentials.
+            await self.write(WriteRequest(restli.PATH, restli.body([], asynchronous=False), restli.HEADERS))
 
     async def _config(self, prefix: str) -> _Config | None:
         try:
@@ -80,7 +87,3 @@ class GmsClient:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return config if config.no_code == "true" else None
-
-
-def _labels(gzip: bool) -> dict[str, str]:
-    return {"Content-Encoding": "gzip"} if gzip else {}

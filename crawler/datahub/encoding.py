@@ -6,7 +6,6 @@ same objects each time, so what they come to on the wire is remembered.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -15,6 +14,7 @@ from crawler.datahub.aspects import Aspect
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity, Proposal, Refusal
+from crawler.datahub.wire.protocol import Wire
 
 MAX_ASPECT_BYTES = 5_000_000
 REMEMBERED = 1_024
@@ -23,26 +23,6 @@ _encode = msgspec.json.Encoder().encode
 
 Validator = Callable[[Proposal], str | None]
 """Tells why a proposal must not be sent, or None."""
-
-
-class Wire(Protocol):
-    """A form in which proposals travel: `head + tail`, of which the tail is the same for all entities."""
-
-    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
-        """What names the entity."""
-        ...
-
-    def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
-        """What names the aspect and holds its JSON."""
-        ...
-
-    def aspect_name(self, encoded: bytes) -> str:
-        """Which aspect an encoded proposal writes."""
-        ...
-
-    def proposal(self, parcel: EncodedEntity, encoded: bytes) -> Proposal:
-        """The proposal that was encoded."""
-        ...
 
 
 class Encoder:

@@ -13,7 +13,7 @@ from crawler.delivery.circuit_breaker import Breaker
 from crawler.delivery.outcomes import Settlement
 from crawler.delivery.queues import Lane, Lanes
 from crawler.delivery.verification import Confirmer
-from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
+from crawler.errors import RequestRefused, ServerError, Unreachable
 from crawler.sinks.protocol import Sink
 from crawler.telemetry.report import CrawlReport
 
@@ -39,7 +39,7 @@ class Delivery:
         self._sink = sink
         self._report = report
         self._settlement = settlement
-        self._encoder = Encoder(sink.wire, sink.unsupported, validator)
+        self._encoder = Encoder(sink.wire, sink.facts.unsupported, validator)
         self._lanes = Lanes(sink)
         self._breaker = Breaker()
         self.confirmer = Confirmer(sink, report, settlement.confirmed, settlement.unconfirmed)
@@ -108,7 +108,7 @@ class Delivery:
         """Writes the next part of what the lane has at hand."""
         part = lane.writing[-1]
         try:
-            await self._sink.write(part)
+            written = await self._sink.write(part)
         except RequestRefused as refused:
             self._refused(lane, part, refused)
         except Unreachable as error:
@@ -116,18 +116,17 @@ class Delivery:
                 raise
             # A server that answers others in time was given too much at once.
             self._refused(lane, part, RequestRefused(error.message, error.hint, status=_GATEWAY_TIMEOUT))
-        except NotTaken as answer:
-            await self._taken(lane, self._settlement.left_out(part, answer))
         else:
-            await self._taken(lane, part)
+            taken = self._settlement.left_out(part, written.missing) if written.missing else part
+            await self._taken(lane, taken, written.verification_method)
 
-    async def _taken(self, lane: Lane, part: Batch) -> None:
+    async def _taken(self, lane: Lane, part: Batch, verification_method: str | None) -> None:
         """The sink has the part that the lane had at hand."""
         self._breaker.taken()
         lane.rounds = 0
-        self._report.batches += not self._report.dry_run
+        self._report.batches += not self._sink.facts.is_dry_run
         lane.writing.pop()
-        await self.confirmer.sent(part)
+        await self.confirmer.sent(part, verification_method)
 
     def _refused(self, lane: Lane, part: Batch, refused: RequestRefused) -> None:
         """Has what is perhaps not to blame tried again. Raises ServerError where everything is refused."""

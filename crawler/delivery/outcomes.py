@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from crawler.datahub.batching import Batch, EncodedEntity
-from crawler.datahub.encoding import Wire
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Refusal
+from crawler.datahub.wire.protocol import Wire
 from crawler.delivery.dead_letters import DeadLetters
-from crawler.errors import NotTaken, RequestRefused
+from crawler.errors import RequestRefused
+from crawler.telemetry.findings import NOT_TAKEN
 from crawler.telemetry.report import CrawlReport
 
 NOT_TAKEN_HERE = {
@@ -18,6 +19,7 @@ NOT_TAKEN_HERE = {
 }
 NOT_SENT = "It ended before these proposals were delivered. Run it again, or replay the dead letters."
 NOT_THERE = "DataHub took it, but does not have it."
+NOT_LISTED = "DataHub's answer does not list all that was sent, so what is missing there may not be stored."
 
 
 class Ledger(Protocol):
@@ -101,9 +103,9 @@ class Settlement:
         self._keep(parcels, code=code, reason=reason, status=refusal.status)
         self._incomplete.update(parcel.urn for parcel in parcels)
 
-    def left_out(self, batch: Batch, answer: NotTaken) -> Batch:
-        """The batch without what the answer does not list, which is given up."""
-        left_out = set(answer.items)
+    def left_out(self, batch: Batch, not_taken: Sequence[tuple[str, str]]) -> Batch:
+        """The batch without the (URN, aspect) pairs that were not taken, which are given up."""
+        left_out = set(not_taken)
         taken: list[EncodedEntity] = []
         lost: list[EncodedEntity] = []
         for parcel in batch.entities:
@@ -112,9 +114,9 @@ class Settlement:
                 lost.append(parcel.holding(missing))
             taken.append(parcel.holding([each for each in parcel.proposals if each not in missing]))
         self._report.rejected += len(left_out)
-        for urn, aspect in answer.items:
-            self._report.fail(answer.code, str(answer), f"{urn}: {aspect}")
-        self._keep(lost, code=answer.code, reason=answer.message)
+        for urn, aspect in not_taken:
+            self._report.fail(NOT_TAKEN.code, NOT_TAKEN.message, f"{urn}: {aspect}")
+        self._keep(lost, code=NOT_TAKEN.code, reason=NOT_LISTED)
         self._incomplete.update(parcel.urn for parcel in lost)
         return Batch(taken, batch.proposals - len(left_out), batch.bytes)
 

@@ -31,7 +31,7 @@ class Lanes:
     """The lanes of one sink. What is `put` waits until its batch is full, then for `settle`."""
 
     def __init__(self, sink: Sink) -> None:
-        self.all = [Lane(sink.packer()) for _ in range(sink.lanes)]
+        self.all = [Lane(sink.packer()) for _ in range(sink.facts.writers)]
         self._packer = sink.packer()
         self._full: deque[tuple[Lane, Batch]] = deque()
         self._settling = asyncio.Lock()

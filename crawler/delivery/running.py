@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.encoding import Validator
@@ -13,11 +13,15 @@ from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters
 from crawler.delivery.delivery import Delivery
 from crawler.delivery.outcomes import Ledger, Settlement
 from crawler.errors import CrawlerError, Interrupted
-from crawler.sinks import make_sink
+from crawler.sinks import open_sink
+from crawler.telemetry.events import Event, Listener, OutputOpened
+from crawler.telemetry.findings import Finding
 from crawler.telemetry.report import CrawlReport
 
 NO_LETTERS = "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to."
 STOPPED = "It ended before this was delivered."
+
+Result = TypeVar("Result")
 
 
 class Feed(Protocol):
@@ -49,8 +53,10 @@ async def open_delivery(
     elif problem := letters.problem():
         report.warn("dead_letters_nowhere", NO_LETTERS, problem)
     async with AsyncExitStack() as stack:
-        sink = make_sink(settings, report, encode_system_metadata(system_metadata))
-        await _unless_stopped(stack.enter_async_context(sink), stop)
+        opening = open_sink(
+            settings, encode_system_metadata(system_metadata), report.datahub, report.time, _reporter(report)
+        )
+        sink = await _unless_stopped(stack.enter_async_context(opening), stop)
         yield Delivery(sink, report, Settlement(sink.wire, report, letters, ledger), _validator(settings))
 
 
@@ -83,7 +89,18 @@ async def _read(feed: Feed, stop: asyncio.Event) -> BaseException | None:
     return None
 
 
-async def _unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event) -> None:
+def _reporter(report: CrawlReport) -> Listener:
+    def listen(event: Event) -> None:
+        if isinstance(event, Finding):
+            tell = report.fail if event.severity == "failure" else report.warn
+            tell(event.code, event.message, event.sample, event.count)
+        elif isinstance(event, OutputOpened):
+            report.output, report.datahub.version = event.target, event.version
+
+    return listen
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, Result], stop: asyncio.Event) -> Result:
     """Does the work, but not beyond `stop`. Raises Interrupted there, else what the work raises."""
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
@@ -95,7 +112,7 @@ async def _unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event
         await asyncio.wait({working, stopping})
     if working.cancelled():
         raise Interrupted("It was stopped before its end.", "Run it again to have the rest.")
-    working.result()
+    return working.result()
 
 
 def _validator(settings: DeliverySettings) -> Validator | None:

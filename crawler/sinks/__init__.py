@@ -1,24 +1,46 @@
 """Where proposals go: DataHub's GMS, a file, DataHub Lite, or nowhere."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
 import msgspec
 
-from crawler.config.settings import DeliverySettings, Endpoint, FileSettings, RestSettings
+from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, RestSettings
 from crawler.sinks.dry_run import DryRunSink
-from crawler.sinks.file import FileSink
-from crawler.sinks.gms import RestSink
-from crawler.sinks.gms_openapi import OpenApiSink
-from crawler.sinks.lite import LiteSink
-from crawler.sinks.protocol import Sink
-from crawler.telemetry.report import CrawlReport
+from crawler.sinks.file import open_file_sink
+from crawler.sinks.gms import open_gms_sink
+from crawler.sinks.lite import open_lite_sink
+from crawler.sinks.protocol import Sink, SinkFacts, StoreLookup, Written
+from crawler.telemetry.events import Listener
+from crawler.telemetry.report import Traffic
+from crawler.telemetry.timing import Timing
+
+__all__ = ["Sink", "SinkFacts", "StoreLookup", "Written", "open_sink"]
+
+_Opener = Callable[[Any, msgspec.Raw, Traffic, Timing, Listener], AbstractAsyncContextManager[Sink]]
+_OPENERS: dict[type, _Opener] = {
+    RestSettings: open_gms_sink,
+    FileSettings: open_file_sink,
+    LiteSettings: open_lite_sink,
+}
 
 
-def make_sink(settings: DeliverySettings, report: CrawlReport, system_metadata: msgspec.Raw) -> Sink:
-    """The sink that the settings name."""
+@asynccontextmanager
+async def open_sink(
+    settings: DeliverySettings, system_metadata: msgspec.Raw, traffic: Traffic, timing: Timing, listener: Listener
+) -> AsyncIterator[Sink]:
+    """Open the sink that the settings name; it is closed when the `async with` ends.
+
+    `traffic` and `timing` count the bytes that are written and the CPU time that this takes. `listener` gets
+    OutputOpened and findings.
+
+    Raises:
+        SettingsError, ServerError: It cannot be opened.
+        OutputError: A file could not be written to its end.
+    """
     if settings.dry_run:
-        return DryRunSink(system_metadata)
-    if isinstance(settings.sink, RestSettings):
-        sink = OpenApiSink if settings.sink.endpoint is Endpoint.OPENAPI else RestSink
-        return sink(settings.sink, report, system_metadata)
-    if isinstance(settings.sink, FileSettings):
-        return FileSink(settings.sink, report, system_metadata)
-    return LiteSink(settings.sink, report, system_metadata)
+        yield DryRunSink(system_metadata)
+        return
+    async with _OPENERS[type(settings.sink)](settings.sink, system_metadata, traffic, timing, listener) as sink:
+        yield sink

@@ -6,63 +6,97 @@ PATH as it was and a `.part` that is either closed, with what was read until the
 
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from errno import EBADF, EPIPE
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import msgspec
 
 from crawler.atomic_files import STDOUT, Place, claim, open_for_owner, place_of, reason_of
 from crawler.config.settings import FileSettings
 from crawler.datahub.batching import Batch, Packer
-from crawler.datahub.encoding import Wire
-from crawler.datahub.wire.restli import FileWire, RestliWire
+from crawler.datahub.wire.file import FileWire
+from crawler.datahub.wire.protocol import Wire
+from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import OutputError, SettingsError
-from crawler.sinks.protocol import Store
-from crawler.telemetry.report import CrawlReport
+from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
+from crawler.telemetry.events import Listener, OutputOpened
+from crawler.telemetry.report import Traffic
+from crawler.telemetry.timing import Timing
+
+
+@asynccontextmanager
+async def open_file_sink(
+    settings: FileSettings,
+    system_metadata: msgspec.Raw,
+    traffic: Traffic,
+    _timing: Timing,
+    listener: Listener,
+) -> AsyncIterator["FileSink"]:
+    """Open a file; it replaces the old one at the end, unless that is an error.
+
+    Raises:
+        SettingsError: The file cannot be written, or another crawl writes it.
+        OutputError: It could not be written to its end.
+    """
+    with claim(settings.path):
+        try:
+            place = place_of(settings.path)
+            file = _open(place.draft)
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"Cannot write {settings.path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
+            ) from None
+        wire = RestliWire(system_metadata) if settings.nested_json else FileWire(system_metadata)
+        sink = FileSink(settings.path, file, wire, traffic)
+        listener(OutputOpened(sink.facts.target))
+        try:
+            yield sink
+        except BaseException as error:
+            sink.close(place, error)
+            listener(OutputOpened(f"{place.draft} (incomplete)"))
+            raise
+        sink.close(place, None)
 
 
 class FileSink:
-    """Streams batches into one file; nothing is held back but the system's buffer."""
+    """Streams batches into one open file; nothing is held back but the system's buffer."""
 
-    lanes = 1
-    unsupported: frozenset[tuple[str, str]] = frozenset()
-    store: Store | None = None
-    proof: str | None = "written"
+    lookup: StoreLookup | None = None
 
-    def __init__(self, settings: FileSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
-        self._path = settings.path
-        self._place = Place(settings.path, settings.path)
-        self.wire: Wire = RestliWire(system_metadata) if settings.nested_json else FileWire(system_metadata)
-        self._report = report
+    def __init__(self, path: Path, file: BinaryIO, wire: Wire, traffic: Traffic) -> None:
+        self.facts = SinkFacts(target=str(path), verification_method="written")
+        self.wire = wire
+        self._path = path
+        self._file = file
+        self._traffic = traffic
         self._separator = b"[\n"
-        self._file: BinaryIO
-        self._claim = ExitStack()
 
-    async def __aenter__(self) -> Self:
-        with ExitStack() as opened:
-            opened.enter_context(claim(self._path))
-            try:
-                self._place = place_of(self._path)
-                self._file = _open(self._place.draft)
-            except (OSError, ValueError) as error:
-                raise SettingsError(
-                    f"Cannot write {self._path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
-                ) from None
-            self._claim = opened.pop_all()
-        self._report.output = str(self._path)
-        return self
+    def packer(self) -> Packer:
+        """Return a packer of batches that are small enough to wait in memory."""
+        return Packer(max_proposals=1_000, max_bytes=1_000_000)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with self._claim:
-            self._end(error)
+    async def write(self, batch: Batch) -> Written:
+        """Append the batch.
 
-    def _end(self, error: BaseException | None) -> None:
-        """Closes the array and puts the file in its place, or names it as incomplete."""
+        Raises:
+            OutputError: The disk is full, for example.
+        """
+        try:
+            for entity in batch.entities:
+                for proposal in entity.proposals:
+                    self._file.write(self._separator + proposal)
+                    self._separator = b",\n"
+            self._file.flush()
+        except OSError as error:
+            raise _failed(self._path, error) from None
+        self._traffic.bytes += batch.bytes
+        return Written(self.facts.verification_method)
+
+    def close(self, place: Place, error: BaseException | None) -> None:
+        """Close the array and the file; without an `error` the file replaces the old one."""
         try:
             if not isinstance(error, OutputError):
                 self._file.write(b"[]\n" if self._separator == b"[\n" else b"\n]\n")
@@ -71,27 +105,9 @@ class FileSink:
             else:
                 self._file.flush()
             if error is None:
-                self._place.settle()
+                place.settle()
         except OSError as failed:
             raise _failed(self._path, failed) from error
-        if error is not None:
-            self._report.output = f"{self._place.draft} (incomplete)"
-
-    def packer(self) -> Packer:
-        """Batches that are small enough to wait in memory."""
-        return Packer(max_proposals=1_000, max_bytes=1_000_000)
-
-    async def write(self, batch: Batch) -> None:
-        """Appends the batch. Raises OutputError, such as for a full disk."""
-        try:
-            for parcel in batch.entities:
-                for proposal in parcel.proposals:
-                    self._file.write(self._separator + proposal)
-                    self._separator = b",\n"
-            self._file.flush()
-        except OSError as error:
-            raise _failed(self._path, error) from None
-        self._report.datahub.bytes += batch.bytes
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,106 +1,89 @@
-"""DataHub's GMS, through its Rest.li batch endpoint."""
+"""DataHub's GMS, through either of its endpoints."""
 
-import zlib
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
-from crawler.config.settings import Confirm, RestSettings
+from crawler.config.settings import Confirm, Endpoint, RestSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
-from crawler.datahub.encoding import Wire
-from crawler.datahub.versions import reads_back, unsupported_aspects
-from crawler.datahub.wire import restli
+from crawler.datahub.versions import reads_back, require_openapi, unsupported_aspects
+from crawler.datahub.wire.openapi import OpenApiWire
+from crawler.datahub.wire.protocol import GmsWire, Wire
+from crawler.datahub.wire.restli import RestliWire
 from crawler.http import Server
-from crawler.sinks.gms_store import GmsStore
-from crawler.sinks.protocol import Store
-from crawler.telemetry.report import CrawlReport
+from crawler.sinks.gms_lookup import GmsLookup
+from crawler.sinks.gms_writer import GmsWriter
+from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
+from crawler.telemetry.events import Listener, OutputOpened
+from crawler.telemetry.findings import OLD_DATAHUB, UNVERIFIABLE_VERSION
+from crawler.telemetry.report import Traffic
+from crawler.telemetry.timing import Timing
 
-GZIP_LEVEL = 1
-GZIP_FORMAT = 31
+
+@asynccontextmanager
+async def open_gms_sink(
+    settings: RestSettings, system_metadata: msgspec.Raw, traffic: Traffic, timing: Timing, listener: Listener
+) -> AsyncIterator["GmsSink"]:
+    """Connect to a GMS.
+
+    Raises:
+        SettingsError: Its version does not have the endpoint of the settings.
+        ServerError: It cannot be reached, or is no GMS.
+    """
+    async with Server("DataHub", settings.server, traffic, counts="sent") as server:
+        client = GmsClient(server)
+        version = await client.version()
+        if settings.endpoint is Endpoint.OPENAPI:
+            require_openapi(version)
+        wire = _WIRES[settings.endpoint](system_metadata)
+        writer = GmsWriter(client, wire, settings, timing, listener)
+        facts = SinkFacts(
+            target=server.url,
+            version=version,
+            writers=settings.server.concurrency,
+            unsupported=unsupported_aspects(version),
+            verification_method=writer.verification_method,
+        )
+        listener(OutputOpened(facts.target, version))
+        if facts.unsupported:
+            names = ", ".join(sorted({aspect for _, aspect in facts.unsupported}))
+            listener(OLD_DATAHUB.found(version=version, aspects=names))
+        lookup = None
+        if _needs_lookup(settings, wire):
+            if reads_back(version):
+                lookup = GmsLookup(client, writer, settings, system_metadata, timing)
+            else:
+                listener(UNVERIFIABLE_VERSION.found(version=version))
+        yield GmsSink(facts, writer, lookup, settings)
 
 
-class RestSink:
-    """Writes to one GMS by Rest.li, `server.concurrency` batches at once."""
+class GmsSink:
+    """Writes to one GMS."""
 
-    def __init__(self, settings: RestSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
-        self.lanes = settings.server.concurrency
-        self._settings = settings
-        self._report = report
-        self.wire = self._wire(system_metadata)
-        self._server = Server("DataHub", settings.server, report.datahub, counts="sent")
-        self._client = GmsClient(self._server)
-        self._opened: AsyncExitStack
-        self.unsupported: frozenset[tuple[str, str]] = frozenset()
-        self.store: Store | None = self._store(system_metadata) if self._is_read_back else None
-        self.proof: str | None = "status"
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as opened:
-            await opened.enter_async_context(self._server)
-            version = await self._client.version()
-            self._require(version)
-            # Whoever is no GMS is left again above; from here on __aexit__ closes.
-            self._opened = opened.pop_all()
-        self._report.datahub.version = version
-        self._report.output = self._server.url
-        self.unsupported = unsupported_aspects(version)
-        if self.unsupported:
-            names = ", ".join(sorted({aspect for _, aspect in self.unsupported}))
-            self._report.warn(
-                "old_datahub",
-                f"DataHub {version} is older than 1.0 and cannot hold all that MLflow tells: left out are {names}.",
-            )
-        if self.store is not None and not reads_back(version):
-            self.store = None
-            self._report.warn(
-                "unconfirmed_by_server",
-                f"DataHub {version} is older than 1.0.1 and cannot be asked whether it has what it took: that rests on "
-                "the status of its answers.",
-            )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._opened.aclose()
+    def __init__(self, facts: SinkFacts, writer: GmsWriter, lookup: StoreLookup | None, settings: RestSettings) -> None:
+        self.facts = facts
+        self.wire: Wire = writer.wire
+        self.lookup = lookup
+        self._writer = writer
+        self._asynchronous = settings.asynchronous
 
     def packer(self) -> Packer | PackerByType:
-        """Batches as large as the settings allow."""
-        return Packer(self._settings.batch_size, self._settings.batch_bytes)
+        """Return a packer of batches as large as the settings allow."""
+        return self._writer.packer()
 
-    async def write(self, batch: Batch) -> None:
-        """Sends the batch as one request."""
-        await self._send(batch, asynchronous=self._settings.asynchronous)
+    async def write(self, batch: Batch) -> Written:
+        """Send the batch as one request."""
+        return await self._writer.write(batch, asynchronous=self._asynchronous)
 
-    @property
-    def _is_read_back(self) -> bool:
-        return self._settings.confirm is not Confirm.NONE
 
-    def _store(self, system_metadata: msgspec.Raw) -> Store:
-        return GmsStore(
-            self._client,
-            self._report,
-            system_metadata,
-            self.packer,
-            lambda batch: self._send(batch, asynchronous=False),
-            each_aspect=self._settings.confirm is Confirm.STORED,
-            queued=self._settings.asynchronous,
-        )
+_WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
+    Endpoint.RESTLI: RestliWire,
+    Endpoint.OPENAPI: OpenApiWire,
+}
 
-    async def _send(self, batch: Batch, *, asynchronous: bool) -> None:
-        with self._report.time.stage("send"):
-            encoded = [proposal for parcel in batch.entities for proposal in parcel.proposals]
-            body = self._compressed(restli.body(encoded, asynchronous=asynchronous))
-        await self._client.ingest(body, gzip=self._settings.gzip)
 
-    def _wire(self, system_metadata: msgspec.Raw) -> Wire:
-        return restli.RestliWire(system_metadata)
-
-    def _require(self, version: str | None) -> None:
-        """Raises SettingsError for a server that this endpoint cannot write to: Rest.li can to any."""
-
-    def _compressed(self, body: bytes) -> bytes:
-        return zlib.compress(body, GZIP_LEVEL, GZIP_FORMAT) if self._settings.gzip else body
+def _needs_lookup(settings: RestSettings, wire: GmsWire) -> bool:
+    """Return whether DataHub is asked for what it stored: answers that list it are enough for ENTITIES."""
+    return settings.confirm is Confirm.STORED or (settings.confirm is Confirm.ENTITIES and not wire.lists_taken)

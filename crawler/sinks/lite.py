@@ -2,77 +2,95 @@
 
 import asyncio
 import sqlite3
-from contextlib import ExitStack, suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from crawler.atomic_files import OWNER_ONLY, claim
 from crawler.config.settings import LiteSettings
 from crawler.datahub.batching import Batch, Packer
-from crawler.datahub.encoding import Wire
 from crawler.datahub.validation import UNFIT, as_wrapper
-from crawler.datahub.wire.restli import FileWire
+from crawler.datahub.wire.file import FileWire
+from crawler.datahub.wire.protocol import Wire
 from crawler.errors import OutputError, RequestRefused, SettingsError
-from crawler.sinks.protocol import Store
-from crawler.telemetry.report import CrawlReport
+from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
+from crawler.telemetry.events import Listener, OutputOpened
+from crawler.telemetry.report import Traffic
+from crawler.telemetry.timing import Timing
 
 if TYPE_CHECKING:
     from datahub.lite.lite_local import DataHubLiteLocal
 
 
+@asynccontextmanager
+async def open_lite_sink(
+    settings: LiteSettings,
+    system_metadata: msgspec.Raw,
+    traffic: Traffic,
+    _timing: Timing,
+    listener: Listener,
+) -> AsyncIterator["LiteSink"]:
+    """Open a catalog, which is made where there is none.
+
+    Raises:
+        SettingsError: The file cannot be opened, or another crawl writes it.
+        OutputError: It could not be written to its end.
+    """
+    with suppress(OSError):
+        # Where there can be no such folder, the claim says so.
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
+    with claim(settings.path):
+        catalog = await asyncio.to_thread(_open, settings)
+        sink = LiteSink(settings.path, catalog, FileWire(system_metadata), traffic)
+        listener(OutputOpened(sink.facts.target))
+        try:
+            yield sink
+        finally:
+            await sink.close()
+
+
 class LiteSink:
     """Writes through acryl-datahub's own classes, which read DataHub's file format, in a thread of its own."""
 
-    lanes = 1
-    unsupported: frozenset[tuple[str, str]] = frozenset()
-    store: Store | None = None
-    proof: str | None = "written"
+    lookup: StoreLookup | None = None
 
-    def __init__(self, settings: LiteSettings, report: CrawlReport, system_metadata: msgspec.Raw) -> None:
-        self._settings = settings
-        self.wire: Wire = FileWire(system_metadata)
-        self._report = report
-        self._lite: DataHubLiteLocal
-        self._claim = ExitStack()
-
-    async def __aenter__(self) -> Self:
-        with suppress(OSError):
-            # Where there can be no such folder, the claim says so.
-            self._settings.path.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as opened:
-            opened.enter_context(claim(self._settings.path))
-            self._lite = await asyncio.to_thread(_open, self._settings)
-            self._claim = opened.pop_all()
-        self._report.output = str(self._settings.path)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with self._claim:
-            try:
-                await asyncio.to_thread(self._lite.close)
-            except (sqlite3.Error, OSError) as failure:
-                raise self._unwritable(failure) from None
+    def __init__(self, path: Path, catalog: "DataHubLiteLocal", wire: Wire, traffic: Traffic) -> None:
+        self.facts = SinkFacts(target=str(path), verification_method="written")
+        self.wire = wire
+        self._path = path
+        self._catalog = catalog
+        self._traffic = traffic
 
     def packer(self) -> Packer:
-        """Batches that are small enough to wait in memory."""
+        """Return a packer of batches that are small enough to wait in memory."""
         return Packer(max_proposals=500, max_bytes=5_000_000)
 
-    async def write(self, batch: Batch) -> None:
-        """Writes the batch. Raises RequestRefused for what does not fit acryl-datahub's schema, OutputError such as for
-        a full disk.
+    async def write(self, batch: Batch) -> Written:
+        """Write the batch.
+
+        Raises:
+            RequestRefused: Something of it does not fit acryl-datahub's schema.
+            OutputError: The disk is full, for example.
         """
         await asyncio.to_thread(self._write, batch)
-        self._report.datahub.bytes += batch.bytes
+        self._traffic.bytes += batch.bytes
+        return Written(self.facts.verification_method)
+
+    async def close(self) -> None:
+        """Close the catalog."""
+        try:
+            await asyncio.to_thread(self._catalog.close)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritable(error) from None
 
     def _write(self, batch: Batch) -> None:
         try:
-            for parcel in batch.entities:
-                for encoded in parcel.proposals:
-                    self._lite.write(as_wrapper(msgspec.json.decode(encoded)))
+            for entity in batch.entities:
+                for encoded in entity.proposals:
+                    self._catalog.write(as_wrapper(msgspec.json.decode(encoded)))
         except UNFIT as error:
             raise RequestRefused(
                 f"DataHub Lite does not take a proposal: {error}", status=422, answer=str(error)
@@ -81,7 +99,7 @@ class LiteSink:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: Exception) -> OutputError:
-        return OutputError(f"Writing {self._settings.path} failed: {error}.", "Make room, then run it again.")
+        return OutputError(f"Writing {self._path} failed: {error}.", "Make room, then run it again.")
 
 
 def _open(settings: LiteSettings) -> "DataHubLiteLocal":
@@ -90,7 +108,7 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
 
     try:
         is_new = not settings.path.exists()
-        lite = get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
+        catalog = get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
         if is_new:
             settings.path.chmod(OWNER_ONLY)
     except (sqlite3.Error, OSError) as error:
@@ -99,4 +117,4 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
         raise SettingsError(
             f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
         ) from None
-    return lite
+    return catalog

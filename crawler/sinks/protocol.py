@@ -1,62 +1,81 @@
 """What every sink offers to the pipeline."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+import msgspec
 
 from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
-from crawler.datahub.encoding import Wire
 from crawler.datahub.readback import Wanted
+from crawler.datahub.wire.protocol import Wire
 
 
-class Store(Protocol):
-    """What DataHub has stored, as far as it can be read back.
+class SinkFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a sink once it is open."""
 
-    `each_aspect` says that each is to be proven, not one of each entity. `queued` says that what was taken may be
-    stored only later.
+    target: str
+    """The URL or path that is written to; empty where nothing is."""
+    version: str | None = None
+    """DataHub's version; None for a file, and where the server does not tell."""
+    writers: int = 1
+    """How many batches may be written at once."""
+    unsupported: frozenset[tuple[str, str]] = frozenset()
+    """(Entity type, aspect) pairs that this DataHub does not know."""
+    verification_method: str | None
+    """What a delivery rests on where nothing is looked up: "written", "status" or "answer". None: nothing is kept."""
+    is_dry_run: bool = False
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of a batch that a sink took.
+
+    `verification_method` is as in SinkFacts, for this batch: which one holds may turn out while batches are written.
     """
 
+    verification_method: str | None
+    missing: Sequence[tuple[str, str]] = ()
+    """(URN, aspect) pairs that were not taken."""
+
+
+class StoreLookup(Protocol):
+    """Reads back what DataHub has stored."""
+
     each_aspect: bool
+    """Whether each aspect is to be proven, not just one of each entity."""
     queued: bool
+    """Whether DataHub may store what it took only later."""
 
     async def read_back(self, entity_type: str, wanted: Wanted) -> set[tuple[str, str]]:
-        """The (URN, aspect) that this crawl has written. RequestRefused, WrongServer, DecodeError, AnswerTooLarge or
-        an Unreachable that timed out: that cannot be told of these, any other error: of none.
+        """Return the (URN, aspect) pairs that are stored as this crawl, or a later one, wrote them.
+
+        Raises:
+            RequestRefused, WrongServer, DecodeError, AnswerTooLarge: These entities cannot be looked up.
+            Unreachable: The same where it timed out, else that nothing can be, like any other error.
         """
         ...
 
-    async def write_again(self, parcels: Sequence[EncodedEntity]) -> None:
-        """Writes at once, without a queue. What is refused now is left out."""
+    async def write_again(self, entities: Sequence[EncodedEntity]) -> None:
+        """Write without a queue. What is refused is left out."""
         ...
 
 
 class Sink(Protocol):
-    """Where proposals go. Opened and closed by `async with`; raises SettingsError or ServerError where it cannot be
-    opened.
+    """An open sink."""
 
-    `lanes` is how many batches may be written at once, `wire` the form of their proposals, `unsupported` the (entity
-    type, aspect) that this DataHub does not know. `store` tells what arrived; where there is none, `proof` names what
-    that rests on: that it was written, the answer's status or the answer. None: nothing is kept.
-    """
-
-    lanes: int
+    facts: SinkFacts
     wire: Wire
-    unsupported: frozenset[tuple[str, str]]
-    store: Store | None
-    proof: str | None
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    lookup: StoreLookup | None
+    """None where nothing can be read back, or need not be."""
 
     def packer(self) -> Packer | PackerByType:
-        """What fills batches, within the limits of this sink."""
+        """Return a packer of batches within the limits of this sink."""
         ...
 
-    async def write(self, batch: Batch) -> None:
-        """Delivers the batch. RequestRefused: this batch was not taken; NotTaken: some of it was not; any other error:
-        no batch will be.
+    async def write(self, batch: Batch) -> Written:
+        """Write the batch.
+
+        Raises:
+            RequestRefused: This batch was not taken.
+            Unreachable: The same where it timed out, else that no batch will be, like any other error.
         """
         ...

@@ -157,7 +157,8 @@ REFUSED = FindingKind(
 )
 NOT_TAKEN = FindingKind(
     "not_taken",
-    "{message}",
+    "DataHub's answer does not list all that was sent, so what is missing there may not be stored. "
+    "It may not know these aspects: its version and log tell more.",
     "failure",
     "DataHub's version may not know the aspect. Look at its log, then replay the dead letters.",
 )

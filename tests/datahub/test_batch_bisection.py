@@ -94,14 +94,16 @@ def test_entities_that_a_refusal_names_are_given_up_and_the_others_tried_again()
     given_up, left = apart.bisect_refused(batch, 403, FORBIDDEN)
     assert given_up == [batch.entities[1]]
     assert urns_of(left) == [["urn:li:tag:0", "urn:li:tag:2"]]
-    assert apart.bisect_refused(batch_of([1]), 403, FORBIDDEN.replace("tag:1", "tag:0")) == (batch_of([1]).entities, [])
+    alone = batch_of([1])
+    assert apart.bisect_refused(alone, 403, FORBIDDEN.replace("tag:1", "tag:0")) == (alone.entities, [])
 
 
 @pytest.mark.parametrize(("status", "words"), [(403, "Forbidden."), (400, FORBIDDEN), (413, ""), (422, ""), (500, "")])
 def test_what_is_refused_without_names_is_halved_down_to_single_proposals(status: int, words: str) -> None:
     batch = batch_of([1, 1])
     assert apart.bisect_refused(batch, status, words) == ([], apart.halves(batch))
-    assert apart.bisect_refused(batch_of([1]), status, words) == (batch_of([1]).entities, [])
+    alone = batch_of([1])
+    assert apart.bisect_refused(alone, status, words) == (alone.entities, [])
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

@@ -7,14 +7,17 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from crawler.datahub import aspects
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, TagProperties, TimeStamp
-from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder, Wire
+from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder
 from crawler.datahub.proposals import Entity, Proposal, Refusal, SystemMetadata, encode_system_metadata
 from crawler.datahub.versions import unsupported_aspects
+from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.openapi import OpenApiWire
-from crawler.datahub.wire.restli import FileWire, RestliWire, body
+from crawler.datahub.wire.protocol import Wire
+from crawler.datahub.wire.restli import RestliWire, body
 from tests.support.judge import judge
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
@@ -119,7 +122,7 @@ def test_what_is_remembered_is_what_would_be_encoded(uses: list[tuple[str, list[
     remembers = Encoder(WIRES[1], lacks)
     for number, (kind, used) in enumerate(uses):
         entity = Entity(kind, f"urn:li:{kind}:{number}", tuple(used))
-        assert remembers.encode(entity) == Encoder(WIRES[1], lacks).encode(entity)
+        assert to_builtins(remembers.encode(entity)) == to_builtins(Encoder(WIRES[1], lacks).encode(entity))
         assert len(remembers.encode(entity)[0].proposals) == sum((kind, each.NAME) not in lacks for each in used)
 
 
@@ -128,7 +131,7 @@ def test_memory_for_repeated_aspects_is_bounded_and_stays_right() -> None:
     for number in range(3 * REMEMBERED):
         container = aspects.ContainerOf(f"urn:li:container:{number}")
         entity = Entity("dataProcessInstance", RUN, (container, shared[1]))
-        assert encoder.encode(entity) == Encoder(WIRES[0]).encode(entity)
+        assert to_builtins(encoder.encode(entity)) == to_builtins(Encoder(WIRES[0]).encode(entity))
         assert len(encoder._remembered["dataProcessInstance"]) <= REMEMBERED
 
 

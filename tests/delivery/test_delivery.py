@@ -6,33 +6,31 @@ import json
 from collections.abc import Iterable
 from itertools import count, pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
+from msgspec import structs
 
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
 from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
-from crawler.datahub.encoding import MAX_ASPECT_BYTES, Wire
+from crawler.datahub.encoding import MAX_ASPECT_BYTES
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
+from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.delivery import Delivery, deliver
 from crawler.delivery.circuit_breaker import LIMIT_OF_ONE_TYPE
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.delivery.delivery import THROTTLED_ROUNDS
 from crawler.delivery.outcomes import Settlement
-from crawler.errors import NotTaken, RequestRefused, ServerError, Unreachable
-from crawler.sinks.protocol import Store
+from crawler.errors import RequestRefused, ServerError, Unreachable
+from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.report import CrawlReport
 
 
 class SlowSink:
     """Keeps what it gets, giving others a turn before each batch."""
 
-    lanes = 1
-    unsupported: frozenset[tuple[str, str]] = frozenset()
-    store: Store | None = None
-    proof: str | None = "written"
+    facts = SinkFacts(target="", verification_method="written")
+    lookup: StoreLookup | None = None
     wire: Wire = RestliWire(encode_system_metadata(SystemMetadata(1, "r")))
 
     def __init__(self, max_proposals: int = 1, kind: type[Packer | PackerByType] = Packer) -> None:
@@ -41,28 +39,22 @@ class SlowSink:
         self.urns: list[str] = []
         self.batches: list[Batch] = []
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
     def packer(self) -> Packer | PackerByType:
         return self.kind(self.max_proposals, 10**6)
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Written:
         await asyncio.sleep(0)
         self.urns += [parcel.urn for parcel in batch.entities]
         self.batches.append(batch)
+        return Written(self.facts.verification_method)
 
 
 class ForgetfulSink(SlowSink):
     """Leaves out each `status`, as a server that does not know it."""
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Written:
         await super().write(batch)
-        raise NotTaken("It is not listed.", items=[(parcel.urn, "status") for parcel in batch.entities])
+        return Written("answer", [(parcel.urn, "status") for parcel in batch.entities])
 
 
 def delivery_to(sink: SlowSink, report: CrawlReport | None = None, letters: Path = Path("no letters")) -> Delivery:
@@ -129,7 +121,7 @@ async def test_an_entity_that_is_cut_counts_once() -> None:
 
 async def test_the_pieces_of_an_entity_that_is_cut_stay_in_one_lane() -> None:
     sink = SlowSink(max_proposals=2)
-    sink.lanes = 3
+    sink.facts = structs.replace(sink.facts, writers=3)
     delivery = delivery_to(sink)
     tasks = [asyncio.create_task(delivery.send(lane)) for lane in delivery.lanes]
     many = tuple(SubTypes(type_names=[str(number)]) for number in range(5))
@@ -178,7 +170,7 @@ async def test_what_an_answer_leaves_out_is_a_failure_and_not_delivered(tmp_path
 
 async def test_what_is_not_written_when_the_crawl_ends_is_kept(tmp_path: Path) -> None:
     sink, report = SlowSink(max_proposals=2), CrawlReport("r")
-    sink.lanes = 3
+    sink.facts = structs.replace(sink.facts, writers=3)
     delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
     for number in range(9):
         delivery.add(Entity("tag", f"urn:li:tag:{number}", (NOT_REMOVED, SubTypes(type_names=["x"]))))
@@ -200,7 +192,7 @@ async def test_what_is_not_written_when_the_crawl_ends_is_kept(tmp_path: Path) -
 class GoneSink(SlowSink):
     """Answers nothing any more."""
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Written:
         raise Unreachable("DataHub is gone.")
 
 
@@ -242,12 +234,12 @@ class RefusingSink(SlowSink):
         self.statuses = list(statuses)
         self.sizes: list[int] = []
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Written:
         self.sizes.append(batch.proposals)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if status is not None:
             raise RequestRefused("no", status=status)
-        await super().write(batch)
+        return await super().write(batch)
 
 
 async def delivered(delivery: Delivery, entities: Iterable[Entity]) -> None:
@@ -290,7 +282,7 @@ async def test_one_type_that_may_not_be_written_does_not_end_the_crawl(tmp_path:
 
 async def test_a_server_that_refuses_all_types_ends_the_crawl_and_nothing_is_lost(tmp_path: Path) -> None:
     sink, report = RefusingSink(422, max_proposals=4), CrawlReport("r")
-    sink.lanes = 2
+    sink.facts = structs.replace(sink.facts, writers=2)
     delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
     containers = [Entity("container", f"urn:li:container:{number}", (NOT_REMOVED,)) for number in range(100)]
     added = []

@@ -8,7 +8,8 @@ import pytest
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
 from crawler.datahub.batching import Batch
 from crawler.datahub.proposals import Entity
-from crawler.errors import NotTaken, Unreachable
+from crawler.errors import Unreachable
+from crawler.sinks import Written
 from crawler.telemetry.report import CrawlReport
 from tests.delivery.test_delivery import SlowSink, delivery_to
 
@@ -25,18 +26,18 @@ class Overtaxed(SlowSink):
         self.most = most
         self.timed_out = timed_out
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Written:
         if batch.proposals > self.most:
             raise Unreachable("No whole answer within 1 s.", "Give it more time.", timed_out=self.timed_out)
-        await super().write(batch)
+        return await super().write(batch)
 
 
 class Forgetful(SlowSink):
     """Its answer does not list the aspects of one entity of the batch."""
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Written:
         await super().write(batch)
-        raise NotTaken("It is not listed.", items=[("urn:li:container:3", "status")])
+        return Written("answer", [("urn:li:container:3", "status")])
 
 
 async def deliver(sink: SlowSink, folder: Path) -> CrawlReport:

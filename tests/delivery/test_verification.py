@@ -529,7 +529,7 @@ def test_the_last_piece_of_an_entity_is_told_last(gone: set[int]) -> None:
         (each.urn, name) for number in gone for name in [("subTypes", "", "status")[number]] for each in pieces
     }
     sink, report = SlowSink(), CrawlReport("r")
-    sink.store = store
+    sink.lookup = store
     told: list[tuple[bool, list[bytes]]] = []
     confirmer = Confirmer(
         sink,
@@ -543,7 +543,7 @@ def test_the_last_piece_of_an_entity_is_told_last(gone: set[int]) -> None:
             tasks.create_task(confirmer.run())
             for piece in pieces:
                 store.take(piece)
-                await confirmer.sent(Batch([piece], len(piece.proposals), 0))
+                await confirmer.sent(Batch([piece], len(piece.proposals), 0), None)
             await asyncio.sleep(1)
             confirmer.close()
 

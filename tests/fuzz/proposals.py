@@ -8,11 +8,13 @@ import orjson
 
 from crawler.datahub import urns
 from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
-from crawler.datahub.encoding import Encoder, Wire
+from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, Refusal, SystemMetadata, encode_system_metadata
 from crawler.datahub.wire import openapi, restli
+from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.openapi import OpenApiWire
-from crawler.datahub.wire.restli import FileWire, RestliWire
+from crawler.datahub.wire.protocol import Wire
+from crawler.datahub.wire.restli import RestliWire
 from crawler.mapping.stages import stage_tags
 from tests.fuzz.decoding import Counts
 from tests.fuzz.promises import can_be_told, promise

@@ -16,7 +16,7 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
-from crawler.datahub.wire.restli import FileWire
+from crawler.datahub.wire.file import FileWire
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.datasets import MAX_SCHEMA_CHARACTERS
 from crawler.mlflow.entities import (

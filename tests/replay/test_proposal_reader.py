@@ -17,13 +17,14 @@ from datahub.metadata.schema_classes import StatusClass, TagPropertiesClass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import FileSettings
+from crawler.config.settings import DeliverySettings, FileSettings
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.replay.proposal_reader import DeadLetter, ProposalReader, Unreadable
-from crawler.sinks.file import FileSink
-from crawler.telemetry.report import CrawlReport
+from crawler.sinks import Sink, open_sink
+from crawler.telemetry.report import CrawlReport, Traffic
+from crawler.telemetry.timing import Timing
 
 SYSTEM_METADATA = encode_system_metadata(SystemMetadata(1_700_000_000_000, "r"))
 
@@ -57,8 +58,8 @@ def read(data: bytes, size: int = 1 << 18) -> list[DeadLetter | Unreadable]:
 
 def written_by_file_sink(letters: list[Proposal], path: Path, *, nested: bool) -> bytes:
     async def write() -> None:
-        sink = FileSink(FileSettings(path=path, nested_json=nested), CrawlReport("r"), SYSTEM_METADATA)
-        async with sink:
+        settings = DeliverySettings(run_id="r", sink=FileSettings(path=path, nested_json=nested))
+        async with open_sink(settings, SYSTEM_METADATA, Traffic(), Timing(), lambda _: None) as sink:
             parcels = [EncodedEntity(each.entity_type, each.urn, [encoded(sink, each)]) for each in letters]
             await sink.write(Batch(parcels, len(parcels), 0))
 
@@ -66,7 +67,7 @@ def written_by_file_sink(letters: list[Proposal], path: Path, *, nested: bool) -
     return path.read_bytes()
 
 
-def encoded(sink: FileSink, proposal: Proposal) -> bytes:
+def encoded(sink: Sink, proposal: Proposal) -> bytes:
     head = sink.wire.encode_entity_key(proposal.entity_type, proposal.urn)
     return head + sink.wire.encode_aspect(proposal.aspect_name, proposal.aspect)
 

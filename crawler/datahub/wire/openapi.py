@@ -1,11 +1,13 @@
-"""DataHub's OpenAPI v3 endpoint (`EntityController.java`): one entity type a request, aspects as plain JSON, and an
-answer that lists what was taken.
+"""The wire of OpenAPI v3 (`EntityController.java`): entities of one type a request, aspects as plain JSON.
+
+Its answers list what was taken.
 """
 
 import msgspec
 
-from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.datahub.batching import Batch, EncodedEntity, PackerByType
 from crawler.datahub.proposals import Proposal
+from crawler.datahub.wire.protocol import WriteRequest
 
 
 class _Member(msgspec.Struct):
@@ -20,49 +22,64 @@ _NOTHING: frozenset[str] = frozenset()
 _ITEM_FRAME = len('{"urn":},')
 
 
-def path(entity_type: str, *, asynchronous: bool) -> str:
-    """Where entities of one type are written; an asynchronous write is queued when the answer comes."""
-    return f"/openapi/v3/entity/{entity_type}?async={'true' if asynchronous else 'false'}"
-
-
 class OpenApiWire:
     """Proposals as members of their entity's object, which names the entity itself."""
+
+    lists_taken = True
 
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._end = b',"systemMetadata":%b}' % bytes(system_metadata)
 
     def encode_entity_key(self, entity_type: str, urn: str) -> bytes:  # noqa: ARG002  the entity's object has them
-        """Nothing."""
+        """Return nothing: the entity's object has the key."""
         return b""
 
     def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
-        """The aspect under its name."""
+        """Return the bytes that name the aspect and hold its JSON."""
         return b'"%b":{"value":%b%b' % (aspect_name.encode(), aspect, self._end)
 
     def aspect_name(self, encoded: bytes) -> str:
-        """Which aspect an encoded proposal writes."""
+        """Return the name of the aspect that an encoded proposal writes."""
         return _name(encoded)
 
-    def proposal(self, parcel: EncodedEntity, encoded: bytes) -> Proposal:
-        """The proposal that was encoded."""
+    def proposal(self, entity: EncodedEntity, encoded: bytes) -> Proposal:
+        """Decode one of the entity's encoded proposals."""
         ((name, member),) = _decode_member(b"{%b}" % encoded).items()
-        return Proposal(parcel.entity_type, parcel.urn, name, bytes(member.value))
+        return Proposal(entity.entity_type, entity.urn, name, bytes(member.value))
+
+    def packer(self, max_proposals: int, max_bytes: int) -> PackerByType:
+        """Return a packer of batches of one entity type."""
+        return PackerByType(max_proposals, max_bytes, frame)
+
+    def request(self, batch: Batch, *, asynchronous: bool) -> WriteRequest:
+        """Return the request that writes a batch."""
+        return WriteRequest(path(batch.entities[0].entity_type, asynchronous=asynchronous), body(batch))
+
+    def left_out(self, batch: Batch, answer: bytes) -> list[tuple[str, str]] | None:
+        """Return the (URN, aspect) pairs of the batch that the answer does not list; None where it is no list."""
+        return left_out(batch, answer)
 
 
-def frame(parcel: EncodedEntity) -> int:
-    """The bytes that a request spends on the entity beside its proposals."""
-    return _ITEM_FRAME + len(_encode(parcel.urn))
+def path(entity_type: str, *, asynchronous: bool) -> str:
+    """Return where entities of one type are written; an asynchronous write is queued when the answer comes."""
+    return f"/openapi/v3/entity/{entity_type}?async={'true' if asynchronous else 'false'}"
+
+
+def frame(entity: EncodedEntity) -> int:
+    """Return the bytes that a request spends on the entity beside its proposals."""
+    return _ITEM_FRAME + len(_encode(entity.urn))
 
 
 def body(batch: Batch) -> bytes:
-    """A whole request. The batch must hold entities of one type, and a parcel no aspect twice."""
-    items = [b'{"urn":%b,%b}' % (_encode(parcel.urn), b",".join(parcel.proposals)) for parcel in batch.entities]
+    """Return the body of a request. The batch must hold entities of one type, and an entity no aspect twice."""
+    items = [b'{"urn":%b,%b}' % (_encode(entity.urn), b",".join(entity.proposals)) for entity in batch.entities]
     return b"[%b]" % b",".join(items)
 
 
 def left_out(batch: Batch, answer: bytes) -> list[tuple[str, str]] | None:
-    """(URN, aspect) that were sent and that the answer does not list. None: the answer is no list of entities, as from
-    servers that give none.
+    """Return the (URN, aspect) pairs that were sent and that the answer does not list.
+
+    None: the answer is no list of entities; some servers send none.
     """
     taken: dict[str, set[str]] = {}
     try:
@@ -71,10 +88,10 @@ def left_out(batch: Batch, answer: bytes) -> list[tuple[str, str]] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return None
     return [
-        (parcel.urn, name)
-        for parcel in batch.entities
-        for listed in (taken.get(parcel.urn, _NOTHING),)
-        for name in map(_name, parcel.proposals)
+        (entity.urn, name)
+        for entity in batch.entities
+        for listed in (taken.get(entity.urn, _NOTHING),)
+        for name in map(_name, entity.proposals)
         if name not in listed
     ]
 

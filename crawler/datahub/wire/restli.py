@@ -1,15 +1,18 @@
-"""Rest.li's batch endpoint (`AspectResource.java`) and DataHub's file format, which holds the same proposals."""
+"""The wire of Rest.li's batch endpoint (`AspectResource.java`)."""
 
 from functools import lru_cache
 
 import msgspec
 
-from crawler.datahub.batching import EncodedEntity
+from crawler.datahub.batching import Batch, EncodedEntity, Packer
 from crawler.datahub.proposals import Proposal
+from crawler.datahub.wire.file import encode_key, name_of
+from crawler.datahub.wire.protocol import WriteRequest
+
+PATH = "/aspects?action=ingestProposalBatch"
+HEADERS = {"X-RestLi-Protocol-Version": "2.0.0"}
 
 _encode = msgspec.json.Encoder().encode
-# Within texts quotes are escaped, so this is found where it is a key.
-_NAME = b'"aspectName":"'
 
 
 class _Text(msgspec.Struct):
@@ -21,83 +24,52 @@ class _TextProposal(msgspec.Struct, rename="camel"):
     aspect: _Text
 
 
-class _Json(msgspec.Struct):
-    json: msgspec.Raw
-
-
-class _JsonProposal(msgspec.Struct, rename="camel"):
-    aspect_name: str
-    aspect: _Json
-
-
 class RestliWire:
-    """Proposals as `POST /aspects?action=ingestProposalBatch` takes them, and files with nested JSON text: the aspect
-    as JSON text within JSON.
+    """Proposals with the aspect as JSON text within JSON.
+
+    DataHub's `file` source reads this form, too (`legacy_nested_json_string`).
     """
+
+    lists_taken = False
 
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._end = b',"contentType":"application/json"},"systemMetadata":%b}' % bytes(system_metadata)
 
     def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
-        """What names the entity."""
-        return _head(entity_type, urn)
+        """Return the bytes that name the entity."""
+        return encode_key(entity_type, urn)
 
     def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
-        """What names the aspect and holds its JSON."""
+        """Return the bytes that name the aspect and hold its JSON."""
         return b"".join((_text_start(aspect_name), _encode(aspect.decode()), self._end))
 
     def aspect_name(self, encoded: bytes) -> str:
-        """Which aspect an encoded proposal writes."""
-        return _aspect_name(encoded)
+        """Return the name of the aspect that an encoded proposal writes."""
+        return name_of(encoded)
 
-    def proposal(self, parcel: EncodedEntity, encoded: bytes) -> Proposal:
-        """The proposal that was encoded."""
+    def proposal(self, entity: EncodedEntity, encoded: bytes) -> Proposal:
+        """Decode one of the entity's encoded proposals."""
         decoded = msgspec.json.decode(encoded, type=_TextProposal)
-        return Proposal(parcel.entity_type, parcel.urn, decoded.aspect_name, decoded.aspect.value.encode())
+        return Proposal(entity.entity_type, entity.urn, decoded.aspect_name, decoded.aspect.value.encode())
 
+    def packer(self, max_proposals: int, max_bytes: int) -> Packer:
+        """Return a packer of batches of any entities."""
+        return Packer(max_proposals, max_bytes)
 
-class FileWire:
-    """Proposals as DataHub's `file` sink writes them: the aspect as plain JSON."""
+    def request(self, batch: Batch, *, asynchronous: bool) -> WriteRequest:
+        """Return the request that writes a batch."""
+        encoded = [proposal for entity in batch.entities for proposal in entity.proposals]
+        return WriteRequest(PATH, body(encoded, asynchronous=asynchronous), HEADERS)
 
-    def __init__(self, system_metadata: msgspec.Raw) -> None:
-        self._end = b'},"systemMetadata":%b}' % bytes(system_metadata)
-
-    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
-        """What names the entity."""
-        return _head(entity_type, urn)
-
-    def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
-        """What names the aspect and holds its JSON."""
-        return b',"changeType":"UPSERT","aspectName":"%b","aspect":{"json":%b%b' % (
-            aspect_name.encode(),
-            aspect,
-            self._end,
-        )
-
-    def aspect_name(self, encoded: bytes) -> str:
-        """Which aspect an encoded proposal writes."""
-        return _aspect_name(encoded)
-
-    def proposal(self, parcel: EncodedEntity, encoded: bytes) -> Proposal:
-        """The proposal that was encoded."""
-        decoded = msgspec.json.decode(encoded, type=_JsonProposal)
-        return Proposal(parcel.entity_type, parcel.urn, decoded.aspect_name, bytes(decoded.aspect.json))
+    def left_out(self, batch: Batch, answer: bytes) -> None:
+        """Return None: Rest.li answers `{"value": "success"}` and names no proposal."""
 
 
 def body(proposals: list[bytes], *, asynchronous: bool) -> bytes:
-    """A whole request of encoded proposals; Rest.li wants `async` as a string."""
+    """Return the body of a request; Rest.li wants `async` as a string."""
     return b'{"proposals":[%b],"async":"%b"}' % (b",".join(proposals), b"true" if asynchronous else b"false")
-
-
-def _head(entity_type: str, urn: str) -> bytes:
-    return b'{"entityType":"%b","entityUrn":%b' % (entity_type.encode(), _encode(urn))
 
 
 @lru_cache
 def _text_start(aspect_name: str) -> bytes:
     return b',"changeType":"UPSERT","aspectName":"%b","aspect":{"value":' % aspect_name.encode()
-
-
-def _aspect_name(encoded: bytes) -> str:
-    start = encoded.index(_NAME) + len(_NAME)
-    return encoded[start : encoded.index(b'"', start)].decode()

@@ -4,7 +4,7 @@ from collections import Counter
 
 from crawler.delivery.verification.pending import Sent
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
-from crawler.sinks.protocol import Store
+from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.report import CrawlReport
 
 UNCONFIRMED_BY_SERVER = (
@@ -28,7 +28,7 @@ class Lookup:
     type fail, it is not asked for again.
     """
 
-    def __init__(self, store: Store, report: CrawlReport) -> None:
+    def __init__(self, store: StoreLookup, report: CrawlReport) -> None:
         self._store = store
         self._report = report
         self._answered: set[str] = set()

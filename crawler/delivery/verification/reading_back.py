@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from crawler.datahub.batching import Batch, EncodedEntity
-from crawler.datahub.encoding import Wire
 from crawler.datahub.readback import TIMESERIES
+from crawler.datahub.wire.protocol import Wire
 from crawler.delivery.verification.lookup import Lookup
 from crawler.delivery.verification.pending import LONGEST_PAUSE, PendingVerifications, Sent
-from crawler.sinks.protocol import Store
+from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.report import CrawlReport
 
 REQUESTS_AT_ONCE = 2
@@ -35,7 +35,9 @@ Missing = Callable[[EncodedEntity, Sequence[bytes]], None]
 class ReadingBack:
     """Of one crawl, as Confirmer says."""
 
-    def __init__(self, store: Store, wire: Wire, report: CrawlReport, confirmed: Confirmed, missing: Missing) -> None:
+    def __init__(
+        self, store: StoreLookup, wire: Wire, report: CrawlReport, confirmed: Confirmed, missing: Missing
+    ) -> None:
         self._store = store
         self._wire = wire
         self._report = report

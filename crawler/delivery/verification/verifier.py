@@ -20,19 +20,20 @@ class Confirmer:
     def __init__(
         self, sink: Sink, report: CrawlReport, confirmed: Callable[[Sequence[EncodedEntity]], None], missing: Missing
     ) -> None:
-        self._sink = sink
         self._report = report
         self._confirmed = confirmed
         self._missing = missing
         self._pieces = Pieces()
         self._reading = (
-            None if sink.store is None else ReadingBack(sink.store, sink.wire, report, self._arrived, self._lost)
+            None if sink.lookup is None else ReadingBack(sink.lookup, sink.wire, report, self._arrived, self._lost)
         )
 
-    async def sent(self, batch: Batch) -> None:
-        """The sink took the batch. Waits while too much is unconfirmed."""
+    async def sent(self, batch: Batch, verification_method: str | None) -> None:
+        """The sink took the batch. Waits while too much is unconfirmed. Where nothing is read back, a delivery rests
+        on the `verification_method`.
+        """
         if self._reading is None:
-            self._confirm(batch.entities, self._sink.proof)
+            self._confirm(batch.entities, verification_method)
         else:
             self._pieces.sent(batch.entities)
             await self._reading.sent(batch)
