@@ -37,15 +37,15 @@ class HeldDatasets(Protocol):
     """Datasets that a crawl holds until its end."""
 
     def watch(self) -> None:
-        """From now on, `changes` will be asked for."""
+        """From now on, `snapshot` will be asked for."""
         ...
 
-    def changes(self) -> Iterator[tuple[str, bytes]]:
+    def snapshot(self) -> Iterator[tuple[str, bytes]]:
         """What is told of each one that has changed since it was asked last, by URN."""
         ...
 
     def restore(self, told: bytes) -> None:
-        """Takes back what `changes` gave. Raises msgspec.MsgspecError where that is something else."""
+        """Takes back what `snapshot` gave. Raises msgspec.MsgspecError where that is something else."""
         ...
 
 
@@ -174,7 +174,7 @@ class Checkpoint:
         changes, self._changes = self._changes, Changes(settings={})
         self._dirty = False
         if self._held is not None:
-            told: dict[int, bytes | None] = {_hash(urn): packed for urn, packed in self._held.changes()}
+            told: dict[int, bytes | None] = {_hash(urn): packed for urn, packed in self._held.snapshot()}
             # One that has left and arrived since is not kept, whatever was told of it.
             changes.datasets = told | changes.datasets
         if not changes.afresh:

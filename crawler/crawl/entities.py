@@ -15,7 +15,6 @@ from crawler.datahub.proposals import Entity
 from crawler.delivery import Delivery
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mapping.runs import RunContext
 from crawler.mlflow.client import EXPERIMENTS_A_PAGE, ExperimentsMissing, MlflowClient, RegistryMissing
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.paging.keyset import RunWalk
@@ -26,12 +25,6 @@ from crawler.telemetry.report import CrawlReport
 RUN_IDS_A_REQUEST = 200
 ENTITIES_AT_ONCE = 100
 
-REMARKS = {
-    "urn_taken": "Two model versions come to one URN, so the second was left out. Choose another model_name_separator.",
-    "dataset_schema_cut": "A dataset's schema is longer than DataHub's search takes, so its text was cut.",
-    "dataset_platform_unknown": "No DataHub platform is known for a dataset's source type, so it was not materialized. "
-    "Name one in source_mapping_to_platform.",
-}
 EXPERIMENTS_MISSING = (
     "MLflow is older than 1.28.0 and cannot list experiments, so experiments and runs are skipped. Upgrade MLflow."
 )
@@ -52,7 +45,7 @@ Item = TypeVar("Item")
 class _Reading(msgspec.Struct):
     """An experiment whose runs are being read, by so many walks at once."""
 
-    context: RunContext
+    experiment: Experiment
     walks: int = 1
     failed: bool = False
 
@@ -157,11 +150,11 @@ class Reader:
     def _unread(self, experiment: Experiment) -> list[_Stretch]:
         """What of an experiment's runs no earlier crawl has done."""
         if self._journal is None:
-            return [(_Reading(self._mapper.runs_of(experiment)), RunWalk())]
+            return [(_Reading(experiment), RunWalk())]
         gaps = self._journal.gaps(experiment.experiment_id)
         if gaps != [(None, None)]:
             self._client.runs.add_counted(experiment.experiment_id, self._journal.rows(experiment.experiment_id))
-        reading = _Reading(self._mapper.runs_of(experiment), walks=len(gaps))
+        reading = _Reading(experiment, walks=len(gaps))
         self._report.experiments_done += not gaps
         return [(reading, RunWalk(since, until)) for since, until in gaps]
 
@@ -169,14 +162,14 @@ class Reader:
         """Reads one stretch of an experiment's runs to its end."""
         reading, walk = stretch
         self._walks.append(stretch)
-        trail = WindowTracker(reading.context.experiment.experiment_id, self._new_mark)
+        trail = WindowTracker(reading.experiment.experiment_id, self._new_mark)
         try:
             while walk.query is not None:
                 await self._read_page(reading, walk, trail, shares)
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            experiment = reading.context.experiment
+            experiment = reading.experiment
             sample = f"{experiment.experiment_id} {experiment.name}: {error}"
             self._report.fail("experiment", EXPERIMENT_UNREAD, sample, count=not reading.failed)
             reading.failed = True
@@ -189,9 +182,8 @@ class Reader:
         self, reading: _Reading, walk: RunWalk, trail: WindowTracker, shares: WorkStealingQueue[_Stretch]
     ) -> None:
         """Delivers a page of runs, and shares what is left of the walk with idle workers."""
-        context = reading.context
         short = walk.is_unproven and self._room(shares) > 0
-        async with self._client.runs.next_page(context.experiment.experiment_id, walk, short=short) as runs:
+        async with self._client.runs.next_page(reading.experiment.experiment_id, walk, short=short) as runs:
             for part in self._split(reading, walk, self._room(shares)):
                 shares.give(part)
             active = sum(not run.deleted for run in runs)
@@ -199,14 +191,14 @@ class Reader:
             self._skip("deleted runs", len(runs) - active)
             inside, beyond = parted(runs.copy(), walk.covered)
             runs.clear()
-            await self._deliver_runs(inside, context, trail)
+            await self._deliver_runs(inside, trail)
             if walk.covered is not None:
                 trail.end_window(walk.covered)
-            await self._deliver_runs(beyond, context, trail)
+            await self._deliver_runs(beyond, trail)
 
-    async def _deliver_runs(self, runs: list[Run], context: RunContext, trail: WindowTracker) -> None:
+    async def _deliver_runs(self, runs: list[Run], trail: WindowTracker) -> None:
         trail.count(runs)
-        await self._deliver((entity for run in _let_go(runs) for entity in self._mapper.run(run, context)), trail.mark)
+        await self._deliver((entity for run in _let_go(runs) for entity in self._mapper.run(run)), trail.mark)
 
     def _new_mark(self) -> Mark:
         return Mark() if self._journal is None else self._journal.new_mark()
@@ -281,9 +273,9 @@ class Reader:
                     return
 
     async def _settle(self) -> None:
-        for remark in self._mapper.take_remarks():
-            tell = self._report.fail if remark.failure else self._report.warn
-            tell(remark.code, REMARKS[remark.code], remark.sample)
+        for notice in self._mapper.take_notices():
+            tell = self._report.fail if notice.severity == "failure" else self._report.warn
+            tell(notice.code, notice.message, notice.sample)
         await self._delivery.settle()
 
     def _skip(self, what: str, count: int) -> None:

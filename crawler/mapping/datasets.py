@@ -10,7 +10,6 @@ from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
     Aspect,
-    DataPlatformInstance,
     DatasetProperties,
     Edge,
     SchemaField,
@@ -21,7 +20,7 @@ from crawler.datahub.aspects import (
     UpstreamLineage,
 )
 from crawler.datahub.proposals import Entity
-from crawler.mapping.platform import PLATFORM
+from crawler.mapping.platform import PLATFORM, platform_aspect
 from crawler.mlflow.entities import Dataset, DatasetInput, as_dict
 
 MAX_SCHEMA_CHARACTERS = 4_096
@@ -142,7 +141,7 @@ def _entity(platform: str, dataset: Dataset, columns: list[Column] | None, upstr
     if columns is None and dataset.schema is not None:
         properties["schema"] = dataset.schema[:MAX_SCHEMA_CHARACTERS]
     aspects: list[Aspect] = [
-        DataPlatformInstance(platform=platform_urn),
+        platform_aspect(platform_urn),
         DatasetProperties(custom_properties=properties, tags=[]),
         NOT_REMOVED,
     ]

@@ -64,7 +64,7 @@ def interrupted(path: Path) -> None:
     report = CrawlReport("first")
     with journal(path, report) as state:
         state.hold(catalog := DatasetReducer())
-        catalog.offer(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
+        catalog.merge(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
         report.fail("urn", "No such URN.", "m: too long")
         report.delivered[RUN] += 2
         report.proposals, report.rejected = 12, 1
@@ -85,7 +85,7 @@ def content(path: Path) -> tuple[Any, ...]:
             [state.gaps(experiment) for experiment in "123"],
             [state.rows(experiment) for experiment in "123"],
             [state.was_settled(urn) for urn in ("m1", "m2", "run None 0")],
-            list(catalog.drain()),
+            list(catalog.finish()),
         )
 
 
@@ -133,8 +133,8 @@ def test_a_dataset_is_kept_until_it_has_arrived(tmp_path: Path) -> None:
     for arrives in (False, True):
         with journal(tmp_path / f"{arrives}.db") as state:
             state.hold(catalog := DatasetReducer())
-            catalog.offer(dataset, Run(RunInfo("r", start_time=7)))
-            assert list(catalog.drain()) == [dataset]
+            catalog.merge(dataset, Run(RunInfo("r", start_time=7)))
+            assert list(catalog.finish()) == [dataset]
             if arrives:
                 deliver(state, DATASET, "d1")
             else:
@@ -142,7 +142,7 @@ def test_a_dataset_is_kept_until_it_has_arrived(tmp_path: Path) -> None:
                 deliver(state, MODEL, "m1")
         with journal(tmp_path / f"{arrives}.db") as state:
             state.hold(catalog := DatasetReducer())
-            assert list(catalog.drain()) == ([] if arrives else [dataset])
+            assert list(catalog.finish()) == ([] if arrives else [dataset])
             assert state.begin("d1", None) is not arrives
 
 
@@ -159,7 +159,7 @@ def test_a_finished_state_starts_afresh(tmp_path: Path) -> None:
         assert (report.run_id, state.gaps("1"), report.failures) == ("third", [(None, None)], [])
         assert not state.was_settled("m1")
         state.hold(catalog := DatasetReducer())
-        assert list(catalog.drain()) == []
+        assert list(catalog.finish()) == []
 
 
 def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) -> None:
