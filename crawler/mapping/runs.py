@@ -75,17 +75,17 @@ def unknown_context(experiment_id: str, settings: MappingSettings) -> RunContext
 
 
 def run_urn(run_id: str) -> str:
-    """urn:li:dataProcessInstance:guid of a run id."""
+    """Return urn:li:dataProcessInstance:guid of a run id."""
     return urns.data_process_instance(_run_guid(run_id))
 
 
 def run_user(run: Run) -> str:
-    """The user who started the run, or the name that stands for nobody."""
+    """Return the user who started the run, or the name that stands for nobody."""
     return run.info.user_id or PLATFORM
 
 
 def run_entity(run: Run, context: RunContext, inputs: Sequence[Edge], outputs: Sequence[str]) -> Entity:
-    """The run as a data process instance. `inputs` are its datasets, `outputs` the URNs of its model versions."""
+    """Map a run to a data process instance. `inputs` are its datasets, `outputs` the URNs of its model versions."""
     tags = as_dict(run.data.tags)
     aspects: list[Aspect] = [_properties(run, tags, context), *context.container, _training(run), *context.common]
     if outputs:
@@ -101,12 +101,12 @@ def run_entity(run: Run, context: RunContext, inputs: Sequence[Edge], outputs: S
 
 
 def hyper_params(run: Run) -> list[NamedValue]:
-    """The run's params as DataHub's MLHyperParams."""
+    """Return the run's params as DataHub's MLHyperParams."""
     return [NamedValue(param.key, param.value) for param in run.data.params]
 
 
 def training_metrics(run: Run) -> list[NamedValue]:
-    """The run's latest metrics as DataHub's MLMetrics, values as Python's `str` gives them."""
+    """Return the run's latest metrics as DataHub's MLMetrics, values as Python's `str` formats them."""
     metrics = run.data.metrics
     texts = python_texts([metric.value for metric in metrics])
     return [NamedValue(metric.key, text) for metric, text in zip(metrics, texts, strict=True)]
