@@ -12,7 +12,6 @@ from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.wire import restli
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mapping.runs import RunContext
 from crawler.mlflow.decoding import decode_experiments, decode_runs
 from crawler.mlflow.entities import Experiment, Run
 
@@ -44,17 +43,17 @@ class PureStages:
 
     def __init__(self, experiment: Experiment) -> None:
         self._mapper = CrawlMapper(MAPPING)
-        self._context: RunContext = self._mapper.runs_of(experiment)
+        self._mapper.experiment(experiment)
         wire = restli.RestliWire(encode_system_metadata(SYSTEM_METADATA))
         self._encoder = Encoder(wire)
         self._packer = wire.packer(REST.batch_size, REST.batch_bytes)
 
     def bodies(self, pages: Iterable[bytes]) -> Iterator[bytes]:
         """The requests that the pages come to, without what is held back to the end of a crawl."""
-        mapper, context, encoder, packer = self._mapper, self._context, self._encoder, self._packer
+        mapper, encoder, packer = self._mapper, self._encoder, self._packer
         for page in pages:
             for run in decode_runs(page).rows:
-                for entity in mapper.run(run, context):
+                for entity in mapper.run(run):
                     parcel, _ = encoder.encode(entity)
                     for batch in packer.add(parcel):
                         yield _body(batch)
@@ -66,7 +65,7 @@ class PureStages:
             (run, entity, self._encoder.encode(entity)[0])
             for page in pages
             for run in decode_runs(page).rows
-            for entity in self._mapper.run(run, self._context)
+            for entity in self._mapper.run(run)
         ]
 
     def spent(self, pages: Iterable[bytes]) -> Spent:
@@ -76,7 +75,7 @@ class PureStages:
             started = process_time()
             runs = decode_runs(page).rows
             decoded = process_time()
-            entities = [entity for run in runs for entity in self._mapper.run(run, self._context)]
+            entities = [entity for run in runs for entity in self._mapper.run(run)]
             mapped = process_time()
             parcels = [self._encoder.encode(entity)[0] for entity in entities]
             encoded = process_time()

@@ -15,12 +15,12 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename=
 
 
 class Aspect(_Record, frozen=True):
-    """Base of all aspects; `NAME` is the aspect's name in DataHub's registry. Of those that `REPEATS`, many entities
-    have the same one.
-    """
+    """Base of all aspects."""
 
     NAME: ClassVar[str]
+    """The aspect's name in DataHub's registry."""
     REPEATS: ClassVar[bool] = False
+    """Whether many entities have the same one."""
 
 
 class TimeStamp(_Record, frozen=True):

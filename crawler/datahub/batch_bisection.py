@@ -1,4 +1,4 @@
-"""Taking a refused batch apart, to find the proposals that DataHub refuses it for: pure.
+"""Bisects a refused batch, to find the proposals that DataHub refuses it for: pure.
 
 GMS refuses a batch as a whole for one bad proposal, and mostly does not say which one (`AspectResource.java`).
 """
@@ -8,58 +8,61 @@ import re
 from msgspec import structs
 
 from crawler.datahub.batching import Batch, EncodedEntity
-from crawler.http.status_policy import FORBIDDEN, NO_ENDPOINT
 
 # "HttpStatus: 403 Urn: urn:li:tag:a, HttpStatus: 403 Urn: …" (`AspectResource.java`)
 _NAMED = re.compile(r"Urn: (urn:li:.*?)(?=,? *HttpStatus:|$)", re.DOTALL)
+_NO_ENDPOINT = {404, 405, 501}
+_FORBIDDEN = 403
 
 
-def bisect_refused(batch: Batch, status: int, words: str) -> tuple[list[EncodedEntity], list[Batch]]:
-    """What of a batch that was refused with a status and in these words is refused for good, and what is to be tried by
-    itself.
+def bisect_refused(batch: Batch, status: int, answer: str) -> tuple[list[EncodedEntity], list[Batch]]:
+    """Return the entities of a refused batch that are refused for good, and the batches that are to be tried instead.
+
+    `status` and `answer` are those of the refusal.
     """
-    if status == FORBIDDEN and (parcels := named(batch, words)):
-        return parcels, without(batch, parcels)
-    if batch.proposals > 1 and status not in NO_ENDPOINT:
+    if status == _FORBIDDEN and (entities := named(batch, answer)):
+        return entities, without(batch, entities)
+    if batch.proposals > 1 and status not in _NO_ENDPOINT:
         return [], halves(batch)
     return batch.entities, []
 
 
 def halves(batch: Batch) -> list[Batch]:
-    """The batch in two, as even as can be: in order, nothing lost. An entity may be cut, so that k bad proposals of n
-    are found with at most 2·k·log2(n) requests; a single proposal is given as it is.
+    """Return the batch as two of as many proposals each, in order; a single proposal as it is.
+
+    An entity may be cut, so that k bad proposals of n are found with at most 2·k·log2(n) requests.
     """
     if batch.proposals < 2:
         return [batch]
     room = batch.proposals // 2
     first: list[EncodedEntity] = []
     second: list[EncodedEntity] = []
-    for parcel in batch.entities:
-        count = len(parcel.proposals)
+    for entity in batch.entities:
+        count = len(entity.proposals)
         if count <= room:
-            first.append(parcel)
+            first.append(entity)
         elif room > 0:
-            first.append(structs.replace(parcel, proposals=parcel.proposals[:room], last=False))
-            second.append(structs.replace(parcel, proposals=parcel.proposals[room:]))
+            first.append(structs.replace(entity, proposals=entity.proposals[:room], last=False))
+            second.append(structs.replace(entity, proposals=entity.proposals[room:]))
         else:
-            second.append(parcel)
+            second.append(entity)
         room = max(room - count, 0)
     return [_batch(first), _batch(second)]
 
 
-def named(batch: Batch, words: str) -> list[EncodedEntity]:
-    """The parcels of the entities that a refusal for want of privileges (403) names."""
-    urns = {urn.strip() for urn in _NAMED.findall(words)}
-    return [parcel for parcel in batch.entities if parcel.urn in urns]
+def named(batch: Batch, answer: str) -> list[EncodedEntity]:
+    """Return the entities of the batch that a refusal for lack of privileges (403) names."""
+    urns = {urn.strip() for urn in _NAMED.findall(answer)}
+    return [entity for entity in batch.entities if entity.urn in urns]
 
 
-def without(batch: Batch, parcels: list[EncodedEntity]) -> list[Batch]:
-    """What is left of the batch: one, or none."""
-    taken_out = set(map(id, parcels))
-    left = [parcel for parcel in batch.entities if id(parcel) not in taken_out]
+def without(batch: Batch, entities: list[EncodedEntity]) -> list[Batch]:
+    """Return a batch of the other entities; none where there are no others."""
+    removed = set(map(id, entities))
+    left = [entity for entity in batch.entities if id(entity) not in removed]
     return [_batch(left)] if left else []
 
 
-def _batch(parcels: list[EncodedEntity]) -> Batch:
-    proposals = [proposal for parcel in parcels for proposal in parcel.proposals]
-    return Batch(parcels, len(proposals), sum(map(len, proposals)) + len(proposals))
+def _batch(entities: list[EncodedEntity]) -> Batch:
+    proposals = [proposal for entity in entities for proposal in entity.proposals]
+    return Batch(entities, len(proposals), sum(map(len, proposals)) + len(proposals))

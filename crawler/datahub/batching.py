@@ -1,4 +1,4 @@
-"""Packing encoded proposals into requests: pure, by count and by bytes, an entity's proposals together and in order."""
+"""Packs encoded proposals into batches by count and by bytes, an entity's together and in order: pure."""
 
 from collections.abc import Callable
 
@@ -9,36 +9,37 @@ from crawler.datahub.pending import Pending
 
 
 class EncodedEntity(msgspec.Struct, frozen=True, gc=False):
-    """One entity's encoded proposals, no aspect twice, which travel together.
-
-    Of an entity in several pieces one is the `last`. `pending` is the record that all of them share.
-    """
+    """One entity's encoded proposals, or a piece of them, which travel together."""
 
     entity_type: str
     urn: str
     proposals: list[bytes]
+    """No aspect twice."""
     last: bool = True
+    """Whether this is the last of an entity's pieces, or all of it."""
     pending: Pending = msgspec.field(default_factory=Pending)
+    """The record that all pieces of an entity share."""
 
     def holding(self, proposals: list[bytes]) -> "EncodedEntity":
-        """The same with these of its proposals."""
+        """Return the same with these of its proposals."""
         return structs.replace(self, proposals=proposals)
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What one request carries. `bytes` counts the proposals and their entities without the request's frame."""
+    """What one request carries."""
 
     entities: list[EncodedEntity]
     proposals: int
     bytes: int
+    """Of the proposals and their entities, without the frame of the request."""
 
 
 Frame = Callable[[EncodedEntity], int]
-"""The bytes that a request spends on an entity beside its proposals."""
+"""Returns the bytes that a request spends on an entity beside its proposals."""
 
 
-def no_frame(_parcel: EncodedEntity) -> int:
-    """Of requests in which each proposal names its entity itself."""
+def no_frame(_entity: EncodedEntity) -> int:
+    """Return 0, for requests in which each proposal names its entity itself."""
     return 0
 
 
@@ -53,49 +54,49 @@ class Packer:
         self._max_proposals = max_proposals
         self._max_bytes = max_bytes
         self._frame = frame
-        self._parcels: list[EncodedEntity] = []
+        self._entities: list[EncodedEntity] = []
         self._proposals = 0
         self._bytes = 0
 
-    def add(self, parcel: EncodedEntity) -> list[Batch]:
-        """Takes one entity; gives the batches that are full now."""
-        if not parcel.proposals:
+    def add(self, entity: EncodedEntity) -> list[Batch]:
+        """Add one entity and return the batches that are full now."""
+        if not entity.proposals:
             return []
-        size = self._frame(parcel) + _size(parcel.proposals)
-        if self._fits(len(parcel.proposals), size):
-            self._put(parcel, size)
+        size = self._frame(entity) + _size(entity.proposals)
+        if self._fits(len(entity.proposals), size):
+            self._put(entity, size)
             return []
         full = []
-        for piece, piece_size in self._cut(parcel, size):
+        for piece, piece_size in self._cut(entity, size):
             if not self._fits(len(piece.proposals), piece_size):
                 full += self.flush()
             self._put(piece, piece_size)
         return full
 
     def flush(self) -> list[Batch]:
-        """The batch begun, if any: none or one."""
-        if not self._parcels:
+        """Return the batch that is not full yet: none or one."""
+        if not self._entities:
             return []
-        batch = Batch(self._parcels, self._proposals, self._bytes)
-        self._parcels, self._proposals, self._bytes = [], 0, 0
+        batch = Batch(self._entities, self._proposals, self._bytes)
+        self._entities, self._proposals, self._bytes = [], 0, 0
         return [batch]
 
     def _fits(self, proposals: int, size: int) -> bool:
         return self._proposals + proposals <= self._max_proposals and self._bytes + size <= self._max_bytes
 
-    def _put(self, parcel: EncodedEntity, size: int) -> None:
-        self._parcels.append(parcel)
-        self._proposals += len(parcel.proposals)
+    def _put(self, entity: EncodedEntity, size: int) -> None:
+        self._entities.append(entity)
+        self._proposals += len(entity.proposals)
         self._bytes += size
 
-    def _cut(self, parcel: EncodedEntity, size: int) -> list[tuple[EncodedEntity, int]]:
-        """The parcel in pieces that each fit in a batch, with their bytes."""
-        if len(parcel.proposals) <= self._max_proposals and size <= self._max_bytes:
-            return [(parcel, size)]
-        frame = self._frame(parcel)
+    def _cut(self, entity: EncodedEntity, size: int) -> list[tuple[EncodedEntity, int]]:
+        """Return the entity in pieces that each fit in a batch, with their bytes."""
+        if len(entity.proposals) <= self._max_proposals and size <= self._max_bytes:
+            return [(entity, size)]
+        frame = self._frame(entity)
         pieces: list[list[bytes]] = [[]]
         room = self._max_bytes - frame
-        for proposal in parcel.proposals:
+        for proposal in entity.proposals:
             if pieces[-1] and (len(pieces[-1]) == self._max_proposals or len(proposal) >= room):
                 pieces.append([])
                 room = self._max_bytes - frame
@@ -103,7 +104,7 @@ class Packer:
             room -= len(proposal) + 1
         return [
             (
-                structs.replace(parcel, proposals=piece, last=parcel.last and number == len(pieces)),
+                structs.replace(entity, proposals=piece, last=entity.last and number == len(pieces)),
                 frame + _size(piece),
             )
             for number, piece in enumerate(pieces, start=1)
@@ -111,7 +112,7 @@ class Packer:
 
 
 def _size(proposals: list[bytes]) -> int:
-    """Bytes in a request, each proposal's comma included."""
+    """Return the bytes in a request, each proposal's comma included."""
     return sum(map(len, proposals)) + len(proposals)
 
 
@@ -122,13 +123,13 @@ class PackerByType:
         self._limits = (max_proposals, max_bytes, frame)
         self._packers: dict[str, Packer] = {}
 
-    def add(self, parcel: EncodedEntity) -> list[Batch]:
-        """Takes one entity; gives the batches that are full now."""
-        packer = self._packers.get(parcel.entity_type)
+    def add(self, entity: EncodedEntity) -> list[Batch]:
+        """Add one entity and return the batches that are full now."""
+        packer = self._packers.get(entity.entity_type)
         if packer is None:
-            packer = self._packers[parcel.entity_type] = Packer(*self._limits)
-        return packer.add(parcel)
+            packer = self._packers[entity.entity_type] = Packer(*self._limits)
+        return packer.add(entity)
 
     def flush(self) -> list[Batch]:
-        """The batches begun: at most one a type."""
+        """Return the batches that are not full yet: at most one for each type."""
         return [batch for packer in self._packers.values() for batch in packer.flush()]

@@ -1,7 +1,7 @@
-"""From entities to the bytes of their proposals: checked, each aspect encoded once, pure.
+"""From entities to the bytes of their proposals, checked: pure.
 
-A crawl says some things again and again, such as the platform, the subtype and the container of each run. These are the
-same objects each time, so what they come to on the wire is remembered.
+Many entities have equal aspects, such as the platform, the subtype and the container of a run. The mapping gives them
+the same object, so its bytes are remembered by its id.
 """
 
 from collections import defaultdict
@@ -18,15 +18,16 @@ from crawler.datahub.wire.protocol import Wire
 
 MAX_ASPECT_BYTES = 5_000_000
 REMEMBERED = 1_024
+"""Aspects of one entity type that are remembered."""
 
 _encode = msgspec.json.Encoder().encode
 
 Validator = Callable[[Proposal], str | None]
-"""Tells why a proposal must not be sent, or None."""
+"""Returns why a proposal must not be sent, or None."""
 
 
 class Encoder:
-    """Makes parcels of entities for one wire, without the (entity type, aspect) that are `unsupported`."""
+    """Encodes entities for one wire, without the (entity type, aspect) pairs that are `unsupported`."""
 
     def __init__(
         self, wire: Wire, unsupported: Collection[tuple[str, str]] = (), validator: Validator | None = None
@@ -37,33 +38,31 @@ class Encoder:
         self._remembered: defaultdict[str, dict[int, tuple[Aspect, bytes]]] = defaultdict(dict)
 
     def encode(self, entity: Entity, ack: Ack | None = None) -> tuple[EncodedEntity, list[Refusal]]:
-        """Encode one entity. Returns its proposals, and what of it DataHub could not take: all of it for its URN, or
-        an aspect.
-        """
-        parcel = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack))
+        """Encode one entity. Return it, and what of it DataHub could not take: all of it for its URN, or an aspect."""
+        encoded = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack))
         if reason := urns.problem(entity.urn):
-            return parcel, [
+            return encoded, [
                 Refusal("urn", entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
             ]
         refusals: list[Refusal] = []
-        head = self._wire.encode_entity_key(entity.type, entity.urn)
+        key = self._wire.encode_entity_key(entity.type, entity.urn)
         remembered = self._remembered[entity.type]
         for aspect in entity.aspects:
             known = remembered.get(id(aspect))
-            tail = self._tail(aspect, entity, refusals) if known is None else known[1]
-            if tail:
-                parcel.proposals.append(head + tail)
-        parcel.pending.outstanding = len(parcel.proposals)
-        return parcel, refusals
+            encoded_aspect = self._encode_aspect(aspect, entity, refusals) if known is None else known[1]
+            if encoded_aspect:
+                encoded.proposals.append(key + encoded_aspect)
+        encoded.pending.outstanding = len(encoded.proposals)
+        return encoded, refusals
 
     def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[EncodedEntity, list[Refusal]]:
-        """As `encode`, of proposals of one entity, no aspect twice, whose JSON is sent as it stands."""
+        """Encode proposals of one entity, no aspect twice, whose JSON is sent as it is; return the same as `encode`."""
         entity_type, urn = proposals[0].entity_type, proposals[0].urn
-        parcel = EncodedEntity(entity_type, urn, [])
+        encoded = EncodedEntity(entity_type, urn, [])
         if reason := urns.problem(urn, entity_type):
-            return parcel, [Refusal("urn", urn, reason, list(proposals))]
+            return encoded, [Refusal("urn", urn, reason, list(proposals))]
         refusals: list[Refusal] = []
-        head = self._wire.encode_entity_key(entity_type, urn)
+        key = self._wire.encode_entity_key(entity_type, urn)
         for proposal in proposals:
             if (entity_type, proposal.aspect_name) in self._unsupported:
                 continue
@@ -72,35 +71,35 @@ class Encoder:
             elif self._validator is not None and (problem := self._validator(proposal)):
                 refusals.append(Refusal("invalid", urn, problem, [proposal]))
             else:
-                parcel.proposals.append(head + self._wire.encode_aspect(proposal.aspect_name, proposal.aspect))
-        parcel.pending.outstanding = len(parcel.proposals)
-        return parcel, refusals
+                encoded.proposals.append(key + self._wire.encode_aspect(proposal.aspect_name, proposal.aspect))
+        encoded.pending.outstanding = len(encoded.proposals)
+        return encoded, refusals
 
-    def _tail(self, aspect: Aspect, entity: Entity, refusals: list[Refusal]) -> bytes:
-        """Empty for what is not to be sent."""
+    def _encode_aspect(self, aspect: Aspect, entity: Entity, refusals: list[Refusal]) -> bytes:
+        """Return the aspect's bytes; none where it is not to be sent."""
         if self._unsupported and (entity.type, aspect.NAME) in self._unsupported:
             return b""
         data = _encode(aspect)
         if len(data) > MAX_ASPECT_BYTES:
             refusals.append(_too_large(self._proposal(entity, aspect)))
             return b""
-        tail = self._wire.encode_aspect(aspect.NAME, data)
+        encoded = self._wire.encode_aspect(aspect.NAME, data)
         if self._validator is None:
             if aspect.REPEATS:
-                self._remember(aspect, tail, self._remembered[entity.type])
+                self._remember(aspect, encoded, self._remembered[entity.type])
         elif problem := self._validator(proposal := self._proposal(entity, aspect)):
             refusals.append(Refusal("invalid", entity.urn, problem, [proposal]))
             return b""
-        return tail
+        return encoded
 
     def _proposal(self, entity: Entity, aspect: Aspect) -> Proposal:
         return Proposal(entity.type, entity.urn, aspect.NAME, _encode(aspect))
 
-    def _remember(self, aspect: Aspect, tail: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
+    def _remember(self, aspect: Aspect, encoded: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
         if len(remembered) == REMEMBERED:
             remembered.clear()
         # Kept with the aspect itself, whose id is no other's as long as it lives.
-        remembered[id(aspect)] = (aspect, tail)
+        remembered[id(aspect)] = (aspect, encoded)
 
 
 def _too_large(proposal: Proposal) -> Refusal:

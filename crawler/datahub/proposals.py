@@ -1,4 +1,4 @@
-"""Entities as DataHub takes them: metadata change proposals, one an aspect."""
+"""Entities and the metadata change proposals that write them, one for each aspect."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from crawler.datahub.aspects import Aspect
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):
-    """One entity and all that a crawl says about it, each aspect at most once.
+    """One entity with all aspects that a crawl writes, each at most once.
 
     Entities of one `ordering_key` reach DataHub in order, one request at a time.
     """
@@ -27,9 +27,10 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
 
 
 class SystemMetadata(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What DataHub's rollback and run history work by. `last_observed` is in ms since epoch."""
+    """What DataHub's rollback and run history work by."""
 
     last_observed: int
+    """In ms since epoch."""
     run_id: str
     pipeline_name: str | None = None
 
@@ -38,11 +39,12 @@ class Refusal(msgspec.Struct, frozen=True):
     """Something that DataHub would not take, why, and the proposals that are not sent for it."""
 
     code: str
+    """Of the finding: "urn", "aspect_size" or "invalid"."""
     subject: str
     reason: str
     proposals: list[Proposal]
 
 
 def encode_system_metadata(system_metadata: SystemMetadata) -> msgspec.Raw:
-    """Encoded once a crawl, since it is the same for all proposals."""
+    """Encode the system metadata, once a crawl: it is the same for all proposals."""
     return msgspec.Raw(msgspec.json.encode(system_metadata))

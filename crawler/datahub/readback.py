@@ -1,4 +1,4 @@
-"""Reads back what DataHub stores (`EntityController.java`, `getEntityBatch`), to prove that it has what was sent: pure.
+"""Reads back what DataHub stores (`EntityController.java`, `getEntityBatch`), to verify what was sent: pure.
 
 GMS sets `lastObserved` also where an aspect is written unchanged (`EntityServiceImpl.java`, `applyUpsert`). So what an
 earlier crawl stored proves nothing, and what is unchanged can be proven.
@@ -12,7 +12,7 @@ import msgspec
 from crawler.errors import DecodeError
 
 Wanted = Mapping[str, Collection[str]]
-"""Aspects by URN."""
+"""Names of aspects by URN."""
 
 TIMESERIES = frozenset(
     {
@@ -46,19 +46,21 @@ _decode_entities = msgspec.json.Decoder(list[dict[str, _Stored | str]]).decode
 
 
 def path(entity_type: str) -> str:
-    """Where entities of one type are read back."""
+    """Return where entities of one type are read back."""
     return f"/openapi/v3/entity/{entity_type}/batchGet?systemMetadata=true"
 
 
 def body(wanted: Wanted) -> bytes:
-    """A whole request: each entity once, with the names of the aspects that it is asked for."""
+    """Return the body of a request: each entity once, with the names of its aspects."""
     entities = [b'{"urn":%b,%b}' % (_encode(urn), b",".join(map(_asked, names))) for urn, names in wanted.items()]
     return b"[%b]" % b",".join(entities)
 
 
 def proven(answer: bytes, last_observed: int) -> set[tuple[str, str]]:
-    """The (URN, aspect) in the answer that were observed at `last_observed` (ms since epoch) or later; what is not
-    stored is left out there. Raises DecodeError where the answer is no list of entities.
+    """Return the (URN, aspect) pairs in the answer that were observed at `last_observed` (ms since epoch) or later.
+
+    Raises:
+        DecodeError: The answer is no list of entities.
     """
     try:
         return set(_written_since(_decode_entities(answer), last_observed))

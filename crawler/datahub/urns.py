@@ -11,14 +11,15 @@ _RESERVED = str.maketrans({",": "%2C", "(": "%28", ")": "%29", "␟": "%E2%90%9F
 
 
 def guid(**fields: str) -> str:
-    """The md5 of the fields' canonical JSON, in hex (`mce_builder.datahub_guid`)."""
+    """Return the md5 of the fields' canonical JSON, in hex (`mce_builder.datahub_guid`)."""
     canonical = ",".join([f'"{name}":{encode_basestring_ascii(fields[name])}' for name in sorted(fields)])
     return _md5(f"{{{canonical}}}")
 
 
 class GuidBy:
-    """Guids of which only one field varies, in a third of the time: `GuidBy("id", orchestrator="x")("1")` is
-    `guid(id="1", orchestrator="x")`.
+    """Makes guids of which only one field varies, in a third of the time.
+
+    `GuidBy("id", orchestrator="x")("1")` is `guid(id="1", orchestrator="x")`.
     """
 
     def __init__(self, varying: str, **fixed: str) -> None:
@@ -27,6 +28,7 @@ class GuidBy:
         self._before, self._after = f"{{{canonical}}}".split("\0")
 
     def __call__(self, value: str) -> str:
+        """Return the guid."""
         return _md5(f"{self._before}{encode_basestring_ascii(value)}{self._after}")
 
 
@@ -35,60 +37,61 @@ def _md5(text: str) -> str:
 
 
 def data_platform(name: str) -> str:
-    """urn:li:dataPlatform:… of a platform name; a whole URN is taken as it is."""
+    """Return urn:li:dataPlatform:… of a platform name; a whole URN as it is."""
     return name if name.startswith("urn:li:") else f"urn:li:dataPlatform:{name.translate(_RESERVED)}"
 
 
 def data_platform_instance(platform: str, instance: str) -> str:
-    """urn:li:dataPlatformInstance:(…) of a platform's named instance."""
+    """Return urn:li:dataPlatformInstance:(…) of a platform's named instance."""
     return f"urn:li:dataPlatformInstance:({data_platform(platform)},{instance.translate(_RESERVED)})"
 
 
 def dataset(platform: str, name: str, env: str) -> str:
-    """urn:li:dataset:(platform,name,env)."""
+    """Return urn:li:dataset:(platform,name,env)."""
     return _platform_entity("dataset", platform, name, env)
 
 
 def ml_model(platform: str, name: str, env: str) -> str:
-    """urn:li:mlModel:(platform,name,env)."""
+    """Return urn:li:mlModel:(platform,name,env)."""
     return _platform_entity("mlModel", platform, name, env)
 
 
 def ml_model_group(platform: str, name: str, env: str) -> str:
-    """urn:li:mlModelGroup:(platform,name,env)."""
+    """Return urn:li:mlModelGroup:(platform,name,env)."""
     return _platform_entity("mlModelGroup", platform, name, env)
 
 
 def version_set(identifier: str) -> str:
-    """urn:li:versionSet:(identifier,mlModel): the versions of one model."""
+    """Return urn:li:versionSet:(identifier,mlModel): the versions of one model."""
     return f"urn:li:versionSet:({identifier},mlModel)"
 
 
 def tag(name: str) -> str:
-    """urn:li:tag:name."""
+    """Return urn:li:tag:name."""
     return f"urn:li:tag:{name.translate(_RESERVED)}"
 
 
 def container(identifier: str) -> str:
-    """urn:li:container:guid."""
+    """Return urn:li:container:guid."""
     return f"urn:li:container:{identifier}"
 
 
 def data_process_instance(identifier: str) -> str:
-    """urn:li:dataProcessInstance:guid."""
+    """Return urn:li:dataProcessInstance:guid."""
     return f"urn:li:dataProcessInstance:{identifier}"
 
 
 def platform_resource(identifier: str) -> str:
-    """urn:li:platformResource:guid."""
+    """Return urn:li:platformResource:guid."""
     return f"urn:li:platformResource:{identifier}"
 
 
 def problem(urn: str, entity_type: str | None = None) -> str | None:
-    """Why DataHub would not take an entity of this URN, or None (`UrnValidationUtil.java`, column
-    `metadata_aspect_v2.urn`). `entity_type` is for URNs that others made.
+    """Return why DataHub would not take an entity of this URN, or None.
 
-    The Rest.li endpoint answers 200 and drops what breaks these rules, so they are checked before anything is sent.
+    `entity_type` is checked where others made the URN. The rules: `UrnValidationUtil.java`, and the column
+    `metadata_aspect_v2.urn`. The Rest.li endpoint answers 200 and drops what breaks these rules, so they are checked
+    before anything is sent.
     """
     if len(urn) > MAX_CHARACTERS:
         return f"its URN has {len(urn)} characters, DataHub takes at most {MAX_CHARACTERS}"
@@ -110,5 +113,5 @@ def _platform_entity(entity_type: str, platform: str, name: str, env: str) -> st
 
 
 def _encoded_size(urn: str) -> int:
-    """Bytes after `java.net.URLEncoder`, which leaves `*` and escapes `~`, the other way round than Python."""
+    """Return the bytes after `java.net.URLEncoder`, which leaves `*` and escapes `~`, unlike Python."""
     return len(quote_plus(urn, safe="*", errors="replace")) + 2 * urn.count("~")

@@ -1,5 +1,6 @@
-"""acryl-datahub's own classes as judges of a proposal, for `--validate` and for DataHub Lite. Importing them takes
-seconds.
+"""Checks proposals with acryl-datahub's own classes, for `--validate` and for DataHub Lite.
+
+Importing them takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,10 @@ UNFIT = (ValueError, TypeError, KeyError, AttributeError, AssertionError, Recurs
 
 
 def as_wrapper(obj: dict[str, Any]) -> "MetadataChangeProposalWrapper":
-    """A proposal in DataHub's file format as acryl-datahub's own object. Raises one of UNFIT where it does not fit
-    the schema.
+    """Return a proposal in DataHub's file format as acryl-datahub's own object.
+
+    Raises:
+        Exception: One of UNFIT, where the proposal does not fit the schema.
     """
     from datahub.emitter.mcp import MetadataChangeProposalWrapper  # noqa: PLC0415  takes 2 s and 100 MB
 
@@ -28,7 +31,7 @@ def as_wrapper(obj: dict[str, Any]) -> "MetadataChangeProposalWrapper":
 
 
 def problem(proposal: Proposal) -> str | None:
-    """Why acryl-datahub would refuse the proposal, or None."""
+    """Return why acryl-datahub would refuse the proposal, or None."""
     in_file = {
         "entityType": proposal.entity_type,
         "entityUrn": proposal.urn,

@@ -1,4 +1,4 @@
-"""What older DataHub servers do not know."""
+"""What older DataHub servers lack."""
 
 import re
 
@@ -20,20 +20,21 @@ _CLOUD = ((0, 3, 11), (0, 4))
 
 
 def unsupported_aspects(version: str | None) -> frozenset[tuple[str, str]]:
-    """(entity type, aspect) that a server of this version refuses as unknown; none where the version cannot be told.
+    """Return the (entity type, aspect) pairs that a server of this version refuses as unknown.
 
-    DataHub learnt them for its own MLflow connector in 1.0 (pull requests 12174, 12334, 12587).
+    None where the version is not known. DataHub got them for its own MLflow connector in 1.0 (pull requests 12174,
+    12334, 12587).
     """
     return _BEFORE_1_0 if _is_older(version, (1, 0, 0)) else frozenset()
 
 
 def reads_back(version: str | None) -> bool:
-    """Whether a server of this version has OpenAPI v3 as we read it back; yes where the version cannot be told."""
+    """Return whether a server of this version can be read back through OpenAPI v3; True where it is not known."""
     return not _is_older(version, (1, 0, 1))
 
 
 def require_openapi(version: str | None) -> None:
-    """Raises SettingsError for a server that is older than its OpenAPI v3 endpoint as we write to it."""
+    """Raise SettingsError for a server that cannot be written to through OpenAPI v3."""
     if not reads_back(version):
         raise SettingsError(
             f"DataHub {version} is older than 1.0.1, the first version that can be written to with endpoint openapi.",

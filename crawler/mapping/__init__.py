@@ -1,0 +1,1 @@
+"""MLflow's rows → DataHub's entities: pure, a module a kind of row."""

@@ -10,7 +10,6 @@ from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
     Aspect,
-    DataPlatformInstance,
     DatasetProperties,
     Edge,
     SchemaField,
@@ -21,7 +20,7 @@ from crawler.datahub.aspects import (
     UpstreamLineage,
 )
 from crawler.datahub.proposals import Entity
-from crawler.mapping.platform import PLATFORM
+from crawler.mapping.platform import PLATFORM, platform_aspect
 from crawler.mlflow.entities import Dataset, DatasetInput, as_dict
 
 MAX_SCHEMA_CHARACTERS = 4_096
@@ -74,16 +73,19 @@ Column = tuple[str, str]
 
 
 class DatasetUse(msgspec.Struct, frozen=True):
-    """What one dataset input comes to. `edge` is None, with a `failure`, for a source that no platform stands for."""
+    """What one dataset input is mapped to."""
 
     edge: Edge | None
+    """The run's edge to the dataset; None with a `failure`."""
     entities: list[Entity]
     warning: str | None = None
+    """Why the schema is not written as a whole."""
     failure: str | None = None
+    """Which source type stands for no platform of DataHub."""
 
 
 class _Mapped(msgspec.Struct, frozen=True):
-    """What a dataset comes to, whichever run uses it."""
+    """What a dataset is mapped to, whichever run uses it."""
 
     entities: list[Entity] = []
     warning: str | None = None
@@ -91,8 +93,10 @@ class _Mapped(msgspec.Struct, frozen=True):
 
 
 class DatasetMapper:
-    """Maps inputs of runs. Runs share their datasets, so those used last are remembered: a schema takes much longer
-    to decode and map than all the rest of a run.
+    """Maps inputs of runs.
+
+    Runs share their datasets, so those used last are remembered: a schema takes much longer to decode and map than all
+    the rest of a run.
     """
 
     def __init__(self, settings: MappingSettings) -> None:
@@ -100,7 +104,7 @@ class DatasetMapper:
         self._remembered = lru_cache(REMEMBERED_DATASETS)(self._map)
 
     def use(self, dataset_input: DatasetInput) -> DatasetUse:
-        """The datasets that the input stands for, and the run's edge to it, which carries the tags of this one use."""
+        """Return the datasets of the input, and the run's edge to it, which has the tags of this use."""
         dataset = dataset_input.dataset
         short = len(dataset.schema or "") <= REMEMBERED_CHARACTERS
         mapped = self._remembered(dataset) if short else self._map(dataset)
@@ -127,7 +131,7 @@ class DatasetMapper:
 
 
 def source_platform(source_type: str, settings: MappingSettings) -> str | None:
-    """The DataHub platform of an MLflow source type: the user's mapping, then gs, then a platform of the same name."""
+    """Return DataHub's platform of an MLflow source type: the user's mapping, else one of the same name."""
     source_type = source_type.lower()
     if platform := settings.source_mapping_to_platform.get(source_type):
         return platform
@@ -142,7 +146,7 @@ def _entity(platform: str, dataset: Dataset, columns: list[Column] | None, upstr
     if columns is None and dataset.schema is not None:
         properties["schema"] = dataset.schema[:MAX_SCHEMA_CHARACTERS]
     aspects: list[Aspect] = [
-        DataPlatformInstance(platform=platform_urn),
+        platform_aspect(platform_urn),
         DatasetProperties(custom_properties=properties, tags=[]),
         NOT_REMOVED,
     ]
@@ -154,7 +158,7 @@ def _entity(platform: str, dataset: Dataset, columns: list[Column] | None, upstr
 
 
 def _columns(schema: str | None) -> list[Column] | None:
-    """Names and types of a column schema; None for a tensor's, an unknown or a broken one."""
+    """Return the names and types of a column schema; None for a tensor's, an unknown or a broken one."""
     if schema is None:
         return None
     try:

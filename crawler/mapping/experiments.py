@@ -19,12 +19,12 @@ _SUBTYPE = SubTypes(type_names=["ML Experiment"])
 
 
 def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
-    """urn:li:container:guid. DataHub's key of an experiment is its name."""
+    """Return urn:li:container:guid. DataHub's key of an experiment is its name."""
     return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=experiment.name))
 
 
 def experiment_entity(experiment: Experiment, settings: MappingSettings) -> Entity:
-    """The experiment as a container, with the aspects that DataHub's ingestion adds to every container."""
+    """Map an experiment to a container, with the aspects that DataHub's ingestion adds to every container."""
     return Entity(
         "container",
         container_urn(experiment, settings),

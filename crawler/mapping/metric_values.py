@@ -1,4 +1,4 @@
-"""Numbers as text, many at once: Python's `str` of a float takes 0.3 µs, which is most of what mapping a run takes."""
+"""Numbers as text, many at once: Python's `str` of a float takes 0.3 µs, most of the time of mapping a run."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def python_texts(values: Sequence[float]) -> list[str]:
-    """Each value as `str` gives it. Both write the shortest digits that read as the same number."""
+    """Return each value as `str` formats it. Both write the shortest digits that read as the same number."""
     if not values:
         return []
     text = _encode(values)[1:-1].decode()

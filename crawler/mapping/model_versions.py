@@ -26,16 +26,16 @@ SORT_ID_DIGITS = 10
 
 
 def model_urn(name: str, version: str, settings: MappingSettings) -> str:
-    """urn:li:mlModel:(mlflow,name_version,env)."""
+    """Return urn:li:mlModel:(mlflow,name_version,env)."""
     return urns.ml_model(PLATFORM, f"{name}{settings.model_name_separator}{version}", settings.env)
 
 
 def model_version_entity(
     version: ModelVersion, run: Run | None, aliases: Sequence[str], settings: MappingSettings
 ) -> Entity:
-    """The model version as a model, with its run's params and metrics where there is a run.
+    """Map a model version to a model, with its run's params and metrics where there is a run.
 
-    Versions of one model are one series: DataHub keeps which is the latest, and two writers at once would race for it.
+    Versions of one model have one ordering key: DataHub keeps which is the latest, and two writers would race for it.
     """
     aspects: list[Aspect] = [
         _properties(version, run, settings),

@@ -1,4 +1,6 @@
-"""MLflow as a platform of DataHub: what every entity of it says about where it comes from."""
+"""MLflow as a platform of DataHub: where its entities come from."""
+
+from functools import lru_cache
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
@@ -10,24 +12,33 @@ ACTOR = "urn:li:corpuser:datahub"
 
 
 def platform_instance(settings: MappingSettings) -> DataPlatformInstance:
-    """The aspect dataPlatformInstance of all entities of the crawled server."""
-    return DataPlatformInstance(platform=PLATFORM_URN, instance=platform_instance_urn(settings))
+    """Return the aspect dataPlatformInstance of all entities of the crawled server."""
+    return platform_aspect(PLATFORM_URN, platform_instance_urn(settings))
+
+
+@lru_cache
+def platform_aspect(platform_urn: str, instance_urn: str | None = None) -> DataPlatformInstance:
+    """Return an aspect dataPlatformInstance: the same object each time, so that it is encoded once."""
+    return DataPlatformInstance(platform=platform_urn, instance=instance_urn)
 
 
 def platform_instance_urn(settings: MappingSettings) -> str | None:
-    """The URN of the configured instance, if any."""
+    """Return the URN of the configured instance, if any."""
     if not settings.platform_instance:
         return None
     return urns.data_platform_instance(PLATFORM, settings.platform_instance)
 
 
 def instance_guid(settings: MappingSettings, **fields: str) -> str:
-    """A guid that two servers share only where no platform instance tells them apart, as in the official connector."""
+    """Return a guid that two servers share only if no platform instance tells them apart.
+
+    The same as in the official connector.
+    """
     if settings.platform_instance:
         fields["instance"] = settings.platform_instance
     return urns.guid(**fields)
 
 
 def ui_page(settings: MappingSettings, path: str) -> str:
-    """A page of MLflow's UI."""
+    """Return the URL of a page of MLflow's UI."""
     return f"{settings.ui_url.rstrip('/')}/#/{path}"

@@ -17,12 +17,12 @@ from crawler.mlflow.entities import RegisteredModel, as_dict
 
 
 def model_group_urn(name: str, settings: MappingSettings) -> str:
-    """urn:li:mlModelGroup:(mlflow,name,env)."""
+    """Return urn:li:mlModelGroup:(mlflow,name,env)."""
     return urns.ml_model_group(PLATFORM, name, settings.env)
 
 
 def registered_model_entity(model: RegisteredModel, settings: MappingSettings) -> Entity:
-    """The registered model as a model group (aspect mlModelGroupProperties)."""
+    """Map a registered model to a model group (aspect mlModelGroupProperties)."""
     latest = model.latest_versions[0].version if model.latest_versions else None
     properties = MLModelGroupProperties(
         custom_properties=as_dict(model.tags),
@@ -40,7 +40,7 @@ def registered_model_entity(model: RegisteredModel, settings: MappingSettings) -
 
 
 def version_tag(version: str | None, time: int) -> VersionTag:
-    """A version's name as DataHub's VersionTag; `time` in ms since epoch."""
+    """Return a version's name as DataHub's VersionTag; `time` in ms since epoch."""
     return VersionTag(
         version_tag=version,
         metadata_attribution=MetadataAttribution(time=time, actor=ACTOR, source_detail={}),

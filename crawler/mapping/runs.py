@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import structs
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
@@ -33,6 +34,8 @@ from crawler.mlflow.entities import Experiment, Run, as_dict
 _run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
 PARENT_TAG = "mlflow.parentRunId"
 _SUBTYPE = SubTypes(type_names=["ML Training Run"])
+_NO_PROPERTIES: dict[str, str] = {}
+_NO_URNS: list[str] = []
 _WHOLE_TABLE = PartitionSpec(partition="FULL_TABLE_SNAPSHOT", type="FULL_TABLE")
 _SKIPPED = RunResult(type="SKIPPED", native_result_type=PLATFORM)
 _RESULTS = {
@@ -42,43 +45,54 @@ _RESULTS = {
 
 
 class RunContext(msgspec.Struct, frozen=True):
-    """What all runs of one experiment share, worked out once."""
+    """What all runs of one experiment share; the aspects are the same objects each time, so they are encoded once."""
 
-    experiment: Experiment
-    settings: MappingSettings
-    container: ContainerOf
+    created: int
+    """When the experiment was created, in ms since epoch; 0 where that is not known."""
+    pages: str
+    """The URL of a run's page in MLflow's UI, without the run id."""
+    container: tuple[ContainerOf] | tuple[()]
+    """The experiment's container; empty where the experiment is not known."""
     common: tuple[Aspect, ...]
+    """The aspects that the runs of all experiments have."""
 
 
 def run_context(experiment: Experiment, settings: MappingSettings) -> RunContext:
-    """The aspects and URNs that are the same for each run of the experiment."""
+    """Return what the runs of an experiment share."""
+    context = unknown_context(experiment.experiment_id, settings)
+    container = ContainerOf(container=container_urn(experiment, settings))
+    return structs.replace(context, created=experiment.creation_time or 0, container=(container,))
+
+
+def unknown_context(experiment_id: str, settings: MappingSettings) -> RunContext:
+    """Return the same for an experiment that MLflow did not list."""
     return RunContext(
-        experiment=experiment,
-        settings=settings,
-        container=ContainerOf(container=container_urn(experiment, settings)),
+        created=0,
+        pages=ui_page(settings, f"experiments/{experiment_id}/runs/"),
+        container=(),
         common=(platform_instance(settings), _SUBTYPE, NOT_REMOVED),
     )
 
 
 def run_urn(run_id: str) -> str:
-    """urn:li:dataProcessInstance:guid of a run id."""
+    """Return urn:li:dataProcessInstance:guid of a run id."""
     return urns.data_process_instance(_run_guid(run_id))
 
 
 def run_user(run: Run) -> str:
-    """The user who started the run, or the name that stands for nobody."""
+    """Return the user who started the run, or the name that stands for nobody."""
     return run.info.user_id or PLATFORM
 
 
 def run_entity(run: Run, context: RunContext, inputs: Sequence[Edge], outputs: Sequence[str]) -> Entity:
-    """The run as a data process instance. `inputs` are its datasets, `outputs` the URNs of its model versions."""
+    """Map a run to a data process instance. `inputs` are its datasets, `outputs` the URNs of its model versions."""
     tags = as_dict(run.data.tags)
-    aspects: list[Aspect] = [_properties(run, tags, context), context.container, _training(run), *context.common]
+    aspects: list[Aspect] = [_properties(run, tags, context), *context.container, _training(run), *context.common]
     if outputs:
         edges = [Edge(destination_urn=urn) for urn in outputs]
-        aspects.append(DataProcessInstanceOutput(outputs=[], output_edges=edges))
+        aspects.append(DataProcessInstanceOutput(outputs=_NO_URNS, output_edges=edges))
     if inputs:
-        aspects.append(DataProcessInstanceInput(inputs=[], input_edges=list(inputs)))
+        aspects.append(DataProcessInstanceInput(inputs=_NO_URNS, input_edges=list(inputs)))
     if parent := tags.get(PARENT_TAG):
         aspects.append(DataProcessInstanceRelationships(parent_instance=run_urn(parent), upstream_instances=[]))
     if run.info.end_time:
@@ -87,12 +101,12 @@ def run_entity(run: Run, context: RunContext, inputs: Sequence[Edge], outputs: S
 
 
 def hyper_params(run: Run) -> list[NamedValue]:
-    """The run's params as DataHub's MLHyperParams."""
+    """Return the run's params as DataHub's MLHyperParams."""
     return [NamedValue(param.key, param.value) for param in run.data.params]
 
 
 def training_metrics(run: Run) -> list[NamedValue]:
-    """The run's latest metrics as DataHub's MLMetrics, values as Python's `str` gives them."""
+    """Return the run's latest metrics as DataHub's MLMetrics, values as Python's `str` formats them."""
     metrics = run.data.metrics
     texts = python_texts([metric.value for metric in metrics])
     return [NamedValue(metric.key, text) for metric, text in zip(metrics, texts, strict=True)]
@@ -100,20 +114,19 @@ def training_metrics(run: Run) -> list[NamedValue]:
 
 def _properties(run: Run, tags: dict[str, str], context: RunContext) -> DataProcessInstanceProperties:
     info = run.info
-    experiment = context.experiment
-    started = info.start_time or info.end_time or experiment.creation_time or 0
+    started = info.start_time or info.end_time or context.created
     return DataProcessInstanceProperties(
         name=info.run_name or info.run_id,
         created=TimeStamp(time=started, actor=user_urn(run_user(run))),
         custom_properties=tags,
-        external_url=ui_page(context.settings, f"experiments/{experiment.experiment_id}/runs/{info.run_id}"),
+        external_url=context.pages + info.run_id,
     )
 
 
 def _training(run: Run) -> MLTrainingRunProperties:
     return MLTrainingRunProperties(
         id=run.info.run_id,
-        custom_properties={},
+        custom_properties=_NO_PROPERTIES,
         output_urls=[run.info.artifact_uri],
         hyper_params=hyper_params(run),
         training_metrics=training_metrics(run),

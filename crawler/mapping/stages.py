@@ -22,7 +22,7 @@ _STAGES = (
 
 
 def stage_tags() -> list[Entity]:
-    """The tags of the four stages that MLflow knows (aspect tagProperties)."""
+    """Return the tags of MLflow's four stages (aspect tagProperties)."""
     return [
         Entity(
             "tag",
@@ -41,7 +41,7 @@ def stage_tags() -> list[Entity]:
 
 
 def stage_tag_urn(stage: str) -> str:
-    """urn:li:tag:mlflow_production and so on."""
+    """Return urn:li:tag:mlflow_production and so on."""
     return urns.tag(_tag_name(stage))
 
 

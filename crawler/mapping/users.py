@@ -10,12 +10,12 @@ from crawler.mapping.platform import PLATFORM
 
 @lru_cache(maxsize=10_000)
 def user_urn(user: str) -> str:
-    """urn:li:platformResource:guid of a user's name."""
+    """Return urn:li:platformResource:guid of a user's name."""
     return urns.platform_resource(urns.guid(platform=PLATFORM, user=user))
 
 
 def user_entity(user: str) -> Entity:
-    """The user as a platform resource (aspect platformResourceInfo)."""
+    """Map a user to a platform resource (aspect platformResourceInfo)."""
     return Entity(
         "platformResource",
         user_urn(user),

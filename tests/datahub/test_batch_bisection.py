@@ -102,7 +102,8 @@ def test_entities_that_a_refusal_names_are_given_up_and_the_others_tried_again()
 def test_what_is_refused_without_names_is_halved_down_to_single_proposals(status: int, words: str) -> None:
     batch = batch_of([1, 1])
     assert apart.bisect_refused(batch, status, words) == ([], apart.halves(batch))
-    assert apart.bisect_refused(batch_of([1]), status, words) == (batch_of([1]).entities, [])
+    alone = batch_of([1])
+    assert apart.bisect_refused(alone, status, words) == (alone.entities, [])
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

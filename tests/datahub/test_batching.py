@@ -115,6 +115,5 @@ def test_a_parcel_with_some_of_its_proposals_is_the_same_otherwise() -> None:
 
 def test_without_a_frame_only_proposals_and_their_commas_take_room() -> None:
     packer = Packer(10, 6)
-    assert [batch for urn in "abc" for batch in packer.add(EncodedEntity("t", urn, [b"12"]))] == [
-        Batch([EncodedEntity("t", "a", [b"12"]), EncodedEntity("t", "b", [b"12"])], 2, 6)
-    ]
+    first, second, third = (EncodedEntity("t", urn, [b"12"]) for urn in "abc")
+    assert [batch for each in (first, second, third) for batch in packer.add(each)] == [Batch([first, second], 2, 6)]

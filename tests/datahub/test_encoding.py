@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from crawler.datahub import aspects
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, TagProperties, TimeStamp
@@ -17,7 +18,6 @@ from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.openapi import OpenApiWire
 from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire, body
-from tests.support.examples import examples
 from tests.support.judge import judge
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
@@ -69,7 +69,7 @@ def encoded(entity: Entity, wire: Wire = WIRES[0]) -> list[bytes]:
     return parcel.proposals
 
 
-@examples(300)
+@settings(max_examples=300, deadline=None)
 @given(made)
 def test_all_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
     plain_ones, nested_ones, members = (encoded(entity, wire) for wire in WIRES)
@@ -122,7 +122,7 @@ def test_what_is_remembered_is_what_would_be_encoded(uses: list[tuple[str, list[
     remembers = Encoder(WIRES[1], lacks)
     for number, (kind, used) in enumerate(uses):
         entity = Entity(kind, f"urn:li:{kind}:{number}", tuple(used))
-        assert remembers.encode(entity) == Encoder(WIRES[1], lacks).encode(entity)
+        assert to_builtins(remembers.encode(entity)) == to_builtins(Encoder(WIRES[1], lacks).encode(entity))
         assert len(remembers.encode(entity)[0].proposals) == sum((kind, each.NAME) not in lacks for each in used)
 
 
@@ -131,7 +131,7 @@ def test_memory_for_repeated_aspects_is_bounded_and_stays_right() -> None:
     for number in range(3 * REMEMBERED):
         container = aspects.ContainerOf(f"urn:li:container:{number}")
         entity = Entity("dataProcessInstance", RUN, (container, shared[1]))
-        assert encoder.encode(entity) == Encoder(WIRES[0]).encode(entity)
+        assert to_builtins(encoder.encode(entity)) == to_builtins(Encoder(WIRES[0]).encode(entity))
         assert len(encoder._remembered["dataProcessInstance"]) <= REMEMBERED
 
 

@@ -45,21 +45,20 @@ def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[E
     entities += mapper.versions_complete()
     active = [each for each in read.experiments if each.lifecycle_stage != "deleted"]
     entities += map(mapper.experiment, active)
-    for number, runs in enumerate(read.runs):
-        context = mapper.runs_of(active[number] if number < len(active) else Experiment("0", "Default"))
+    for runs in read.runs:
         for run in runs:
-            entities += mapper.run(run, context)
+            entities += mapper.run(run)
     missing = mapper.missing_runs
     if read.found is not None:
         entities += mapper.found_run(read.found)
         missing = [run_id for run_id in missing if run_id != read.found.info.run_id]
     entities += mapper.lost_runs(missing)
     entities += mapper.held()
-    remarks = mapper.take_remarks()
-    for remark in remarks:
-        can_be_told(remark.sample)
+    notices = mapper.take_notices()
+    for notice in notices:
+        can_be_told(notice.sample)
     counts["mapped: entities"] += len(entities)
-    counts["mapped: remarks"] += len(remarks)
+    counts["mapped: notices"] += len(notices)
     _all_there(read, active, entities, settings)
     _lead_somewhere(entities)
     return entities

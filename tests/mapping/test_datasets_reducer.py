@@ -19,7 +19,7 @@ from crawler.datahub.aspects import (
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import DatasetMapper
-from crawler.mapping.reducers import datasets as dataset_catalog
+from crawler.mapping.reducers import datasets as datasets_reducer
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.seen_keys import SeenKeys
 from crawler.mlflow.entities import Dataset, DatasetInput, Run, RunInfo
@@ -73,19 +73,19 @@ def written(entities: list[Entity]) -> dict[tuple[str, str], Aspect]:
 def test_each_aspect_is_written_once_as_the_newest_run_tells_it_whatever_the_order(order: list[Use]) -> None:
     catalog = DatasetReducer()
     for use in order:
-        assert catalog.offer(words(use), run(use)) == []
-    left = list(catalog.drain())
+        assert catalog.merge(words(use), run(use)) == []
+    left = list(catalog.finish())
     assert sorted(entity.urn for entity in left) == sorted({use[0] for use in order})
     assert {entity.type for entity in left} == {"dataset"}
     assert written(left) == newest(order)
-    assert list(catalog.drain()) == []
+    assert list(catalog.finish()) == []
 
 
 def test_an_aspect_that_only_an_older_run_told_is_kept() -> None:
     catalog = DatasetReducer()
     for use in (("a", 1, 1, KINDS), ("a", 2, 2, (DatasetProperties,))):
-        catalog.offer(words(use), run(use))
-    (entity,) = catalog.drain()
+        catalog.merge(words(use), run(use))
+    (entity,) = catalog.finish()
     assert {aspect.NAME for aspect in entity.aspects} == {"datasetProperties", "tagProperties", "upstreamLineage"}
 
 
@@ -94,13 +94,13 @@ def test_few_are_held_and_each_is_written_once_all_the_same(order: list[Use], he
     catalog = DatasetReducer(held=held)
     left: list[Entity] = []
     for index, use in enumerate(order):
-        settled = catalog.offer(words(use), run(use))
+        settled = catalog.merge(words(use), run(use))
         # What is settled early is what the newest of the runs until now told.
         known = newest(order[: index + 1])
         assert all(known[key] == aspect for key, aspect in written(settled).items())
         left += settled
         assert len({each[0] for each in order[: index + 1]}) - len(left) <= held
-    left += catalog.drain()
+    left += catalog.finish()
     assert sorted(entity.urn for entity in left) == sorted({use[0] for use in order})
     if len({use[0] for use in order}) <= held:
         assert written(left) == newest(order)
@@ -108,33 +108,33 @@ def test_few_are_held_and_each_is_written_once_all_the_same(order: list[Use], he
 
 def test_the_dataset_unused_for_longest_is_settled_first() -> None:
     catalog = DatasetReducer(held=2)
-    settled = [catalog.offer(words((name, 1, 1, KINDS)), run((name, 1, 1, KINDS))) for name in "abacb"]
+    settled = [catalog.merge(words((name, 1, 1, KINDS)), run((name, 1, 1, KINDS))) for name in "abacb"]
     assert [[entity.urn for entity in each] for each in settled] == [[], [], [], ["b"], []]
-    assert [entity.urn for entity in catalog.drain()] == ["a", "c"]
+    assert [entity.urn for entity in catalog.finish()] == ["a", "c"]
 
 
 def test_of_one_run_the_first_word_holds() -> None:
     catalog = DatasetReducer()
     for removed in (False, True):
-        catalog.offer(Entity("dataset", "a", (Status(removed=removed),)), Run(RunInfo("r", start_time=1)))
-    assert [entity.aspects for entity in catalog.drain()] == [(Status(removed=False),)]
+        catalog.merge(Entity("dataset", "a", (Status(removed=removed),)), Run(RunInfo("r", start_time=1)))
+    assert [entity.aspects for entity in catalog.finish()] == [(Status(removed=False),)]
 
 
 def test_what_is_remembered_has_a_bound() -> None:
-    once = SeenKeys(2)
-    assert [once.first(key) for key in "aabc"] == [True, False, True, True]
-    assert "a" not in once
-    assert "c" in once
+    seen = SeenKeys(2)
+    assert [seen.add_if_new(key) for key in "aabc"] == [True, False, True, True]
+    assert "a" not in seen
+    assert "c" in seen
 
 
 @given(st.lists(st.sampled_from("abcdefg"), max_size=40), st.integers(1, 4))
 def test_a_key_is_new_once_as_long_as_no_more_keys_than_the_limit_came_between(keys: list[str], limit: int) -> None:
-    once = SeenKeys(limit)
+    seen = SeenKeys(limit)
     for index, key in enumerate(keys):
         before = keys[:index]
         since = before[len(before) - before[::-1].index(key) :] if key in before else None
-        assert once.first(key) == (since is None or len(set(since)) >= limit)
-        assert key in once
+        assert seen.add_if_new(key) == (since is None or len(set(since)) >= limit)
+        assert key in seen
 
 
 kept_uses = uses.map(
@@ -165,12 +165,12 @@ def test_what_is_kept_of_a_crawl_goes_on_in_the_next_one(order: list[Use], one: 
             catalog.restore(packed)
         catalog.watch()
         for use in order[begin:end]:
-            catalog.offer(told_by(use), run(use))
-        kept |= catalog.changes()
-        assert list(catalog.changes()) == []
+            catalog.merge(told_by(use), run(use))
+        kept |= catalog.snapshot()
+        assert list(catalog.snapshot()) == []
     for use in order:
-        whole.offer(told_by(use), run(use))
-    assert written(list(catalog.drain())) == written(list(whole.drain()))
+        whole.merge(told_by(use), run(use))
+    assert written(list(catalog.finish())) == written(list(whole.finish()))
 
 
 def test_each_aspect_of_a_real_dataset_is_kept_as_it_is() -> None:
@@ -180,11 +180,11 @@ def test_each_aspect_of_a_real_dataset_is_kept_as_it_is() -> None:
     catalog, other = DatasetReducer(), DatasetReducer()
     catalog.watch()
     for each in (entity, hosted):
-        catalog.offer(each, Run(RunInfo("r", start_time=1)))
-    for _, packed in catalog.changes():
+        catalog.merge(each, Run(RunInfo("r", start_time=1)))
+    for _, packed in catalog.snapshot():
         other.restore(packed)
-    assert list(other.drain()) == [entity, hosted]
-    assert {aspect.NAME for aspect in entity.aspects} == set(dataset_catalog._ASPECTS)
+    assert list(other.finish()) == [entity, hosted]
+    assert {aspect.NAME for aspect in entity.aspects} == set(datasets_reducer._ASPECTS)
 
 
 @pytest.mark.parametrize("packed", [b"", b"x", msgspec.msgpack.encode(("d", {"unknown": ((1, "r"), {})}))])

@@ -11,6 +11,7 @@ from datahub.emitter.serialization_helper import post_json_transform
 from datahub.metadata.urns import MlModelGroupUrn, MlModelUrn
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
@@ -154,8 +155,10 @@ def everything(
     entities += mapper.versions_complete()
     experiment = experiment or Experiment("1", "exp")
     entities.append(mapper.experiment(experiment))
-    context = mapper.runs_of(experiment)
-    entities += [entity for run in runs for entity in mapper.run(run, context)]
+    for run in runs:
+        entities += mapper.run(
+            structs.replace(run, info=structs.replace(run.info, experiment_id=experiment.experiment_id))
+        )
     entities += mapper.lost_runs(mapper.missing_runs)
     return [*entities, *mapper.held()]
 
@@ -273,12 +276,11 @@ def test_row_a_dataset_is_written_once_and_its_use_is_on_the_edge() -> None:
 
 def test_row_a_schema_of_a_tensor_is_cut_with_a_warning() -> None:
     mapper = CrawlMapper(PLAIN)
-    context = mapper.runs_of(Experiment("1", "e"))
-    list(mapper.run(run(inputs=use("x", '{"mlflow_tensorspec": "' + "y" * 9_000 + '"}')), context))
+    mapper.run(run(inputs=use("x", '{"mlflow_tensorspec": "' + "y" * 9_000 + '"}')))
     value = one(mapper.held(), "dataset", "datasetProperties")
     assert len(value["customProperties"]["schema"]) == MAX_SCHEMA_CHARACTERS
-    assert [(remark.code, remark.failure) for remark in mapper.take_remarks()] == [("dataset_schema_cut", False)]
-    assert mapper.take_remarks() == []
+    assert [(notice.code, notice.severity) for notice in mapper.take_notices()] == [("dataset_schema_cut", "warning")]
+    assert mapper.take_notices() == []
 
 
 def test_row_the_creator_of_a_version_is_the_resource_of_that_user() -> None:
@@ -389,11 +391,44 @@ def test_a_deleted_run_only_gives_its_versions_what_it_measured() -> None:
     assert one(entities, "mlModel", "mlModelProperties")["trainingMetrics"] == [{"name": "acc", "value": "0.5"}]
 
 
+def test_runs_of_several_experiments_find_their_own_container_and_page() -> None:
+    mapper = CrawlMapper(PLAIN)
+    containers = {number: mapper.experiment(Experiment(number, f"e{number}")).urn for number in ("1", "2")}
+    for number in ("2", "1", "2"):
+        entities = mapper.run(run(f"r{number}", experiment_id=number))
+        assert one(entities, "dataProcessInstance", "container") == {"container": containers[number]}
+        page = one(entities, "dataProcessInstance", "dataProcessInstanceProperties")["externalUrl"]
+        assert page.endswith(f"/experiments/{number}/runs/r{number}")
+
+
+def test_a_run_of_an_experiment_that_was_not_listed_has_no_container() -> None:
+    (_, entity) = CrawlMapper(PLAIN).run(run(experiment_id="9"))
+    written = [aspect.NAME for aspect in entity.aspects]
+    assert written == [
+        "dataProcessInstanceProperties",
+        "mlTrainingRunProperties",
+        "dataPlatformInstance",
+        "subTypes",
+        "status",
+    ]
+
+
+def test_what_repeats_is_the_same_object_each_time() -> None:
+    mapper = CrawlMapper(MappingSettings(ui_url="http://x", platform_instance="i"))
+    entities = [mapper.experiment(Experiment(number, number)) for number in "12"]
+    entities += [entity for number in "12" for entity in mapper.run(run(number, experiment_id=number))]
+    entities += [mapper.registered_model(RegisteredModel(name)) for name in "ab"]
+    repeated = {id(each) for entity in entities for each in entity.aspects if each.NAME == "dataPlatformInstance"}
+    assert len(repeated) == 1
+
+
 def test_a_source_without_a_platform_is_a_failure_when_datasets_are_materialized() -> None:
     mapper = CrawlMapper(MappingSettings(ui_url="http://x", materialize_dataset_inputs=True))
-    entities = list(mapper.run(run(inputs=use("x", source="http")), mapper.runs_of(Experiment("1", "e"))))
+    entities = mapper.run(run(inputs=use("x", source="http")))
     assert not any(key[1] == "dataProcessInstanceInput" for key in aspects(entities))
-    assert [(remark.code, remark.failure) for remark in mapper.take_remarks()] == [("dataset_platform_unknown", True)]
+    assert [(notice.code, notice.severity) for notice in mapper.take_notices()] == [
+        ("dataset_platform_unknown", "failure")
+    ]
 
 
 def test_nothing_leads_to_a_dataset_that_datahub_cannot_take() -> None:
@@ -408,9 +443,9 @@ def test_two_versions_never_share_a_urn_in_silence() -> None:
     for name, number in (("a1", "1"), ("a", "11"), ("a1", "1")):
         list(mapper.model_version(ModelVersion(name, number)))
     assert len(list(mapper.versions_complete())) == 1
-    (remark,) = mapper.take_remarks()
-    assert (remark.code, remark.failure) == ("urn_taken", True)
-    assert "a 11" in remark.sample
+    (notice,) = mapper.take_notices()
+    assert (notice.code, notice.severity) == ("urn_taken", "failure")
+    assert "a 11" in notice.sample
 
 
 def test_a_run_has_one_edge_for_each_use_of_a_dataset() -> None:

@@ -51,7 +51,7 @@ def crawl(index: VersionIndex, order: list[str], lost: list[list[str]]) -> list[
     """What leaves in a crawl that meets its runs in this order and then gives up the others batch by batch."""
     left = list(index.seal())
     for run_id in order:
-        left += index.resolve(run(run_id))
+        left += index.take(run(run_id))
     for run_ids in lost:
         left += index.give_up([run_id for run_id in run_ids if run_id in index.unseen])
     return left
@@ -102,7 +102,7 @@ def test_nothing_is_held_at_the_end_and_nothing_leaves_twice(
     left = crawl(index, order, lost)
     assert index.unseen == []
     assert list(index.seal()) == []
-    assert [entity for run_id in order for entity in index.resolve(run(run_id))] == []
+    assert [entity for run_id in order for entity in index.take(run(run_id))] == []
     # Entities are what takes memory: only the test itself still has them.
     alone = [object()]
     assert {sys.getrefcount(entity) for entity in left} <= {sys.getrefcount(each) for each in alone}
@@ -121,7 +121,7 @@ def test_a_version_that_datahub_cannot_take_is_no_output_but_is_told() -> None:
     index = VersionIndex(SETTINGS)
     index.add(ModelVersion("n" * 600, "1", run_id="r1"))
     assert index.outputs("r1") == []
-    assert [entity.ordering_key for entity in [*index.seal(), *index.resolve(run("r1"))]] == ["n" * 600]
+    assert [entity.ordering_key for entity in [*index.seal(), *index.take(run("r1"))]] == ["n" * 600]
 
 
 @pytest.mark.parametrize("order", [["beta", "2", "10"], ["10", "2", "beta"]])
@@ -151,9 +151,9 @@ def test_an_early_end_gives_what_waits_only_for_an_older_version() -> None:
     index = VersionIndex(SETTINGS)
     for number, run_id in ((1, "never"), (2, "r1"), (3, "r2")):
         index.add(ModelVersion("m", str(number), run_id=run_id))
-    assert [*index.seal(), *index.resolve(run("r2")), *index.resolve(run("r1"))] == []
-    assert [entity.urn.split(",")[1] for entity in index.ready()] == ["m_2", "m_3"]
-    assert list(index.ready()) == []
+    assert [*index.seal(), *index.take(run("r2")), *index.take(run("r1"))] == []
+    assert [entity.urn.split(",")[1] for entity in index.finish()] == ["m_2", "m_3"]
+    assert list(index.finish()) == []
 
 
 @given(versions, orders, lost_batches, st.sets(st.tuples(st.sampled_from("abc"), st.integers(1, 12))))

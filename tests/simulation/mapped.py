@@ -197,7 +197,8 @@ class Mapped:
         for container in self._within(experiment):
             mapper = CrawlMapper(self._settings)
             assert row.entity is not None
-            entities += mapper.run(row.entity, mapper.runs_of(container.entity))
+            mapper.experiment(container.entity)
+            entities += mapper.run(row.entity)
             entities += mapper.held()
         return entities
 

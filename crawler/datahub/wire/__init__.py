@@ -1,0 +1,1 @@
+"""The forms in which proposals travel to DataHub."""

@@ -1,7 +1,7 @@
-"""Each dataset once a crawl, although thousands of runs use it and each may tell something else of it.
+"""Each dataset once a crawl, although thousands of runs use it and may each describe it differently.
 
 MLflow knows a dataset only as an input of a run, and different ones share a name (autologging calls them all
-"dataset"). The newest run's word on each aspect is what a crawl writes, whatever order the runs are read in.
+"dataset"). Of each aspect the newest run's is written, whatever order the runs are read in.
 """
 
 from collections import OrderedDict
@@ -25,7 +25,9 @@ HELD_DATASETS = 2_000
 REMEMBERED_DATASETS = 200_000
 
 Rank = tuple[int, str]
-_Told = dict[str, tuple[Rank, Aspect]]
+"""Start time (ms since epoch) and id of a run."""
+_Facts = dict[str, tuple[Rank, Aspect]]
+"""Aspects by name, each with the rank of its run."""
 
 _ASPECTS: dict[str, type[Aspect]] = {
     aspect.NAME: aspect for aspect in (DataPlatformInstance, DatasetProperties, SchemaMetadata, Status, UpstreamLineage)
@@ -35,19 +37,20 @@ _unpack = msgspec.msgpack.Decoder(tuple[str, dict[str, tuple[Rank, msgspec.Raw]]
 
 
 class DatasetReducer:
-    """Holds datasets until the end of the crawl, at most `held` of them: the one unused for longest is then settled
-    early.
+    """Holds datasets until the end of the crawl, at most `held` of them.
+
+    Beyond that the one unused for longest is released; of `remembered` released ones nothing more is taken.
     """
 
     def __init__(self, held: int = HELD_DATASETS, remembered: int = REMEMBERED_DATASETS) -> None:
         self._limit = held
-        self._held: OrderedDict[str, _Told] = OrderedDict()
-        self._settled = SeenKeys(remembered)
-        self._changed: dict[str, _Told] | None = None
+        self._held: OrderedDict[str, _Facts] = OrderedDict()
+        self._released = SeenKeys(remembered)
+        self._changed: dict[str, _Facts] | None = None
 
-    def offer(self, dataset: Entity, run: Run) -> list[Entity]:
-        """Takes what one run tells of a dataset; gives the datasets that are settled by that, if any."""
-        if dataset.urn in self._settled:
+    def merge(self, dataset: Entity, run: Run) -> list[Entity]:
+        """Take one run's description of a dataset; return the dataset that is released for it, if any."""
+        if dataset.urn in self._released:
             return []
         rank = (run.info.start_time or 0, run.info.run_id)
         held = self._held.setdefault(dataset.urn, {})
@@ -57,34 +60,38 @@ class DatasetReducer:
                 if self._changed is not None:
                     self._changed[dataset.urn] = held
         self._held.move_to_end(dataset.urn)
-        return [self._settle()] if len(self._held) > self._limit else []
+        return [self._release()] if len(self._held) > self._limit else []
 
-    def drain(self) -> Iterator[Entity]:
-        """All that is held, at the end of the crawl."""
+    def finish(self) -> Iterator[Entity]:
+        """Release all datasets that are held."""
         while self._held:
-            yield self._settle()
+            yield self._release()
 
     def watch(self) -> None:
-        """From now on, what changes is kept for `changes`."""
+        """Begin to note changes for `snapshot`."""
         self._changed = {}
 
     def snapshot(self) -> Iterator[tuple[str, bytes]]:
-        """What is told now of each dataset of which that has changed since it was asked last, for `restore`."""
+        """Yield the URN and the packed facts of each dataset that has changed since the last call."""
         changed, self._changed = self._changed or {}, {}
-        for urn, told in changed.items():
-            yield urn, _pack((urn, told))
+        for urn, facts in changed.items():
+            yield urn, _pack((urn, facts))
 
     def restore(self, packed: bytes) -> None:
-        """Takes back one dataset. Raises msgspec.MsgspecError where that is something else."""
-        urn, told = _unpack(packed)
+        """Hold the facts of one dataset again.
+
+        Raises:
+            msgspec.MsgspecError: They are not the packed facts of a dataset.
+        """
+        urn, facts = _unpack(packed)
         self._held[urn] = {
             name: (rank, msgspec.msgpack.decode(aspect, type=_aspect_type(name)))
-            for name, (rank, aspect) in told.items()
+            for name, (rank, aspect) in facts.items()
         }
 
-    def _settle(self) -> Entity:
+    def _release(self) -> Entity:
         urn, aspects = self._held.popitem(last=False)
-        self._settled.first(urn)
+        self._released.add_if_new(urn)
         return Entity("dataset", urn, tuple(aspect for _, aspect in aspects.values()))
 
 

@@ -1,6 +1,6 @@
 """The model versions of a crawl by the run that made them: the one thing that is held in memory as a whole.
 
-A version gets its params and metrics from its run, whenever that streams by; the versions of one model leave in
+A version gets its params and metrics from its run, whenever that is read; the versions of one model are released in
 ascending order, since DataHub keeps their version set in that order.
 """
 
@@ -23,18 +23,17 @@ _DELIVERED = Entity("mlModel", "", ())
 
 
 class _Waiting(msgspec.Struct, gc=False):
-    """A version until it leaves: `entity` is there once its run is known, or known not to be there.
-
-    It waits packed: a million of these take half the memory of as many ModelVersions.
-    """
+    """A version until it is released. A million of these take half the memory of as many ModelVersions."""
 
     packed: bytes
+    """The ModelVersion as msgpack; empty once it is mapped."""
     urn: str
     entity: Entity | None = None
+    """None until its run is known, or known not to exist."""
 
 
 class VersionIndex:
-    """Filled with `add_model` and `add`, closed by `seal`, then asked run by run."""
+    """Filled with `add_model` and `add`, closed by `seal`; then it takes run by run."""
 
     def __init__(self, settings: MappingSettings) -> None:
         self._settings = settings
@@ -45,13 +44,14 @@ class VersionIndex:
         self._unseen: set[str] = set()
 
     def add_model(self, model: RegisteredModel) -> None:
-        """Keeps the model's aliases, which no version knows of itself."""
+        """Keep the model's aliases, which no version has itself."""
         for alias in model.aliases:
             self._aliases.setdefault((model.name, alias.version), []).append(alias.alias)
 
     def add(self, version: ModelVersion, delivered: Callable[[str], bool] = lambda _urn: False) -> str | None:
-        """Takes one version of any model, in any order, once. Gives the name of another model that has its URN. One
-        whose URN was `delivered` before is known as an output of its run, and nothing else becomes of it.
+        """Add one version of any model, in any order. Return the name of another model that has its URN, if any.
+
+        A version that was `delivered` before is kept as an output of its run only.
         """
         urn = model_urn(version.name, version.version, self._settings)
         versions = self._models.setdefault(version.name, [])
@@ -69,18 +69,20 @@ class VersionIndex:
         return None
 
     def seal(self) -> Iterator[Entity]:
-        """Says that all models and versions are there; gives those that wait for no run."""
+        """Order the versions, which are all there, and release those that wait for no run."""
         self._owners.clear()
         for name in list(self._models):
             self._order(name)
             yield from self._release(name)
 
     def outputs(self, run_id: str) -> list[str]:
-        """The URNs of all versions that the run made and that DataHub can take."""
-        return [waiting.urn for waiting in self._by_run.get(run_id, ()) if not urns.problem(waiting.urn)]
+        """Return the URNs of all versions that the run made and that DataHub can take."""
+        if run_id not in self._by_run:
+            return []
+        return [waiting.urn for waiting in self._by_run[run_id] if not urns.problem(waiting.urn)]
 
-    def resolve(self, run: Run) -> list[Entity]:
-        """Gives the versions that can leave now that their run is known."""
+    def take(self, run: Run) -> list[Entity]:
+        """Release the versions that waited for the run."""
         if run.info.run_id not in self._unseen:
             return []
         self._unseen.remove(run.info.run_id)
@@ -90,30 +92,30 @@ class VersionIndex:
                 continue
             version = _unpack(waiting.packed)
             names[version.name] = None
-            self._settle(waiting, version, run)
+            self._map(waiting, version, run)
         return [entity for name in names for entity in self._release(name)]
 
     @property
     def unseen(self) -> list[str]:
-        """The run ids that versions name and that have not come by."""
+        """Run ids that versions name and that were not taken."""
         return sorted(self._unseen)
 
     def give_up(self, run_ids: Iterable[str]) -> Iterator[Entity]:
-        """Gives the versions whose run is nowhere, without params and metrics."""
+        """Release the versions of runs that do not exist, without params and metrics."""
         for run_id in run_ids:
             self._unseen.discard(run_id)
             for waiting in self._by_run[run_id]:
                 if waiting.packed:
-                    self._settle(waiting, _unpack(waiting.packed), None)
+                    self._map(waiting, _unpack(waiting.packed), None)
         for name in list(self._models):
             yield from self._release(name)
 
     def waiting(self) -> list[str]:
-        """The URNs of the versions that wait for their run."""
+        """Return the URNs of the versions that wait for their run."""
         return [each.urn for versions in self._models.values() for each in versions if each.entity is None]
 
-    def ready(self) -> Iterator[Entity]:
-        """Gives, when the crawl ends early, the versions that know their run and wait only for an older version."""
+    def finish(self) -> Iterator[Entity]:
+        """Release the versions that have their run and wait only for an older version, as when a crawl ends early."""
         for versions in self._models.values():
             for waiting in reversed(versions):
                 if waiting.entity is not None:
@@ -129,7 +131,7 @@ class VersionIndex:
             self._models.pop(name, None)
 
     def _order(self, name: str) -> None:
-        """Puts a model's highest version first, since they are released from the end; settles those without a run."""
+        """Put a model's highest version first, since they are released from the end, and map those without a run."""
         by_version: list[tuple[tuple[int, str], _Waiting]] = []
         for waiting in self._models[name]:
             if waiting.entity is _DELIVERED:
@@ -138,11 +140,11 @@ class VersionIndex:
             version = _unpack(waiting.packed)
             by_version.append((_sort_key(version.version), waiting))
             if not version.run_id:
-                self._settle(waiting, version, None)
+                self._map(waiting, version, None)
         by_version.sort(key=itemgetter(0), reverse=True)
         self._models[name] = [waiting for _, waiting in by_version]
 
-    def _settle(self, waiting: _Waiting, version: ModelVersion, run: Run | None) -> None:
+    def _map(self, waiting: _Waiting, version: ModelVersion, run: Run | None) -> None:
         aliases = self._aliases.get((version.name, version.version), [])
         waiting.entity = model_version_entity(version, run, aliases, self._settings)
         waiting.packed = b""
