@@ -1,5 +1,7 @@
 """Writes docs/findings.md from the catalogue: `python scripts/findings_page.py > docs/findings.md`."""
 
+import sys
+
 from crawler.telemetry.findings import CATALOGUE, FindingKind
 
 HEAD = """\
@@ -28,4 +30,4 @@ def _row(kind: FindingKind) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    sys.stdout.write(page())

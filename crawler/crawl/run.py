@@ -54,7 +54,8 @@ async def crawl(
 async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listeners: Iterable[Listener]) -> None:
     with _open_checkpoint(settings) as checkpoint:
         listener = tell_all((report, *([checkpoint] if checkpoint else []), *listeners))
-        mapper = CrawlMapper(settings.mapping)
+        progress = checkpoint or NoProgress()
+        mapper = CrawlMapper(settings.mapping, progress.was_delivered)
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
@@ -76,7 +77,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 listener,
                 report.time,
                 settings.mlflow.tracking.concurrency,
-                progress=checkpoint or NoProgress(),
+                progress=progress,
                 stop=stop,
             ) as stream:
                 await delivery.deliver(stream)

@@ -39,6 +39,7 @@ class RunSource:
     def split(self, parts: int) -> list["RunSource"]:
         """Give later parts of what is left to at most `parts` other sources, each worth some pages."""
         cursors = self._cursor.split(parts, self._runs.page_rows)
+        parts_given = [RunSource(self.partition.only(*cursor.bounds), self._runs, cursor) for cursor in cursors]
         if cursors:
-            self.partition = self.partition.only(self.partition.since, cursors[0].since)
-        return [RunSource(self.partition.only(cursor.since, cursor.until), self._runs, cursor) for cursor in cursors]
+            self.partition = self.partition.only(self.partition.since, cursors[0].bounds[0])
+        return parts_given

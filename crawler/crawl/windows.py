@@ -12,7 +12,8 @@ from crawler.mlflow.paging.coverage import Window
 class WindowTracker:
     """Track the window that is being read.
 
-    Runs that share a page's last start time are returned again by the next page, so they are counted in the next window.
+    Runs that share a page's last start time are returned again by the next page, so they are counted in the next
+    window.
     `ack` is that of the window at hand; None where nobody waits for it.
     """
 

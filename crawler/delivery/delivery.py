@@ -74,7 +74,7 @@ class Delivery:
         self._flushed_at = _loop_time()
 
     def add(self, entities: Sequence[Entity], ack: Ack | None = None) -> None:
-        """Encode and pack entities. What DataHub cannot take of them is a finding. `ack` counts each once it is done."""
+        """Encode and pack entities; `ack` counts each once it is done. What DataHub cannot take is a finding."""
         mapped: dict[str, int] = {}
         with self._timing.stage("encode"):
             for entity in entities:
@@ -88,7 +88,7 @@ class Delivery:
             self._listener(EntitiesMapped(entity_type, count))
 
     def add_proposals(self, proposals: Sequence[Proposal], ordering_key: str) -> None:
-        """Pack proposals of one entity, no aspect twice, as they stand. Aspects that DataHub does not know are skipped."""
+        """Pack proposals of one entity as they stand, no aspect twice. Those that DataHub does not know are skipped."""
         encoded, refusals = self._encoder.encode_proposals(proposals)
         sent = len(encoded.proposals) + sum(len(refusal.proposals) for refusal in refusals)
         if unknown := len(proposals) - sent:
@@ -102,7 +102,7 @@ class Delivery:
     async def wait_for_room(self) -> None:
         """Wait until full batches have a place in their queues: this is what holds reading back.
 
-        Now and then it puts dead letters on the disk, and sends batches that are not full where another crawl may go on.
+        Now and then it puts dead letters on the disk, and sends batches that are not full if another crawl may go on.
         """
         if _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
             self._flushed_at = _loop_time()

@@ -1,4 +1,4 @@
-"""What a crawl or a replay did, as numbers that grow while it runs: the live view, the summary and `--report` read it."""
+"""What a crawl or a replay did, as numbers that grow: the live view, the summary and `--report` read it."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""Between mapping and sink: order of one ordering key, nothing lost when reading is cut off, each entity counted once."""
+"""Between mapping and sink: an ordering key in order, nothing lost when reading is cut off, each entity counted once."""
 
 import asyncio
 import errno

@@ -64,6 +64,11 @@ class RunCursor:
         self._ties = OffsetCursor(run_id)
 
     @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The start times that are left to be read: from the first on, before the second; None is an open end."""
+        return self._since, self._until
+
+    @property
     def query(self) -> RunQuery | None:
         """What to ask for next; None at the end."""
         if self._ties.token is None:
