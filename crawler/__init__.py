@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crawler.config.load import load
     from crawler.config.settings import Settings
-    from crawler.crawl.check import check
-    from crawler.crawl.entities import open_entities
-    from crawler.crawl.run import crawl
     from crawler.datahub.proposals import Entity
     from crawler.errors import CrawlerError, Interrupted, ServerError, SettingsError
-    from crawler.replay.run import replay
+    from crawler.pipeline.check import check
+    from crawler.pipeline.crawl import crawl
+    from crawler.pipeline.entities import open_entities
+    from crawler.pipeline.replay import replay
     from crawler.telemetry.events import Event, Listener, Outcome, Outcomes
     from crawler.telemetry.findings import Finding
     from crawler.telemetry.report import Report
@@ -59,11 +59,11 @@ _MODULES = {
     "ServerError": "crawler.errors",
     "Settings": "crawler.config.settings",
     "SettingsError": "crawler.errors",
-    "check": "crawler.crawl.check",
-    "crawl": "crawler.crawl.run",
+    "check": "crawler.pipeline.check",
+    "crawl": "crawler.pipeline.crawl",
     "load": "crawler.config.load",
-    "open_entities": "crawler.crawl.entities",
-    "replay": "crawler.replay.run",
+    "open_entities": "crawler.pipeline.entities",
+    "replay": "crawler.pipeline.replay",
 }
 
 

@@ -9,8 +9,8 @@ from msgspec import UNSET
 
 from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
-from crawler.crawl.check import CheckResult, DatahubCheck, MlflowCheck, check
 from crawler.errors import ExitCode
+from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck, check
 from crawler.telemetry.logs import configure_logging, printable
 
 

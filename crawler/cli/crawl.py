@@ -11,8 +11,8 @@ from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
 from crawler.config.settings import Settings
-from crawler.crawl.run import crawl
 from crawler.errors import ExitCode
+from crawler.pipeline.crawl import crawl
 from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report
 

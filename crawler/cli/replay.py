@@ -16,8 +16,8 @@ from crawler.cli.run_job import run_job
 from crawler.cli.settings import delivery_settings_of
 from crawler.config.settings import DeliverySettings
 from crawler.errors import ExitCode
-from crawler.replay.input_file import new_dead_letters, open_input, require_not_replayed
-from crawler.replay.run import ReplayFilter, replay
+from crawler.pipeline.replay import ReplayFilter, replay
+from crawler.proposal_files.input_file import new_dead_letters, open_input, require_not_replayed
 from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from crawler.checkpoint.acks import Window as DoneWindow
 from crawler.checkpoint.acks import WindowAck
-from crawler.crawl.windows import WindowTracker, split_at
 from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.coverage import Window
+from crawler.pipeline.windows import WindowTracker, split_at
 
 WINDOW = DoneWindow("1", None, 5, 3, 2, 1)
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.sqlite import SCHEMA_VERSION, Changes, Database
-from crawler.crawl.windows import WindowTracker
 from crawler.datahub.aspects import Status
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
@@ -26,6 +25,7 @@ from crawler.errors import OutputError, SettingsError
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.coverage import Window
+from crawler.pipeline.windows import WindowTracker
 from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
 from crawler.telemetry.findings import URN_INVALID
 from tests.support.examples import examples
@@ -388,7 +388,7 @@ import sys
 from itertools import count
 from pathlib import Path
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.crawl.windows import WindowTracker
+from crawler.pipeline.windows import WindowTracker
 from crawler.mlflow.paging.coverage import Window
 from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
 

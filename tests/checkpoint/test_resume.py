@@ -10,12 +10,12 @@ from msgspec import structs
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Confirm, Settings
-from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, SettingsError
+from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
-from tests.crawl.test_real_servers import Serve
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
+from tests.pipeline.test_real_servers import Serve
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import Values, crawl_settings, recipe_file
 

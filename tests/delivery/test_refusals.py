@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from crawler.crawl.run import crawl
 from crawler.errors import ServerError
+from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault, refusing
 from tests.gms.server import Gms

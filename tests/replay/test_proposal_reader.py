@@ -22,8 +22,8 @@ from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.http.traffic import Traffic
-from crawler.replay.proposal_json import FiledProposal
-from crawler.replay.proposal_reader import ProposalReader, UnreadablePart
+from crawler.proposal_files.proposal_json import FiledProposal
+from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
 from crawler.sinks import Sink, open_sink
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing

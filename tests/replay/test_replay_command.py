@@ -15,8 +15,8 @@ from rich.console import Console
 
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
-from crawler.replay.input_file import new_dead_letters
-from crawler.replay.run import _ordering_key
+from crawler.pipeline.replay import _ordering_key
+from crawler.proposal_files.input_file import new_dead_letters
 from crawler.telemetry.progress import Rates, live_view, progress_line
 from crawler.telemetry.report import Report
 from tests.cli.test_cli import closed_port, run, start

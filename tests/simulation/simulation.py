@@ -22,13 +22,13 @@ from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.config.settings import Confirm, Endpoint, RestSettings, ServerSettings, Settings
-from crawler.crawl.run import crawl
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted, Stalled
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
+from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation import promises

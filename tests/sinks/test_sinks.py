@@ -18,8 +18,8 @@ from crawler.atomic_files import lock_file
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Settings
-from crawler.crawl.run import crawl
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
+from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms

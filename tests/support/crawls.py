@@ -10,7 +10,7 @@ import yaml
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Confirm, Endpoint, Settings
-from crawler.crawl.run import crawl
+from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer

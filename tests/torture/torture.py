@@ -55,8 +55,8 @@ BATCH = 20
 AMOUNTS = Amounts(experiments=2, runs=20, models=2, versions=4, ties=0.3)
 ROWS_SEED = 8
 SMALL_PAGES = {
-    "crawler.crawl.entities": {"ENTITIES_AT_ONCE": 5},
-    "crawler.crawl.version_runs": {"RUN_IDS_A_REQUEST": 2},
+    "crawler.pipeline.entities": {"ENTITIES_AT_ONCE": 5},
+    "crawler.pipeline.version_runs": {"RUN_IDS_A_REQUEST": 2},
 }
 FILE, LOSSY = "file", "lossy"
 TARGETS = ("restli", "openapi", FILE)

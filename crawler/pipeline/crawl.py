@@ -11,10 +11,10 @@ from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
-from crawler.crawl.entities import EntityStream, open_mlflow
-from crawler.crawl.watchdog import ends_when_stalled, longest_wait
 from crawler.delivery.delivery import open_delivery
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.pipeline.entities import EntityStream, open_mlflow
+from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
 from crawler.telemetry.report import Report

@@ -2,11 +2,11 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from crawler.crawl.plan import Partition
 from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.keyset import RunCursor
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.run_reader import RunReader
+from crawler.pipeline.plan import Partition
 
 
 class RunSource:

@@ -7,7 +7,6 @@ import msgspec
 from msgspec import UNSET, UnsetType, structs
 
 from crawler.config.settings import Endpoint, MlflowSettings, RestSettings, ServerSettings, Settings, SinkSettings
-from crawler.crawl.entities import open_mlflow
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.errors import CrawlerError, ExitCode
@@ -15,6 +14,7 @@ from crawler.http import Server
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.pipeline.entities import open_mlflow
 from crawler.telemetry.findings import UNREADABLE
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary

@@ -11,8 +11,6 @@ import msgspec
 
 from crawler.checkpoint.protocol import NoProgress, Progress
 from crawler.config.settings import MlflowSettings, ServerSettings, Settings
-from crawler.crawl.channel import Channel
-from crawler.crawl.reader import Reader
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
@@ -23,6 +21,8 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.api import CHEAPEST_PAGE
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
+from crawler.pipeline.channel import Channel
+from crawler.pipeline.reader import Reader
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.timing import Timing

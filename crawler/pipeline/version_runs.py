@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from crawler.crawl.work_stealing import work_through
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.resources import EXPERIMENT_IDS_A_REQUEST
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, UNREADABLE
 

@@ -12,9 +12,9 @@ from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.delivery import Delivery, open_delivery
 from crawler.errors import CrawlerError, InputError, Interrupted
-from crawler.replay.input_file import new_dead_letters, open_input, read_pieces, require_not_replayed
-from crawler.replay.proposal_json import FiledProposal
-from crawler.replay.proposal_reader import ProposalReader, UnreadablePart
+from crawler.proposal_files.input_file import new_dead_letters, open_input, read_pieces, require_not_replayed
+from crawler.proposal_files.proposal_json import FiledProposal
+from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started
 from crawler.telemetry.findings import UNREADABLE_PROPOSALS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.crawl.work_stealing import WorkStealingQueue, work_through
+from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 
 
 async def items(numbers: list[int]) -> AsyncIterator[int]:

@@ -6,9 +6,6 @@ from itertools import chain
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.checkpoint.protocol import Progress
-from crawler.crawl.plan import Partition, runs_of
-from crawler.crawl.run_stage import RunStage, Scope
-from crawler.crawl.version_runs import VersionRuns
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
@@ -18,6 +15,9 @@ from crawler.mlflow.entities import Experiment
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.pipeline.plan import Partition, runs_of
+from crawler.pipeline.run_stage import RunStage, Scope
+from crawler.pipeline.version_runs import VersionRuns
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
 from crawler.telemetry.findings import (
     EXPERIMENTS_MISSING,

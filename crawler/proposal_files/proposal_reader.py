@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from crawler.replay.proposal_json import FiledProposal, NoProposal, decode_proposal
+from crawler.proposal_files.proposal_json import FiledProposal, NoProposal, decode_proposal
 
 MAX_OBJECT_BYTES = 32_000_000
 """DataHub takes half as much in one request."""

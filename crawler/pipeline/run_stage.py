@@ -5,16 +5,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 import msgspec
 
 from crawler.checkpoint.protocol import Progress
-from crawler.crawl.plan import Partition
-from crawler.crawl.source import RunSource
-from crawler.crawl.windows import WindowTracker, split_at
-from crawler.crawl.work_stealing import WorkStealingQueue, work_through
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.plan import Partition
+from crawler.pipeline.source import RunSource
+from crawler.pipeline.windows import WindowTracker, split_at
+from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped
 from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
 

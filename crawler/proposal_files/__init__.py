@@ -1,0 +1,1 @@
+"""Files of proposals: dead letters, and what a file sink wrote."""
