@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crawler.pipeline.crawl import crawl
     from crawler.pipeline.entities import open_entities
     from crawler.pipeline.replay import replay
-    from crawler.telemetry.events import Event, Listener, Outcome, Outcomes
+    from crawler.telemetry.events import Listener, Outcome, Outcomes
     from crawler.telemetry.findings import Finding
     from crawler.telemetry.report import Report
 
@@ -29,7 +29,6 @@ __version__ = "0.1.0"
 __all__ = [
     "CrawlerError",
     "Entity",
-    "Event",
     "Finding",
     "Interrupted",
     "Listener",
@@ -49,7 +48,6 @@ __all__ = [
 _MODULES = {
     "CrawlerError": "crawler.errors",
     "Entity": "crawler.datahub.proposals",
-    "Event": "crawler.telemetry.events",
     "Finding": "crawler.telemetry.findings",
     "Interrupted": "crawler.errors",
     "Listener": "crawler.telemetry.events",

@@ -25,6 +25,12 @@ class CrawlerError(Exception):
         hint: what to do next; may be empty.
         code: a short name of the kind of error, which the report and logs use.
         exit_code: the exit code of a command that ends with this error.
+
+    Example:
+        try:
+            report = await crawl(load("recipe.yml"))
+        except CrawlerError as error:
+            print(error.code, error.message, error.hint)
     """
 
     exit_code = ExitCode.FAILURES
@@ -42,7 +48,14 @@ class CrawlerError(Exception):
 
 
 class SettingsError(CrawlerError):
-    """A recipe, flag or environment variable cannot be used as it is."""
+    """A recipe, flag or environment variable cannot be used as it is.
+
+    Example:
+        try:
+            settings = load({"source": {"type": "mlflw"}})
+        except SettingsError as error:
+            assert "mlflow" in error.hint
+    """
 
     exit_code = ExitCode.USAGE
     code = "settings"
@@ -73,7 +86,14 @@ class AnswerTooLarge(CrawlerError):
 
 
 class ServerError(CrawlerError):
-    """A server cannot be reached, is another kind of server, or refuses the credentials: the crawl cannot continue."""
+    """A server cannot be reached, is another kind of server, or refuses the credentials: the crawl cannot continue.
+
+    Example:
+        try:
+            report = await crawl(load("recipe.yml"))
+        except ServerError as error:
+            print("try again later:", error)
+    """
 
     exit_code = ExitCode.SERVER
     code = "server"
@@ -136,6 +156,15 @@ class RequestRefused(CrawlerError):
 
 
 class Interrupted(CrawlerError):
-    """The crawl was stopped; everything that was mapped by then is delivered."""
+    """The crawl was stopped; everything that was mapped by then is delivered.
+
+    Example:
+        stop = asyncio.Event()
+        stop.set()
+        try:
+            await crawl(load("recipe.yml"), stop=stop)
+        except Interrupted:
+            print("stopped")
+    """
 
     code = "interrupted"

@@ -270,6 +270,11 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
         mlflow: the servers to read.
         mapping: what is written for them.
         state: the checkpoint file, by which a crawl that was cut off is resumed; None for none.
+
+    Example:
+        settings = load("recipe.yml")
+        assert isinstance(settings, Settings)
+        print(settings.mlflow.tracking.url, settings.sink)
     """
 
     mlflow: MlflowSettings

@@ -9,6 +9,11 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     """One entity with all aspects that a crawl writes, each at most once.
 
     Entities of one `ordering_key` reach DataHub in order, one request at a time.
+
+    Example:
+        async with open_entities(load("recipe.yml")) as entities:
+            async for entity in entities:
+                print(entity.urn, [aspect.NAME for aspect in entity.aspects])
     """
 
     type: str

@@ -73,7 +73,7 @@ async def check(settings: Settings) -> CheckResult:
     """Check MLflow and the output, also if the first is wrong. Errors are in the result. Nothing is written.
 
     Example:
-        result = await check(load(Path("recipe.yml"), os.environ, Flags()))
+        result = await check(load("recipe.yml"))
         print(result.mlflow.version, result.mlflow.experiments, result.errors)
     """
     settings = _impatient(settings)

@@ -44,7 +44,7 @@ class ReplayFilter(msgspec.Struct, frozen=True):
 
 
 async def replay(
-    file: Path | int,
+    file: str | Path | int,
     settings: DeliverySettings,
     *,
     only: ReplayFilter | None = None,
@@ -56,8 +56,7 @@ async def replay(
     What fails again goes to `settings.dead_letters`, by default the next free `FILE.N.jsonl`. `stop` ends it early.
 
     Example:
-        settings = load_delivery(Path("recipe.yml"), os.environ, Flags())
-        report = await replay(Path("mlflow-datahub-dead-letters.jsonl"), settings)
+        report = await replay("dead-letters.jsonl", load("recipe.yml"))
         print(report.status, report.proposals, report.rejected)
 
     Raises:
@@ -70,8 +69,8 @@ async def replay(
     stop = stop or asyncio.Event()
     report(Started(settings.run_id, settings.dry_run))
     async with AsyncExitStack() as stack:
-        if isinstance(file, Path):
-            report.replayed = file
+        if not isinstance(file, int):
+            report.replayed = file = Path(file)
             dead_letters = settings.dead_letters or new_dead_letters(file)
             require_not_replayed(dead_letters, "dead letters", file)
             settings = structs.replace(settings, dead_letters=dead_letters)

@@ -1,14 +1,8 @@
-"""What a crawl or a replay tells while it works, a batch at a time, to whoever listens.
+"""What a crawl or a replay tells while it works, a batch at a time, to whoever listens."""
 
-A listener is a function of one event:
-
-    def print_failures(event):
-        if isinstance(event, Finding) and event.severity == "failure":
-            print(event.message, event.sample)
-"""
-
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -84,6 +78,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     `delivered` and `rejected` count its proposals. `verification_method` says how DataHub was seen to have those that
     were delivered: "read back", "stored", "answer", "status" or "written". The rejected ones are in the dead letters;
     `kept` is False where they could not be written there, so that a resumed crawl must send the entity again.
+
+    Example:
+        outcome = Outcome("tag", "urn:li:tag:mlflow_production", delivered=2, verification_method="read back")
+        assert not outcome.rejected
     """
 
     entity_type: str
@@ -95,7 +93,18 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcomes(msgspec.Struct, frozen=True):
-    """Outcomes of a batch."""
+    """The outcomes of a batch of entities.
+
+    Example:
+        urns = []
+
+        def note(event):
+            if isinstance(event, Outcomes):
+                urns.extend(outcome.urn for outcome in event.entities if outcome.delivered)
+
+        await crawl(load("recipe.yml"), listeners=[note])
+        assert urns
+    """
 
     entities: list[Outcome]
 
@@ -122,7 +131,21 @@ Event = (
     | Outcomes
     | DeadLettersKept
 )
-Listener = Callable[[Event], None]
+
+
+class Listener(Protocol):
+    """A function of one event, which must not block.
+
+    Example:
+        def print_failures(event):
+            if isinstance(event, Finding) and event.severity == "failure":
+                print(event.message, event.sample)
+
+        report = await crawl(load("recipe.yml"), listeners=[print_failures])
+    """
+
+    def __call__(self, event: Event, /) -> None:
+        """Hear of an event."""
 
 
 def tell_all(listeners: Iterable[Listener]) -> Listener:

@@ -16,6 +16,11 @@ class Finding(msgspec.Struct, frozen=True):
     """Something to know about `count` things of one kind, of which `sample` describes one.
 
     A failure makes the exit code 1, a warning does not.
+
+    Example:
+        found = []
+        await crawl(load("recipe.yml"), listeners=[lambda event: isinstance(event, Finding) and found.append(event)])
+        print([finding.code for finding in found])
     """
 
     code: str

@@ -31,9 +31,8 @@ class Report:
     """A listener that counts.
 
     Example:
-        report = Report()
-        await crawl(settings, listeners=[report])
-        print(report.status, report.delivered)
+        report = await crawl(load("recipe.yml"))
+        print(report.status, report.delivered, report.to_dict())
     """
 
     def __init__(self, run_id: str = "") -> None:

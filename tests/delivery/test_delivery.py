@@ -1,4 +1,4 @@
-"""Between mapping and sink: an ordering key in order, nothing lost where reading is cut off, each entity counts once."""
+"""Between mapping and sink: each ordering key in order, nothing lost if reading is cut off, each entity counts once."""
 
 import asyncio
 import errno
