@@ -280,7 +280,6 @@ async def test_a_crawl_into_a_file(way: str, tmp_path: Path) -> None:
     assert canaries.found_in(left) == []
 
 
-@pytest.mark.slow
 async def test_a_crawl_into_datahub_lite(tmp_path: Path) -> None:
     canaries = Canaries()
     async with Double(MLFLOW).serving() as mlflow_url:
