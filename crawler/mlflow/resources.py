@@ -18,7 +18,7 @@ from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, R
 from crawler.mlflow.refusals import ExperimentsMissing
 
 EXPERIMENT_IDS_A_REQUEST = 1_000
-"""So many experiments one search of runs may name."""
+"""Upper bound of the experiments that one search of runs names."""
 
 
 class Resource(msgspec.Struct, Generic[Row], frozen=True):

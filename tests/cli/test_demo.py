@@ -17,8 +17,6 @@ from tests.cli.test_cli import run
 from tests.servers.environments import PYTHON, mlflow_environment
 from tests.support.crawls import ROOT, plain_environment
 
-pytestmark = pytest.mark.slow
-
 beside_mlflow = pytest.mark.skipif(
     sys.version_info[:2] != tuple(map(int, PYTHON.split("."))),
     reason=f"the tests' packages run in MLflow's environment, which has Python {PYTHON}",
@@ -41,6 +39,7 @@ async def start_demo(folder: Path, *arguments: str) -> asyncio.subprocess.Proces
     )
 
 
+@pytest.mark.slow
 @beside_mlflow
 async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path) -> None:
     process = await start_demo(tmp_path, "--directory", str(tmp_path / "demo"))
@@ -61,6 +60,7 @@ async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path)
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 @beside_mlflow
 @pytest.mark.parametrize("moment", ["Starting", "Crawling"])
 async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path, moment: str) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from crawler.errors import CrawlerError, DecodeError, ServerError
 from crawler.mlflow import decoding as pages
 from crawler.mlflow.decoding import Page
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.keyset import RunCursor
 from crawler.mlflow.paging.offset import OffsetCursor
+from crawler.mlflow.resources import RESOURCES
 from tests.fuzz.promises import can_be_told, promise
 
 MEANT_DEPTH = 150
@@ -19,12 +20,7 @@ SURROGATE = "Half of a surrogate pair"
 
 Counts = Counter[str]
 
-DECODERS: dict[str, Callable[[bytes], Page[Any]]] = {
-    "runs": pages.decode_runs,
-    "experiments": pages.decode_experiments,
-    "registered_models": pages.decode_registered_models,
-    "model_versions": pages.decode_model_versions,
-}
+DECODERS: dict[str, Callable[[bytes], Page[Any]]] = {name: each.decode for name, each in RESOURCES.items()}
 _UNKNOWN = object()
 
 
@@ -45,7 +41,7 @@ def read(kind: str, body: bytes, counts: Counts) -> list[Any]:
 
 def read_on(kind: str, bodies: Sequence[bytes], counts: Counts) -> None:
     """These bodies as one listing's pages, one behind the other, however little they fit together."""
-    cursor: RunCursor | OffsetCursor[Any] = RunCursor() if kind == "runs" else OffsetCursor(_KEYS[kind])
+    cursor: RunCursor | OffsetCursor[Any] = RunCursor() if kind == "runs" else OffsetCursor(RESOURCES[kind].key)
     try:
         for body in bodies:
             if (cursor.query if isinstance(cursor, RunCursor) else cursor.token) is None:
@@ -116,26 +112,7 @@ def taken(kind: str, page: Page[Any]) -> list[Any]:
         promise({run.info.run_id for run in rows} == set(by_id), "a cursor misses runs")
         promise(len(set(by_id)) == len(rows), "a cursor returns a run twice")
         return rows
-    return OffsetCursor(_KEYS[kind]).take(page).rows
-
-
-def _experiment_key(experiment: Experiment) -> object:
-    return experiment.experiment_id
-
-
-def _model_key(model: RegisteredModel) -> object:
-    return model.name
-
-
-def _version_key(version: ModelVersion) -> object:
-    return version.name, version.version
-
-
-_KEYS: dict[str, Callable[[Any], object]] = {
-    "experiments": _experiment_key,
-    "registered_models": _model_key,
-    "model_versions": _version_key,
-}
+    return OffsetCursor(RESOURCES[kind].key).take(page).rows
 
 
 def _refused(kind: str, error: CrawlerError, counts: Counts) -> None:

@@ -173,7 +173,7 @@ class Gms:
         return response
 
     def _look_up(self, door: Any, request: web.Request, body: bytes) -> web.Response:
-        if refused := self._turned_away(request, body):
+        if (refused := self._turned_away(request, body)) is not None:  # an empty response was false before aiohttp 3.12
             return refused
         self.shelf.begin_read()
         try:
@@ -199,7 +199,7 @@ class Gms:
 
     def _handle(self, door: Any, request: web.Request, body: bytes) -> web.Response:
         """The way through a proxy, the filter of tokens and the endpoint."""
-        if refused := self._turned_away(request, body):
+        if (refused := self._turned_away(request, body)) is not None:  # an empty response was false before aiohttp 3.12
             return refused
         try:
             batch = door.parse(request, self._inflated(request, body), self.behaviour)

@@ -19,8 +19,8 @@ def row_id(row: Run | Experiment) -> str:
     return row.info.run_id if isinstance(row, Run) else row.experiment_id
 
 
-def run(number: int, start_time: int | None) -> Run:
-    return Run(RunInfo(run_id=f"{number:05}", start_time=start_time))
+def run(number: int, start_time: int | None, experiment_id: str = "") -> Run:
+    return Run(RunInfo(run_id=f"{number:05}", experiment_id=experiment_id, start_time=start_time))
 
 
 def by_time(row: Run) -> tuple[bool, int, str]:

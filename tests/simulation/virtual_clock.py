@@ -84,6 +84,11 @@ class _Task(asyncio.Task[Any]):
     def __hash__(self) -> int:
         return self._number
 
+    def set_name(self, value: object) -> None:
+        """Keep the default name where Python 3.13 would make it "None" for a task of a factory."""
+        if value is not None:
+            super().set_name(value)
+
 
 def _numbered(
     loop: VirtualLoop, coroutine: Generator[Any, None, Any], context: Context | None = None
