@@ -69,7 +69,7 @@ def interrupted(path: Path) -> None:
     """A state with something of each kind in it."""
     with checkpoint(path, "first") as state:
         state.hold(reducer := DatasetReducer())
-        reducer.offer(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
+        reducer.merge(Entity(DATASET, "d1", (Status(removed=False),)), Run(RunInfo("r", start_time=7)))
         state(URN_INVALID.found("m: too long"))
         state(ProposalsDecided(delivered=12, rejected=1))
         state(Outcomes([Outcome(RUN, f"run {number}", 6) for number in range(2)]))
@@ -91,7 +91,7 @@ def content(path: Path) -> tuple[Any, ...]:
             [state.gaps(experiment) for experiment in "123"],
             [state.rows(experiment) for experiment in "123"],
             [state.was_delivered(urn) for urn in ("m1", "m2", "run None 0")],
-            list(reducer.drain()),
+            list(reducer.finish()),
         )
 
 
@@ -140,8 +140,8 @@ def test_a_dataset_is_kept_until_it_has_arrived(tmp_path: Path) -> None:
     for arrives in (False, True):
         with checkpoint(tmp_path / f"{arrives}.db") as state:
             state.hold(reducer := DatasetReducer())
-            reducer.offer(dataset, Run(RunInfo("r", start_time=7)))
-            assert list(reducer.drain()) == [dataset]
+            reducer.merge(dataset, Run(RunInfo("r", start_time=7)))
+            assert list(reducer.finish()) == [dataset]
             if arrives:
                 deliver(state, DATASET, "d1")
             else:
@@ -149,7 +149,7 @@ def test_a_dataset_is_kept_until_it_has_arrived(tmp_path: Path) -> None:
                 deliver(state, MODEL, "m1")
         with checkpoint(tmp_path / f"{arrives}.db") as state:
             state.hold(reducer := DatasetReducer())
-            assert list(reducer.drain()) == ([] if arrives else [dataset])
+            assert list(reducer.finish()) == ([] if arrives else [dataset])
             assert state.was_delivered("d1") is arrives
 
 
@@ -164,7 +164,7 @@ def test_a_finished_state_starts_afresh(tmp_path: Path) -> None:
         assert (state.run_id, state.gaps("1")) == ("third", [(None, None)])
         assert not state.was_delivered("m1")
         state.hold(reducer := DatasetReducer())
-        assert list(reducer.drain()) == []
+        assert list(reducer.finish()) == []
 
 
 def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) -> None:
