@@ -24,7 +24,7 @@ _LIST_CUT_OFF = "the list has no end, so whoever wrote it was cut off: some may 
 
 # The bytes of UTF-8's byte order mark may stand between objects too: some files begin with it.
 _BETWEEN = re.compile("(?:[ \t\r\n\f\v,\\[\\]]|\xef\xbb\xbf)*")
-_BLANK_REST = re.compile(r"\s*\Z")
+_BLANK_REST = re.compile(r"[ \t\r\n]*\Z")
 _LINE_WITH_OBJECT = re.compile(r"\n[ \t,\[]*(?=\{|\Z)")
 # Only the end of an object matters here. As floats, integers may have any number of digits.
 _scan = json.JSONDecoder(parse_int=float).raw_decode
@@ -86,7 +86,7 @@ class ProposalReader:
         """Yield the rest, once all bytes have been fed."""
         self._ended = True
         self._text_byte += self._at
-        self._text = self._text[self._at :].rstrip()
+        self._text = self._text[self._at :].rstrip(" \t\r\n")
         self._at = 0
         yield from self._read()
         if self._broken is None and self._in_list:
