@@ -24,11 +24,15 @@ class Aspect(_Record, frozen=True):
 
 
 class TimeStamp(_Record, frozen=True):
+    """A time in ms since epoch, with the user who acted then."""
+
     time: int
     actor: str | None = None
 
 
 class Status(Aspect, frozen=True):
+    """The aspect `status`."""
+
     NAME: ClassVar[str] = "status"
     REPEATS: ClassVar[bool] = True
 
@@ -36,6 +40,8 @@ class Status(Aspect, frozen=True):
 
 
 class TagProperties(Aspect, frozen=True):
+    """The aspect `tagProperties`."""
+
     NAME: ClassVar[str] = "tagProperties"
 
     name: str
@@ -44,6 +50,8 @@ class TagProperties(Aspect, frozen=True):
 
 
 class ContainerProperties(Aspect, frozen=True):
+    """The aspect `containerProperties`."""
+
     NAME: ClassVar[str] = "containerProperties"
 
     name: str
@@ -55,6 +63,8 @@ class ContainerProperties(Aspect, frozen=True):
 
 
 class DataPlatformInstance(Aspect, frozen=True):
+    """The aspect `dataPlatformInstance`."""
+
     NAME: ClassVar[str] = "dataPlatformInstance"
     REPEATS: ClassVar[bool] = True
 
@@ -63,6 +73,8 @@ class DataPlatformInstance(Aspect, frozen=True):
 
 
 class SubTypes(Aspect, frozen=True):
+    """The aspect `subTypes`."""
+
     NAME: ClassVar[str] = "subTypes"
     REPEATS: ClassVar[bool] = True
 
@@ -70,17 +82,23 @@ class SubTypes(Aspect, frozen=True):
 
 
 class BrowsePathEntry(_Record, frozen=True):
+    """One step of a browse path."""
+
     id: str
     urn: str | None = None
 
 
 class BrowsePathsV2(Aspect, frozen=True):
+    """The aspect `browsePathsV2`."""
+
     NAME: ClassVar[str] = "browsePathsV2"
 
     path: list[BrowsePathEntry]
 
 
 class PlatformResourceInfo(Aspect, frozen=True):
+    """The aspect `platformResourceInfo`."""
+
     NAME: ClassVar[str] = "platformResourceInfo"
 
     resource_type: str
@@ -88,6 +106,8 @@ class PlatformResourceInfo(Aspect, frozen=True):
 
 
 class DataProcessInstanceProperties(Aspect, frozen=True):
+    """The aspect `dataProcessInstanceProperties`."""
+
     NAME: ClassVar[str] = "dataProcessInstanceProperties"
 
     name: str
@@ -113,6 +133,8 @@ class NamedValue(_Record, frozen=True):
 
 
 class MLTrainingRunProperties(Aspect, frozen=True):
+    """The aspect `mlTrainingRunProperties`."""
+
     NAME: ClassVar[str] = "mlTrainingRunProperties"
 
     id: str
@@ -123,11 +145,15 @@ class MLTrainingRunProperties(Aspect, frozen=True):
 
 
 class Edge(_Record, frozen=True):
+    """A reference to another entity, with properties of this one reference."""
+
     destination_urn: str
     properties: dict[str, str] | None = None
 
 
 class DataProcessInstanceInput(Aspect, frozen=True):
+    """The aspect `dataProcessInstanceInput`."""
+
     NAME: ClassVar[str] = "dataProcessInstanceInput"
 
     inputs: list[str]
@@ -135,6 +161,8 @@ class DataProcessInstanceInput(Aspect, frozen=True):
 
 
 class DataProcessInstanceOutput(Aspect, frozen=True):
+    """The aspect `dataProcessInstanceOutput`."""
+
     NAME: ClassVar[str] = "dataProcessInstanceOutput"
 
     outputs: list[str]
@@ -142,6 +170,8 @@ class DataProcessInstanceOutput(Aspect, frozen=True):
 
 
 class DataProcessInstanceRelationships(Aspect, frozen=True):
+    """The aspect `dataProcessInstanceRelationships`."""
+
     NAME: ClassVar[str] = "dataProcessInstanceRelationships"
 
     parent_instance: str
@@ -149,11 +179,15 @@ class DataProcessInstanceRelationships(Aspect, frozen=True):
 
 
 class PartitionSpec(_Record, frozen=True):
+    """The part of the data that a run event is about."""
+
     partition: str
     type: str
 
 
 class RunResult(_Record, frozen=True):
+    """How a run ended, and the system that says so."""
+
     type: str
     native_result_type: str
 
@@ -171,17 +205,23 @@ class DataProcessInstanceRunEvent(Aspect, frozen=True):
 
 
 class MetadataAttribution(_Record, frozen=True):
+    """Who says something, and when (ms since epoch)."""
+
     time: int
     actor: str
     source_detail: dict[str, str]
 
 
 class VersionTag(_Record, frozen=True):
+    """The name of a version."""
+
     version_tag: str | None = None
     metadata_attribution: MetadataAttribution | None = None
 
 
 class MLModelGroupProperties(Aspect, frozen=True):
+    """The aspect `mlModelGroupProperties`."""
+
     NAME: ClassVar[str] = "mlModelGroupProperties"
 
     custom_properties: dict[str, str]
@@ -193,6 +233,8 @@ class MLModelGroupProperties(Aspect, frozen=True):
 
 
 class MLModelProperties(Aspect, frozen=True):
+    """The aspect `mlModelProperties`."""
+
     NAME: ClassVar[str] = "mlModelProperties"
 
     custom_properties: dict[str, str]
@@ -220,16 +262,22 @@ class VersionProperties(Aspect, frozen=True):
 
 
 class TagAssociation(_Record, frozen=True):
+    """A tag that an entity has."""
+
     tag: str
 
 
 class GlobalTags(Aspect, frozen=True):
+    """The aspect `globalTags`."""
+
     NAME: ClassVar[str] = "globalTags"
 
     tags: list[TagAssociation]
 
 
 class DatasetProperties(Aspect, frozen=True):
+    """The aspect `datasetProperties`."""
+
     NAME: ClassVar[str] = "datasetProperties"
 
     custom_properties: dict[str, str]
@@ -243,6 +291,8 @@ class SchemaFieldType(_Record, frozen=True):
 
 
 class SchemaField(_Record, frozen=True):
+    """One column of a dataset."""
+
     field_path: str
     type: SchemaFieldType
     native_data_type: str
@@ -252,6 +302,8 @@ class SchemaField(_Record, frozen=True):
 
 
 class SchemaMetadata(Aspect, frozen=True):
+    """The aspect `schemaMetadata`."""
+
     NAME: ClassVar[str] = "schemaMetadata"
 
     schema_name: str
@@ -265,12 +317,16 @@ class SchemaMetadata(Aspect, frozen=True):
 
 
 class Upstream(_Record, frozen=True):
+    """A dataset that another one comes from."""
+
     dataset: str
     type: str
     audit_stamp: TimeStamp
 
 
 class UpstreamLineage(Aspect, frozen=True):
+    """The aspect `upstreamLineage`."""
+
     NAME: ClassVar[str] = "upstreamLineage"
 
     upstreams: list[Upstream]

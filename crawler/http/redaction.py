@@ -19,6 +19,7 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def __call__(self, text: str) -> str:
+        """Return the text with each secret replaced."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 

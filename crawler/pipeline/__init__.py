@@ -1,0 +1,1 @@
+"""A crawl, a replay and a check: the plan, the stream of entities, and the wiring."""

@@ -136,8 +136,9 @@ class RunStage:
 
 
 def _let_go(runs: list[Run]) -> Iterator[Run]:
-    """Yield the runs, each of which leaves the list: its memory is free, and still in the processor's cache, for what
-    the next one is mapped to.
+    """Yield the runs, each of which leaves the list.
+
+    Its memory is free, and still in the processor's cache, for what the next one is mapped to.
     """
     runs.reverse()
     while runs:

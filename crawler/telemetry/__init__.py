@@ -1,0 +1,1 @@
+"""What is told of a crawl: events, findings, the report. It controls nothing."""
