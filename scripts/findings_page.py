@@ -1,15 +1,16 @@
-"""Writes docs/findings.md from the catalogue: `python scripts/findings_page.py > docs/findings.md`."""
+"""Writes docs/findings.md from the catalogue of crawler/telemetry/findings.py."""
 
-import sys
+from pathlib import Path
 
 from crawler.telemetry.findings import CATALOGUE, FindingKind
 
+PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
 HEAD = """\
 # Findings
 
 What a crawl or a replay can warn of or name as failed. The report (`--report`) and the summary list them by code, each
-with a count and a few samples. A failure makes the exit code 1, a warning does not. This page is generated from
-`crawler/telemetry/findings.py`.
+with a count and a few samples. A failure makes the exit code 1, a warning does not. `python -m scripts.findings_page`
+writes this page from `crawler/telemetry/findings.py`.
 
 """
 ERRORS = """
@@ -30,4 +31,4 @@ def _row(kind: FindingKind) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    PAGE.write_text(page())
