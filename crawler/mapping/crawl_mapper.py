@@ -61,6 +61,11 @@ class CrawlMapper:
         self._contexts[experiment.experiment_id] = run_context(experiment, self._settings)
         return experiment_entity(experiment, self._settings)
 
+    def forget(self, experiment_ids: Iterable[str]) -> None:
+        """Drop what the runs of experiments share, once all of these runs are mapped."""
+        for experiment_id in experiment_ids:
+            self._contexts.pop(experiment_id, None)
+
     def run(self, run: Run) -> list[Entity]:
         """Map a run with its user, the datasets that it completes, and the versions that waited for it.
 

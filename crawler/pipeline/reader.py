@@ -47,7 +47,7 @@ class Reader:
         self._listener = listener
         self._progress = progress
         self._experiment_ids: list[str] = []
-        self._runs = RunStage(client, mapper.run, send, listener, progress, workers)
+        self._runs = RunStage(client, mapper, send, listener, progress, workers)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
 
@@ -115,6 +115,7 @@ class Reader:
             if gaps != [EVERYTHING]:
                 self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
             if not gaps:
+                self._mapper.forget([experiment_id])
                 self._listener(ExperimentDone())
             scope = Scope({experiment_id: experiment.name}, sources=len(gaps))
             for partition in runs_of(self._client.url, [experiment_id], gaps):

@@ -8,6 +8,7 @@ from crawler.checkpoint.protocol import Progress
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError
+from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
@@ -36,15 +37,15 @@ class RunStage:
     def __init__(
         self,
         client: MlflowClient,
-        map_run: Callable[[Run], Iterable[Entity]],
+        mapper: CrawlMapper,
         send: Send,
         listener: Listener,
         progress: Progress,
         workers: int,
     ) -> None:
-        """Map each run with `map_run`, hand its entities to `send`."""
+        """Map each run with `mapper`, hand its entities to `send`."""
         self._client = client
-        self._map_run = map_run
+        self._mapper = mapper
         self._send = send
         self._listener = listener
         self._progress = progress
@@ -74,6 +75,7 @@ class RunStage:
         del self._reading[source]
         scope.sources -= 1
         if not scope.sources:
+            self._mapper.forget(scope.names)
             for _ in scope.names:
                 self._listener(ExperimentDone())
 
@@ -100,7 +102,7 @@ class RunStage:
 
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
         windows.count(runs)
-        await self._send((entity for run in _let_go(runs) for entity in self._map_run(run)), windows.ack)
+        await self._send((entity for run in _let_go(runs) for entity in self._mapper.run(run)), windows.ack)
 
     def _count(self, runs: list[Run]) -> None:
         deleted = sum(run.deleted for run in runs)
