@@ -7,7 +7,7 @@ from crawler.telemetry.logs import encodable
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
-    """Where from, where to and how it is mapped, by name, without secrets. How fast and how hard does not matter."""
+    """Return by name where from, where to and how a crawl maps, without secrets. Its speed does not matter."""
     mlflow = settings.mlflow
     mapping = msgspec.structs.asdict(settings.mapping)
     return {
@@ -19,7 +19,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
 
 
 def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
-    """What differs, each with both values."""
+    """Return what differs, each with both values."""
     names = sorted({*then, *now})
     return [
         f"{name} was {then.get(name, 'not set')} and is {now.get(name, 'not set')}"

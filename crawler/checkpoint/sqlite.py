@@ -1,6 +1,6 @@
-"""The file of a state: SQLite, opened only where it is ours and whole, written in transactions.
+"""The file of a checkpoint: SQLite, opened only if it is ours and whole, written in transactions.
 
-Each row carries a checksum, since SQLite has none: a wrong bit in a window would be a loss in silence.
+Each row has a checksum, since SQLite has none: a wrong bit in a window would be a silent loss.
 """
 
 import sqlite3
@@ -44,7 +44,7 @@ Value = TypeVar("Value", str, bytes)
 
 
 class Changes(msgspec.Struct):
-    """What one transaction writes. A dataset of None is taken out; `afresh` takes everything out first."""
+    """What one transaction writes. A dataset of None is deleted; `afresh` deletes everything first."""
 
     settings: dict[str, str]
     windows: list[str] = []
@@ -54,10 +54,10 @@ class Changes(msgspec.Struct):
 
 
 class Database:
-    """An open state. Reading raises SettingsError where it is damaged, writing OutputError."""
+    """An open checkpoint. Reading raises SettingsError if it is damaged, writing OutputError."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the state, or makes a new one. Raises SettingsError for what is not ours, touching nothing of it."""
+        """Open the file, or create it. Raises SettingsError for one that is not ours, without touching it."""
         self._path = path
         try:
             if not path.exists() or path.stat().st_size == 0:
@@ -73,30 +73,30 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Nothing more is read or written."""
+        """Close the file."""
         with suppress(sqlite3.Error):
             self._connection.close()
 
     def settings(self) -> dict[str, str]:
-        """What was kept by name."""
+        """Return the settings by name."""
         with self._reading():
             rows = self._connection.execute("SELECT name, value, checksum FROM setting")
             return {name: self._whole(value, checksum, name) for name, value, checksum in rows}
 
     def windows(self) -> Iterator[str]:
-        """The windows, in the order of writing."""
+        """Yield the windows, in the order of writing."""
         with self._reading():
             for value, checksum in self._connection.execute("SELECT value, checksum FROM done_window ORDER BY rowid"):
                 yield self._whole(value, checksum)
 
     def datasets(self) -> Iterator[bytes]:
-        """What is told of each dataset."""
+        """Yield the facts of each dataset."""
         with self._reading():
-            for urn_hash, told, checksum in self._connection.execute("SELECT urn_hash, told, checksum FROM dataset"):
-                yield self._whole(told, checksum, str(urn_hash))
+            for urn_hash, facts, checksum in self._connection.execute("SELECT urn_hash, told, checksum FROM dataset"):
+                yield self._whole(facts, checksum, str(urn_hash))
 
     def urn_hashes(self) -> "array[int]":
-        """The hashes, ascending."""
+        """Return the hashes of URNs, ascending."""
         found = array("q")
         with self._reading():
             for packed, checksum in self._connection.execute("SELECT urn_hashes, checksum FROM settled"):
@@ -104,7 +104,7 @@ class Database:
         return array("q", sorted(found))
 
     def write(self, changes: Changes) -> None:
-        """All of it or nothing, whatever happens meanwhile."""
+        """Write all changes or none, whatever happens meanwhile."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -126,11 +126,11 @@ class Database:
             for table in _TABLES:
                 run(f"DELETE FROM {table}")  # noqa: S608  names of our own
         run_many("INSERT INTO done_window VALUES (?, ?)", ((each, _checksum(each)) for each in changes.windows))
-        for urn_hash, told in changes.datasets.items():
-            if told is None:
+        for urn_hash, facts in changes.datasets.items():
+            if facts is None:
                 run("DELETE FROM dataset WHERE urn_hash = ?", (urn_hash,))
             else:
-                run("REPLACE INTO dataset VALUES (?, ?, ?)", (urn_hash, told, _checksum(told, str(urn_hash))))
+                run("REPLACE INTO dataset VALUES (?, ?, ?)", (urn_hash, facts, _checksum(facts, str(urn_hash))))
         if changes.urn_hashes:
             # One row a transaction: a million rows in the order of their hashes would cost as many pages.
             packed = changes.urn_hashes.tobytes()
@@ -166,7 +166,7 @@ class Database:
         return value
 
     def damaged(self, why: str) -> SettingsError:
-        """What to raise where a value is not what it should be."""
+        """Return the error for a value that is not what it should be."""
         return SettingsError(f"The state {self._path} is damaged: {why}.", _MOVE)
 
     def _unusable(self, error: Exception) -> SettingsError:
@@ -178,7 +178,7 @@ class Database:
 
 
 def _create(path: Path) -> None:
-    """An empty state appears whole or not at all."""
+    """Create an empty checkpoint, whole or not at all."""
     draft = path.with_name(path.name + ".new")
     # What a crash left of one that is gone must not be taken for a part of this one.
     for left in (draft, *(path.with_name(path.name + end) for end in ("-journal", "-shm", "-wal"))):
@@ -193,7 +193,7 @@ def _create(path: Path) -> None:
 
 
 def _require_ours(path: Path) -> None:
-    """By the head of the file, so that one which is not ours is not even opened by SQLite, which may write to it."""
+    """Check the head of the file: SQLite may write to a file that it opens."""
     with path.open("rb") as file:
         head = file.read(100)
     if not head.startswith(_MAGIC):
