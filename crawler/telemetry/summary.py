@@ -1,5 +1,6 @@
 """The summary at the end of a crawl or a replay: what was read, written and skipped, what failed, where files are."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,15 +27,32 @@ KINDS = (
 _KIB = 1024
 
 
+class _Page(io.StringIO):
+    """Text for a stream, which rich itself must not write to or flush.
+
+    Where a pipe is broken, rich would redirect standard output, whichever it is, and end the process.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def print_summary(report: Report, *, report_path: Path | None, stream: TextIO) -> None:
     """Write the summary to a stream, plain if that is no terminal. Raises OSError."""
     from rich.console import Console  # noqa: PLC0415  rich takes 0.1 s, which --help must not wait for
 
-    console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
-    # Not written by rich: where a pipe is broken, rich would end the process, and redirect standard output.
-    with console.capture() as captured:
-        _print_all(console, report, report_path)
-    stream.write(captured.get())
+    page = _Page(stream)
+    console = Console(file=page, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+    _print_all(console, report, report_path)
+    stream.write(page.getvalue())
     stream.flush()
 
 
