@@ -1,4 +1,4 @@
-"""An end for what would hang for ever: each wait has its own deadline, and where one were forgotten, this one holds."""
+"""Ends a crawl that hangs. Each wait has its own deadline; this one holds where one was forgotten."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
@@ -10,21 +10,21 @@ from crawler.http.failures import RETRY_AFTER_CAP
 
 MARGIN = 60.0
 LOOKS = 10
-"""Times that is looked while nothing happens."""
+"""Looks in a row without any activity, after which the crawl is ended."""
 
 
 def longest_wait(servers: Iterable[ServerSettings]) -> float:
-    """Seconds in which something happens, whatever these servers do: a request ends, or the next one is sent."""
+    """Return the seconds within which a request ends or is sent, whatever these servers do."""
     waits = [server.timeout + 1 / (server.requests_per_second or 1) for server in servers]
     return max(waits) + RETRY_AFTER_CAP + MARGIN
 
 
 @asynccontextmanager
-async def ends_when_stalled(pulse: Callable[[], Hashable], seconds: float) -> AsyncIterator[None]:
-    """Cancels what is within and raises Stalled where `pulse` has given the same for so many seconds."""
+async def ends_when_stalled(activity: Callable[[], Hashable], seconds: float) -> AsyncIterator[None]:
+    """Cancel the context and raise Stalled if `activity` returns the same for so many seconds."""
     try:
         async with asyncio.timeout(None) as deadline:
-            looking = asyncio.create_task(_look(pulse, seconds / LOOKS, deadline))
+            looking = asyncio.create_task(_look(activity, seconds / LOOKS, deadline))
             try:
                 yield
             finally:
@@ -38,14 +38,14 @@ async def ends_when_stalled(pulse: Callable[[], Hashable], seconds: float) -> As
         ) from None
 
 
-async def _look(pulse: Callable[[], Hashable], seconds: float, deadline: asyncio.Timeout) -> None:
-    """Ends what is within when it has looked LOOKS times in a row, so many seconds apart, and nothing had happened.
+async def _look(activity: Callable[[], Hashable], seconds: float, deadline: asyncio.Timeout) -> None:
+    """End the context after LOOKS looks in a row, `seconds` apart, without any activity.
 
     Looks are counted, not time: a process that was stopped, or whose disk did not answer, has not looked meanwhile.
     """
-    last, looks = pulse(), 0
+    last, looks = activity(), 0
     while looks < LOOKS:
         await asyncio.sleep(seconds)
-        now = pulse()
+        now = activity()
         last, looks = now, looks + 1 if now == last else 0
     deadline.reschedule(asyncio.get_running_loop().time())

@@ -1,4 +1,4 @@
-"""Work for several workers: taken from a source, and given by workers who have much to those who have none."""
+"""Shares work among workers: idle ones steal from busy ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +8,9 @@ Item = TypeVar("Item")
 
 
 class WorkStealingQueue(Generic[Item]):
-    """The items of a source, then what busy workers can `spare` or `give`; over when all `workers` have nothing to do.
+    """A queue of work items. When the source is exhausted, idle workers steal from busy ones.
+
+    It ends when all `workers` are idle.
 
     The source is asked one item ahead, so that its end is known while the last items are worked on.
     """
@@ -25,11 +27,11 @@ class WorkStealingQueue(Generic[Item]):
 
     @property
     def idle(self) -> int:
-        """Workers that have nothing to do and that nothing was given to: `give` is for them."""
+        """How many workers have nothing to do, and nothing was given to them."""
         return self._workers - self._busy if self._at_end else 0
 
     async def take(self) -> Item | None:
-        """The next item; None at the end. Each worker says with `done` that it needs another one."""
+        """Return the next item, None at the end. A worker calls `done` before it takes another one."""
         item = await self._from_source()
         if item is None:
             item = self._spare(self)
@@ -40,12 +42,12 @@ class WorkStealingQueue(Generic[Item]):
         return await self._given.get()
 
     def give(self, item: Item) -> None:
-        """Hands an item to a worker that has none."""
+        """Give an item to an idle worker."""
         self._busy += 1
         self._given.put_nowait(item)
 
     def done(self) -> None:
-        """An item is worked through."""
+        """Count an item as finished."""
         self._busy -= 1
 
     async def _from_source(self) -> Item | None:
@@ -69,7 +71,7 @@ class WorkStealingQueue(Generic[Item]):
 
 
 Spare = Callable[[WorkStealingQueue[Item]], Item | None]
-"""Takes a part away from a busy worker, if there is one to spare."""
+"""Steals a part from a busy worker; None if there is nothing to spare."""
 
 
 async def work_through(
@@ -78,7 +80,7 @@ async def work_through(
     workers: int,
     spare: Spare[Item] = lambda _: None,
 ) -> None:
-    """Does the work for each item, at most `workers` at a time, who share the last ones."""
+    """Do the work for each item, at most `workers` at a time, and share the last ones."""
     shares = WorkStealingQueue(source, workers, spare)
 
     async def worker() -> None:
