@@ -8,11 +8,10 @@ import re
 from msgspec import structs
 
 from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.http.status_policy import FORBIDDEN, NO_ENDPOINT
 
 # "HttpStatus: 403 Urn: urn:li:tag:a, HttpStatus: 403 Urn: …" (`AspectResource.java`)
 _NAMED = re.compile(r"Urn: (urn:li:.*?)(?=,? *HttpStatus:|$)", re.DOTALL)
-_NO_ENDPOINT = {404, 405, 501}
-_FORBIDDEN = 403
 
 
 def bisect_refused(batch: Batch, status: int, answer: str) -> tuple[list[EncodedEntity], list[Batch]]:
@@ -20,9 +19,9 @@ def bisect_refused(batch: Batch, status: int, answer: str) -> tuple[list[Encoded
 
     `status` and `answer` are those of the refusal.
     """
-    if status == _FORBIDDEN and (entities := named(batch, answer)):
+    if status == FORBIDDEN and (entities := named(batch, answer)):
         return entities, without(batch, entities)
-    if batch.proposals > 1 and status not in _NO_ENDPOINT:
+    if batch.proposals > 1 and status not in NO_ENDPOINT:
         return [], halves(batch)
     return batch.entities, []
 

@@ -1,9 +1,7 @@
 """Whether rows are the reason why a page cannot be read."""
 
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable
-
-_OF_A_ROW = {500, 502, 504}
-"""A proxy answers 502 where a worker died of the request, and 504 where it takes too long."""
+from crawler.http.status_policy import GATEWAY_TIMEOUT, ROW_FAULT
 
 
 def row_error_text(error: CrawlerError) -> str | None:
@@ -12,7 +10,7 @@ def row_error_text(error: CrawlerError) -> str | None:
     That is a lasting 500, 502 or 504, no JSON, an answer that is too large, or none from a server that answers others.
     """
     if isinstance(error, RequestRefused):
-        known = error.status in _OF_A_ROW
+        known = error.status in ROW_FAULT
         return f"MLflow answers {error.status}: {error.answer or 'no words'}" if known else None
     if is_unanswered(error):
         return error.message
@@ -32,5 +30,5 @@ def is_of_one_request(error: CrawlerError) -> bool:
 def is_slow(error: CrawlerError) -> bool:
     """Return whether a page timed out, so that a smaller one may be in time."""
     if isinstance(error, RequestRefused):
-        return error.status == 504
+        return error.status == GATEWAY_TIMEOUT
     return isinstance(error, Unreachable) and error.timed_out

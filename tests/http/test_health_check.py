@@ -1,4 +1,4 @@
-"""A request that is not answered, on a virtual clock: a cheap question tells whether it is at fault, or the server."""
+"""A request that is not answered, on a virtual clock: a health check tells whether it is at fault, or the server."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -33,7 +33,7 @@ class Stalling:
         self.dies_for = 0.0
 
     async def send(self, request: Request) -> Response:
-        """Stands for the innermost stage, crawler.http.exchange.Exchange."""
+        """Stands for Exchange.send."""
         now = asyncio.get_running_loop().time()
         path = request.url.removeprefix("http://h:1")
         self.seen.append(path)
@@ -60,7 +60,7 @@ def _run(server: Stalling, scenario: Scenario, patience: float = 300.0) -> Traff
 
     async def main() -> None:
         settings = ServerSettings(url="http://h:1", patience=patience)
-        exchange = mock.AsyncMock(send=server.send)
+        exchange = mock.MagicMock(send=server.send)
         with mock.patch("crawler.http.server.Exchange", return_value=exchange):
             async with Server("MLflow", settings, traffic, health_check=HEALTH_CHECK) as opened:
                 await scenario(opened)
@@ -82,7 +82,7 @@ def test_a_request_that_others_would_not_have_is_at_fault_itself(how, patience, 
         await server.get("/x")
 
     _run(stalling, scenario, patience)
-    # One more try after the question: perhaps the server came back only then.
+    # One more try after the health check: perhaps the server came back only then.
     assert stalling.seen == ["/x", *["/bad"] * 8, HEALTH_CHECK, "/bad", "/x"]
     assert "no answer" not in caplog.text
 
@@ -141,16 +141,16 @@ def test_a_server_that_never_answered_is_not_the_fault_of_a_request_either():
     _run(Stalling("stalls", 0, 1e9), scenario)
 
 
-def test_an_outage_that_ends_just_before_the_question_costs_nothing():
+def test_an_outage_that_ends_just_before_the_health_check_costs_nothing():
     stalling = Stalling("closes", 10, 1e9)
     send = stalling.send
 
-    async def back_for_the_question(request: Request) -> Response:
+    async def back_for_the_check(request: Request) -> Response:
         if request.url.endswith(HEALTH_CHECK):
             stalling.end = 0
         return await send(request)
 
-    stalling.send = back_for_the_question
+    stalling.send = back_for_the_check
 
     async def scenario(server: Server) -> None:
         await server.get("/x")
@@ -160,7 +160,7 @@ def test_an_outage_that_ends_just_before_the_question_costs_nothing():
     _run(stalling, scenario)
 
 
-def test_in_an_outage_the_question_is_asked_and_fresh_tries_follow():
+def test_in_an_outage_the_health_check_is_sent_and_fresh_tries_follow():
     stalling = Stalling("closes", 10, 250)
 
     async def scenario(server: Server) -> None:
@@ -212,7 +212,7 @@ def test_those_that_fail_at_the_same_time_share_one_answer():
     assert stalling.seen == ["/x", "/bad", "/bad", HEALTH_CHECK, "/bad", "/bad"]
 
 
-def test_a_question_that_can_never_be_answered_says_why():
+def test_a_health_check_that_can_never_be_answered_says_why():
     stalling = Stalling("closes")
     send = stalling.send
 

@@ -36,7 +36,7 @@ class Flaky:
         self.poisoned: set[str] = set()
 
     async def send(self, request: Request) -> Response:
-        """Stands for the innermost stage, crawler.http.exchange.Exchange."""
+        """Stands for Exchange.send."""
         now = asyncio.get_running_loop().time()
         self.seen.append(now)
         await asyncio.sleep(LATENCY)
@@ -63,7 +63,7 @@ def _run(
 ) -> None:
     async def main() -> None:
         settings = ServerSettings(url="http://h:1", patience=patience, min_concurrency=slots, concurrency=16)
-        exchange = mock.AsyncMock(send=flaky.send)
+        exchange = mock.MagicMock(send=flaky.send)
         with mock.patch("crawler.http.server.Exchange", return_value=exchange):
             async with Server("MLflow", settings, traffic) as server:
                 await scenario(server)
@@ -83,7 +83,7 @@ async def _ask_in_parallel(server: Server, until: float, clients: int = 50) -> N
 
 
 @pytest.mark.parametrize("status", [None, 408, 425, 429, 502, 503, 504])
-def test_an_outage_of_minutes_is_sat_out_with_few_requests(traffic, status):
+def test_an_outage_of_minutes_is_waited_out_with_few_requests(traffic, status):
     flaky = Flaky(10, 250, status)
     _run(flaky, traffic, lambda server: _ask_in_parallel(server, 260))
     # Until it is noticed, retries that the budget allows for; then one at a time.
@@ -230,7 +230,7 @@ def test_who_probes_may_be_given_up_and_another_probes_on(traffic):
     _run(flaky, traffic, scenario)
 
 
-def test_outages_that_follow_each_other_are_each_sat_out(traffic):
+def test_outages_that_follow_each_other_are_each_waited_out(traffic):
     flaky = Flaky(10, 240)
 
     async def scenario(server: Server) -> None:

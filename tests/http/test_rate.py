@@ -5,8 +5,6 @@ from unittest import mock
 
 from crawler.http.limiter.rate import RateLimiter
 
-NOWHERE = mock.AsyncMock()
-
 
 class FakeTime:
     """A clock and the sleep that moves it."""
@@ -23,6 +21,10 @@ class FakeTime:
         self.now = max(self.now, wakes)
 
 
+def _limiter(per_second: float | None, time: FakeTime) -> RateLimiter:
+    return RateLimiter(mock.AsyncMock(), per_second, time.clock, time.sleep)
+
+
 async def _starts(limiter: RateLimiter, time: FakeTime, number: int) -> list[float]:
     async def start() -> float:
         await limiter.wait()
@@ -33,12 +35,12 @@ async def _starts(limiter: RateLimiter, time: FakeTime, number: int) -> list[flo
 
 async def test_starts_are_spread_evenly():
     time = FakeTime()
-    assert await _starts(RateLimiter(NOWHERE, 4, time.clock, time.sleep), time, 4) == [0, 0.25, 0.5, 0.75]
+    assert await _starts(_limiter(4, time), time, 4) == [0, 0.25, 0.5, 0.75]
 
 
 async def test_a_pause_is_not_made_up_for():
     time = FakeTime()
-    limiter = RateLimiter(NOWHERE, 1, time.clock, time.sleep)
+    limiter = _limiter(1, time)
     await limiter.wait()
     time.now += 100
     assert await _starts(limiter, time, 3) == [100, 101, 102]
@@ -46,4 +48,4 @@ async def test_a_pause_is_not_made_up_for():
 
 async def test_no_limit_is_no_wait():
     time = FakeTime()
-    assert await _starts(RateLimiter(NOWHERE, None, time.clock, time.sleep), time, 3) == [0, 0, 0]
+    assert await _starts(_limiter(None, time), time, 3) == [0, 0, 0]

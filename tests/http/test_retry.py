@@ -7,6 +7,7 @@ import weakref
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, InvalidURL, ServerDisconnectedError
@@ -107,58 +108,37 @@ def test_retry_after_never_fails_and_stays_within_bounds(value):
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
 
 
-REQUEST = Request(method="GET", url="http://h/x")
-
-
-class Stage:
-    """The next stage: a function in place of a server."""
-
-    def __init__(self, attempt):
-        self.send = lambda _request: attempt()
+REQUEST = Request(method="GET", url="http://h:1/x")
 
 
 class Answered:
-    """How often the server has answered anybody, asked anew each time."""
+    """As many answers as `count` says whenever they are read."""
 
-    def __init__(self, answers):
-        self._answers = answers
+    def __init__(self, count):
+        self._count = count
 
     @property
     def answers(self):
-        return self._answers()
+        return self._count()
 
 
-class Retried:
-    """Who hears of retries."""
-
-    def __init__(self, told):
-        self.retrying = told
-
-    def probing(self):
-        raise AssertionError("nothing is probed here")
+def _retrier(send, attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
+    listener = SimpleNamespace(retrying=told)
+    budget, answered = RetryBudget(capacity), Answered(answers)
+    return Retrier(
+        SimpleNamespace(send=send), attempts, naps, listener, lambda _: False, budget=budget, answered=answered
+    )
 
 
-def _retries(attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
-    """Retries whatever function it is called with."""
-
-    def send(attempt):
-        return retrier(Stage(attempt)).send(REQUEST)
-
-    budget, one_at_a_time = RetryBudget(capacity), asyncio.Lock()
-
-    def retrier(stage):
-        made = Retrier(stage, attempts, naps, Retried(told), lambda _: False, budget=budget, answered=Answered(answers))
-        made._one_at_a_time = one_at_a_time
-        return made
-
-    return send
+async def _sent(send, *args, **options):
+    return await _retrier(send, *args, **options).send(REQUEST)
 
 
 def _answering(*statuses):
     """A try that gives these statuses in turn, the last one for ever; `tried` counts."""
     left = list(statuses)
 
-    async def attempt() -> Response:
+    async def attempt(_: Request) -> Response:
         attempt.tried += 1
         return Response(status=left.pop(0) if len(left) > 1 else left[0], body=b"", headers={})
 
@@ -169,7 +149,7 @@ def _answering(*statuses):
 async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
     told = []
     with pytest.raises(Silent) as caught:
-        await _retries(12, naps, lambda *retry: told.append(retry))(_answering(503))
+        await _sent(_answering(503), 12, naps, lambda *retry: told.append(retry))
     assert caught.value.last.status == 503
     assert len(naps) == 11
     for tried, nap in enumerate(naps):
@@ -178,22 +158,22 @@ async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
 
 
 async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps):
-    async def fail() -> Response:
+    async def fail(_: Request) -> Response:
         raise ServerDisconnectedError
 
     answers = count()
     with pytest.raises(ServerDisconnectedError):
-        await _retries(3, naps, answers=lambda: next(answers))(fail)
+        await _sent(fail, 3, naps, answers=lambda: next(answers))
     assert len(naps) == 2
-    assert (await _retries(3, naps, answers=lambda: next(answers))(_answering(504))).status == 504
+    assert (await _sent(_answering(504), 3, naps, answers=lambda: next(answers))).status == 504
 
 
 async def test_where_nobody_was_answered_it_is_silence(naps):
-    async def fail() -> Response:
+    async def fail(_: Request) -> Response:
         raise ServerDisconnectedError
 
     with pytest.raises(Silent) as caught:
-        await _retries(3, naps)(fail)
+        await _sent(fail, 3, naps)
     assert isinstance(caught.value.last, ServerDisconnectedError)
     assert len(naps) == 2
 
@@ -201,7 +181,7 @@ async def test_where_nobody_was_answered_it_is_silence(naps):
 @pytest.mark.parametrize(("statuses", "tries"), [((500,), ATTEMPTS_AT_500), ((503, 500, 503, 500, 500), 5)])
 async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, tries):
     attempt = _answering(*statuses)
-    assert (await _retries(8, naps)(attempt)).status == 500
+    assert (await _sent(attempt, 8, naps)).status == 500
     assert attempt.tried == tries
 
 
@@ -211,21 +191,21 @@ async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
     assert is_cut_off(cut)
     answers = iter((cut, cut, whole))
 
-    async def attempt() -> Response:
+    async def attempt(_: Request) -> Response:
         return next(answers)
 
-    assert await _retries(8, naps)(attempt) is whole
+    assert await _sent(attempt, 8, naps) is whole
     assert len(naps) == 2
 
 
 async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
     cut, tried = Response(200, b'{"runs": [', {}), count(1)
 
-    async def attempt() -> Response:
+    async def attempt(_: Request) -> Response:
         next(tried)
         return cut
 
-    assert await _retries(8, naps)(attempt) is cut
+    assert await _sent(attempt, 8, naps) is cut
     assert next(tried) == ATTEMPTS_AT_500 + 1
 
 
@@ -237,51 +217,48 @@ def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body):
 
 async def test_no_more_tries_of_a_500_than_attempts(naps):
     attempt = _answering(500)
-    await _retries(2, naps)(attempt)
+    await _sent(attempt, 2, naps)
     assert attempt.tried == 2
 
 
 async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps):
     attempt = _answering(503)
     with pytest.raises(Silent):
-        await _retries(8, naps, capacity=0)(attempt)
+        await _sent(attempt, 8, naps, capacity=0)
     assert attempt.tried == 2
 
 
 async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps):
     attempt, answers = _answering(503), count()
-    await _retries(8, naps, capacity=0, answers=lambda: next(answers))(attempt)
+    await _sent(attempt, 8, naps, capacity=0, answers=lambda: next(answers))
     assert attempt.tried == 8
 
 
 async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
-    answers, trying, most = count(), 0, 0
+    answers, trying, most, seen = count(), 0, 0, set()
 
-    def requests():
-        tried = 0
+    async def attempt(request: Request) -> Response:
+        nonlocal trying, most
+        if request.url in seen:
+            trying += 1
+            most = max(most, trying)
+            await asyncio.sleep(0)
+            trying -= 1
+        seen.add(request.url)
+        return Response(status=503, body=b"", headers={})
 
-        async def attempt() -> Response:
-            nonlocal trying, most, tried
-            tried += 1
-            if tried > 1:
-                trying += 1
-                most = max(most, trying)
-                await asyncio.sleep(0)
-                trying -= 1
-            return Response(status=503, body=b"", headers={})
-
-        return attempt
-
-    retries = _retries(4, naps, capacity=0, answers=lambda: next(answers))
-    await asyncio.gather(*(retries(requests()) for _ in range(10)))
+    retrier = _retrier(attempt, 4, naps, capacity=0, answers=lambda: next(answers))
+    requests = [Request(method="GET", url=f"http://h:1/{number}") for number in range(10)]
+    await asyncio.gather(*(retrier.send(request) for request in requests))
+    assert len(seen) == 10
     assert most == 1
 
 
 async def test_a_storm_ends_with_the_budget(naps):
     """100 requests of which each may be tried 8 times: the bucket pays for 100 retries, not for 700."""
     attempt = _answering(503)
-    retries = _retries(8, naps)
-    await asyncio.gather(*(retries(attempt) for _ in range(100)), return_exceptions=True)
+    retrier = _retrier(attempt, 8, naps)
+    await asyncio.gather(*(retrier.send(REQUEST) for _ in range(100)), return_exceptions=True)
     assert attempt.tried <= 100 + 500 // RETRY_COST + 100
 
 
@@ -299,7 +276,7 @@ async def test_what_a_retried_request_held_is_freed_with_it(naps, first):
     """A page of megabytes must not wait for Python's collector, which a crawl calls seldom."""
     bodies = []
 
-    async def attempt():
+    async def attempt(_):
         body = Body()
         bodies.append(weakref.ref(body))
         if len(bodies) == 1 and first == "broken":
@@ -309,7 +286,7 @@ async def test_what_a_retried_request_held_is_freed_with_it(naps, first):
     gc.collect()
     gc.disable()
     try:
-        response = await _retries(3, naps)(attempt)
+        response = await _sent(attempt, 3, naps)
         assert [held() is None for held in bodies] == [True, False]
         del response
         assert bodies[1]() is None
