@@ -23,7 +23,7 @@ _CUT_OFF = "the file ends within it, so whoever wrote it was cut off"
 _LIST_CUT_OFF = "the list has no end, so whoever wrote it was cut off: some may be missing"
 
 # The bytes of UTF-8's byte order mark may stand between objects too: some files begin with it.
-_BETWEEN = re.compile("(?:[ \t\r\n\f\v,\\[\\]]|\xef\xbb\xbf)*")
+_BETWEEN = re.compile("(?:[ \t\r\n\f\v,\\[\\]]++|\xef\xbb\xbf)*+")
 _BLANK_REST = re.compile(r"[ \t\r\n]*\Z")
 _LINE_WITH_OBJECT = re.compile(r"\n[ \t,\[]*(?=\{|\Z)")
 # Only the end of an object matters here. As floats, integers may have any number of digits.
