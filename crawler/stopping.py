@@ -20,5 +20,10 @@ async def unless_stopped(work: Coroutine[Any, Any, Result], stop: asyncio.Event)
         stopping.cancel()
         await asyncio.wait({working, stopping})
     if working.cancelled():
-        raise Interrupted("It was stopped before its end.", "Run it again to have the rest.")
+        raise interrupted()
     return working.result()
+
+
+def interrupted() -> Interrupted:
+    """Return the error of what was stopped."""
+    return Interrupted("It was stopped before its end.", "Run it again to have the rest.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from crawler.atomic_files import reason_of
 from crawler.delivery.dead_letters import DEFAULT_PATH
 from crawler.errors import InputError, SettingsError
-from crawler.stopping import unless_stopped
+from crawler.stopping import interrupted, unless_stopped
 
 STDIN = Path("-")
 READ_BYTES = 1 << 18
@@ -44,9 +44,13 @@ async def read_pieces(descriptor: int, stop: asyncio.Event) -> AsyncIterator[byt
 
     Raises:
         InputError: It cannot be read to its end.
+        Interrupted: It was stopped.
     """
     while True:
         await unless_stopped(_until_readable(descriptor), stop)
+        if stop.is_set():
+            # A regular file is always readable: there was nothing to cancel.
+            raise interrupted()
         try:
             piece = os.read(descriptor, READ_BYTES)
         except OSError as error:

@@ -24,7 +24,7 @@ confirms = pytest.mark.parametrize("confirm", list(Confirm))
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits a minute for what never comes."""
-    monkeypatch.setattr("crawler.delivery.verification.reading_back.PATIENCE", 0.5)
+    monkeypatch.setattr("crawler.delivery.verification.read_back.PATIENCE", 0.5)
 
 
 def ways(report: Report) -> dict[str, int]:

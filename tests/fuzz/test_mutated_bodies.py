@@ -39,7 +39,7 @@ def test_mutated_bodies_break_no_promise() -> None:
         assert summary.counts[f"refused: {kind} (unexpected_answer)"] > CASES / 10
     for what in ("rows read", "rows named as unreadable", "mapped: proposals"):
         assert summary.counts[what] > CASES / 2
-    for what in ("not sent: urn", "mapped: remarks", "judged by acryl-datahub"):
+    for what in ("not sent: urn", "mapped: notices", "judged by acryl-datahub"):
         assert summary.counts[what] > 0
 
 

@@ -13,12 +13,14 @@ import pytest
 from datahub.ingestion.api.common import PipelineContext
 from datahub.ingestion.source.file import GenericFileSource
 from datahub.lite.lite_util import get_datahub_lite
+from msgspec import structs
 
 from crawler.atomic_files import lock_file
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Settings
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
+from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
@@ -172,7 +174,8 @@ async def test_a_crawl_that_fails_leaves_the_old_file_and_says_what_is_incomplet
     output = tmp_path / "proposals.json"
     output.write_text("[]")
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, output=output), home=tmp_path)
-    monkeypatch.setattr("crawler.mlflow.decoding.decode_experiments", _fails)
+    broken = structs.replace(EXPERIMENTS, decode=_fails)
+    monkeypatch.setattr("crawler.pipeline.reader.EXPERIMENTS", broken)
     with pytest.raises(WrongServer):
         await crawl_settings(settings)
     assert output.read_text() == "[]"
