@@ -19,17 +19,18 @@ from crawler.http.failures import RETRY_AFTER_CAP, is_cut_off, is_transient, ret
 from crawler.http.retry import ATTEMPTS_AT_500, BACKOFF_BASE, BACKOFF_CAP, Retrier, Silent
 from crawler.http.retry_budget import RETRY_COST, RetryBudget
 from crawler.http.status_policy import is_retryable
+from tests.http.conftest import Naps
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 520, 599])
-def test_statuses_that_may_pass(status):
+def test_statuses_that_may_pass(status: int) -> None:
     assert is_retryable(status)
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 403, 404, 409, 413, 422, 501, 505, 600])
-def test_statuses_that_last(status):
+def test_statuses_that_last(status: int) -> None:
     assert not is_retryable(status)
 
 
@@ -43,7 +44,7 @@ def test_statuses_that_last(status):
         (ValueError(), False),
     ],
 )
-def test_broken_exchanges(error, transient):
+def test_broken_exchanges(error: Exception, transient: bool) -> None:
     assert is_transient(error) is transient
 
 
@@ -51,7 +52,7 @@ def test_broken_exchanges(error, transient):
     ("reason", "transient"),
     [("TLSV13_ALERT_CERTIFICATE_REQUIRED", False), ("UNEXPECTED_EOF_WHILE_READING", True)],
 )
-def test_broken_handshakes(reason, transient):
+def test_broken_handshakes(reason: str, transient: bool) -> None:
     error, cause = ClientConnectionError(), ssl.SSLError(1, reason)
     cause.reason = reason
     error.__cause__ = cause
@@ -77,11 +78,11 @@ def test_broken_handshakes(reason, transient):
         ("٣", None),
     ],
 )
-def test_retry_after(value, seconds):
+def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after({"Retry-After": value}, NOW) == seconds
 
 
-def test_no_retry_after():
+def test_no_retry_after() -> None:
     assert retry_after({}, NOW) is None
 
 
@@ -102,7 +103,7 @@ _DATES = st.builds(
 @example("9" * 10_000)
 @example("Sun, 01 Mar 0001 00:00:00 +1400")
 @example("Sun, 01 Mar 2026 12:00:00 -99999999999")
-def test_retry_after_never_fails_and_stays_within_bounds(value):
+def test_retry_after_never_fails_and_stays_within_bounds(value) -> None:
     seconds = retry_after({"Retry-After": value}, NOW)
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
 
@@ -113,14 +114,14 @@ REQUEST = Request(method="GET", url="http://h/x")
 class Stage:
     """The next stage: a function in place of a server."""
 
-    def __init__(self, attempt):
+    def __init__(self, attempt) -> None:
         self.send = lambda _request: attempt()
 
 
 class Answered:
     """How often the server has answered anybody, asked anew each time."""
 
-    def __init__(self, answers):
+    def __init__(self, answers) -> None:
         self._answers = answers
 
     @property
@@ -131,14 +132,14 @@ class Answered:
 class Retried:
     """Who hears of retries."""
 
-    def __init__(self, told):
+    def __init__(self, told) -> None:
         self.retrying = told
 
-    def probing(self):
+    def probing(self) -> None:
         raise AssertionError("nothing is probed here")
 
 
-def _retries(attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
+def _retries(attempts, naps: Naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
     """Retries whatever function it is called with."""
 
     def send(attempt):
@@ -166,7 +167,7 @@ def _answering(*statuses):
     return attempt
 
 
-async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
+async def test_backoff_grows_with_jitter_up_to_its_cap(naps: Naps) -> None:
     told = []
     with pytest.raises(Silent) as caught:
         await _retries(12, naps, lambda *retry: told.append(retry))(_answering(503))
@@ -177,7 +178,7 @@ async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
     assert told == [(number, nap, "503") for number, nap in enumerate(naps, start=2)]
 
 
-async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps):
+async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps: Naps) -> None:
     async def fail() -> Response:
         raise ServerDisconnectedError
 
@@ -188,7 +189,7 @@ async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answer
     assert (await _retries(3, naps, answers=lambda: next(answers))(_answering(504))).status == 504
 
 
-async def test_where_nobody_was_answered_it_is_silence(naps):
+async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
     async def fail() -> Response:
         raise ServerDisconnectedError
 
@@ -199,14 +200,14 @@ async def test_where_nobody_was_answered_it_is_silence(naps):
 
 
 @pytest.mark.parametrize(("statuses", "tries"), [((500,), ATTEMPTS_AT_500), ((503, 500, 503, 500, 500), 5)])
-async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, tries):
+async def test_a_500_is_tried_three_times_and_is_no_silence(naps: Naps, statuses: tuple[int, ...], tries: int) -> None:
     attempt = _answering(*statuses)
     assert (await _retries(8, naps)(attempt)).status == 500
     assert attempt.tried == tries
 
 
 @pytest.mark.parametrize("body", [b'{"runs": [{"info": {"run_', b'[{"urn": 1}, ', b"\n {\n"])
-async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
+async def test_an_answer_that_is_cut_off_is_asked_for_again(naps: Naps, body: bytes) -> None:
     cut, whole = Response(200, body, {}), Response(200, b'{"runs": []}', {})
     assert is_cut_off(cut)
     answers = iter((cut, cut, whole))
@@ -218,7 +219,7 @@ async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
     assert len(naps) == 2
 
 
-async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
+async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps: Naps) -> None:
     cut, tried = Response(200, b'{"runs": [', {}), count(1)
 
     async def attempt() -> Response:
@@ -230,31 +231,31 @@ async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"a": [1]}\n', b" [] ", b"3.17.2", b"<html>", b"OK"])
-def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body):
+def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body: bytes) -> None:
     assert not is_cut_off(Response(200, body, {}))
     assert not is_cut_off(Response(400, b'{"error_code": "', {}))
 
 
-async def test_no_more_tries_of_a_500_than_attempts(naps):
+async def test_no_more_tries_of_a_500_than_attempts(naps: Naps) -> None:
     attempt = _answering(500)
     await _retries(2, naps)(attempt)
     assert attempt.tried == 2
 
 
-async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps):
+async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps: Naps) -> None:
     attempt = _answering(503)
     with pytest.raises(Silent):
         await _retries(8, naps, capacity=0)(attempt)
     assert attempt.tried == 2
 
 
-async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps):
+async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps: Naps) -> None:
     attempt, answers = _answering(503), count()
     await _retries(8, naps, capacity=0, answers=lambda: next(answers))(attempt)
     assert attempt.tried == 8
 
 
-async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
+async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps: Naps) -> None:
     answers, trying, most = count(), 0, 0
 
     def requests():
@@ -277,7 +278,7 @@ async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
     assert most == 1
 
 
-async def test_a_storm_ends_with_the_budget(naps):
+async def test_a_storm_ends_with_the_budget(naps: Naps) -> None:
     """100 requests of which each may be tried 8 times: the bucket pays for 100 retries, not for 700."""
     attempt = _answering(503)
     retries = _retries(8, naps)
@@ -295,7 +296,7 @@ class Body:
 
 
 @pytest.mark.parametrize("first", ["broken", "refused"])
-async def test_what_a_retried_request_held_is_freed_with_it(naps, first):
+async def test_what_a_retried_request_held_is_freed_with_it(naps: Naps, first: str) -> None:
     """A page of megabytes must not wait for Python's collector, which a crawl calls seldom."""
     bodies = []
 
