@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from crawler.errors import Unreachable
+from crawler.http import Server
 from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.http.traffic import Traffic
 from tests.http.conftest import Connect, Serve, ServeRaw
@@ -40,7 +41,7 @@ class Workers:
         return web.json_response({"rows": []})
 
 
-async def _ask(server, requests: int, clients: int = 16) -> None:
+async def _ask(server: Server, requests: int, clients: int = 16) -> None:
     """So many requests, by tasks that each ask for the next one when they have an answer."""
     left = iter(range(requests))
 

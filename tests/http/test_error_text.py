@@ -49,7 +49,7 @@ def test_a_secret_split_by_markup_is_found() -> None:
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_words_are_one_short_printable_line(body) -> None:
+def test_words_are_one_short_printable_line(body: bytes) -> None:
     words = error_excerpt(body, _nothing)
     assert len(words) <= LENGTH
     assert words.isprintable()

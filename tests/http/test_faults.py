@@ -10,14 +10,14 @@ import pytest
 from crawler.config.settings import Secret
 from crawler.errors import Unreachable
 from crawler.http.traffic import Traffic
-from tests.http.conftest import Connect, ServeRaw
+from tests.http.conftest import Connect, Connection, ServeRaw
 
 WHOLE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'
 CUT = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 80\r\n\r\n{"a": 1'
 CUT_CHUNK = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{"a": 1'
 
 
-def _replies(*replies: bytes):
+def _replies(*replies: bytes) -> Connection:
     """A connection that reads a request and writes these bytes in turn, the last one for ever."""
     turn = count()
 
@@ -30,7 +30,9 @@ def _replies(*replies: bytes):
 
 
 @pytest.mark.parametrize("cut", [CUT, CUT_CHUNK])
-async def test_a_truncated_body_is_read_again(serve_raw: ServeRaw, connect: Connect, traffic: Traffic, cut) -> None:
+async def test_a_truncated_body_is_read_again(
+    serve_raw: ServeRaw, connect: Connect, traffic: Traffic, cut: bytes
+) -> None:
     server = await connect(await serve_raw(_replies(cut, WHOLE)))
     assert (await server.get("/x")).body == b'{"a": 1}'
     assert (traffic.requests, traffic.retries) == (2, 1)

@@ -13,12 +13,12 @@ from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import AnswerTooLarge, RequestRefused, Unreachable, WrongServer
 from crawler.http import Server
 from crawler.http.traffic import Traffic
-from tests.http.conftest import Connect, Naps, Serve, ServeRaw
+from tests.http.conftest import Connect, Connection, Naps, Serve, ServeRaw
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-def _raw(answer: bytes):
+def _raw(answer: bytes) -> Connection:
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)

@@ -17,7 +17,7 @@ from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Response, Server
 from crawler.http.traffic import Traffic
-from tests.http.conftest import Connect, Naps, Serve, ServeRaw
+from tests.http.conftest import Connect, Handler, Naps, Serve, ServeRaw
 
 
 async def _json(request: web.Request) -> web.Response:
@@ -37,7 +37,7 @@ async def _echo(request: web.Request) -> web.Response:
     )
 
 
-def _answers(*statuses: int, headers: dict[str, str] | None = None):
+def _answers(*statuses: int, headers: dict[str, str] | None = None) -> Handler:
     """A handler that gives these statuses one after the other, then 200."""
     left = list(statuses)
 
@@ -48,7 +48,7 @@ def _answers(*statuses: int, headers: dict[str, str] | None = None):
     return handler
 
 
-def _decoded(response: Response) -> dict:
+def _decoded(response: Response) -> Any:
     return json.loads(response.body)
 
 
@@ -326,6 +326,7 @@ async def test_connections_are_kept_or_not(serve: Serve, connect: Connect, keep_
     seen = set()
 
     async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
         seen.add(request.transport.get_extra_info("peername"))
         return web.json_response({})
 
@@ -338,7 +339,7 @@ async def test_connections_are_kept_or_not(serve: Serve, connect: Connect, keep_
 async def test_no_more_requests_in_flight_than_allowed(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     running, most, told = 0, 0, 0
 
-    async def handler(_: web.Request) -> web.Response:
+    async def handler(_request: web.Request) -> web.Response:
         nonlocal running, most, told
         running += 1
         most, told = max(most, running), max(told, traffic.in_flight)

@@ -1,5 +1,6 @@
 """The proxies that the environment names."""
 
+import asyncio
 import base64
 
 import pytest
@@ -13,7 +14,7 @@ from tests.http.conftest import Connect, Serve, ServeRaw
 async def test_a_proxy_is_used_with_its_own_credentials(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = {}
+    seen: dict[str, str] = {}
 
     async def proxy(request: web.Request) -> web.Response:
         seen.update(request.headers, target=request.raw_path)
@@ -41,7 +42,7 @@ async def test_a_proxy_that_wants_a_login(serve: Serve, connect: Connect, monkey
 async def test_a_proxy_that_does_not_tunnel(
     serve_raw: ServeRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def proxy(reader, writer) -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()

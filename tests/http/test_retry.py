@@ -4,9 +4,11 @@ import asyncio
 import gc
 import ssl
 import weakref
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
+from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, InvalidURL, ServerDisconnectedError
@@ -103,7 +105,7 @@ _DATES = st.builds(
 @example("9" * 10_000)
 @example("Sun, 01 Mar 0001 00:00:00 +1400")
 @example("Sun, 01 Mar 2026 12:00:00 -99999999999")
-def test_retry_after_never_fails_and_stays_within_bounds(value) -> None:
+def test_retry_after_never_fails_and_stays_within_bounds(value: str) -> None:
     seconds = retry_after({"Retry-After": value}, NOW)
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
 
@@ -111,66 +113,85 @@ def test_retry_after_never_fails_and_stays_within_bounds(value) -> None:
 REQUEST = Request(method="GET", url="http://h/x")
 
 
+Attempt = Callable[[], Awaitable[Response]]
+
+
 class Stage:
     """The next stage: a function in place of a server."""
 
-    def __init__(self, attempt) -> None:
-        self.send = lambda _request: attempt()
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    async def send(self, request: Request) -> Response:
+        return await self._attempt()
 
 
 class Answered:
     """How often the server has answered anybody, asked anew each time."""
 
-    def __init__(self, answers) -> None:
+    def __init__(self, answers: Callable[[], int]) -> None:
         self._answers = answers
 
     @property
-    def answers(self):
+    def answers(self) -> int:
         return self._answers()
 
 
 class Retried:
     """Who hears of retries."""
 
-    def __init__(self, told) -> None:
-        self.retrying = told
+    def __init__(self, told: Callable[..., object]) -> None:
+        self._told = told
+
+    def retrying(self, attempt: int, wait: float, reason: str) -> None:
+        self._told(attempt, wait, reason)
 
     def probing(self) -> None:
         raise AssertionError("nothing is probed here")
 
 
-def _retries(attempts, naps: Naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
+def _retries(
+    attempts: int,
+    naps: Naps,
+    told: Callable[..., object] = lambda *_: None,
+    *,
+    capacity: int = 500,
+    answers: Callable[[], int] = lambda: 0,
+) -> Callable[[Attempt], Awaitable[Response]]:
     """Retries whatever function it is called with."""
 
-    def send(attempt):
+    def send(attempt: Attempt) -> Awaitable[Response]:
         return retrier(Stage(attempt)).send(REQUEST)
 
     budget, one_at_a_time = RetryBudget(capacity), asyncio.Lock()
 
-    def retrier(stage):
-        made = Retrier(stage, attempts, naps, Retried(told), lambda _: False, budget=budget, answered=Answered(answers))
+    def retrier(stage: Stage) -> Retrier:
+        count_of: Any = Answered(answers)  # its `answers` cannot be set, as the protocol would have it
+        made = Retrier(stage, attempts, naps, Retried(told), lambda _: False, budget=budget, answered=count_of)
         made._one_at_a_time = one_at_a_time
         return made
 
     return send
 
 
-def _answering(*statuses):
+class _Answering:
     """A try that gives these statuses in turn, the last one for ever; `tried` counts."""
-    left = list(statuses)
 
-    async def attempt() -> Response:
-        attempt.tried += 1
-        return Response(status=left.pop(0) if len(left) > 1 else left[0], body=b"", headers={})
+    def __init__(self, *statuses: int) -> None:
+        self._left = list(statuses)
+        self.tried = 0
 
-    attempt.tried = 0
-    return attempt
+    async def __call__(self) -> Response:
+        self.tried += 1
+        status = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        return Response(status=status, body=b"", headers={})
 
 
 async def test_backoff_grows_with_jitter_up_to_its_cap(naps: Naps) -> None:
-    told = []
+    told: list[tuple[object, ...]] = []
     with pytest.raises(Silent) as caught:
-        await _retries(12, naps, lambda *retry: told.append(retry))(_answering(503))
+        await _retries(12, naps, lambda *retry: told.append(retry))(_Answering(503))
+    assert isinstance(caught.value.last, Response)
     assert caught.value.last.status == 503
     assert len(naps) == 11
     for tried, nap in enumerate(naps):
@@ -186,7 +207,7 @@ async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answer
     with pytest.raises(ServerDisconnectedError):
         await _retries(3, naps, answers=lambda: next(answers))(fail)
     assert len(naps) == 2
-    assert (await _retries(3, naps, answers=lambda: next(answers))(_answering(504))).status == 504
+    assert (await _retries(3, naps, answers=lambda: next(answers))(_Answering(504))).status == 504
 
 
 async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
@@ -201,7 +222,7 @@ async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
 
 @pytest.mark.parametrize(("statuses", "tries"), [((500,), ATTEMPTS_AT_500), ((503, 500, 503, 500, 500), 5)])
 async def test_a_500_is_tried_three_times_and_is_no_silence(naps: Naps, statuses: tuple[int, ...], tries: int) -> None:
-    attempt = _answering(*statuses)
+    attempt = _Answering(*statuses)
     assert (await _retries(8, naps)(attempt)).status == 500
     assert attempt.tried == tries
 
@@ -237,20 +258,20 @@ def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body: bytes) -
 
 
 async def test_no_more_tries_of_a_500_than_attempts(naps: Naps) -> None:
-    attempt = _answering(500)
+    attempt = _Answering(500)
     await _retries(2, naps)(attempt)
     assert attempt.tried == 2
 
 
 async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps: Naps) -> None:
-    attempt = _answering(503)
+    attempt = _Answering(503)
     with pytest.raises(Silent):
         await _retries(8, naps, capacity=0)(attempt)
     assert attempt.tried == 2
 
 
 async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps: Naps) -> None:
-    attempt, answers = _answering(503), count()
+    attempt, answers = _Answering(503), count()
     await _retries(8, naps, capacity=0, answers=lambda: next(answers))(attempt)
     assert attempt.tried == 8
 
@@ -258,7 +279,7 @@ async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answ
 async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps: Naps) -> None:
     answers, trying, most = count(), 0, 0
 
-    def requests():
+    def requests() -> Attempt:
         tried = 0
 
         async def attempt() -> Response:
@@ -280,7 +301,7 @@ async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps: N
 
 async def test_a_storm_ends_with_the_budget(naps: Naps) -> None:
     """100 requests of which each may be tried 8 times: the bucket pays for 100 retries, not for 700."""
-    attempt = _answering(503)
+    attempt = _Answering(503)
     retries = _retries(8, naps)
     await asyncio.gather(*(retries(attempt) for _ in range(100)), return_exceptions=True)
     assert attempt.tried <= 100 + 500 // RETRY_COST + 100
@@ -289,7 +310,7 @@ async def test_a_storm_ends_with_the_budget(naps: Naps) -> None:
 class Body:
     """In place of bytes, to which no weak reference can point."""
 
-    def lstrip(self):
+    def lstrip(self) -> bytes:
         return b"..."
 
     rstrip = lstrip
@@ -300,12 +321,12 @@ async def test_what_a_retried_request_held_is_freed_with_it(naps: Naps, first: s
     """A page of megabytes must not wait for Python's collector, which a crawl calls seldom."""
     bodies = []
 
-    async def attempt():
+    async def attempt() -> Response:
         body = Body()
         bodies.append(weakref.ref(body))
         if len(bodies) == 1 and first == "broken":
             raise ClientPayloadError
-        return Response(503 if len(bodies) == 1 else 200, body, {})
+        return Response(503 if len(bodies) == 1 else 200, body, {})  # type: ignore[arg-type]
 
     gc.collect()
     gc.disable()

@@ -22,7 +22,7 @@ def test_a_bucket_with_too_little_for_a_timeout_still_pays_for_another_retry() -
 
 
 @given(EVENTS, st.integers(0, CAPACITY))
-def test_tokens_stay_within_bounds_and_pay_for_what_was_granted(events, capacity) -> None:
+def test_tokens_stay_within_bounds_and_pay_for_what_was_granted(events: list[str], capacity: int) -> None:
     budget = RetryBudget(capacity)
     spent = came_back = 0
     for event in events:
@@ -43,7 +43,7 @@ def test_tokens_stay_within_bounds_and_pay_for_what_was_granted(events, capacity
 
 
 @given(EVENTS)
-def test_retries_are_at_most_a_fifth_of_the_successes_beyond_the_first_hundred(events) -> None:
+def test_retries_are_at_most_a_fifth_of_the_successes_beyond_the_first_hundred(events: list[str]) -> None:
     budget = RetryBudget()
-    granted = sum(budget.take(timed_out=False) for event in events if event != "success" or budget.succeeded())
+    granted = sum(budget.take(timed_out=False) for event in events if event != "success" or budget.succeeded())  # type: ignore[func-returns-value]
     assert granted <= CAPACITY // RETRY_COST + events.count("success") / RETRY_COST

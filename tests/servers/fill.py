@@ -58,7 +58,7 @@ class Filler:
         self.client.delete_experiment(gone)
 
     def experiment(self, name: str) -> str:
-        experiment = self.client.create_experiment(name)
+        experiment: str = self.client.create_experiment(name)
         self.client.set_experiment_tag(experiment, "team", "ml")
         self.client.set_experiment_tag(experiment, "mlflow.note.content", f"note of *{name}*\nline 2")
         return experiment
@@ -78,7 +78,7 @@ class Filler:
         tags = {"mlflow.runName": name, "mlflow.user": user, "empty": "", "ünï": 'çödé 実 " \\ \n'}
         if parent:
             tags["mlflow.parentRunId"] = parent
-        run = self.client.create_run(experiment, start_time=start, tags=tags).info.run_id
+        run: str = self.client.create_run(experiment, start_time=start, tags=tags).info.run_id
         params = {"lr": "0.1", "text": 'q"uote\\ é', "empty": ""} if params is None else params
         metrics = {"acc": 0.5, "big": 1e300} if metrics is None else metrics
         self.log(run, params, metrics)
