@@ -46,7 +46,7 @@ async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServ
         expected: Values = dict(gms.aspects)
     async with Gms(latency=0.15) as gms:
         recipe = recipe_in(tmp_path / "killed", golden_server, gms)
-        codes = []
+        codes: list[int] = []
         while 0 not in codes:
             codes.append(await crawl_process(recipe, random.uniform(0.5, 5.0) if len(codes) < 5 else None))
         assert gms.violations == [], codes

@@ -69,7 +69,7 @@ def test_every_misspelling_names_the_right_key(key: str, path: str) -> None:
         (recipe(sink={"type": "file", "conf": 1}), "sink: unknown key 'conf'. Did you mean 'config'?"),
         (recipe(sink={"type": "datahub-lite", "config": {"config": {"fil": 1}}}), "sink.config.config: unknown key"),
         (recipe({"zzz": 1}), "source.config: unknown key 'zzz'. Known are: base_external_url, "),
-        (recipe({None: 1}), "source.config: unknown key None."),
+        (recipe({None: 1}), "source.config: unknown key None."),  # type: ignore[dict-item]
         ({"source": {"type": "mlflo"}}, "source.type: unknown type 'mlflo'. Did you mean 'mlflow'?"),
         (recipe(sink={"type": "datahub_rest"}), "sink.type: unknown type 'datahub_rest'. Did you mean 'datahub-rest'?"),
         (

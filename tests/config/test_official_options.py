@@ -73,7 +73,7 @@ def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
         assert any(word in refusal.why for word in ("Leave", "Give", "Set", "Write", "Crawl", "use mode"))
 
 
-SWITCHED_ON = {
+SWITCHED_ON: dict[str, Any] = {
     "failure_log": {"enabled": True},
     "recording": {"enabled": True},
     "auto_resolve_lineage_urns": {"enabled": True, "resolve_all_platforms": True},

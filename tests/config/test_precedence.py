@@ -76,7 +76,13 @@ def test_the_endpoint_of_the_environment_is_a_default(tmp_path: Path) -> None:
 
 def test_flags_win_over_numbers(tmp_path: Path) -> None:
     numbers = {"page_size": 7, "max_threads": 7, "requests_per_second": 7}
-    flags = {"page_size": 1, "mlflow_concurrency": 2, "mlflow_rps": 3.0, "datahub_concurrency": 4, "batch_size": 5}
+    flags: dict[str, Any] = {
+        "page_size": 1,
+        "mlflow_concurrency": 2,
+        "mlflow_rps": 3.0,
+        "datahub_concurrency": 4,
+        "batch_size": 5,
+    }
     found = loaded(tmp_path, recipe(numbers, rest(max_threads=7, max_per_batch=7)), **flags)
     tracking = found.mlflow.tracking
     assert (found.mlflow.page_size, tracking.concurrency, tracking.requests_per_second) == (1, 2, 3.0)

@@ -189,7 +189,7 @@ def test_a_signal_that_ends_us_ends_the_command(monkeypatch: pytest.MonkeyPatch)
     ended: list[int] = []
     killpg = os.killpg
     monkeypatch.setattr(selectors.DefaultSelector, "select", interrupt)
-    monkeypatch.setattr(os, "killpg", lambda group, number: (ended.append(number), killpg(group, number)))
+    monkeypatch.setattr(os, "killpg", lambda group, number: (ended.append(number), killpg(group, number)))  # type: ignore[func-returns-value]
     with pytest.raises(KeyboardInterrupt):
         secret_of_command("sh -c 'echo x; sleep 60'", "option")
     assert ended == [signal.SIGKILL]

@@ -59,7 +59,7 @@ WRONG: list[tuple[Any, str]] = [
         "server of DataHub: this is no http(s) address. Give the URL of its metadata",
     ),
     (recipe(sink={"config": {}}), "sink: there must be a key type."),
-    (recipe(sink=[1]), "sink: expected a mapping, got a list."),
+    (recipe(sink=[1]), "sink: expected a mapping, got a list."),  # type: ignore[arg-type]
     (recipe(sink={"type": "file", "config": [CANARY]}), "sink.config: expected a mapping, got a list."),
     (recipe(sink={"type": "file", "config": {"filename": ""}}), "sink.config.filename: expected a path, got an empty"),
     (recipe(sink=lite(type="postgres")), "sink.config.type: expected one of sqlite, duckdb."),

@@ -79,7 +79,7 @@ def test_platform_instances(name: str) -> None:
 @examples(500)
 @given(names, names)
 def test_guids_of_containers(name: str, instance: str) -> None:
-    class Key(ContainerKey):
+    class Key(ContainerKey):  # type: ignore[misc]
         id: str
 
     key = Key(platform=PLATFORM_URN, instance=instance, id=name)

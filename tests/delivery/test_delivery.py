@@ -12,8 +12,9 @@ import pytest
 
 from crawler.datahub.aspects import NOT_REMOVED, SubTypes
 from crawler.datahub.batching import Batch, Packer, PackerByType
-from crawler.datahub.encoding import MAX_ASPECT_BYTES, Wire
+from crawler.datahub.encoding import MAX_ASPECT_BYTES
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
+from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.delivery.circuit_breaker import LIMIT_OF_ONE_TYPE
 from crawler.delivery.dead_letters import DeadLetters

@@ -309,7 +309,7 @@ def test_writing_waits_while_too_much_is_unverified() -> None:
     told = Told(store)
     large = entities(12, TagProperties(name="a", description="b" * (MAX_UNVERIFIED // 4), color_hex="c"))
     kept: list[int] = []
-    store.error = lambda _type, _wanted: kept.append(told.reading._unverified.bytes)  # type: ignore[func-returns-value]
+    store.error = lambda _type, _wanted: kept.append(told.reading._unverified.bytes)
     virtually(told.crawl(large, each=1))
     assert told.missing == {}
     assert MAX_UNVERIFIED < max(kept) < MAX_UNVERIFIED * 1.3
@@ -648,7 +648,7 @@ def test_writing_goes_on_only_when_there_is_room_again() -> None:
         held.append(told.reading._unverified.bytes)
         take(piece)
 
-    store.take = note  # type: ignore[method-assign]
+    store.take = note  # type: ignore[method-assign,assignment]
     virtually(told.crawl(large, each=10))
     assert told.how == {"stored": 30}
     assert max(held) <= MAX_UNVERIFIED

@@ -184,7 +184,7 @@ async def test_an_answer_that_was_spoilt_is_no_proof_and_is_asked_for_again(
     golden_server: MlflowServer, tmp_path: Path, config: dict[str, Any], number: int
 ) -> None:
     async with Gms() as gms:
-        gms.script = [None] * number + [Fault(status=200, body='[{"urn":"urn:li', stored=True)]
+        gms.script = [*[None] * number, Fault(status=200, body='[{"urn":"urn:li', stored=True)]
         report = await into_gms(golden_server, tmp_path, gms, endpoint=Endpoint.OPENAPI, **config)
     assert (report.failures, report.warnings, gms.violations) == ([], [], [])
     assert ways(report) == {"answer": sum(report.delivered.values())}

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiohttp import web
 
@@ -165,8 +165,11 @@ class Gms:
         fault = fault_of(self.read_script.pop(0) if self.read_script else self.read_rule, entities)
         if fault and fault.hold:
             await fault.hold.wait()
-        answers_itself = fault is not None and fault.answers
-        response = self._scripted(door, request, fault) if answers_itself else self._look_up(door, request, body)
+        response = (
+            self._look_up(door, request, body)
+            if fault is None or not fault.answers
+            else self._scripted(door, request, fault)
+        )
         self.read_answers.append(
             (0 if fault and fault.disconnect else response.status, entity_type_in(request.path) or "")
         )
@@ -205,7 +208,7 @@ class Gms:
             batch = door.parse(request, self._inflated(request, body), self.behaviour)
             unchanged = self._take(batch, skips=door.SKIPS_BAD_ITEMS)
         except Refusal as refusal:
-            return door.error(refusal, self.behaviour)
+            return cast("web.Response", door.error(refusal, self.behaviour))
         response: web.Response = door.success(batch, unchanged)
         response.headers["traceparent"] = f"00-{next(self._traces):032x}-{1:016x}-01"
         return response

@@ -28,7 +28,8 @@ VERSION = {"versionSet": "urn:li:versionSet:(a,mlModel)", "version": {"versionTa
 
 
 def golden(name: str = "official-default.json") -> list[dict[str, Any]]:
-    return json.loads((ROOT / "tests" / "golden" / name).read_text())
+    found: list[dict[str, Any]] = json.loads((ROOT / "tests" / "golden" / name).read_text())
+    return found
 
 
 def proposal(urn: str = MODEL, aspect_name: str = "status", value: Any = None, **other: Any) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def wrapped(proposals: list[dict[str, Any]]) -> list[MetadataChangeProposalWrapp
 
 def emit(url: str, proposals: list[dict[str, Any]]) -> dict[str, Any]:
     """What DataHub's own emitter does with these proposals; it gives back the server's config."""
-    with DatahubRestEmitter(url, token="secret", openapi_ingestion=False) as emitter:  # type: ignore[call-arg]
+    with DatahubRestEmitter(url, token="secret", openapi_ingestion=False) as emitter:
         emitter.test_connection()
         emitter.emit_mcps(wrapped(proposals))
         return dict(emitter.get_server_config())
@@ -176,7 +177,7 @@ class TestRequest:
     )
     async def test_headers(self, headers: dict[str, str | None], status: int) -> None:
         async with Gms() as gms:
-            answer, body = await post(gms, proposal(), **headers)
+            answer, body = await post(gms, proposal(), **headers)  # type: ignore[arg-type]
         assert answer == json.loads(body)["status"] == status
         assert gms.aspects == {}
 

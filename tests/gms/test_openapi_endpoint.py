@@ -45,7 +45,7 @@ async def post(
 
 def emit(url: str, proposals: list[dict[str, Any]], *, openapi: bool, single: bool = False) -> None:
     wrapped = [MetadataChangeProposalWrapper.from_obj_require_wrapper(dict(each)) for each in proposals]
-    with DatahubRestEmitter(url, token="secret", openapi_ingestion=openapi) as emitter:  # type: ignore[call-arg]
+    with DatahubRestEmitter(url, token="secret", openapi_ingestion=openapi) as emitter:
         emitter.test_connection()
         if single:
             for each in wrapped:

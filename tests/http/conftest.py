@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import aiohttp
 import pytest
@@ -22,6 +23,29 @@ from crawler.http.traffic import Traffic
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ServeRaw = Callable[[Connection], Awaitable[str]]
+
+
+class Serve(Protocol):
+    """What the fixture `serve` gives."""
+
+    async def __call__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> str: ...
+
+
+class Connect(Protocol):
+    """What the fixture `connect` gives; `settings` are those of ServerSettings, and `keep_alive`."""
+
+    async def __call__(
+        self, url: str, name: str = "MLflow", counts: Literal["received", "sent"] = "received", **settings: Any
+    ) -> Server: ...
+
+
+class Certify(Protocol):
+    """What the fixture `certify` gives."""
+
+    def __call__(
+        self, name: str = "127.0.0.1", *, starts: int = -10, ends: int = 10, password: bytes | None = None
+    ) -> "Certificate": ...
 
 
 class Naps(list[float]):
@@ -50,7 +74,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
+async def serve() -> AsyncIterator[Serve]:
     """`await serve(handler)` answers every request with `handler` and returns http://127.0.0.1:port."""
     async with AsyncExitStack() as stack:
 
@@ -66,7 +90,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
 
 
 @pytest.fixture
-async def serve_raw() -> AsyncIterator[Callable[[Connection], Awaitable[str]]]:
+async def serve_raw() -> AsyncIterator[ServeRaw]:
     """`await serve_raw(connection)` hands each accepted connection over and closes it afterwards."""
     async with AsyncExitStack() as stack:
 
@@ -74,7 +98,9 @@ async def serve_raw() -> AsyncIterator[Callable[[Connection], Awaitable[str]]]:
             tasks: set[asyncio.Task[None]] = set()
 
             async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.add(asyncio.current_task())
+                task = asyncio.current_task()
+                assert task is not None
+                tasks.add(task)
                 try:
                     await connection(reader, writer)
                 finally:
@@ -97,11 +123,13 @@ async def serve_raw() -> AsyncIterator[Callable[[Connection], Awaitable[str]]]:
 
 
 @pytest.fixture
-async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Callable[..., Awaitable[Server]]]:
+async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Connect]:
     """`await connect(url, token=…)` opens a Server that never really sleeps."""
     async with AsyncExitStack() as stack:
 
-        async def open_server(url: str, name: str = "MLflow", counts: str = "received", **settings) -> Server:
+        async def open_server(
+            url: str, name: str = "MLflow", counts: Literal["received", "sent"] = "received", **settings: Any
+        ) -> Server:
             keep_alive = settings.pop("keep_alive", True)
             server = Server(
                 name,
@@ -149,9 +177,9 @@ class Certificate:
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, name: str, starts: int, ends: int) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    general: x509.GeneralName = x509.DNSName(name)
     with suppress(ValueError):
-        name = ipaddress.ip_address(name)
-    general = x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name)
+        general = x509.IPAddress(ipaddress.ip_address(name))
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -168,7 +196,7 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, name: str, starts: int, ends: 
 
 
 @pytest.fixture
-def certify(tmp_path: Path) -> Callable[..., Certificate]:
+def certify(tmp_path: Path) -> Certify:
     """`certify("127.0.0.1", ends=-1)` makes an expired certificate; days count from today."""
 
     def make(

@@ -99,7 +99,7 @@ class Simulation:
             self.in_flight += 1
             self._sent += 1
             request = _Request(self.vegas.start(), self._now, self._random.choice(self.server.sizes))
-            self._after(self.server.line / 2, lambda request=request: self._arrive(request))
+            self._after(self.server.line / 2, lambda request=request: self._arrive(request))  # type: ignore[misc]
 
     def _arrive(self, request: _Request) -> None:
         bound = self.server.refuses_beyond
@@ -113,7 +113,7 @@ class Simulation:
         while self.queue and self._busy < self.server.workers:
             request = self.queue.popleft()
             self._busy += 1
-            self._after(self._seconds(request), lambda request=request: self._finish(request))
+            self._after(self._seconds(request), lambda request=request: self._finish(request))  # type: ignore[misc]
 
     def _seconds(self, request: _Request) -> float:
         seconds = self.server.seconds * (1 + self.server.jitter * self._random.uniform(-1, 1))

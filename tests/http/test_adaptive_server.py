@@ -6,7 +6,10 @@ import pytest
 from aiohttp import web
 
 from crawler.errors import Unreachable
+from crawler.http import Server
 from crawler.http.limiter.semaphore import DynamicSemaphore
+from crawler.http.traffic import Traffic
+from tests.http.conftest import Connect, Serve, ServeRaw
 
 WORK_SECONDS = 0.02
 FEW = 6
@@ -38,7 +41,7 @@ class Workers:
         return web.json_response({"rows": []})
 
 
-async def _ask(server, requests: int, clients: int = 16) -> None:
+async def _ask(server: Server, requests: int, clients: int = 16) -> None:
     """So many requests, by tasks that each ask for the next one when they have an answer."""
     left = iter(range(requests))
 
@@ -52,7 +55,9 @@ async def _ask(server, requests: int, clients: int = 16) -> None:
 
 
 @pytest.mark.slow
-async def test_workers_that_become_more_and_fewer_are_followed(serve, connect, traffic):
+async def test_workers_that_become_more_and_fewer_are_followed(
+    serve: Serve, connect: Connect, traffic: Traffic
+) -> None:
     workers = Workers(2)
     server = await connect(await serve(workers.answer))
     assert traffic.concurrency == 4
@@ -68,7 +73,7 @@ async def test_workers_that_become_more_and_fewer_are_followed(serve, connect, t
 
 
 @pytest.mark.slow
-async def test_few_requests_are_refused(serve, connect, traffic):
+async def test_few_requests_are_refused(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     workers = Workers(100, refuses_beyond=3)
     server = await connect(await serve(workers.answer))
     await _ask(server, 400)
@@ -76,13 +81,15 @@ async def test_few_requests_are_refused(serve, connect, traffic):
     assert workers.refused <= 10
 
 
-async def test_the_limit_stands_still_where_its_bounds_are_alike(serve, connect, traffic):
+async def test_the_limit_stands_still_where_its_bounds_are_alike(
+    serve: Serve, connect: Connect, traffic: Traffic
+) -> None:
     server = await connect(await serve(Workers(2).answer), concurrency=5, min_concurrency=5)
     await _ask(server, 40)
     assert (traffic.lowest_concurrency, traffic.concurrency, traffic.highest_concurrency) == (5, 5, 5)
 
 
-async def test_broken_connections_shrink_the_limit(serve_raw, connect, traffic):
+async def test_broken_connections_shrink_the_limit(serve_raw: ServeRaw, connect: Connect, traffic: Traffic) -> None:
     async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
 
@@ -92,7 +99,7 @@ async def test_broken_connections_shrink_the_limit(serve_raw, connect, traffic):
     assert traffic.concurrency == 1
 
 
-async def test_answers_with_errors_leave_the_limit_alone(serve, connect, traffic):
+async def test_answers_with_errors_leave_the_limit_alone(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     async def missing(_: web.Request) -> web.Response:
         return web.json_response({}, status=404)
 
@@ -102,14 +109,14 @@ async def test_answers_with_errors_leave_the_limit_alone(serve, connect, traffic
     assert (traffic.lowest_concurrency, traffic.highest_concurrency) == (4, 4)
 
 
-async def test_two_servers_share_what_is_told(serve, connect, traffic):
+async def test_two_servers_share_what_is_told(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     url = await serve(Workers(2).answer)
     await connect(url)
     await connect(url, concurrency=3)
     assert traffic.concurrency == 7
 
 
-async def test_requests_that_are_given_up_leave_their_slots(serve, connect, traffic):
+async def test_requests_that_are_given_up_leave_their_slots(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     workers = Workers(2)
     server = await connect(await serve(workers.answer), concurrency=2)
     tasks = [asyncio.create_task(server.get("/x")) for _ in range(6)]

@@ -35,21 +35,21 @@ _nothing = Redactor([])
         (b"[" * 100_000, "[" * (LENGTH - 1) + "…"),
     ],
 )
-def test_words(body, words):
+def test_words(body: bytes, words: str) -> None:
     assert error_excerpt(body, _nothing) == words
 
 
-def test_a_secret_at_the_cut_is_found():
+def test_a_secret_at_the_cut_is_found() -> None:
     body = json.dumps({"message": "x" * (LENGTH - 5) + "s3cret-token"}).encode()
     assert "s3c" not in error_excerpt(body, Redactor(["s3cret-token"]))
 
 
-def test_a_secret_split_by_markup_is_found():
+def test_a_secret_split_by_markup_is_found() -> None:
     assert error_excerpt(b"s3&#99;ret", Redactor(["s3cret"])) == "***"
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_words_are_one_short_printable_line(body):
+def test_words_are_one_short_printable_line(body: bytes) -> None:
     words = error_excerpt(body, _nothing)
     assert len(words) <= LENGTH
     assert words.isprintable()

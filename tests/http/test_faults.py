@@ -9,13 +9,15 @@ import pytest
 
 from crawler.config.settings import Secret
 from crawler.errors import Unreachable
+from crawler.http.traffic import Traffic
+from tests.http.conftest import Connect, Connection, ServeRaw
 
 WHOLE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'
 CUT = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 80\r\n\r\n{"a": 1'
 CUT_CHUNK = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{"a": 1'
 
 
-def _replies(*replies: bytes):
+def _replies(*replies: bytes) -> Connection:
     """A connection that reads a request and writes these bytes in turn, the last one for ever."""
     turn = count()
 
@@ -28,20 +30,22 @@ def _replies(*replies: bytes):
 
 
 @pytest.mark.parametrize("cut", [CUT, CUT_CHUNK])
-async def test_a_truncated_body_is_read_again(serve_raw, connect, traffic, cut):
+async def test_a_truncated_body_is_read_again(
+    serve_raw: ServeRaw, connect: Connect, traffic: Traffic, cut: bytes
+) -> None:
     server = await connect(await serve_raw(_replies(cut, WHOLE)))
     assert (await server.get("/x")).body == b'{"a": 1}'
     assert (traffic.requests, traffic.retries) == (2, 1)
 
 
-async def test_a_body_that_stays_truncated(serve_raw, connect, traffic):
+async def test_a_body_that_stays_truncated(serve_raw: ServeRaw, connect: Connect, traffic: Traffic) -> None:
     server = await connect(await serve_raw(_replies(CUT)), attempts=3)
     with pytest.raises(Unreachable, match="broke off in the middle of its answer"):
         await server.get("/x")
     assert (traffic.requests, traffic.retries, traffic.in_flight) == (3, 2, 0)
 
 
-async def test_a_server_that_closes_the_connection(serve_raw, connect, traffic):
+async def test_a_server_that_closes_the_connection(serve_raw: ServeRaw, connect: Connect, traffic: Traffic) -> None:
     server = await connect(await serve_raw(_replies(b"")), attempts=2)
     with pytest.raises(Unreachable, match="closed the connection without an answer") as caught:
         await server.post("/x", b"{}")
@@ -49,13 +53,15 @@ async def test_a_server_that_closes_the_connection(serve_raw, connect, traffic):
     assert traffic.requests == 2
 
 
-async def test_a_server_that_closes_the_connection_once(serve_raw, connect, traffic):
+async def test_a_server_that_closes_the_connection_once(
+    serve_raw: ServeRaw, connect: Connect, traffic: Traffic
+) -> None:
     server = await connect(await serve_raw(_replies(b"", WHOLE)))
     assert (await server.post("/x", b"{}")).status == 200
     assert traffic.retries == 1
 
 
-async def test_something_that_speaks_no_http(serve_raw, connect, traffic):
+async def test_something_that_speaks_no_http(serve_raw: ServeRaw, connect: Connect, traffic: Traffic) -> None:
     server = await connect(await serve_raw(_replies(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")), token=Secret("t0p-s3cret"))
     with pytest.raises(Unreachable, match="answers, but not in HTTP") as caught:
         await server.get("/x")
@@ -65,7 +71,7 @@ async def test_something_that_speaks_no_http(serve_raw, connect, traffic):
     assert caught.value.__cause__ is None
 
 
-async def test_nothing_listens(connect, traffic):
+async def test_nothing_listens(connect: Connect, traffic: Traffic) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = await connect(f"http://127.0.0.1:{port}", attempts=3)
@@ -75,13 +81,13 @@ async def test_nothing_listens(connect, traffic):
     assert (traffic.requests, traffic.retries) == (3, 2)
 
 
-async def test_an_unknown_host(connect):
+async def test_an_unknown_host(connect: Connect) -> None:
     server = await connect("http://no-such-host.invalid:5000", attempts=2)
     with pytest.raises(Unreachable, match=r"host name of MLflow, no-such-host\.invalid:5000, is unknown"):
         await server.get("/x")
 
 
-async def test_no_answer_in_time(serve_raw, connect, traffic):
+async def test_no_answer_in_time(serve_raw: ServeRaw, connect: Connect, traffic: Traffic) -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
@@ -91,7 +97,7 @@ async def test_no_answer_in_time(serve_raw, connect, traffic):
     assert (traffic.requests, traffic.in_flight) == (2, 0)
 
 
-async def test_an_answer_that_stalls_half_way(serve_raw, connect):
+async def test_an_answer_that_stalls_half_way(serve_raw: ServeRaw, connect: Connect) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(CUT)
         await asyncio.Event().wait()
@@ -101,7 +107,7 @@ async def test_an_answer_that_stalls_half_way(serve_raw, connect):
         await server.get("/x")
 
 
-async def test_no_connection_in_time(connect, monkeypatch):
+async def test_no_connection_in_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: object, **__: object) -> None:
         raise TimeoutError
 

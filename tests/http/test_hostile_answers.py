@@ -12,11 +12,13 @@ from aiohttp import web
 from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import AnswerTooLarge, RequestRefused, Unreachable, WrongServer
 from crawler.http import Server
+from crawler.http.traffic import Traffic
+from tests.http.conftest import Connect, Connection, Naps, Serve, ServeRaw
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-def _raw(answer: bytes):
+def _raw(answer: bytes) -> Connection:
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -32,11 +34,11 @@ def _bomb(decoded: int) -> bytes:
     return b"".join(packer.compress(block) for _ in range(decoded // len(block))) + packer.flush()
 
 
-async def _limited(url: str, traffic, naps, limit: int) -> Server:
+async def _limited(url: str, traffic: Traffic, naps: Naps, limit: int) -> Server:
     return Server("MLflow", ServerSettings(url=url), traffic, max_answer_bytes=limit, sleep=naps)
 
 
-async def test_an_answer_of_just_the_limit_is_read(serve, traffic, naps):
+async def test_an_answer_of_just_the_limit_is_read(serve: Serve, traffic: Traffic, naps: Naps) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * 100_000)
 
@@ -50,7 +52,9 @@ async def test_an_answer_of_just_the_limit_is_read(serve, traffic, naps):
             await server.post("/x", b"{}")
 
 
-async def test_a_body_without_end_is_left_at_the_limit_and_not_tried_again(serve, traffic, naps):
+async def test_a_body_without_end_is_left_at_the_limit_and_not_tried_again(
+    serve: Serve, traffic: Traffic, naps: Naps
+) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -64,7 +68,7 @@ async def test_a_body_without_end_is_left_at_the_limit_and_not_tried_again(serve
     assert (traffic.requests, traffic.retries, traffic.in_flight) == (1, 0, 0)
 
 
-async def test_the_limit_counts_what_is_unpacked(serve, traffic, naps):
+async def test_the_limit_counts_what_is_unpacked(serve: Serve, traffic: Traffic, naps: Naps) -> None:
     body = gzip.compress(b"x" * 2_000_000)
 
     async def packed(_: web.Request) -> web.Response:
@@ -79,7 +83,7 @@ async def test_the_limit_counts_what_is_unpacked(serve, traffic, naps):
         assert len((await server.get("/x")).body) == 2_000_000
 
 
-async def test_an_error_of_any_size_is_too_large_as_well(serve, traffic, naps):
+async def test_an_error_of_any_size_is_too_large_as_well(serve: Serve, traffic: Traffic, naps: Naps) -> None:
     async def fail(_: web.Request) -> web.Response:
         return web.Response(status=500, body=b"x" * 2_000_000)
 
@@ -110,7 +114,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-async def test_a_bomb_takes_little_more_memory_than_the_limit(serve):
+async def test_a_bomb_takes_little_more_memory_than_the_limit(serve: Serve) -> None:
     """In a process of its own, whose peak is not that of other tests: 1 GB unpacked where 20 MB are allowed."""
     bomb = await asyncio.to_thread(_bomb, 1_000_000_000)
 
@@ -126,7 +130,9 @@ async def test_a_bomb_takes_little_more_memory_than_the_limit(serve):
     assert int(told) < 30_000_000
 
 
-async def test_a_byte_now_and_then_is_no_answer_in_time(serve_raw, connect, traffic):
+async def test_a_byte_now_and_then_is_no_answer_in_time(
+    serve_raw: ServeRaw, connect: Connect, traffic: Traffic
+) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HEAD + b"Content-Length: 100000\r\n\r\n")
@@ -150,7 +156,7 @@ async def test_a_byte_now_and_then_is_no_answer_in_time(serve_raw, connect, traf
         HEAD + b'Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n7;x=y\r\n"a": 1}\r\n0\r\nX-Trailer: 1\r\n\r\n',
     ],
 )
-async def test_other_framings_are_read(serve_raw, connect, answer):
+async def test_other_framings_are_read(serve_raw: ServeRaw, connect: Connect, answer: bytes) -> None:
     server = await connect(await serve_raw(_raw(answer)))
     assert (await server.get("/x")).body == b'{"a": 1}'
 
@@ -169,20 +175,24 @@ async def test_other_framings_are_read(serve_raw, connect, answer):
         HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n{}",
     ],
 )
-async def test_faults_of_framing_are_told_apart_from_answers(serve_raw, connect, answer):
+async def test_faults_of_framing_are_told_apart_from_answers(
+    serve_raw: ServeRaw, connect: Connect, answer: bytes
+) -> None:
     server = await connect(await serve_raw(_raw(answer)), attempts=2)
     with pytest.raises(Unreachable):
         await server.get("/x")
 
 
-async def test_what_comes_after_the_content_length_is_no_part_of_it(serve_raw, connect):
+async def test_what_comes_after_the_content_length_is_no_part_of_it(serve_raw: ServeRaw, connect: Connect) -> None:
     server = await connect(await serve_raw(_raw(HEAD + b'Content-Length: 8\r\n\r\n{"a": 1}HTTP/1.1 200 lies')))
     for _ in range(2):
         assert (await server.get("/x")).body == b'{"a": 1}'
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "//other.example/x", "http://other.example/x", "ftp://o/x"])
-async def test_no_redirect_takes_the_credentials_along(serve, connect, traffic, target):
+async def test_no_redirect_takes_the_credentials_along(
+    serve: Serve, connect: Connect, traffic: Traffic, target: str
+) -> None:
     async def elsewhere(_: web.Request) -> web.Response:
         return web.Response(status=307, headers={"Location": target})
 
@@ -193,7 +203,7 @@ async def test_no_redirect_takes_the_credentials_along(serve, connect, traffic, 
 
 
 @pytest.mark.parametrize("opening", ["[", '{"message":'])
-async def test_deep_json_in_an_error_is_no_trouble(serve, connect, opening):
+async def test_deep_json_in_an_error_is_no_trouble(serve: Serve, connect: Connect, opening: str) -> None:
     async def fail(_: web.Request) -> web.Response:
         return web.Response(status=400, text=opening * 100_000)
 
@@ -204,7 +214,7 @@ async def test_deep_json_in_an_error_is_no_trouble(serve, connect, opening):
     assert len(caught.value.body) == 64_000
 
 
-async def test_no_escape_of_an_error_reaches_the_terminal(serve, connect):
+async def test_no_escape_of_an_error_reaches_the_terminal(serve: Serve, connect: Connect) -> None:
     async def fail(_: web.Request) -> web.Response:
         return web.json_response({"message": "\x1b]0;title\x07\x1b[2Jwiped\u202eout\x00\x9b1m"}, status=400)
 
@@ -216,7 +226,7 @@ async def test_no_escape_of_an_error_reaches_the_terminal(serve, connect):
         assert text.isprintable()
 
 
-async def test_the_whole_words_of_a_refusal_are_kept_without_secrets(serve, connect):
+async def test_the_whole_words_of_a_refusal_are_kept_without_secrets(serve: Serve, connect: Connect) -> None:
     urns = [f"urn:li:dataProcessInstance:{number:032x}" for number in range(500)]
 
     async def refuse(request: web.Request) -> web.Response:
@@ -231,7 +241,7 @@ async def test_the_whole_words_of_a_refusal_are_kept_without_secrets(serve, conn
     assert "t0p-s3cret" not in caught.value.body
 
 
-async def test_words_beyond_64_000_characters_are_cut(serve, connect):
+async def test_words_beyond_64_000_characters_are_cut(serve: Serve, connect: Connect) -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.Response(status=422, text=json.dumps({"rows": ["x" * 100] * 10_000}))
 

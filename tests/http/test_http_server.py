@@ -6,6 +6,8 @@ import gzip
 import json
 import logging
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -14,6 +16,8 @@ from crawler import __version__
 from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Response, Server
+from crawler.http.traffic import Traffic
+from tests.http.conftest import Connect, Handler, Naps, Serve, ServeRaw
 
 
 async def _json(request: web.Request) -> web.Response:
@@ -33,7 +37,7 @@ async def _echo(request: web.Request) -> web.Response:
     )
 
 
-def _answers(*statuses: int, headers: dict[str, str] | None = None):
+def _answers(*statuses: int, headers: dict[str, str] | None = None) -> Handler:
     """A handler that gives these statuses one after the other, then 200."""
     left = list(statuses)
 
@@ -44,11 +48,11 @@ def _answers(*statuses: int, headers: dict[str, str] | None = None):
     return handler
 
 
-def _decoded(response: Response) -> dict:
+def _decoded(response: Response) -> Any:
     return json.loads(response.body)
 
 
-async def test_a_base_path_of_several_segments_is_kept(serve, connect):
+async def test_a_base_path_of_several_segments_is_kept(serve: Serve, connect: Connect) -> None:
     server = await connect(f"{await serve(_json)}/ml/flow/")
     response = await server.get("/api/2.0/mlflow/experiments/search")
     assert response.status == 200
@@ -56,20 +60,20 @@ async def test_a_base_path_of_several_segments_is_kept(serve, connect):
     assert response.headers["content-type"].startswith("application/json")
 
 
-async def test_query_characters_are_encoded(serve, connect):
+async def test_query_characters_are_encoded(serve: Serve, connect: Connect) -> None:
     server = await connect(await serve(_echo))
     awkward = "tags.`a&b` = 'c+d=é %2F#?'"
     seen = _decoded(await server.get("/x", [("filter", awkward), ("id", "1"), ("id", "2")]))
     assert seen["query"] == [["filter", awkward], ["id", "1"], ["id", "2"]]
 
 
-async def test_a_query_in_the_path_is_kept(serve, connect):
+async def test_a_query_in_the_path_is_kept(serve: Serve, connect: Connect) -> None:
     server = await connect(await serve(_echo))
     seen = _decoded(await server.post("/aspects?action=ingestProposalBatch", b"{}"))
     assert seen["url"] == "/aspects?action=ingestProposalBatch"
 
 
-async def test_headers_of_every_request(serve, connect):
+async def test_headers_of_every_request(serve: Serve, connect: Connect) -> None:
     server = await connect(await serve(_echo), headers={"X-Tenant": Secret("blue")})
     headers = (_decoded(await server.get("/x")))["headers"]
     assert headers["User-Agent"] == f"mlflow-datahub-crawler/{__version__}"
@@ -79,7 +83,7 @@ async def test_headers_of_every_request(serve, connect):
     assert "Cookie" not in headers
 
 
-async def test_a_posted_body_goes_out_as_it_is(serve, connect, traffic):
+async def test_a_posted_body_goes_out_as_it_is(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     server = await connect(await serve(_echo), counts="sent")
     body = gzip.compress(b'{"a": 1}')
     # The double gunzips, as servers do, so this shows that nothing was compressed twice.
@@ -91,7 +95,7 @@ async def test_a_posted_body_goes_out_as_it_is(serve, connect, traffic):
     assert traffic.bytes == len(body)
 
 
-async def test_answers_may_come_compressed(serve, connect, traffic):
+async def test_answers_may_come_compressed(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     async def answer(request: web.Request) -> web.Response:
         response = web.json_response({"asked": request.headers["Accept-Encoding"], "rows": ["x"] * 1_000})
         response.enable_compression(web.ContentCoding.gzip)
@@ -103,7 +107,7 @@ async def test_answers_may_come_compressed(serve, connect, traffic):
     assert len(body["rows"]) == 1_000
 
 
-async def test_a_body_of_megabytes_is_sent_without_complaint(serve, connect):
+async def test_a_body_of_megabytes_is_sent_without_complaint(serve: Serve, connect: Connect) -> None:
     async def size(request: web.Request) -> web.Response:
         return web.json_response(sum([len(chunk) async for chunk in request.content.iter_any()]))
 
@@ -111,7 +115,7 @@ async def test_a_body_of_megabytes_is_sent_without_complaint(serve, connect):
     assert (await server.post("/x", b"x" * 3_000_000)).body == b"3000000"
 
 
-async def test_received_bytes_are_counted(serve, connect, traffic):
+async def test_received_bytes_are_counted(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     server = await connect(await serve(_json))
     response = await server.get("/x")
     assert (traffic.bytes, traffic.requests, traffic.retries) == (len(response.body), 1, 0)
@@ -119,7 +123,9 @@ async def test_received_bytes_are_counted(serve, connect, traffic):
 
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"2.20.4"])
-async def test_what_is_no_page_is_handed_over_even_if_labelled_html(serve, connect, body):
+async def test_what_is_no_page_is_handed_over_even_if_labelled_html(
+    serve: Serve, connect: Connect, body: bytes
+) -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type="text/html")
 
@@ -136,7 +142,7 @@ async def test_what_is_no_page_is_handed_over_even_if_labelled_html(serve, conne
         (b"Welcome! <b>Log in</b>", "text/html"),
     ],
 )
-async def test_a_web_page_is_the_wrong_server(serve, connect, body, content_type):
+async def test_a_web_page_is_the_wrong_server(serve: Serve, connect: Connect, body: bytes, content_type: str) -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type=content_type)
 
@@ -148,7 +154,9 @@ async def test_a_web_page_is_the_wrong_server(serve, connect, body, content_type
     assert "hidden" not in str(caught.value)
 
 
-async def test_retries_are_counted_and_told(serve, connect, traffic, naps, caplog):
+async def test_retries_are_counted_and_told(
+    serve: Serve, connect: Connect, traffic: Traffic, naps: Naps, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "crawler.http")
     server = await connect(await serve(_answers(503, 500)), attempts=8)
     assert (await server.get("/x")).status == 200
@@ -160,17 +168,19 @@ async def test_retries_are_counted_and_told(serve, connect, traffic, naps, caplo
     ]
 
 
-def _lines(caplog) -> list[str]:
+def _lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "crawler.http"]
 
 
-async def test_retry_after_is_waited_for(serve, connect, naps):
+async def test_retry_after_is_waited_for(serve: Serve, connect: Connect, naps: Naps) -> None:
     server = await connect(await serve(_answers(429, headers={"Retry-After": "7"})))
     await server.get("/x")
     assert naps == [7.0]
 
 
-async def test_a_lasting_5xx_is_refused_with_the_servers_words(serve, connect, traffic):
+async def test_a_lasting_5xx_is_refused_with_the_servers_words(
+    serve: Serve, connect: Connect, traffic: Traffic
+) -> None:
     server = await connect(await serve(_answers(*[503] * 9)), attempts=3)
     with pytest.raises(RequestRefused, match='answered 503: "number 503"') as caught:
         await server.get("/x")
@@ -179,14 +189,14 @@ async def test_a_lasting_5xx_is_refused_with_the_servers_words(serve, connect, t
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 501, 505])
-async def test_other_refusals_are_not_retried(serve, connect, traffic, status):
+async def test_other_refusals_are_not_retried(serve: Serve, connect: Connect, traffic: Traffic, status: int) -> None:
     server = await connect(await serve(_answers(status)))
     with pytest.raises(RequestRefused) as caught:
         await server.get("/x")
     assert (caught.value.status, traffic.requests) == (status, 1)
 
 
-async def test_the_same_body_is_sent_again(serve, connect):
+async def test_the_same_body_is_sent_again(serve: Serve, connect: Connect) -> None:
     bodies = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -198,7 +208,7 @@ async def test_the_same_body_is_sent_again(serve, connect):
     assert bodies == [b'{"a": 1}'] * 3
 
 
-async def test_a_redirect_is_not_followed(serve, connect, traffic):
+async def test_a_redirect_is_not_followed(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     async def elsewhere(_: web.Request) -> web.Response:
         raise web.HTTPFound("https://me:pw-in-url@other.example:8443/ml/api/x?ticket=hidden#part")
 
@@ -213,7 +223,7 @@ async def test_a_redirect_is_not_followed(serve, connect, traffic):
 
 
 @pytest.mark.parametrize("location", ["/login?next=%2F", "https://sso.example/start", "https://x.example/oauth2/go"])
-async def test_a_redirect_to_a_login_page_says_so(serve, connect, location):
+async def test_a_redirect_to_a_login_page_says_so(serve: Serve, connect: Connect, location: str) -> None:
     async def login(_: web.Request) -> web.Response:
         raise web.HTTPSeeOther(location)
 
@@ -223,7 +233,7 @@ async def test_a_redirect_to_a_login_page_says_so(serve, connect, location):
 
 
 @pytest.mark.parametrize("location", ["", "http://[", "mailto:a"])
-async def test_a_redirect_to_nowhere_is_an_error_too(serve, connect, location):
+async def test_a_redirect_to_nowhere_is_an_error_too(serve: Serve, connect: Connect, location: str) -> None:
     async def nowhere(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": location})
 
@@ -232,13 +242,13 @@ async def test_a_redirect_to_nowhere_is_an_error_too(serve, connect, location):
         await server.get("/api/x")
 
 
-async def test_basic_credentials_are_utf8(serve, connect):
+async def test_basic_credentials_are_utf8(serve: Serve, connect: Connect) -> None:
     server = await connect(await serve(_echo), username="jürgen", password=Secret("pä:ss"))
     headers = (_decoded(await server.get("/x")))["headers"]
     assert headers["Authorization"] == "Basic " + base64.b64encode("jürgen:pä:ss".encode()).decode()
 
 
-async def test_a_token_comes_before_a_user_name(serve, connect):
+async def test_a_token_comes_before_a_user_name(serve: Serve, connect: Connect) -> None:
     server = await connect(await serve(_echo), token=Secret("t0ken\n"), username="u", password=Secret("password"))
     assert (_decoded(await server.get("/x")))["headers"]["Authorization"] == "Bearer t0ken"
 
@@ -252,7 +262,9 @@ async def test_a_token_comes_before_a_user_name(serve, connect):
         ({"headers": {"authorization": Secret("Bearer t0p-s3cret")}}, "the Authorization header"),
     ],
 )
-async def test_401_names_the_credentials_but_not_the_secret(serve, connect, traffic, settings, shown):
+async def test_401_names_the_credentials_but_not_the_secret(
+    serve: Serve, connect: Connect, traffic: Traffic, settings: dict[str, Any], shown: str
+) -> None:
     async def refuse(request: web.Request) -> web.Response:
         echo = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return web.json_response({"message": f"bad {echo}"}, status=401)
@@ -266,7 +278,9 @@ async def test_401_names_the_credentials_but_not_the_secret(serve, connect, traf
     assert traffic.requests == 1
 
 
-async def test_user_info_of_the_url_authenticates_and_never_shows(serve, connect, caplog):
+async def test_user_info_of_the_url_authenticates_and_never_shows(
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     seen = []
 
@@ -286,7 +300,7 @@ async def test_user_info_of_the_url_authenticates_and_never_shows(serve, connect
         assert not any(secret in text for text in shown)
 
 
-async def test_settings_come_before_user_info_of_the_url(serve, connect):
+async def test_settings_come_before_user_info_of_the_url(serve: Serve, connect: Connect) -> None:
     url = (await serve(_echo)).replace("://", "://someone:displaced@")
     server = await connect(url, username="ann", password=Secret("pass"))
     headers = (_decoded(await server.get("/x")))["headers"]
@@ -294,7 +308,9 @@ async def test_settings_come_before_user_info_of_the_url(serve, connect):
     assert server._classifier._redact("displaced") == "***"
 
 
-async def test_netrc_adds_no_credentials(serve, connect, monkeypatch, tmp_path):
+async def test_netrc_adds_no_credentials(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -306,10 +322,11 @@ async def test_netrc_adds_no_credentials(serve, connect, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("keep_alive", "connections"), [(True, 1), (False, 4)])
-async def test_connections_are_kept_or_not(serve, connect, keep_alive, connections):
+async def test_connections_are_kept_or_not(serve: Serve, connect: Connect, keep_alive: bool, connections: int) -> None:
     seen = set()
 
     async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
         seen.add(request.transport.get_extra_info("peername"))
         return web.json_response({})
 
@@ -319,10 +336,10 @@ async def test_connections_are_kept_or_not(serve, connect, keep_alive, connectio
     assert len(seen) == connections
 
 
-async def test_no_more_requests_in_flight_than_allowed(serve, connect, traffic):
+async def test_no_more_requests_in_flight_than_allowed(serve: Serve, connect: Connect, traffic: Traffic) -> None:
     running, most, told = 0, 0, 0
 
-    async def handler(_: web.Request) -> web.Response:
+    async def handler(_request: web.Request) -> web.Response:
         nonlocal running, most, told
         running += 1
         most, told = max(most, running), max(told, traffic.in_flight)
@@ -337,7 +354,7 @@ async def test_no_more_requests_in_flight_than_allowed(serve, connect, traffic):
     assert (traffic.in_flight, traffic.requests) == (0, 30)
 
 
-async def test_a_request_that_waits_for_its_retry_leaves_its_slot(serve, traffic):
+async def test_a_request_that_waits_for_its_retry_leaves_its_slot(serve: Serve, traffic: Traffic) -> None:
     async def handler(request: web.Request) -> web.Response:
         busy = request.path == "/busy" and not other_done.is_set()
         return web.json_response({}, status=503 if busy else 200)
@@ -354,7 +371,7 @@ async def test_a_request_that_waits_for_its_retry_leaves_its_slot(serve, traffic
         assert (await waiting).status == 200
 
 
-async def test_requests_per_second_pace_every_attempt(serve, connect, naps):
+async def test_requests_per_second_pace_every_attempt(serve: Serve, connect: Connect, naps: Naps) -> None:
     server = await connect(
         await serve(_answers(503, headers={"Retry-After": "0"})), requests_per_second=0.1, concurrency=4
     )
@@ -366,7 +383,7 @@ async def test_requests_per_second_pace_every_attempt(serve, connect, naps):
     assert all(later > earlier for earlier, later in pairwise(paced))
 
 
-async def test_cancelling_passes_through(serve_raw, connect, traffic, naps):
+async def test_cancelling_passes_through(serve_raw: ServeRaw, connect: Connect, traffic: Traffic, naps: Naps) -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.set()
         await asyncio.Event().wait()

@@ -44,7 +44,8 @@ class Flaky:
         if self.begin <= now < self.end:
             if self.status is None:
                 raise aiohttp.ClientConnectorError(
-                    SimpleNamespace(host="h", port=1, ssl=None), OSError(errno.ECONNREFUSED, "Connection refused")
+                    SimpleNamespace(host="h", port=1, ssl=None),  # type: ignore[arg-type]
+                    OSError(errno.ECONNREFUSED, "Connection refused"),
                 )
             return Response(status=self.status, body=b"", headers=self.headers)
         return Response(status=504 if path in self.poisoned else 200, body=b"{}", headers={})
@@ -83,7 +84,7 @@ async def _ask_in_parallel(server: Server, until: float, clients: int = 50) -> N
 
 
 @pytest.mark.parametrize("status", [None, 408, 425, 429, 502, 503, 504])
-def test_an_outage_of_minutes_is_waited_out_with_few_requests(traffic, status):
+def test_an_outage_of_minutes_is_waited_out_with_few_requests(traffic: Traffic, status: int | None) -> None:
     flaky = Flaky(10, 250, status)
     _run(flaky, traffic, lambda server: _ask_in_parallel(server, 260))
     # Until it is noticed, retries that the budget allows for; then one at a time.
@@ -96,7 +97,7 @@ def test_an_outage_of_minutes_is_waited_out_with_few_requests(traffic, status):
     assert traffic.in_flight == 0
 
 
-def test_all_go_on_at_the_first_good_answer(traffic):
+def test_all_go_on_at_the_first_good_answer(traffic: Traffic) -> None:
     flaky = Flaky(10, 100)
     _run(flaky, traffic, lambda server: _ask_in_parallel(server, 130))
     back = [at for at in flaky.seen if at >= 100]
@@ -104,7 +105,7 @@ def test_all_go_on_at_the_first_good_answer(traffic):
     assert len([at for at in back if at <= back[0] + 1.5]) >= 10
 
 
-def test_retry_after_is_honoured_while_it_is_out(traffic):
+def test_retry_after_is_honoured_while_it_is_out(traffic: Traffic) -> None:
     flaky = Flaky(10, 200, 503, **{"Retry-After": "25"})
     _run(flaky, traffic, lambda server: _ask_on_and_on(server, 210))
     gaps = [later - sooner for sooner, later in pairwise(flaky.seen_while_out)]
@@ -113,21 +114,24 @@ def test_retry_after_is_honoured_while_it_is_out(traffic):
 
 
 @pytest.mark.parametrize(("status", "kind"), [(None, Unreachable), (503, Unreachable)])
-def test_the_end_of_patience_says_how_long_and_since_when(traffic, status, kind):
+def test_the_end_of_patience_says_how_long_and_since_when(
+    traffic: Traffic, status: int | None, kind: type[Exception]
+) -> None:
     flaky = Flaky(10, 1e9, status)
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)
         outcomes = await asyncio.gather(*(server.get("/x") for _ in range(20)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [kind] * 20
-        assert all("It has answered nobody for 300 s, since 20" in outcome.message for outcome in outcomes)
+        unreachable = [outcome for outcome in outcomes if isinstance(outcome, Unreachable)]
+        assert all("It has answered nobody for 300 s, since 20" in outcome.message for outcome in unreachable)
         assert 309 <= asyncio.get_running_loop().time() <= 311
 
     _run(flaky, traffic, scenario)
     assert traffic.outage == ""
 
 
-def test_patience_counts_from_the_last_good_answer(traffic):
+def test_patience_counts_from_the_last_good_answer(traffic: Traffic) -> None:
     """When the first request has used up its tries, most of the patience may be over."""
     flaky = Flaky(10, 1e9)
 
@@ -140,7 +144,7 @@ def test_patience_counts_from_the_last_good_answer(traffic):
     _run(flaky, traffic, scenario, patience=100)
 
 
-def test_a_server_that_never_answered_is_not_waited_for(traffic):
+def test_a_server_that_never_answered_is_not_waited_for(traffic: Traffic) -> None:
     flaky = Flaky(0, 1e9)
 
     async def scenario(server: Server) -> None:
@@ -152,7 +156,7 @@ def test_a_server_that_never_answered_is_not_waited_for(traffic):
     assert len(flaky.seen) == 8
 
 
-def test_without_patience_nothing_is_waited_for(traffic):
+def test_without_patience_nothing_is_waited_for(traffic: Traffic) -> None:
     flaky = Flaky(10, 1e9)
 
     async def scenario(server: Server) -> None:
@@ -164,7 +168,7 @@ def test_without_patience_nothing_is_waited_for(traffic):
     assert len(flaky.seen_while_out) == 8
 
 
-def test_a_request_of_its_own_fault_is_no_outage(traffic, caplog):
+def test_a_request_of_its_own_fault_is_no_outage(traffic: Traffic, caplog: pytest.LogCaptureFixture) -> None:
     flaky = Flaky(1e9, 1e9)
     flaky.poisoned = {"bad"}
 
@@ -180,7 +184,7 @@ def test_a_request_of_its_own_fault_is_no_outage(traffic, caplog):
     assert traffic.retries == 7
 
 
-def test_a_500_is_no_outage(traffic):
+def test_a_500_is_no_outage(traffic: Traffic) -> None:
     flaky = Flaky(10, 1e9, 500)
 
     async def scenario(server: Server) -> None:
@@ -192,7 +196,9 @@ def test_a_500_is_no_outage(traffic):
     assert len(flaky.seen_while_out) == 3
 
 
-def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(traffic, caplog):
+def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(
+    traffic: Traffic, caplog: pytest.LogCaptureFixture
+) -> None:
     flaky = Flaky(10, 200)
     shown = []
 
@@ -214,7 +220,7 @@ def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(traffic, caplog
     assert shown == [("connection refused", 300.0)]
 
 
-def test_who_probes_may_be_given_up_and_another_probes_on(traffic):
+def test_who_probes_may_be_given_up_and_another_probes_on(traffic: Traffic) -> None:
     flaky = Flaky(10, 200)
 
     async def scenario(server: Server) -> None:
@@ -230,7 +236,7 @@ def test_who_probes_may_be_given_up_and_another_probes_on(traffic):
     _run(flaky, traffic, scenario)
 
 
-def test_outages_that_follow_each_other_are_each_waited_out(traffic):
+def test_outages_that_follow_each_other_are_each_waited_out(traffic: Traffic) -> None:
     flaky = Flaky(10, 240)
 
     async def scenario(server: Server) -> None:
@@ -242,7 +248,7 @@ def test_outages_that_follow_each_other_are_each_waited_out(traffic):
     assert traffic.outage == ""
 
 
-def test_a_late_answer_to_another_request_ends_it(traffic):
+def test_a_late_answer_to_another_request_ends_it(traffic: Traffic) -> None:
     """The one that probes does not sleep on through a Retry-After of two minutes."""
     flaky = Flaky(10, 1e9, 503)
     send = flaky.send
@@ -256,7 +262,7 @@ def test_a_late_answer_to_another_request_ends_it(traffic):
             flaky.headers = {"Retry-After": "120"}
         return await send(request)
 
-    flaky.send = slow_for_one
+    flaky.send = slow_for_one  # type: ignore[method-assign]
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)
@@ -271,7 +277,9 @@ def test_a_late_answer_to_another_request_ends_it(traffic):
     assert flaky.headers
 
 
-def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(traffic, caplog):
+def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(
+    traffic: Traffic, caplog: pytest.LogCaptureFixture
+) -> None:
     flaky = Flaky(10, 1e9, 503)
     send = flaky.send
     probing = asyncio.Event()
@@ -287,7 +295,7 @@ def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(traff
         await asyncio.sleep(20)
         return Response(status=503, body=b"", headers={})
 
-    flaky.send = slow_probes
+    flaky.send = slow_probes  # type: ignore[method-assign]
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)
@@ -300,7 +308,7 @@ def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(traff
     assert [record.getMessage().partition(",")[0] for record in caplog.records][1:] == ["MLflow answers again"]
 
 
-def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic):
+def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic: Traffic) -> None:
     flaky = Flaky(10, 1e9)
     send = flaky.send
 
@@ -309,7 +317,7 @@ def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic):
             return await send(request)
         raise no_tls()
 
-    flaky.send = without_tls
+    flaky.send = without_tls  # type: ignore[method-assign]
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, 10)

@@ -33,12 +33,12 @@ async def _starts(limiter: RateLimiter, time: FakeTime, number: int) -> list[flo
     return list(await asyncio.gather(*(start() for _ in range(number))))
 
 
-async def test_starts_are_spread_evenly():
+async def test_starts_are_spread_evenly() -> None:
     time = FakeTime()
     assert await _starts(_limiter(4, time), time, 4) == [0, 0.25, 0.5, 0.75]
 
 
-async def test_a_pause_is_not_made_up_for():
+async def test_a_pause_is_not_made_up_for() -> None:
     time = FakeTime()
     limiter = _limiter(1, time)
     await limiter.wait()
@@ -46,6 +46,6 @@ async def test_a_pause_is_not_made_up_for():
     assert await _starts(limiter, time, 3) == [100, 101, 102]
 
 
-async def test_no_limit_is_no_wait():
+async def test_no_limit_is_no_wait() -> None:
     time = FakeTime()
     assert await _starts(_limiter(None, time), time, 3) == [0, 0, 0]

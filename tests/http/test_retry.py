@@ -4,10 +4,12 @@ import asyncio
 import gc
 import ssl
 import weakref
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, InvalidURL, ServerDisconnectedError
@@ -20,17 +22,18 @@ from crawler.http.failures import RETRY_AFTER_CAP, is_cut_off, is_transient, ret
 from crawler.http.retry import ATTEMPTS_AT_500, BACKOFF_BASE, BACKOFF_CAP, Retrier, Silent
 from crawler.http.retry_budget import RETRY_COST, RetryBudget
 from crawler.http.status_policy import is_retryable
+from tests.http.conftest import Naps
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 520, 599])
-def test_statuses_that_may_pass(status):
+def test_statuses_that_may_pass(status: int) -> None:
     assert is_retryable(status)
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 403, 404, 409, 413, 422, 501, 505, 600])
-def test_statuses_that_last(status):
+def test_statuses_that_last(status: int) -> None:
     assert not is_retryable(status)
 
 
@@ -44,7 +47,7 @@ def test_statuses_that_last(status):
         (ValueError(), False),
     ],
 )
-def test_broken_exchanges(error, transient):
+def test_broken_exchanges(error: Exception, transient: bool) -> None:
     assert is_transient(error) is transient
 
 
@@ -52,7 +55,7 @@ def test_broken_exchanges(error, transient):
     ("reason", "transient"),
     [("TLSV13_ALERT_CERTIFICATE_REQUIRED", False), ("UNEXPECTED_EOF_WHILE_READING", True)],
 )
-def test_broken_handshakes(reason, transient):
+def test_broken_handshakes(reason: str, transient: bool) -> None:
     error, cause = ClientConnectionError(), ssl.SSLError(1, reason)
     cause.reason = reason
     error.__cause__ = cause
@@ -78,11 +81,11 @@ def test_broken_handshakes(reason, transient):
         ("٣", None),
     ],
 )
-def test_retry_after(value, seconds):
+def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after({"Retry-After": value}, NOW) == seconds
 
 
-def test_no_retry_after():
+def test_no_retry_after() -> None:
     assert retry_after({}, NOW) is None
 
 
@@ -103,7 +106,7 @@ _DATES = st.builds(
 @example("9" * 10_000)
 @example("Sun, 01 Mar 0001 00:00:00 +1400")
 @example("Sun, 01 Mar 2026 12:00:00 -99999999999")
-def test_retry_after_never_fails_and_stays_within_bounds(value):
+def test_retry_after_never_fails_and_stays_within_bounds(value: str) -> None:
     seconds = retry_after({"Retry-After": value}, NOW)
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP
 
@@ -114,42 +117,65 @@ REQUEST = Request(method="GET", url="http://h:1/x")
 class Answered:
     """As many answers as `count` says whenever they are read."""
 
-    def __init__(self, count):
+    def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
 
     @property
-    def answers(self):
+    def answers(self) -> int:
         return self._count()
 
 
-def _retrier(send, attempts, naps, told=lambda *_: None, *, capacity=500, answers=lambda: 0):
-    listener = SimpleNamespace(retrying=told)
-    budget, answered = RetryBudget(capacity), Answered(answers)
+class Answering:
+    """A try that gives these statuses in turn, the last one for ever; `tried` counts."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._left = list(statuses)
+        self.tried = 0
+
+    async def __call__(self, _: Request) -> Response:
+        self.tried += 1
+        status = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        return Response(status=status, body=b"", headers={})
+
+
+Attempt = Callable[[Request], Awaitable[Response]]
+Told = Callable[[int, float, str], object]
+
+
+def _retrier(
+    send: Attempt,
+    attempts: int,
+    naps: Naps,
+    told: Told = lambda *_: None,
+    *,
+    capacity: int = 500,
+    answers: Callable[[], int] = lambda: 0,
+) -> Retrier:
+    listener: Any = SimpleNamespace(retrying=told)
+    following: Any = SimpleNamespace(send=send)
+    answered: Any = Answered(answers)
     return Retrier(
-        SimpleNamespace(send=send), attempts, naps, listener, lambda _: False, budget=budget, answered=answered
+        following, attempts, naps, listener, lambda _: False, budget=RetryBudget(capacity), answered=answered
     )
 
 
-async def _sent(send, *args, **options):
-    return await _retrier(send, *args, **options).send(REQUEST)
+async def _sent(
+    send: Attempt,
+    attempts: int,
+    naps: Naps,
+    told: Told = lambda *_: None,
+    *,
+    capacity: int = 500,
+    answers: Callable[[], int] = lambda: 0,
+) -> Response:
+    return await _retrier(send, attempts, naps, told, capacity=capacity, answers=answers).send(REQUEST)
 
 
-def _answering(*statuses):
-    """A try that gives these statuses in turn, the last one for ever; `tried` counts."""
-    left = list(statuses)
-
-    async def attempt(_: Request) -> Response:
-        attempt.tried += 1
-        return Response(status=left.pop(0) if len(left) > 1 else left[0], body=b"", headers={})
-
-    attempt.tried = 0
-    return attempt
-
-
-async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
-    told = []
+async def test_backoff_grows_with_jitter_up_to_its_cap(naps: Naps) -> None:
+    told: list[tuple[int, float, str]] = []
     with pytest.raises(Silent) as caught:
-        await _sent(_answering(503), 12, naps, lambda *retry: told.append(retry))
+        await _sent(Answering(503), 12, naps, lambda *retry: told.append(retry))
+    assert isinstance(caught.value.last, Response)
     assert caught.value.last.status == 503
     assert len(naps) == 11
     for tried, nap in enumerate(naps):
@@ -157,7 +183,7 @@ async def test_backoff_grows_with_jitter_up_to_its_cap(naps):
     assert told == [(number, nap, "503") for number, nap in enumerate(naps, start=2)]
 
 
-async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps):
+async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps: Naps) -> None:
     async def fail(_: Request) -> Response:
         raise ServerDisconnectedError
 
@@ -165,10 +191,10 @@ async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answer
     with pytest.raises(ServerDisconnectedError):
         await _sent(fail, 3, naps, answers=lambda: next(answers))
     assert len(naps) == 2
-    assert (await _sent(_answering(504), 3, naps, answers=lambda: next(answers))).status == 504
+    assert (await _sent(Answering(504), 3, naps, answers=lambda: next(answers))).status == 504
 
 
-async def test_where_nobody_was_answered_it_is_silence(naps):
+async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
     async def fail(_: Request) -> Response:
         raise ServerDisconnectedError
 
@@ -179,14 +205,14 @@ async def test_where_nobody_was_answered_it_is_silence(naps):
 
 
 @pytest.mark.parametrize(("statuses", "tries"), [((500,), ATTEMPTS_AT_500), ((503, 500, 503, 500, 500), 5)])
-async def test_a_500_is_tried_three_times_and_is_no_silence(naps, statuses, tries):
-    attempt = _answering(*statuses)
+async def test_a_500_is_tried_three_times_and_is_no_silence(naps: Naps, statuses: tuple[int, ...], tries: int) -> None:
+    attempt = Answering(*statuses)
     assert (await _sent(attempt, 8, naps)).status == 500
     assert attempt.tried == tries
 
 
 @pytest.mark.parametrize("body", [b'{"runs": [{"info": {"run_', b'[{"urn": 1}, ', b"\n {\n"])
-async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
+async def test_an_answer_that_is_cut_off_is_asked_for_again(naps: Naps, body: bytes) -> None:
     cut, whole = Response(200, body, {}), Response(200, b'{"runs": []}', {})
     assert is_cut_off(cut)
     answers = iter((cut, cut, whole))
@@ -198,7 +224,7 @@ async def test_an_answer_that_is_cut_off_is_asked_for_again(naps, body):
     assert len(naps) == 2
 
 
-async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
+async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps: Naps) -> None:
     cut, tried = Response(200, b'{"runs": [', {}), count(1)
 
     async def attempt(_: Request) -> Response:
@@ -210,32 +236,33 @@ async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"a": [1]}\n', b" [] ", b"3.17.2", b"<html>", b"OK"])
-def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body):
+def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body: bytes) -> None:
     assert not is_cut_off(Response(200, body, {}))
     assert not is_cut_off(Response(400, b'{"error_code": "', {}))
 
 
-async def test_no_more_tries_of_a_500_than_attempts(naps):
-    attempt = _answering(500)
+async def test_no_more_tries_of_a_500_than_attempts(naps: Naps) -> None:
+    attempt = Answering(500)
     await _sent(attempt, 2, naps)
     assert attempt.tried == 2
 
 
-async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps):
-    attempt = _answering(503)
+async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps: Naps) -> None:
+    attempt = Answering(503)
     with pytest.raises(Silent):
         await _sent(attempt, 8, naps, capacity=0)
     assert attempt.tried == 2
 
 
-async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps):
-    attempt, answers = _answering(503), count()
+async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps: Naps) -> None:
+    attempt, answers = Answering(503), count()
     await _sent(attempt, 8, naps, capacity=0, answers=lambda: next(answers))
     assert attempt.tried == 8
 
 
-async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
-    answers, trying, most, seen = count(), 0, 0, set()
+async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps: Naps) -> None:
+    answers, trying, most = count(), 0, 0
+    seen: set[str] = set()
 
     async def attempt(request: Request) -> Response:
         nonlocal trying, most
@@ -254,9 +281,9 @@ async def test_with_an_empty_budget_one_request_at_a_time_is_tried_again(naps):
     assert most == 1
 
 
-async def test_a_storm_ends_with_the_budget(naps):
+async def test_a_storm_ends_with_the_budget(naps: Naps) -> None:
     """100 requests of which each may be tried 8 times: the bucket pays for 100 retries, not for 700."""
-    attempt = _answering(503)
+    attempt = Answering(503)
     retrier = _retrier(attempt, 8, naps)
     await asyncio.gather(*(retrier.send(REQUEST) for _ in range(100)), return_exceptions=True)
     assert attempt.tried <= 100 + 500 // RETRY_COST + 100
@@ -265,19 +292,19 @@ async def test_a_storm_ends_with_the_budget(naps):
 class Body:
     """In place of bytes, to which no weak reference can point."""
 
-    def lstrip(self):
+    def lstrip(self) -> bytes:
         return b"..."
 
     rstrip = lstrip
 
 
 @pytest.mark.parametrize("first", ["broken", "refused"])
-async def test_what_a_retried_request_held_is_freed_with_it(naps, first):
+async def test_what_a_retried_request_held_is_freed_with_it(naps: Naps, first: str) -> None:
     """A page of megabytes must not wait for Python's collector, which a crawl calls seldom."""
-    bodies = []
+    bodies: list[weakref.ref[Any]] = []
 
-    async def attempt(_):
-        body = Body()
+    async def attempt(_: Request) -> Response:
+        body: Any = Body()
         bodies.append(weakref.ref(body))
         if len(bodies) == 1 and first == "broken":
             raise ClientPayloadError

@@ -22,21 +22,21 @@ PEER = Peer(name="DataHub", host="gms:8080", scheme="https", timeout=120, connec
         (None, r"failed \(unknown\)"),
     ],
 )
-def test_handshakes(reason, said):
+def test_handshakes(reason: str | None, said: str) -> None:
     error, cause = aiohttp.ClientConnectionError(), ssl.SSLError(1, "words of OpenSSL")
-    cause.reason = reason
+    cause.reason = reason  # type: ignore[assignment]
     error.__cause__ = cause
     with pytest.raises(Unreachable, match=said):
         raise unreachable(error, PEER)
 
 
-def test_a_host_without_a_route():
+def test_a_host_without_a_route() -> None:
     key = SimpleNamespace(host="gms", port=8080)
-    error = aiohttp.ClientConnectorError(key, OSError(errno.EHOSTUNREACH, "No route to host"))
+    error = aiohttp.ClientConnectorError(key, OSError(errno.EHOSTUNREACH, "No route to host"))  # type: ignore[arg-type]
     assert unreachable(error, PEER).message == "No connection to DataHub at gms:8080: No route to host."
 
 
-def test_a_proxy_in_between_is_named():
+def test_a_proxy_in_between_is_named() -> None:
     message = unreachable(aiohttp.ServerDisconnectedError(), PEER).message
     assert message.startswith("DataHub at gms:8080 (through the proxy proxy:3128) closed the connection")
 
@@ -48,10 +48,10 @@ ANSWER = SimpleNamespace(real_url="http://gms:8080")
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.ECONNREFUSED, "Connection refused")), "connection refused"),
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.EHOSTUNREACH, "No route to host")), "no route to host"),
-        (aiohttp.ClientConnectorError(KEY, OSError()), "no connection"),
-        (aiohttp.ClientHttpProxyError(ANSWER, (), status=503), "the proxy answers 503"),
+        (aiohttp.ClientConnectorError(KEY, OSError(errno.ECONNREFUSED, "Connection refused")), "connection refused"),  # type: ignore[arg-type]
+        (aiohttp.ClientConnectorError(KEY, OSError(errno.EHOSTUNREACH, "No route to host")), "no route to host"),  # type: ignore[arg-type]
+        (aiohttp.ClientConnectorError(KEY, OSError()), "no connection"),  # type: ignore[arg-type]
+        (aiohttp.ClientHttpProxyError(ANSWER, (), status=503), "the proxy answers 503"),  # type: ignore[arg-type]
         (aiohttp.ConnectionTimeoutError(), "no connection in time"),
         (TimeoutError(), "no answer in time"),
         (aiohttp.ClientPayloadError(), "answers break off"),
@@ -59,5 +59,5 @@ ANSWER = SimpleNamespace(real_url="http://gms:8080")
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
-def test_what_an_outage_shows_itself_by_in_a_few_words(error, words):
+def test_what_an_outage_shows_itself_by_in_a_few_words(error: aiohttp.ClientError | TimeoutError, words: str) -> None:
     assert short_reason(error) == words

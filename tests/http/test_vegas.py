@@ -1,11 +1,13 @@
 """The limit in the scenarios of Vector's adaptive request concurrency, in bands; and what always holds."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.http.limiter.vegas import START, Vegas
+from crawler.http.limiter.vegas import START, Start, Vegas
 from tests.http.simulated_server import Behaviour, Seen, Simulation, best_fixed_rate
 
 ANSWERS = 2_000
@@ -104,7 +106,7 @@ def test_it_grows_where_it_is_reached() -> None:
 
 
 @pytest.mark.parametrize("ending", [Vegas.refused, Vegas.failed])
-def test_it_shrinks_at_once_and_once_for_one_jam(ending) -> None:
+def test_it_shrinks_at_once_and_once_for_one_jam(ending: Callable[[Vegas, Start], None]) -> None:
     vegas = Vegas(1, 16)
     for _ in range(5):
         _answer(vegas, at_once=vegas.limit)
@@ -172,9 +174,11 @@ SECONDS = st.floats(0, 1e6, allow_nan=False)
     st.integers(0, 20),
     st.lists(st.tuples(st.sampled_from(ENDS), st.integers(0, 50), SECONDS, st.integers(0, 10**9)), max_size=200),
 )
-def test_the_limit_stays_within_its_bounds_whatever_happens(low: int, more: int, ends: list) -> None:
+def test_the_limit_stays_within_its_bounds_whatever_happens(
+    low: int, more: int, ends: list[tuple[str, int, float, int]]
+) -> None:
     vegas = Vegas(low, low + more)
-    under_way = []
+    under_way: list[Start] = []
     for end, started, seconds, size in ends:
         under_way += [vegas.start() for _ in range(min(started, vegas.limit - len(under_way)))]
         if not under_way:

@@ -38,7 +38,8 @@ def example_of(name: str) -> str:
 
 def compiled(code: str) -> CodeType:
     """An example, with `await` and `async with` at its top level."""
-    return compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    made: CodeType = compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return made
 
 
 def run(code: str) -> None:

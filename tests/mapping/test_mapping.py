@@ -196,7 +196,7 @@ def test_acryl_datahub_accepts_whatever_mlflow_holds(
     experiment: Experiment,
     runs: list[Run],
 ) -> None:
-    rows = {"models": models, "versions": versions, "experiment": experiment, "runs": runs}
+    rows: dict[str, Any] = {"models": models, "versions": versions, "experiment": experiment, "runs": runs}
     entities = everything(mapping, **rows)
     assert entities == everything(mapping, **rows)
     plain = sent(entities)

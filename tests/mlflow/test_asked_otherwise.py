@@ -110,7 +110,8 @@ def _holds(info: dict[str, Any], bound: str) -> bool:
         return info["run_id"] in bound
     _, operator, limit = bound.split()
     value = info["start_time"]
-    return {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
+    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
+    return held
 
 
 def is_by_id(query: Query) -> bool:

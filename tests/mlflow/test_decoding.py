@@ -206,12 +206,18 @@ def test_every_row_is_read_or_named(rows: list[Any]) -> None:
 
 
 int64s = st.integers(-(2**62), 2**62 - 1)
-written = st.sampled_from([lambda number: number, str])
+written: st.SearchStrategy[Callable[[Any], Any]] = st.sampled_from([lambda number: number, str])
 
 
 @given(int64s, int64s, written, written, st.floats(allow_nan=False), written, st.sampled_from([bytes, leniently]))
 def test_numbers_may_come_as_text(
-    start: int, end: int, start_as: How, end_as: How, value: float, value_as: Any, how: How
+    start: int,
+    end: int,
+    start_as: Callable[[int], Any],
+    end_as: Callable[[int], Any],
+    value: float,
+    value_as: Any,
+    how: How,
 ) -> None:
     run = copy.deepcopy(RUN)
     run["info"] |= {"start_time": start_as(start), "end_time": end_as(end)}

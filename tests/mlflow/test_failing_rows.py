@@ -315,7 +315,7 @@ def test_pages_that_take_too_long_become_smaller_and_stay_so(count: int) -> None
             slow += 1
             assert cursor.slow(query, rows)
             continue
-        read += cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), most=rows)).rows
+        read += cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), most=rows)).rows  # type: ignore[misc]
     assert Counter(map(row_id, read)) == Counter(store.throughout)
     assert slow == 2
 

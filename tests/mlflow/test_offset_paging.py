@@ -30,7 +30,7 @@ from tests.support.examples import examples
 def runs_read(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[str]:
     cursor, read = RunCursor(), []
     while (query := cursor.query) is not None:
-        keep = (lambda _: True) if "filter" in ignores else (lambda row, query=query: passes(row, query))
+        keep = (lambda _: True) if "filter" in ignores else (lambda row, query=query: passes(row, query))  # type: ignore[misc]
         read += cursor.take(store.page("" if "page_token" in ignores else query.token, keep, query.known)).rows
     return [row_id(row) for row in read]
 
@@ -51,7 +51,7 @@ def runs_read_in_parts(
             cursors += cursor.split(random.randrange(5), store.page_size)
         seen = RunQuery(None, query.until, query.token) if "since" in ignores else query
         seen = RunQuery(seen.since, None, seen.token) if "until" in ignores else seen
-        read += cursor.take(store.page(query.token, lambda row, query=seen: passes(row, query), query.known)).rows
+        read += cursor.take(store.page(query.token, lambda row, query=seen: passes(row, query), query.known)).rows  # type: ignore[misc]
         cursors += cursor.split(random.randrange(5), store.page_size)
         cursors[:] = [each for each in cursors if each.query is not None]
     return [row_id(row) for row in read]
@@ -142,7 +142,7 @@ def test_a_long_experiment_is_shared_by_all_at_little_cost() -> None:
         for cursor in list(cursors):
             query = cursor.query
             assert query is not None
-            cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
+            cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))  # type: ignore[misc]
             cursors = [each for each in cursors if each.query is not None]
             cursors += cursor.split(workers - len(cursors), store.page_size)
     assert rounds <= 12
@@ -155,7 +155,7 @@ def test_what_is_given_away_begins_where_the_rest_ends() -> None:
     for _ in range(3):
         query = cursor.query
         assert query is not None
-        cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
+        cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))  # type: ignore[misc]
     parts = cursor.split(1, 100)
     queries = [each.query for each in (cursor, *parts)]
     assert [query.filter for query in queries if query] == [
@@ -181,11 +181,13 @@ def test_start_times_far_apart_are_split_within_what_a_database_can_compare(
     rows: list[Run], page_size: int, random: Random
 ) -> None:
     class Bounded(Store):
-        def page(self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0) -> Page[Any]:
+        def page(
+            self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0, most: int = 0
+        ) -> Page[Any]:
             asked = [query for cursor in cursors if (query := cursor.query)]
             assert all(-(2**63) <= bound < 2**63 for query in asked for bound in (query.since or 0, query.until or 0))
             assert all(query.until is None or (query.since or 0) < query.until for query in asked)
-            return super().page(token, keep, known)
+            return super().page(token, keep, known, most)
 
     cursors: list[RunCursor] = []
     store = Bounded(rows, page_size, order=by_time)
@@ -349,10 +351,12 @@ def test_rows_that_cannot_be_read_hide_no_others(
 class OpaqueStore(Store):
     """Tokens that only this server understands, and empty pages in between."""
 
-    def page(self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0) -> Page[Any]:
+    def page(
+        self, token: str, keep: Callable[[Any], bool] = lambda _: True, known: int = 0, most: int = 0
+    ) -> Page[Any]:
         if token.endswith("-empty"):
             return Page([], token.removesuffix("-empty"))
-        page = super().page(number_token(int(token.removeprefix("t"))) if token else "", keep, known)
+        page = super().page(number_token(int(token.removeprefix("t"))) if token else "", keep, known, most)
         following = json.loads(base64.b64decode(page.token))["offset"] if page.token else 0
         return Page(page.rows, f"t{following}-empty" if following else "")
 

@@ -68,14 +68,14 @@ class Tracking:
         return decode(body)
 
 
-def _bounds(text: str) -> list[int | None]:
+def _bounds(text: str) -> tuple[int | None, int | None]:
     """The bounds of a filter: from the first on, before the second."""
     since = until = None
     for bound in filter(None, text.split(" AND ")):
         _, operator, value = bound.split()
         since = int(value) if operator == ">=" else since
         until = int(value) + (operator == "<=") if operator != ">=" else until
-    return [since, until]
+    return since, until
 
 
 class Read(msgspec.Struct):

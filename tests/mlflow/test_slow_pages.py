@@ -206,7 +206,7 @@ def test_behind_a_row_that_stalls_pages_are_whole_again() -> None:
     cursor = RunCursor()
     while (query := cursor.query) is not None:
         try:
-            cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most))
+            cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most))  # type: ignore[misc]
         except PageFailed as failed:
             shrink(cursor, failed.rows, query)
             # Nobody gets a part for which pages would stay small.

@@ -120,7 +120,8 @@ def _holds(info: dict[str, Any], bound: str) -> bool:
         return True
     _, operator, limit = bound.split()
     value = info["start_time"]
-    return {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
+    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
+    return held
 
 
 class Crawled(msgspec.Struct):

@@ -36,7 +36,7 @@ def read(store: Store, cursors: list[RunCursor], random: Random) -> tuple[list[s
         if random.random() < 0.5:
             cursors += cursor.split(random.randrange(4), store.page_size)
         try:
-            page = store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most)
+            page = store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most)  # type: ignore[misc]
         except PageFailed as failed:
             helped = cursor.failed(query, failed.rows, "500")
         else:
@@ -110,6 +110,6 @@ def test_a_server_without_order_covers_all_at_its_end(page_size: int) -> None:
     store = Store(rows, page_size)
     cursor, windows = RunCursor(), []
     while (query := cursor.query) is not None:
-        step = cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))
+        step = cursor.take(store.page(query.token, lambda row, query=query: passes(row, query), query.known))  # type: ignore[misc]
         windows += [step.window] if step.window else []
     assert windows == [Window(None, None, {"": 8})]

@@ -20,7 +20,7 @@ IMAGES = [
 def locked(name: str) -> dict[str, tuple[Requirement, list[str]]]:
     """Each package of a lock, by its name, with its hashes."""
     lines = (ROOT / "requirements" / f"{name}.lock").read_text().replace("\\\n", " ").splitlines()
-    found = {}
+    found: dict[str, tuple[Requirement, list[str]]] = {}
     for line in lines:
         pinned, *hashes = line.split(" --hash=")
         requirement = Requirement(pinned.strip())

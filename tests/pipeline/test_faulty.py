@@ -45,7 +45,8 @@ async def outcome(session: aiohttp.ClientSession, url: str) -> tuple[str, dict[s
 
 async def outcomes(share: float, seed: int) -> tuple[list[str], list[str], Faulty]:
     """What comes of many requests, which of them the handler got, and what was counted."""
-    faulty, handled = Faulty(share, seed), []
+    faulty = Faulty(share, seed)
+    handled: list[str] = []
     async with serving(faulty, handled) as url, aiohttp.ClientSession() as session:
         seen = [(await outcome(session, f"{url}/{number}"))[0] for number in range(REQUESTS)]
     return seen, handled, faulty

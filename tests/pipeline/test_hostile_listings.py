@@ -63,7 +63,8 @@ async def hostile(runs: list[dict[str, Any]], spoil: Spoil, experiment: str = "v
 
 def _holds(info: dict[str, Any], bound: list[str]) -> bool:
     value, limit = info["start_time"], int(bound[2])
-    return {">=": value >= limit, "<=": value <= limit, "<": value < limit}[bound[1]]
+    held: bool = {">=": value >= limit, "<=": value <= limit, "<": value < limit}[bound[1]]
+    return held
 
 
 def _offset(token: str | None) -> int:

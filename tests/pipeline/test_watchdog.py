@@ -34,7 +34,7 @@ def ended_after(steps: list[float], *, then_hang: bool) -> tuple[float, Stalled 
 
 
 def test_what_goes_on_is_left_alone() -> None:
-    assert ended_after([SECONDS * 0.8] * 50, then_hang=False) == (pytest.approx(SECONDS * 40), None)
+    assert ended_after([SECONDS * 0.8] * 50, then_hang=False) == (pytest.approx(SECONDS * 40), None)  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize("steps", [[], [SECONDS * 0.8] * 3])

@@ -5,12 +5,15 @@
 Runs with MLflow 1.27 to 3.x, so it uses what the client has and goes on where a version refuses something.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import urllib.request
 import warnings
 from pathlib import Path
+from typing import Any
 
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -36,11 +39,11 @@ OTHER_COLUMNS = json.dumps({"mlflow_colspec": [{"name": "x", "type": "double"}]}
 class Filler:
     """One server and the client of it."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url = url
         self.client = MlflowClient(tracking_uri=url, registry_uri=url)
 
-    def fill(self):
+    def fill(self) -> None:
         """Everything that the crawl should meet."""
         experiments = [self.experiment(name) for name in EXPERIMENTS]
         runs = self.ordinary_runs(experiments[:3])
@@ -54,17 +57,28 @@ class Filler:
         self.client.delete_run(self.run(experiments[1], "deleted too", START + 7, "FAILED"))
         self.client.delete_experiment(gone)
 
-    def experiment(self, name):
-        experiment = self.client.create_experiment(name)
+    def experiment(self, name: str) -> str:
+        experiment: str = self.client.create_experiment(name)
         self.client.set_experiment_tag(experiment, "team", "ml")
         self.client.set_experiment_tag(experiment, "mlflow.note.content", f"note of *{name}*\nline 2")
         return experiment
 
-    def run(self, experiment, name, start, status, parent=None, params=None, metrics=None, end=None, user="ann"):
+    def run(
+        self,
+        experiment: str,
+        name: str,
+        start: int,
+        status: str,
+        parent: str | None = None,
+        params: dict[str, str] | None = None,
+        metrics: dict[str, float] | None = None,
+        end: int | None = None,
+        user: str = "ann",
+    ) -> str:
         tags = {"mlflow.runName": name, "mlflow.user": user, "empty": "", "ünï": 'çödé 実 " \\ \n'}
         if parent:
             tags["mlflow.parentRunId"] = parent
-        run = self.client.create_run(experiment, start_time=start, tags=tags).info.run_id
+        run: str = self.client.create_run(experiment, start_time=start, tags=tags).info.run_id
         params = {"lr": "0.1", "text": 'q"uote\\ é', "empty": ""} if params is None else params
         metrics = {"acc": 0.5, "big": 1e300} if metrics is None else metrics
         self.log(run, params, metrics)
@@ -74,14 +88,14 @@ class Filler:
             self.client.set_terminated(run, status=status, end_time=start + 1)
         return run
 
-    def log(self, run, params, metrics):
+    def log(self, run: str, params: dict[str, str], metrics: dict[str, float]) -> None:
         # Before 1.28 the REST API refuses empty values of params.
         entries = [Param(key, value) for key, value in params.items() if value or VERSION >= (1, 28)]
         for first in range(0, len(entries), 100):
             self.client.log_batch(run, params=entries[first : first + 100])
         self.client.log_batch(run, metrics=[Metric(key, value, START, 0) for key, value in metrics.items()])
 
-    def ordinary_runs(self, experiments):
+    def ordinary_runs(self, experiments: list[str]) -> list[str]:
         runs = []
         for number, experiment in enumerate(experiments):
             start = START + number * 10_000
@@ -94,7 +108,7 @@ class Filler:
             self.inputs(run, number)
         return runs
 
-    def odd_runs(self, experiment):
+    def odd_runs(self, experiment: str) -> list[str]:
         strange = {"nan": float("nan"), "inf": float("inf"), "minus": float("-inf"), "zero": -0.0, "tiny": 5e-324}
         runs = [
             self.run(experiment, "odd numbers", START + 100, "FINISHED", metrics=strange),
@@ -109,7 +123,7 @@ class Filler:
         self.post("runs/update", {"run_id": ended, "status": "FINISHED", "end_time": START + 9})
         return [*runs, untimed, ended]
 
-    def long_tag(self, run):
+    def long_tag(self, run: str) -> None:
         for length in (8_000, 5_000):
             try:
                 self.client.log_batch(run, tags=[RunTag("long", "x" * length)])
@@ -117,13 +131,13 @@ class Filler:
                 continue
             return
 
-    def equal_start_times(self, experiment):
+    def equal_start_times(self, experiment: str) -> None:
         for number in range(25):
             self.post(
                 "runs/create", {"experiment_id": experiment, "user_id": f"u{number % 3}", "start_time": START + 50}
             )
 
-    def inputs(self, run, number):
+    def inputs(self, run: str, number: int) -> None:
         try:
             from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415  2.4 and later
         except ImportError:
@@ -138,7 +152,7 @@ class Filler:
         chosen = datasets[: 1 + number % 4]
         self.client.log_inputs(run, [DatasetInput(dataset, [context] if number % 2 else []) for dataset in chosen])
 
-    def models(self, runs, deleted_run, run_in_gone):
+    def models(self, runs: list[str], deleted_run: str, run_in_gone: str) -> None:
         for number, name in enumerate(MODELS):
             try:
                 self.client.create_registered_model(name, tags={"owner": "ann"}, description=f"about {name}")
@@ -147,7 +161,7 @@ class Filler:
             if name != "no-versions":
                 self.versions(name, [runs[number], None, runs[0], deleted_run, run_in_gone, NOWHERE])
 
-    def versions(self, name, runs):
+    def versions(self, name: str, runs: list[str | None]) -> None:
         for number, run in enumerate(runs, start=1):
             self.post(
                 "model-versions/create",
@@ -166,14 +180,14 @@ class Filler:
             for alias, version in (("champion", "2"), ("shadow", "2"), ("next", "4")):
                 self.client.set_registered_model_alias(name, alias, version)
 
-    def post(self, path, body):
+    def post(self, path: str, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(
             f"{self.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """What the client itself says is there."""
         experiments = self.experiments()
         return {
@@ -185,20 +199,21 @@ class Filler:
             ],
         }
 
-    def experiments(self):
+    def experiments(self) -> list[Any]:
         if hasattr(self.client, "search_experiments"):
             return self.pages(self.client.search_experiments)
         return self.pages(self.client.list_experiments)
 
-    def search_models(self, page_token=None):
+    def search_models(self, page_token: str | None = None) -> Any:
         search = getattr(self.client, "search_registered_models", None) or self.client.list_registered_models
         return search(page_token=page_token)
 
-    def runs(self, experiment):
+    def runs(self, experiment: str) -> list[Any]:
         return self.pages(self.client.search_runs, [experiment], "", ViewType.ACTIVE_ONLY)
 
-    def pages(self, search, *args):
-        rows, token = [], None
+    def pages(self, search: Any, *args: Any) -> list[Any]:
+        rows: list[Any] = []
+        token = None
         while True:
             try:
                 page = search(*args, page_token=token)
@@ -209,7 +224,7 @@ class Filler:
             if not token:
                 return rows
 
-    def describe_run(self, run):
+    def describe_run(self, run: Any) -> dict[str, Any]:
         inputs = getattr(run, "inputs", None)
         return {
             "id": run.info.run_id,
@@ -226,7 +241,7 @@ class Filler:
             "datasets": [[each.dataset.name, each.dataset.schema] for each in inputs.dataset_inputs] if inputs else [],
         }
 
-    def describe_model(self, model):
+    def describe_model(self, model: Any) -> dict[str, Any]:
         return {
             "name": model.name,
             "tags": dict(model.tags),
@@ -235,7 +250,7 @@ class Filler:
             "aliases": dict(getattr(model, "aliases", None) or {}),
         }
 
-    def describe_version(self, version):
+    def describe_version(self, version: Any) -> dict[str, Any]:
         run = self.client.get_run(version.run_id) if version.run_id not in (None, "", NOWHERE) else None
         return {
             "name": version.name,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from crawler.mlflow.entities import ModelVersion, Run
 from tests.simulation.history import History
 from tests.simulation.tracking_server import Row, TrackingServer, VersionKey
 
+T = TypeVar("T")
 OUTPUT = "dataProcessInstanceOutput"
 
 Key = tuple[str, str]
@@ -108,7 +109,7 @@ class Mapped:
 
     def _map_models(self) -> None:
         for name, history in self._server.models.items():
-            entities = [registered_model_entity(row.entity, self._settings) for row in self._within(history)]
+            entities = [registered_model_entity(_read(row), self._settings) for row in self._within(history)]
             if self._stands(history):
                 self._demand(entities, (name,))
             else:
@@ -118,14 +119,14 @@ class Mapped:
         for key, history in self._server.versions.items():
             entities = []
             for row in self._within(history):
-                entities += self._states_of_version(key, row.entity)
+                entities += self._states_of_version(key, _read(row))
             if self._stands(history):
                 self._demand(entities, (f"{key[0]} {key[1]}",))
-                users = {row.entity.user_id for row in self._within(history)}
+                users = {_read(row).user_id for row in self._within(history)}
                 self._map_users(users, throughout=True)
             else:
                 self._allow(entities)
-                self._map_users({row.entity.user_id for row in self._within(history)}, throughout=False)
+                self._map_users({_read(row).user_id for row in self._within(history)}, throughout=False)
 
     def _states_of_version(self, key: VersionKey, version: ModelVersion) -> list[Entity]:
         """With each state of its run and each set of its aliases, but not each with each."""
@@ -150,7 +151,7 @@ class Mapped:
         """The sets of aliases that the version had; none among them where its model may have been unlisted."""
         history = self._server.models[version.name]
         found = [
-            [alias.alias for alias in row.entity.aliases if alias.version == version.version]
+            [alias.alias for alias in _read(row).aliases if alias.version == version.version]
             for row in self._within(history)
         ]
         return found if self._stands(history) else [*found, []]
@@ -165,7 +166,7 @@ class Mapped:
     def _map_experiments(self) -> None:
         for experiment_id, history in self._server.experiments.items():
             mapper = CrawlMapper(self._settings)
-            entities = [mapper.experiment(row.entity) for row in self._within(history) if row.active]
+            entities = [mapper.experiment(_read(row)) for row in self._within(history) if row.active]
             if self._stands(history, active=True):
                 self._demand(entities, (experiment_id,))
             else:
@@ -197,7 +198,7 @@ class Mapped:
         for container in self._within(experiment):
             mapper = CrawlMapper(self._settings)
             assert row.entity is not None
-            mapper.experiment(container.entity)
+            mapper.experiment(_read(container))
             entities += mapper.run(row.entity)
             entities += mapper.held()
         return entities
@@ -212,3 +213,9 @@ class Mapped:
                 self._demand(entities, names)
             else:
                 self._allow(entities)
+
+
+def _read(row: Row[T]) -> T:
+    """What MLflow gives of a row that it can always give."""
+    assert row.entity is not None
+    return row.entity

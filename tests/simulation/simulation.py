@@ -196,7 +196,7 @@ class Simulation:
                 # What a crawl that goes on writes once more counts once more.
                 self.findings += promises.claimed(self._mapped, self.gms, report)
 
-    async def _end_by_grace(self, task: asyncio.Task[None], grace: float) -> None:
+    async def _end_by_grace(self, task: asyncio.Task[Report], grace: float) -> None:
         """As the process does after a signal; a second one is a grace that ends sooner (crawler/cli/job.py)."""
         asyncio.get_running_loop().call_later(grace, task.cancel)
         await asyncio.wait({task}, timeout=grace + 1)

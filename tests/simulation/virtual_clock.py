@@ -33,7 +33,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = self
         self._tasks = 0
         self._own_thread = threading.get_ident()
-        self.set_task_factory(_numbered)
+        self.set_task_factory(_numbered)  # type: ignore[arg-type]
 
     def time(self) -> float:
         """Virtual seconds."""
@@ -55,7 +55,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._tasks += 1
         return self._tasks
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         """Takes calls of its own thread, as asyncio makes them for generators that were left; refuses others."""

@@ -7,7 +7,7 @@ import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from datahub.ingestion.api.common import PipelineContext
@@ -225,7 +225,9 @@ async def test_a_stopped_crawl_delivers_what_it_has_mapped(golden_server: Mlflow
 
 
 @pytest.mark.parametrize("sink", ["file", "lite"])
-async def test_two_crawls_do_not_write_one_output(golden_server: MlflowServer, tmp_path: Path, sink: str) -> None:
+async def test_two_crawls_do_not_write_one_output(
+    golden_server: MlflowServer, tmp_path: Path, sink: Literal["file", "lite"]
+) -> None:
     output = tmp_path / "output"
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, sink=sink, output=output), home=tmp_path)
     with lock_file(output), pytest.raises(SettingsError, match=f"is in use by another crawl, process {os.getpid()}"):

@@ -167,7 +167,8 @@ def _json(value: Any) -> bytes:
 @lru_cache(maxsize=16_384)
 def _aspect_of(aspect_name: str, blob: bytes) -> DictWrapper:
     """Decode and judge one aspect; the many equal ones (status, subTypes, …) are judged once."""
-    return _decoded(ASPECT_MAP[aspect_name], orjson.loads(blob))
+    aspect: DictWrapper = _decoded(ASPECT_MAP[aspect_name], orjson.loads(blob))
+    return aspect
 
 
 @lru_cache(maxsize=1_024)
@@ -230,7 +231,7 @@ def _difference(ours: Any, theirs: Any, path: str, where: str = "acryl-datahub")
 def _plain(value: Any) -> Any:
     """An object of acryl-datahub's as Avro's own library takes it: dicts, no names around union members."""
     if isinstance(value, DictWrapper):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: _plain(item) for key, item in value.items() if item is not None}  # type: ignore[no-untyped-call]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -14,7 +14,8 @@ FABRIC_URN = "urn:li:mlModel:(urn:li:dataPlatform:mlflow,fraud_1,NOWHERE)"
 
 
 def golden(name: str = "official-default.json") -> list[dict[str, Any]]:
-    return json.loads((GOLDEN / name).read_text())
+    found: list[dict[str, Any]] = json.loads((GOLDEN / name).read_text())
+    return found
 
 
 def sample(aspect_name: str) -> dict[str, Any]:

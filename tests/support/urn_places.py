@@ -22,14 +22,15 @@ UrnTree = frozenset[str] | dict[str, Any]
 
 def urns_within(cls: type[DictWrapper], value: dict[str, Any]) -> Iterator[tuple[str, str, frozenset[str]]]:
     """Each URN in an aspect: where it is, what it is, and the entity types allowed there (none: any)."""
-    return _walk(_urn_tree_of(cls), value, "")
+    return _walk(_urn_tree_of(cls), value, "")  # type: ignore[arg-type]
 
 
 def _walk(tree: UrnTree, value: Any, path: str) -> Iterator[tuple[str, str, frozenset[str]]]:
     if isinstance(tree, frozenset):
         yield path, value, tree
         return
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+    items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
         if (branch := tree.get("*", tree.get(key))) is not None:
             yield from _walk(branch, item, f"{path}/{key}")
 
@@ -40,7 +41,7 @@ def _urn_tree_of(cls: type[DictWrapper]) -> UrnTree:
 
 
 def _urn_tree(
-    schema: avro.schema.Schema,
+    schema: Any,
     props: Mapping[str, Any],
     relations: Relations,
     within: tuple[str, ...],
@@ -105,4 +106,4 @@ def _merged(branches: Iterable[UrnTree | None]) -> UrnTree | None:
     found = [branch for branch in branches if branch is not None]
     if not found or isinstance(found[0], frozenset):
         return found[0] if found else None
-    return {key: branch for tree in found for key, branch in tree.items()}
+    return {key: branch for tree in found for key, branch in tree.items()}  # type: ignore[union-attr]

@@ -199,7 +199,7 @@ async def test_off_a_terminal_lines_come_at_intervals(caplog: pytest.LogCaptureF
     seen = asyncio.Event()
     logger = logging.getLogger("crawler.progress")
     handler = logging.Handler()
-    handler.emit = lambda _record: seen.set()  # type: ignore[method-assign]
+    handler.emit = lambda _record: seen.set()  # type: ignore[method-assign,assignment]
     logger.addHandler(handler)
     with caplog.at_level(logging.INFO, "crawler.progress"):
         async with asyncio.timeout(60), show_progress(report, live=False, interval=0.001):
