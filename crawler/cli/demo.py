@@ -45,8 +45,9 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
             fill(url)
             settings = _settings(url, folder / "datahub.db")
             report = Report(settings.run_id)
-            console.print("Crawling it into DataHub Lite …")
-            exit_code = run_crawl(settings, report, live=sys.stderr.isatty())
+            with _termination_held_back():
+                console.print("Crawling it into DataHub Lite …")
+                exit_code = run_crawl(settings, report, live=sys.stderr.isatty())
         print_summary(report, report_path=None, stream=sys.stdout)
         if exit_code == ExitCode.OK:
             _show(folder / "datahub.db", console)
@@ -59,6 +60,16 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
 def _terminate(_number: int, _frame: object) -> None:
     """End the demo as Ctrl-C does, so that its server and folder go with it."""
     raise SystemExit(ExitCode.TERMINATED)
+
+
+@contextmanager
+def _termination_held_back() -> Iterator[None]:
+    """Keep a signal from ending a crawl whose event loop is half made; the crawl lets it come once it can hear it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _settings(url: str, catalog: Path) -> Settings:

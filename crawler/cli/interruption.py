@@ -63,6 +63,8 @@ class Interruption:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal, number)
+        # Who runs the job may have held them back until there is someone to hear them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         if self._limits.duration is not None:
             loop.call_later(self._limits.duration, on_time_out)
         await job(stop)

@@ -1,12 +1,11 @@
 """The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.checkpoint.protocol import Progress
-from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
@@ -16,7 +15,7 @@ from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.plan import Partition, runs_of
-from crawler.pipeline.run_stage import RunStage, Scope
+from crawler.pipeline.run_stage import RunStage, Scope, Send
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
 from crawler.telemetry.findings import (
@@ -35,7 +34,7 @@ class Reader:
         self,
         client: MlflowClient,
         mapper: CrawlMapper,
-        send: Callable[[Iterable[Entity], Ack | None], Awaitable[None]],
+        send: Send,
         listener: Listener,
         workers: int,
         progress: Progress,

@@ -394,7 +394,9 @@ async def test_names_that_no_file_can_have(golden_server: MlflowServer, tmp_path
         assert "File name too long" in errors
 
 
-async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: MlflowServer, tmp_path: Path) -> None:
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The URL of a server that answers nobody until the end, and whether a request has arrived."""
     arrived, held = asyncio.Event(), asyncio.Event()
 
     async def hang(_request: web.Request) -> web.Response:
@@ -405,16 +407,23 @@ async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: Ml
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", hang)
     async with TestServer(app) as server:
+        try:
+            yield str(server.make_url("")), arrived
+        finally:
+            held.set()
+
+
+async def test_a_signal_is_heard_while_datahub_does_not_answer(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with silent_server() as (url, arrived):
         process = await start(
             *("crawl", "--mlflow-uri", golden_server.url),
-            *("--datahub-url", server.make_url(""), "--report", "report.json"),
+            *("--datahub-url", url, "--report", "report.json"),
             folder=tmp_path,
         )
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):  # less than --grace
             _, errors = await process.communicate()
-        held.set()
     assert process.returncode == 143, errors.decode()
     assert json.loads((tmp_path / "report.json").read_text())["status"] == "interrupted"
 
@@ -546,25 +555,15 @@ async def test_check_tells_of_a_server_that_cannot_list_experiments(
 
 
 async def test_check_can_be_interrupted(tmp_path: Path) -> None:
-    arrived, held = asyncio.Event(), asyncio.Event()
-
-    async def hang(_request: web.Request) -> web.Response:
-        arrived.set()
-        await held.wait()
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", hang)
-    async with TestServer(app) as server:
+    async with silent_server() as (url, arrived):
         # Where a shell has started the tests in the background, they ignore it, and so would the command.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        process = await start("check", "--mlflow-uri", server.make_url(""), folder=tmp_path)
+        process = await start("check", "--mlflow-uri", url, folder=tmp_path)
         signal.signal(signal.SIGINT, before)
         await arrived.wait()
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(30):
             _, errors = await process.communicate()
-        held.set()
     assert process.returncode == 130
     assert "Traceback" not in errors.decode()
 

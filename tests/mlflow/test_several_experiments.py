@@ -41,7 +41,7 @@ class Tracking:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.tracking = SimpleNamespace(limit=2)
+        self.tracking = SimpleNamespace(concurrency=2)
 
     async def search(self, _: Resource[Any], query: dict[str, Any], _attempts: int | None = None) -> bytes:
         """A page, as MLflow's SQL stores give it."""
