@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     FAILURES = 1
     USAGE = 2
     SERVER = 3
+    UNCONFIRMED = 4
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -24,11 +24,13 @@ class KeptTally(msgspec.Struct, frozen=True):
     rejected: int
     dead_letters: int
     dead_letters_path: str | None
+    unconfirmed: int = 0
+    unconfirmed_proposals: int = 0
+    unconfirmed_path: str | None = None
 
 
 def encode_tally(tally: Tally) -> bytes:
     """Encode what is kept of a tally as JSON."""
-    path = tally.dead_letters_path
     kept = KeptTally(
         warnings=_kept(tally.warnings),
         failures=_kept(tally.failures),
@@ -37,7 +39,10 @@ def encode_tally(tally: Tally) -> bytes:
         proposals=tally.proposals,
         rejected=tally.rejected,
         dead_letters=tally.dead_letters,
-        dead_letters_path=None if path is None else encodable(str(path)),
+        dead_letters_path=_text(tally.dead_letters_path),
+        unconfirmed=tally.unconfirmed,
+        unconfirmed_proposals=tally.unconfirmed_proposals,
+        unconfirmed_path=_text(tally.unconfirmed_path),
     )
     return msgspec.json.encode(kept)
 
@@ -52,7 +57,10 @@ def decode_tally(data: bytes) -> Tally:
         proposals=kept.proposals,
         rejected=kept.rejected,
         dead_letters=kept.dead_letters,
-        dead_letters_path=None if kept.dead_letters_path is None else Path(kept.dead_letters_path),
+        dead_letters_path=_path(kept.dead_letters_path),
+        unconfirmed=kept.unconfirmed,
+        unconfirmed_proposals=kept.unconfirmed_proposals,
+        unconfirmed_path=_path(kept.unconfirmed_path),
     )
     for entity_type, methods in kept.confirmed.items():
         tally.confirmed[entity_type].update(methods)
@@ -61,3 +69,11 @@ def decode_tally(data: bytes) -> Tally:
 
 def _kept(summaries: dict[str, FindingSummary]) -> list[FindingSummary]:
     return [summary for code, summary in summaries.items() if code not in FOUND_AGAIN]
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else encodable(str(path))
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

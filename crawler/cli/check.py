@@ -56,5 +56,9 @@ def _output_lines(output: DatahubCheck | Path) -> Iterator[str]:
         yield f"  version {output.version or 'not told'}"
     if output.token_accepted is not UNSET:
         yield "  credentials accepted" if output.token_accepted else "  no token needed"
+    if output.queue_lag is None:
+        yield "  does not tell how long its queue is (that takes the privilege Manage System Operations)"
+    elif output.queue_lag is not UNSET:
+        yield f"  {output.queue_lag:,} proposals in its queue"
     if output.error is not None:
         yield f"  wrong: {output.error}"

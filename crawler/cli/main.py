@@ -130,6 +130,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--code", action="append", metavar="CODE", help="only dead letters with this failure code; repeatable"
     )
+    parser.add_argument(
+        "--unconfirmed", action="store_true", help="ask DataHub first, and send only what it does not have by now"
+    )
     _add_servers(parser)
     output = parser.add_argument_group("output")
     _add_sink(output, dead_letters="the next free FILE.N.jsonl")
@@ -186,6 +189,16 @@ def _add_sink(group: argparse._ArgumentGroup, *, dead_letters: str) -> None:
         "--confirm",
         choices=("entities", "stored", "none"),
         help="how deliveries are verified: look up each entity (default) or each aspect, or trust the answer's status",
+    )
+    group.add_argument(
+        "--confirm-wait",
+        metavar="DURATION",
+        help="how long to wait for what DataHub took while nothing moves in its queue (default 15m)",
+    )
+    group.add_argument(
+        "--max-unconfirmed",
+        metavar="SIZE",
+        help="how much of what DataHub took and has not stored yet may be kept on the disk (default 1GB)",
     )
     group.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="log lines for people or for programs"

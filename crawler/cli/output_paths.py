@@ -7,6 +7,7 @@ import orjson
 
 from crawler.atomic_files import AtomicFile, atomic_file, open_for_owner, reason_of, temp_path_of
 from crawler.config.settings import DeliverySettings
+from crawler.delivery.dead_letters import unconfirmed_beside
 from crawler.errors import OutputError, SettingsError
 
 
@@ -36,6 +37,12 @@ def output_of(settings: DeliverySettings) -> AtomicFile | None:
 def grows_at(path: Path | None) -> AtomicFile | None:
     """Return the place of a file that is added to, so it is written where it is."""
     return None if path is None else AtomicFile(path.resolve(), path.resolve())
+
+
+def letters_of(dead_letters: Path | None) -> dict[str, AtomicFile | None]:
+    """Return the places of the dead letters and of what is not confirmed, where they are not the default ones."""
+    unconfirmed = None if dead_letters is None else unconfirmed_beside(dead_letters)
+    return {"dead_letters": grows_at(dead_letters), "unconfirmed": grows_at(unconfirmed)}
 
 
 def require_apart(**places: AtomicFile | None) -> None:

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from crawler.atomic_files import AtomicFile
 from crawler.cli.interruption import Limits
-from crawler.cli.output_paths import grows_at, output_of, place_for, require_apart
+from crawler.cli.output_paths import letters_of, output_of, place_for, require_apart
 from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import delivery_settings_of
@@ -29,7 +29,7 @@ def replay_command(arguments: argparse.Namespace) -> ExitCode:
     report.replayed = arguments.file
     place = place_for(arguments.report, "report")
     dead_letters = (arguments.dead_letters or new_dead_letters(arguments.file)).resolve()
-    written = {"report": place, "dead_letters": grows_at(dead_letters)}
+    written = {"report": place, **letters_of(dead_letters)}
     _require_apart(arguments.file, **written)
     with ExitStack() as stack:
         with report_settings_errors(report, place):
@@ -48,7 +48,8 @@ def _run(settings: DeliverySettings, descriptor: int, arguments: argparse.Namesp
     only = ReplayFilter(frozenset(arguments.type or ()), frozenset(arguments.code or ()))
 
     async def job(stop: asyncio.Event) -> None:
-        await replay(descriptor, settings, only=only, report=report, stop=stop)
+        unconfirmed: bool = arguments.unconfirmed
+        await replay(descriptor, settings, only=only, unconfirmed=unconfirmed, report=report, stop=stop)
 
     live = sys.stderr.isatty() and not arguments.no_progress
     return run_job(job, report, Limits(settings.grace, settings.max_duration), live=live)

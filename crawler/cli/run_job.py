@@ -12,6 +12,8 @@ from crawler.telemetry.report import Report
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
+_EXIT_CODES = {"success": ExitCode.OK, "unconfirmed": ExitCode.UNCONFIRMED, "failures": ExitCode.FAILURES}
+
 _log = logging.getLogger("crawler")
 
 
@@ -31,8 +33,8 @@ def run_job(job: Job, report: Report, limits: Limits, *, live: bool) -> ExitCode
         report.finish("failed")
         _log.error(error)
         return ExitCode(error.exit_code)
-    report.finish("failures" if report.failures else "success")
-    return ExitCode.FAILURES if report.failures else ExitCode.OK
+    report.finish()
+    return _EXIT_CODES[report.status]
 
 
 def _collect_garbage_seldom() -> None:

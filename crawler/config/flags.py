@@ -8,6 +8,7 @@ import msgspec
 from crawler.config.durations import Duration
 from crawler.config.sections import BatchSize, Count, PageSize, Positive
 from crawler.config.settings import Confirm, Endpoint
+from crawler.config.sizes import Size
 
 
 class Flags(msgspec.Struct, kw_only=True, frozen=True):
@@ -21,6 +22,8 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     dead_letters: Path | None = None
     state: Path | None = None
     confirm: Confirm | None = None
+    confirm_wait: Duration | None = None
+    max_unconfirmed: Size | None = None
     patience: Duration | None = None
     max_duration: Duration | None = None
     grace: Duration | None = None

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from crawler.config.durations import Duration
 from crawler.config.settings import CaseInsensitive, Confirm, Endpoint, Secret
+from crawler.config.sizes import Size
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]
@@ -161,6 +163,10 @@ class RestSink(Connection, kw_only=True, frozen=True):
     """SYNC: DataHub stores before it responds; otherwise it queues."""
     confirm: Confirm = Confirm.ENTITIES
     """What confirms a delivery: an aspect of each entity read back, each aspect (stored), or the status (none)."""
+    confirm_wait: Duration = Duration(900)
+    """How long to wait for what DataHub took while nothing moves in its queue: `15m`, `900`."""
+    max_unconfirmed: Size = Size(1_000_000_000)
+    """How much of what DataHub took and has not stored yet may be kept on the disk, compressed: `1GB`, `500MiB`."""
     compression: Literal["none", "gzip"] = "none"
     """How requests are compressed."""
     max_per_batch: BatchSize = 200

@@ -160,6 +160,8 @@ class RestSettings(_Settings, frozen=True, kw_only=True):
         server: the server.
         endpoint: the API that takes the proposals.
         confirm: what confirms that DataHub has stored them.
+        confirm_wait: the seconds to wait for what DataHub took while nothing moves in its queue.
+        max_unconfirmed: the most bytes on the disk, compressed, of what DataHub took and has not been seen to have.
         gzip: True compresses requests.
         asynchronous: True lets DataHub queue proposals before it stores them.
         batch_size: the most proposals in a request.
@@ -172,6 +174,8 @@ class RestSettings(_Settings, frozen=True, kw_only=True):
     server: ServerSettings
     endpoint: Endpoint = Endpoint.RESTLI
     confirm: Confirm = Confirm.ENTITIES
+    confirm_wait: float = 900.0
+    max_unconfirmed: int = 1_000_000_000
     gzip: bool = False
     asynchronous: bool = True
     batch_size: int = 200

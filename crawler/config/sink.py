@@ -83,6 +83,8 @@ def _rest_options(options: Options, environment: Mapping[str, str], flags: Flags
         patience_sec=flags.patience,
         endpoint=flags.endpoint,
         confirm=flags.confirm,
+        confirm_wait=flags.confirm_wait,
+        max_unconfirmed=flags.max_unconfirmed,
         max_per_batch=flags.batch_size,
     )
 
@@ -105,6 +107,8 @@ def _rest(sink: RestSink) -> RestSettings:
         ),
         endpoint=sink.endpoint or Endpoint.RESTLI,
         confirm=sink.confirm,
+        confirm_wait=float(sink.confirm_wait),
+        max_unconfirmed=int(sink.max_unconfirmed),
         gzip=sink.compression == "gzip",
         asynchronous=sink.mode is not Mode.SYNC,
         batch_size=sink.max_per_batch,

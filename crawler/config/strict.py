@@ -11,6 +11,7 @@ import msgspec
 
 from crawler.config.durations import Duration, duration
 from crawler.config.settings import Secret
+from crawler.config.sizes import Size, size
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
 
@@ -100,8 +101,10 @@ def _special(kind: type, value: Any) -> Any:
         if isinstance(value, str):
             return Secret(value)
         raise ValueError(f"Expected a text in quotes, got `{_kind(value)}`")
-    if kind is Duration and isinstance(value, str):
-        return duration(value)
+    if kind is Duration and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return duration(str(value))
+    if kind is Size and isinstance(value, (str, int)) and not isinstance(value, bool):
+        return size(str(value))
     if kind is Path and isinstance(value, str):
         return _local_path(value)
     raise ValueError(f"Expected `str`, got `{_kind(value)}`")

@@ -4,13 +4,17 @@ from contextlib import suppress
 
 import msgspec
 
-from crawler.datahub import readback
+from crawler.datahub import queue_offsets, readback
+from crawler.datahub.queue_offsets import QueueOffsets
 from crawler.datahub.wire import restli
 from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
+from crawler.http.status_policy import BAD_REQUEST, NO_ENDPOINT
 
 FRONTEND_PREFIX = "/api/gms"
+
+_OTHER_ENDPOINT = "Upgrade DataHub, or let what stands before it pass this path, or use the other --endpoint."
 
 
 class _Build(msgspec.Struct):
@@ -27,6 +31,7 @@ class GmsClient:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._takes_batches = False
 
     async def version(self) -> str | None:
         """Return DataHub's version as `/config` has it; None where it has none.
@@ -52,8 +57,20 @@ class GmsClient:
 
         Raises:
             RequestRefused: GMS does not take the batch.
+            WrongServer: It takes no batches at all.
         """
-        return (await self._server.post(request.path, request.body, request.headers)).body
+        try:
+            answer = (await self._server.post(request.path, request.body, request.headers)).body
+        except RequestRefused as refused:
+            if not self._takes_batches and _has_no_endpoint(refused):
+                raise WrongServer(
+                    f"{self._server.url} has no {request.path.partition('&')[0]}, which takes proposals in batches: "
+                    f"{refused.message}",
+                    _OTHER_ENDPOINT,
+                ) from None
+            raise
+        self._takes_batches = True
+        return answer
 
     async def read_back(self, entity_type: str, body: bytes) -> bytes:
         """Ask for stored entities of one type and return GMS' answer.
@@ -63,14 +80,24 @@ class GmsClient:
         """
         return (await self._server.post(readback.path(entity_type), body)).body
 
-    async def require_credentials(self) -> None:
-        """Write an empty batch to prove the token, since `/config` accepts any.
+    async def queue_offsets(self) -> QueueOffsets:
+        """Return how far GMS' consumer is in its queue.
+
+        Raises:
+            RequestRefused: The token's user may not read that, or GMS is too old to tell it.
+            DecodeError, WrongServer: The answer tells nothing.
+        """
+        return queue_offsets.decode_offsets((await self._server.get(queue_offsets.PATH, attempts=1)).body)
+
+    async def require_batches(self) -> None:
+        """Write an empty batch to prove the token, since `/config` accepts any, and that batches are taken.
 
         Raises:
             CredentialsRefused: GMS refuses the token.
+            WrongServer: GMS has no endpoint for batches.
         """
         with suppress(RequestRefused):
-            # The answer to an empty batch differs by version; only 401 and 403 concern credentials.
+            # The answer to an empty batch differs by version.
             await self.write(WriteRequest(restli.PATH, restli.body([], asynchronous=False), restli.HEADERS))
 
     async def _config(self, prefix: str) -> _Config | None:
@@ -87,3 +114,9 @@ class GmsClient:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return config if config.no_code == "true" else None
+
+
+def _has_no_endpoint(refused: RequestRefused) -> bool:
+    """Return True where any batch would be refused alike. Rest.li answers 400 to an action that it does not know."""
+    is_unknown_action = refused.status == BAD_REQUEST and "not supported on resource" in refused.body
+    return refused.status in NO_ENDPOINT or is_unknown_action

@@ -20,9 +20,9 @@ class Ack(Protocol):
 class Pending(msgspec.Struct, gc=False):
     """The fate of one entity, shared by all pieces in which it is sent.
 
-    `outstanding` proposals are undecided; 0 ends the record. `delivered` and `rejected` count the others, `method` is
-    the verification method of those delivered. `kept` is False where a dead letter of it could not be written. `ack`
-    counts it in its window.
+    `outstanding` proposals are undecided; 0 ends the record. `delivered`, `rejected` and `unconfirmed` count the
+    others, `method` is the verification method of those delivered. `kept` is False where one that is not delivered
+    could not be written to its file. `ack` counts it in its window.
     """
 
     outstanding: int = 0
@@ -31,3 +31,4 @@ class Pending(msgspec.Struct, gc=False):
     method: str | None = None
     kept: bool = True
     ack: Ack | None = None
+    unconfirmed: int = 0

@@ -1,11 +1,12 @@
 """Reads back what DataHub stores (`EntityController.java`, `getEntityBatch`), to verify what was sent: pure.
 
-GMS sets `lastObserved` also where an aspect is written unchanged (`EntityServiceImpl.java`, `applyUpsert`). So what an
-earlier crawl stored proves nothing, and what is unchanged can be proven.
+GMS sets `lastObserved` also where an aspect is written unchanged (`EntityServiceImpl.java`, `applyUpsert`). So what is
+unchanged can be proven, and what an earlier crawl stored proves nothing, unless it is what was sent now.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -35,14 +36,37 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _SystemMetadata(msgspec.Struct, rename="camel"):
-    last_observed: int = 0
+    last_observed: int | None = None
 
 
 class _Stored(msgspec.Struct, rename="camel"):
     system_metadata: _SystemMetadata | None = None
 
 
+class _StoredValue(_Stored):
+    value: Any = None
+
+
 _decode_entities = msgspec.json.Decoder(list[dict[str, _Stored | str]]).decode
+_decode_values = msgspec.json.Decoder(list[dict[str, _StoredValue | str]]).decode
+
+Expected = Mapping[tuple[str, str], bytes]
+"""The JSON of aspects that were sent, by (URN, aspect)."""
+
+_COMPUTED = {"versionProperties": "isLatest"}
+"""Fields that GMS adds to what it takes."""
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What an answer proves of (URN, aspect) pairs.
+
+    `present` are those in it, `proven` those of them that were observed late enough or equal what was sent.
+    `shows_metadata` is False where no aspect comes with its system metadata.
+    """
+
+    present: set[tuple[str, str]]
+    proven: set[tuple[str, str]]
+    shows_metadata: bool
 
 
 def path(entity_type: str) -> str:
@@ -56,14 +80,15 @@ def body(wanted: Wanted) -> bytes:
     return b"[%b]" % b",".join(entities)
 
 
-def proven(answer: bytes, last_observed: int) -> set[tuple[str, str]]:
-    """Return the (URN, aspect) pairs in the answer that were observed at `last_observed` (ms since epoch) or later.
+def prove(answer: bytes, last_observed: int, expected: Expected | None = None) -> Proof:
+    """Return what an answer proves of what was sent with `last_observed` (ms since epoch), and is `expected` if given.
 
     Raises:
         DecodeError: The answer is no list of entities.
     """
     try:
-        return set(_written_since(_decode_entities(answer), last_observed))
+        entities = (_decode_entities if expected is None else _decode_values)(answer)
+        return _prove(entities, last_observed, expected or {})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
         raise DecodeError(f"What DataHub read back is no list of entities: {error}.") from None
 
@@ -73,12 +98,30 @@ def _asked(name: str) -> bytes:
     return b"%b:{}" % _encode(name)
 
 
-def _written_since(entities: list[dict[str, _Stored | str]], last_observed: int) -> Iterable[tuple[str, str]]:
+def _prove(entities: Sequence[Mapping[str, _Stored | str]], last_observed: int, expected: Expected) -> Proof:
+    present: set[tuple[str, str]] = set()
+    proven: set[tuple[str, str]] = set()
+    shows_metadata = False
     for entity in entities:
         urn = entity["urn"]
+        if isinstance(urn, _Stored):
+            continue
         for name, stored in entity.items():
-            if isinstance(stored, str) or isinstance(urn, _Stored):
+            if isinstance(stored, str):
                 continue
-            metadata = stored.system_metadata
-            if metadata is not None and metadata.last_observed >= last_observed:
-                yield urn, name
+            key = (urn, name)
+            present.add(key)
+            observed = None if stored.system_metadata is None else stored.system_metadata.last_observed
+            shows_metadata |= observed is not None
+            if (observed is not None and observed >= last_observed) or _is_equal(stored, name, expected.get(key)):
+                proven.add(key)
+    return Proof(present, proven, shows_metadata)
+
+
+def _is_equal(stored: _Stored, name: str, sent: bytes | None) -> bool:
+    if sent is None or not isinstance(stored, _StoredValue):
+        return False
+    value = stored.value
+    if isinstance(value, dict) and (computed := _COMPUTED.get(name)):
+        value = {key: each for key, each in value.items() if key != computed}
+    return bool(value == msgspec.json.decode(sent))

@@ -13,22 +13,36 @@ from crawler.atomic_files import open_for_owner, reason_of
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
 from crawler.telemetry import findings
-from crawler.telemetry.events import DeadLettersKept, Listener
+from crawler.telemetry.events import DeadLettersKept, Listener, UnconfirmedKept
 
 DEFAULT_PATH = Path("mlflow-datahub-dead-letters.jsonl")
 
 
 class DeadLetters:
-    """One file of dead letters. It is made, for its owner only, with the first letter; later ones are added to it.
+    """One file of dead letters, or of what is not confirmed, which has the same form.
+
+    It is made, for its owner only, with the first letter; later ones are added to it.
 
     To put each letter on the disk at once would take longer than all else where very many are refused: `sync` does so
     for all that were written since the last time.
     """
 
-    def __init__(self, path: Path, listener: Listener) -> None:
-        """Make nothing yet. `listener` hears of letters that are on the disk, and of those that cannot be written."""
+    def __init__(
+        self,
+        path: Path,
+        listener: Listener,
+        *,
+        kept: type[DeadLettersKept | UnconfirmedKept] = DeadLettersKept,
+        system_metadata: msgspec.Raw | None = None,
+    ) -> None:
+        """Make nothing yet. `listener` hears of letters that are on the disk, and of those that cannot be written.
+
+        `kept` is what it hears of the first, `system_metadata` that with which DataHub took what is not confirmed.
+        """
         self.path = path
         self._listener = listener
+        self._kept = kept
+        self._system_metadata = system_metadata
         self._descriptor: int | None = None
         """Of the file, while letters in it are not on the disk yet."""
         self._unsynced = 0
@@ -63,7 +77,9 @@ class DeadLetters:
         try:
             if self._descriptor is None:
                 self._descriptor = open_for_owner(self.path, os.O_RDWR | os.O_APPEND)
-            _append(self._descriptor, b"".join([_line(letter, now, code, reason, status) for letter in letters]))
+            metadata = self._system_metadata
+            lines = [_line(letter, metadata, now, code, reason, status) for letter in letters]
+            _append(self._descriptor, b"".join(lines))
         except (OSError, ValueError) as error:
             self._not_kept(first, len(letters), reason_of(error))
             return False
@@ -88,11 +104,19 @@ class DeadLetters:
                 self._not_kept(first, count, reason_of(error))
             return False
         if count:
-            self._listener(DeadLettersKept(self.path, count))
+            self._listener(self._kept(self.path, count))
         return True
 
     def _not_kept(self, first: str, count: int, problem: str) -> None:
         self._listener(findings.DEAD_LETTERS_UNWRITABLE.found(first, count, path=self.path, problem=problem))
+
+
+def unconfirmed_beside(path: Path) -> Path:
+    """Return where what is not confirmed is kept: beside the dead letters at `path`."""
+    stem = path.stem
+    return path.with_stem(
+        stem.replace("dead-letters", "unconfirmed") if "dead-letters" in stem else f"{stem}-unconfirmed"
+    )
 
 
 def _problem(path: Path) -> str | None:
@@ -105,17 +129,21 @@ def _problem(path: Path) -> str | None:
     return None if os.access(path.resolve().parent, os.W_OK | os.X_OK) else "Its folder cannot be written to"
 
 
-def _line(letter: Proposal, at: datetime, code: str, reason: str, status: int | None) -> bytes:
+def _line(
+    letter: Proposal, metadata: msgspec.Raw | None, at: datetime, code: str, reason: str, status: int | None
+) -> bytes:
     # A line break in JSON can only be a blank between values: it goes, or the letter would be two lines.
     broken = b"\n" in letter.aspect or b"\r" in letter.aspect
     aspect = msgspec.json.format(letter.aspect, indent=-1) if broken else letter.aspect
-    proposal = {
+    proposal: dict[str, object] = {
         "entityType": letter.entity_type,
         "entityUrn": letter.urn,
         "changeType": "UPSERT",
         "aspectName": letter.aspect_name,
         "aspect": {"json": orjson.Fragment(aspect)},
     }
+    if metadata is not None:
+        proposal["systemMetadata"] = orjson.Fragment(bytes(metadata))
     line = {"at": at, "code": code, "reason": reason, "status": status, "proposal": proposal}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 

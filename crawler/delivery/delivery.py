@@ -7,20 +7,22 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from crawler.config.settings import DeliverySettings
+from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
-from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters
+from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters, unconfirmed_beside
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
 from crawler.delivery.sender import Sender
 from crawler.delivery.verification.read_back import ReadBack
+from crawler.delivery.verification.recheck import Recheck
 from crawler.errors import CrawlerError
 from crawler.http.traffic import Traffic
 from crawler.sinks import open_sink
 from crawler.sinks.protocol import Sink
 from crawler.telemetry import findings
-from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
+from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped, UnconfirmedKept
 from crawler.telemetry.timing import Timing
 
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
@@ -70,6 +72,7 @@ class Delivery:
         self._encoder = Encoder(sink.wire, sink.facts.unsupported, validator)
         self._queues = SenderQueues(sink)
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
+        self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, outcomes, listener)
         self._sender = Sender(sink, outcomes, self._read_back, listener)
         self._flushed_at = _loop_time()
 
@@ -87,17 +90,37 @@ class Delivery:
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
 
+    @property
+    def can_recheck(self) -> bool:
+        """Whether DataHub can be asked for what an earlier crawl sent."""
+        return self._recheck is not None
+
     def add_proposals(self, proposals: Sequence[Proposal], ordering_key: str) -> None:
         """Pack proposals of one entity as they stand, no aspect twice. Those that DataHub does not know are skipped."""
+        if (encoded := self._encode_filed(proposals)) is not None:
+            self._queues.put(encoded, ordering_key)
+
+    def add_unconfirmed(self, proposals: Sequence[Proposal], ordering_key: str, since: int | None) -> None:
+        """Add proposals of one entity that a crawl sent which began at `since` (ms since epoch), if that is known.
+
+        Only what DataHub does not have by now is sent.
+        """
+        encoded = self._encode_filed(proposals)
+        if encoded is not None and self._recheck is not None:
+            self._recheck.add(encoded, ordering_key, since)
+
+    def _encode_filed(self, proposals: Sequence[Proposal]) -> EncodedEntity | None:
+        """Return what can be sent of proposals of one entity, None if nothing can."""
         encoded, refusals = self._encoder.encode_proposals(proposals)
         sent = len(encoded.proposals) + sum(len(refusal.proposals) for refusal in refusals)
         if unknown := len(proposals) - sent:
             self._listener(RowsSkipped(UNKNOWN_ASPECTS, unknown))
         if refusals or not encoded.proposals:
             self._outcomes.refused_here(encoded, refusals)
-        if encoded.proposals:
-            self._listener(EntitiesMapped(encoded.entity_type, 1))
-            self._queues.put(encoded, ordering_key)
+        if not encoded.proposals:
+            return None
+        self._listener(EntitiesMapped(encoded.entity_type, 1))
+        return encoded
 
     async def wait_for_room(self) -> None:
         """Wait until full batches have a place in their queues: this is what holds reading back.
@@ -106,11 +129,18 @@ class Delivery:
         """
         if _loop_time() - self._flushed_at > SECONDS_BETWEEN_FLUSHES:
             self._flushed_at = _loop_time()
-            self._outcomes.sync()
+            with self._timing.on_disk():
+                self._outcomes.sync()
             if self._outcomes.is_resumable:
                 # What waits for a full batch keeps all that was read with it from being done.
                 self._queues.flush()
+        if self._recheck is not None and self._recheck.is_full:
+            await self._send_missing(self._recheck)
         await self._queues.wait_for_room()
+
+    async def _send_missing(self, recheck: Recheck) -> None:
+        for entity, ordering_key in await recheck.missing():
+            self._queues.put(entity, ordering_key)
 
     async def deliver(self, feed: Feed) -> None:
         """Deliver all that the feed has, to its end. Raises its first error, or what ends the delivery.
@@ -141,16 +171,33 @@ class Delivery:
 
     async def close(self) -> None:
         """Hand on everything that was added and wait until it is sent. The tasks end once all is verified."""
+        if self._recheck is not None:
+            await self._send_missing(self._recheck)
         await self._queues.close()
         if self._read_back is not None:
             self._read_back.close()
 
     def abandon(self, reason: str) -> None:
-        """Give up what was added and not delivered. Dead letters are on the disk then."""
+        """Give up what was added and not delivered; what was taken is not confirmed. Both are on the disk then.
+
+        A resumed crawl would send it.
+        """
         unsent = [entity for batch in self._queues.drain() for entity in batch.entities]
-        unverified = [] if self._read_back is None else self._read_back.drain()
-        self._outcomes.abandoned([*unsent, *unverified], reason)
+        if self._outcomes.is_resumable:
+            if self._read_back is not None:
+                self._read_back.forget()
+        else:
+            self._outcomes.abandoned(unsent, reason)
+            for entity in self._unverified():
+                self._outcomes.unconfirmed(entity, entity.proposals)
         self._outcomes.sync()
+
+    def _unverified(self) -> Iterator[EncodedEntity]:
+        """Remove and yield what was taken, by this crawl or before it, and not seen."""
+        if self._recheck is not None:
+            yield from self._recheck.drain()
+        for entities in () if self._read_back is None else self._read_back.drain():
+            yield from entities
 
     async def _take(self, feed: Feed) -> BaseException | None:
         """Add all that the feed has. Returns what went wrong, so that what was added is still delivered."""
@@ -171,14 +218,18 @@ async def open_delivery(
 
     Raises SettingsError or ServerError where the sink cannot be opened.
     """
-    letters = None if settings.dry_run else DeadLetters(settings.dead_letters or DEFAULT_PATH, listener)
+    metadata = encode_system_metadata(SystemMetadata(_now(), settings.run_id, settings.pipeline_name))
+    letters = unconfirmed = None
+    if not settings.dry_run:
+        path = settings.dead_letters or DEFAULT_PATH
+        letters = DeadLetters(path, listener)
+        unconfirmed = DeadLetters(unconfirmed_beside(path), listener, kept=UnconfirmedKept, system_metadata=metadata)
     if letters is not None and settings.dead_letters is not None:
         letters.check()
     elif letters is not None and (problem := letters.problem()):
         listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
-    metadata = encode_system_metadata(SystemMetadata(_now(), settings.run_id, settings.pipeline_name))
     async with open_sink(settings, metadata, traffic, timing, listener) as sink:
-        outcomes = OutcomePublisher(sink.wire, listener, letters, is_resumable=is_resumable)
+        outcomes = OutcomePublisher(sink.wire, listener, letters, unconfirmed, is_resumable=is_resumable)
         yield Delivery(sink, outcomes, listener, timing, _validator(settings))
 
 

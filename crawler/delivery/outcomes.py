@@ -12,24 +12,32 @@ from crawler.telemetry import findings
 from crawler.telemetry.events import Listener, Outcome, Outcomes, ProposalsDecided
 
 NOT_STORED_REASON = "DataHub took it, but does not have it."
+UNCONFIRMED_REASON = "DataHub took it, but was not seen to have it in time."
 _REFUSED_HERE = {kind.code: kind for kind in (findings.URN_INVALID, findings.ASPECT_TOO_LARGE, findings.ASPECT_INVALID)}
 
 
 class OutcomePublisher:
     """Decides the proposals of entities under way, writes dead letters, and publishes an `Outcome` for each entity.
 
-    An entity with dead letters is published once these are on the disk, which the next `sync` sees to. With
-    `is_resumable`, another crawl may go on where this one ends, so what was not sent is no failure.
+    An entity of which something is kept in a file is published once that is on the disk, which the next `sync` sees
+    to. With `is_resumable`, another crawl may go on where this one ends, so what was not sent is no failure.
     """
 
     def __init__(
-        self, wire: Wire, listener: Listener, letters: DeadLetters | None, *, is_resumable: bool = False
+        self,
+        wire: Wire,
+        listener: Listener,
+        letters: DeadLetters | None,
+        unconfirmed: DeadLetters | None = None,
+        *,
+        is_resumable: bool = False,
     ) -> None:
-        """Publish to `listener`. Without `letters`, as in a dry run, none are kept."""
+        """Publish to `listener`. Without files for `letters` and the `unconfirmed`, as in a dry run, none are kept."""
         self.is_resumable = is_resumable
         self._wire = wire
         self._listener = listener
         self._letters = letters
+        self._unconfirmed = unconfirmed
         self._unsynced: list[Pending] = []
         self._to_publish: list[EncodedEntity] = []
 
@@ -85,20 +93,39 @@ class OutcomePublisher:
         names = ", ".join(map(self._wire.aspect_name, missing))
         self._listener(findings.NOT_STORED.found(f"{entity.urn}: {names}", len(missing)))
         self._rejected([entity.holding(list(missing))], code=findings.NOT_STORED.code, reason=NOT_STORED_REASON)
-        gone = set(missing)
-        self.delivered([entity.holding([each for each in entity.proposals if each not in gone])], method)
+        self.delivered([_without(entity, missing)], method)
+
+    def unconfirmed(self, entity: EncodedEntity, missing: Sequence[bytes], method: str | None = None) -> None:
+        """Count a piece of which DataHub took the `missing` proposals, but was not seen to have them in time.
+
+        They are no failure, and kept in a file of their own.
+        """
+        self._listener(findings.UNCONFIRMED.found(entity.urn))
+        gone = entity.holding(list(missing))
+        pending = entity.pending
+        pending.outstanding -= len(missing)
+        pending.unconfirmed += len(missing)
+        pending.kept &= self._unconfirmed is None or self._unconfirmed.write(
+            [self._wire.proposal(gone, each) for each in gone.proposals],
+            code=findings.UNCONFIRMED.code,
+            reason=UNCONFIRMED_REASON,
+        )
+        self._unsynced.append(pending)
+        self._listener(ProposalsDecided(unconfirmed=len(missing)))
+        if not pending.outstanding:
+            self._finish([gone])
+        self.delivered([_without(entity, missing)], method)
 
     def abandoned(self, entities: Sequence[EncodedEntity], reason: str) -> None:
-        """Count pieces that are not delivered, since all ends. A resumed crawl would send them."""
-        if self.is_resumable:
-            return
+        """Count pieces that are not sent, since all ends."""
         for entity in entities:
             self._listener(findings.NOT_SENT.found(entity.urn, len(entity.proposals)))
         self._rejected(entities, code=findings.NOT_SENT.code, reason=reason)
 
     def sync(self) -> None:
         """Put the dead letters so far on the disk and publish their entities. Call it now and then, and at the end."""
-        is_kept = self._letters is None or self._letters.sync()
+        synced = [file.sync() for file in (self._letters, self._unconfirmed) if file is not None]
+        is_kept = all(synced)
         for pending in self._unsynced:
             pending.kept &= is_kept
         self._unsynced.clear()
@@ -123,8 +150,8 @@ class OutcomePublisher:
         self._finish(finished)
 
     def _finish(self, entities: Sequence[EncodedEntity]) -> None:
-        self._to_publish += [entity.holding([]) for entity in entities if entity.pending.rejected]
-        self._publish([entity for entity in entities if not entity.pending.rejected])
+        self._to_publish += [entity.holding([]) for entity in entities if not _is_delivered(entity.pending)]
+        self._publish([entity for entity in entities if _is_delivered(entity.pending)])
 
     def _publish(self, entities: Sequence[EncodedEntity]) -> None:
         if not entities:
@@ -141,5 +168,22 @@ class OutcomePublisher:
         self._listener(ProposalsDecided(rejected=count))
 
 
+def _is_delivered(pending: Pending) -> bool:
+    return not pending.rejected and not pending.unconfirmed
+
+
+def _without(entity: EncodedEntity, missing: Sequence[bytes]) -> EncodedEntity:
+    gone = set(missing)
+    return entity.holding([each for each in entity.proposals if each not in gone])
+
+
 def _outcome(entity: EncodedEntity, pending: Pending) -> Outcome:
-    return Outcome(entity.entity_type, entity.urn, pending.delivered, pending.rejected, pending.method, pending.kept)
+    return Outcome(
+        entity.entity_type,
+        entity.urn,
+        pending.delivered,
+        pending.rejected,
+        pending.method,
+        pending.kept,
+        pending.unconfirmed,
+    )

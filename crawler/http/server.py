@@ -73,7 +73,7 @@ class Server:
         rate = settings.requests_per_second or (None if keep_alive else CONNECTIONS_PER_SECOND)
         log = OutageLog(name, settings, traffic)
         availability = Availability(settings.patience, _loop_time, log)
-        stage: Stage = RateLimiter(self._observer, rate, _loop_time, sleep)
+        stage: Stage = RateLimiter(self._observer, rate, traffic, _loop_time, sleep)
         stage = AvailabilityObserver(stage, availability)
         stage = ConcurrencyLimiter(stage, self._vegas)
         stage = Retrier(stage, settings.attempts, sleep, log, is_final, budget=RetryBudget(), answered=availability)
@@ -97,10 +97,17 @@ class Server:
         """How many requests may be in flight now, apart from short measurements."""
         return self._vegas.concurrency
 
-    async def get(self, path: str, params: Params | None = None) -> Response:
-        """Read `path`, which begins with `/`, below the base URL; CrawlerError if no data is returned."""
+    async def get(self, path: str, params: Params | None = None, *, attempts: int | None = None) -> Response:
+        """Read `path`, which begins with `/`, below the base URL; CrawlerError if no data is returned.
+
+        `attempts` lowers the number of attempts for this request.
+        """
         request = Request(
-            method="GET", url=self.url + path, params=params or (), max_answer_bytes=self._max_answer_bytes
+            method="GET",
+            url=self.url + path,
+            params=params or (),
+            max_answer_bytes=self._max_answer_bytes,
+            attempts=attempts,
         )
         return await self._send(request, path)
 

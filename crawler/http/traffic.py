@@ -15,8 +15,9 @@ class TrafficListener(Protocol):
 class Traffic(msgspec.Struct):
     """What was sent to and received from one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
 
-    `concurrency` is how many requests may be in flight now. During an outage `outage` says why, `silent_since`
-    (time.monotonic) is when the server last answered, and it is waited for until `patience` seconds later.
+    `concurrency` is how many requests may be in flight now, `waiting_for_rate` how many are held back by the limit of
+    requests per second. During an outage `outage` says why, `silent_since` (time.monotonic) is when the server last answered,
+    and it is waited for until `patience` seconds later.
     """
 
     version: str | None = None
@@ -29,6 +30,7 @@ class Traffic(msgspec.Struct):
     highest_concurrency: int = 0
     outage: str = ""
     silent_since: float = 0.0
+    waiting_for_rate: int = 0
     patience: float = 0.0
     listener: TrafficListener | None = None
 

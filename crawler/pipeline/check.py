@@ -9,7 +9,15 @@ from msgspec import UNSET, UnsetType, structs
 from crawler.config.settings import Endpoint, MlflowSettings, RestSettings, ServerSettings, Settings, SinkSettings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
-from crawler.errors import CrawlerError, ExitCode
+from crawler.errors import (
+    CrawlerError,
+    CredentialsRefused,
+    DecodeError,
+    ExitCode,
+    RequestRefused,
+    Unreachable,
+    WrongServer,
+)
 from crawler.http import Server
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
@@ -41,11 +49,13 @@ class DatahubCheck(msgspec.Struct):
     """What DataHub was found to be; UNSET where `error` ended the check before.
 
     `version` is None where DataHub does not tell it. `token_accepted` is False where none is given and none is needed.
+    `queue_lag` is how many proposals are in its queue, None where it does not tell, or not to this user.
     """
 
     url: str | UnsetType = UNSET
     version: str | UnsetType | None = UNSET
     token_accepted: bool | UnsetType = UNSET
+    queue_lag: int | UnsetType | None = UNSET
     error: CrawlerError | None = None
 
 
@@ -127,11 +137,19 @@ async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Pa
             found.version = await client.version()
             if sink.endpoint is Endpoint.OPENAPI:
                 require_openapi(found.version)
-            await client.require_credentials()
+            await client.require_batches()
             found.token_accepted = sink.server.token is not None
+            found.queue_lag = await _queue_lag(client)
     except CrawlerError as error:
         found.error = error
     return found
+
+
+async def _queue_lag(client: GmsClient) -> int | None:
+    try:
+        return (await client.queue_offsets()).lag
+    except (RequestRefused, DecodeError, CredentialsRefused, Unreachable, WrongServer):
+        return None
 
 
 def _impatient(settings: Settings) -> Settings:

@@ -47,7 +47,7 @@ async def crawl(
     """
     report = Report(settings.run_id) if report is None else report
     await _crawl(settings, report, stop or asyncio.Event(), listeners)
-    report.finish("failures" if report.failures else "success")
+    report.finish()
     return report
 
 

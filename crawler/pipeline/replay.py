@@ -11,7 +11,7 @@ from msgspec import structs
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.delivery import Delivery, open_delivery
-from crawler.errors import CrawlerError, InputError, Interrupted
+from crawler.errors import CrawlerError, InputError, Interrupted, SettingsError
 from crawler.proposal_files.input_file import new_dead_letters, open_input, read_pieces, require_not_replayed
 from crawler.proposal_files.proposal_json import FiledProposal
 from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
@@ -48,19 +48,22 @@ async def replay(
     settings: DeliverySettings,
     *,
     only: ReplayFilter | None = None,
+    unconfirmed: bool = False,
     report: Report | None = None,
     stop: asyncio.Event | None = None,
 ) -> Report:
     """Send the proposals of a file, which is a path or an open descriptor, and return what became of them.
 
-    What fails again goes to `settings.dead_letters`, by default the next free `FILE.N.jsonl`. `stop` ends it early.
+    What fails again goes to `settings.dead_letters`, by default the next free `FILE.N.jsonl`. With `unconfirmed`,
+    DataHub is asked first, and what it has by now is not sent again. `stop` ends it early.
 
     Example:
         report = await replay("dead-letters.jsonl", load("recipe.yml"))
         print(report.status, report.proposals, report.rejected)
 
     Raises:
-        SettingsError: The file cannot be opened, or is the one that dead letters would be added to.
+        SettingsError: The file cannot be opened, or is the one that dead letters would be added to; or DataHub cannot
+            be asked.
         InputError: The file cannot be read to its end.
         Interrupted: It was stopped.
         CrawlerError: DataHub, or the output, fails for good.
@@ -77,31 +80,55 @@ async def replay(
             file = stack.enter_context(open_input(file))
         opening = open_delivery(settings, report, report.datahub, report.time)
         delivery = await unless_stopped(stack.enter_async_context(opening), stop)
-        await delivery.deliver(ProposalFeed(file, only or ReplayFilter(), report, stop))
-    report.finish("failures" if report.failures else "success")
+        if unconfirmed and not delivery.can_recheck:
+            raise SettingsError(
+                "--unconfirmed asks DataHub for what it has, and that cannot be asked here.",
+                "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint "
+                "openapi give --confirm stored. Or leave --unconfirmed out to send everything again.",
+            )
+        await delivery.deliver(ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed))
+    report.finish()
     return report
 
 
 class ProposalChunk(msgspec.Struct, frozen=True):
-    """Proposals of one entity, no aspect twice."""
+    """Proposals of one entity, no aspect twice; those of `unconfirmed` are sent if DataHub does not have them."""
 
-    proposals: list[Proposal]
+    found: list[FiledProposal]
+    unconfirmed: bool = False
 
     def add_to(self, delivery: Delivery) -> None:
         """Add them to a delivery."""
-        delivery.add_proposals(self.proposals, _ordering_key(self.proposals[0]))
+        proposals = [each.proposal for each in self.found]
+        ordering_key = _ordering_key(proposals[0])
+        if self.unconfirmed:
+            times = [each.last_observed for each in self.found]
+            delivery.add_unconfirmed(
+                proposals, ordering_key, None if None in times else max(each for each in times if each is not None)
+            )
+        else:
+            delivery.add_proposals(proposals, ordering_key)
 
 
 class ProposalFeed:
     """The proposals of a file: consecutive ones of one entity travel together, one entity one request at a time."""
 
-    def __init__(self, descriptor: int, only: ReplayFilter, listener: Listener, stop: asyncio.Event) -> None:
-        """Read from a descriptor, not beyond `stop`."""
+    def __init__(
+        self,
+        descriptor: int,
+        only: ReplayFilter,
+        listener: Listener,
+        stop: asyncio.Event,
+        *,
+        unconfirmed: bool = False,
+    ) -> None:
+        """Read from a descriptor, not beyond `stop`. With `unconfirmed`, DataHub may have them by now."""
         self._descriptor = descriptor
         self._only = only
         self._listener = listener
         self._stop = stop
-        self._held: dict[str, Proposal] = {}
+        self._unconfirmed = unconfirmed
+        self._held: dict[str, FiledProposal] = {}
         """Proposals of the entity at hand, by the aspect's name."""
 
     async def __aiter__(self) -> AsyncIterator[ProposalChunk]:
@@ -121,8 +148,8 @@ class ProposalFeed:
     def drain(self) -> Iterator[ProposalChunk]:
         """Remove and return the entity at hand."""
         if self._held:
-            proposals, self._held = list(self._held.values()), {}
-            yield ProposalChunk(proposals)
+            found, self._held = list(self._held.values()), {}
+            yield ProposalChunk(found, self._unconfirmed)
 
     async def _read(self) -> AsyncIterator[FiledProposal | UnreadablePart]:
         reader = ProposalReader()
@@ -142,11 +169,11 @@ class ProposalFeed:
             self._listener(RowsSkipped(skipped, 1))
             return
         proposal = found.proposal
-        first = next(iter(self._held.values()), proposal)
+        first = next(iter(self._held.values()), found).proposal
         same = (first.entity_type, first.urn) == (proposal.entity_type, proposal.urn)
         if not same or proposal.aspect_name in self._held or len(self._held) == MAX_ASPECTS:
             yield from self.drain()
-        self._held[proposal.aspect_name] = proposal
+        self._held[proposal.aspect_name] = found
 
 
 def _ordering_key(proposal: Proposal) -> str:

@@ -10,10 +10,14 @@ _NAME = re.compile("[A-Za-z][A-Za-z0-9]*")
 
 
 class FiledProposal(msgspec.Struct, frozen=True):
-    """A proposal of a file; `code` is its failure code where it is a dead letter."""
+    """A proposal of a file; `code` is its failure code where it is a dead letter.
+
+    `last_observed` (ms since epoch) is that of its system metadata, if it has any.
+    """
 
     proposal: Proposal
     code: str = ""
+    last_observed: int | None = None
 
 
 class NoProposal(ValueError):
@@ -26,6 +30,10 @@ class _Aspect(msgspec.Struct, rename="camel"):
     content_type: str = "application/json"
 
 
+class _SystemMetadata(msgspec.Struct, rename="camel"):
+    last_observed: int | None = None
+
+
 class _Object(msgspec.Struct, rename="camel"):
     """A proposal, or a dead letter around one."""
 
@@ -36,6 +44,7 @@ class _Object(msgspec.Struct, rename="camel"):
     aspect: _Aspect | None = None
     proposal: "_Object | None" = None
     code: str = ""
+    system_metadata: _SystemMetadata | None = None
 
 
 _decode = msgspec.json.Decoder(_Object).decode
@@ -62,7 +71,8 @@ def decode_proposal(text: bytes) -> FiledProposal:
         raise NoProposal("it is no proposal: it names no entityType and aspectName as DataHub has them")
     if inner.change_type != "UPSERT":
         raise NoProposal(f"its changeType is {inner.change_type}, and only UPSERT can be sent again")
-    return FiledProposal(proposal, outer.code)
+    metadata = inner.system_metadata
+    return FiledProposal(proposal, outer.code, None if metadata is None else metadata.last_observed)
 
 
 def _aspect(aspect: _Aspect | None) -> bytes:

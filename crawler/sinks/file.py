@@ -32,7 +32,7 @@ async def open_file_sink(
     settings: FileSettings,
     system_metadata: msgspec.Raw,
     traffic: Traffic,
-    _timing: Timing,
+    timing: Timing,
     listener: Listener,
 ) -> AsyncIterator["FileSink"]:
     """Open a file; it replaces the old one at the end, unless that is an error.
@@ -50,7 +50,7 @@ async def open_file_sink(
                 f"Cannot write {settings.path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
             ) from None
         wire = RestliWire(system_metadata) if settings.nested_json else FileWire(system_metadata)
-        sink = FileSink(settings.path, file, wire, traffic)
+        sink = FileSink(settings.path, file, wire, traffic, timing)
         listener(OutputOpened(sink.facts.target))
         try:
             yield sink
@@ -66,12 +66,13 @@ class FileSink:
 
     lookup: StoreLookup | None = None
 
-    def __init__(self, path: Path, file: BinaryIO, wire: Wire, traffic: Traffic) -> None:
+    def __init__(self, path: Path, file: BinaryIO, wire: Wire, traffic: Traffic, timing: Timing) -> None:
         self.facts = SinkFacts(target=str(path), verification_method="written")
         self.wire = wire
         self._path = path
         self._file = file
         self._traffic = traffic
+        self._timing = timing
         self._separator = b"[\n"
 
     def packer(self) -> Packer:
@@ -85,15 +86,19 @@ class FileSink:
             OutputError: The disk is full, for example.
         """
         try:
-            for entity in batch.entities:
-                for proposal in entity.proposals:
-                    self._file.write(self._separator + proposal)
-                    self._separator = b",\n"
-            self._file.flush()
+            with self._timing.on_disk():
+                self._append(batch)
         except OSError as error:
             raise _failed(self._path, error) from None
         self._traffic.bytes += batch.bytes
         return Written(self.facts.verification_method)
+
+    def _append(self, batch: Batch) -> None:
+        for entity in batch.entities:
+            for proposal in entity.proposals:
+                self._file.write(self._separator + proposal)
+                self._separator = b",\n"
+        self._file.flush()
 
     def close(self, target: AtomicFile, error: BaseException | None) -> None:
         """Close the array and the file; without an `error` the file replaces the old one."""

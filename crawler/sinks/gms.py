@@ -53,7 +53,7 @@ async def open_gms_sink(
         lookup = None
         if _needs_lookup(settings, wire):
             if reads_back(version):
-                lookup = GmsLookup(client, writer, settings, system_metadata, timing)
+                lookup = GmsLookup(client, writer, settings, system_metadata, timing, listener)
             else:
                 listener(UNVERIFIABLE_VERSION.found(version=version))
         yield GmsSink(facts, writer, lookup, settings)

@@ -11,9 +11,12 @@ from crawler.datahub import readback
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.client import GmsClient
 from crawler.datahub.proposals import SystemMetadata
-from crawler.datahub.readback import Wanted
-from crawler.errors import RequestRefused
+from crawler.datahub.queue_offsets import QueueOffsets
+from crawler.datahub.readback import Expected, Wanted
+from crawler.errors import CredentialsRefused, DecodeError, RequestRefused, Unreachable, WrongServer
 from crawler.sinks.gms_writer import GmsWriter
+from crawler.telemetry.events import Listener
+from crawler.telemetry.findings import NO_SYSTEM_METADATA
 from crawler.telemetry.timing import Timing
 
 
@@ -27,22 +30,62 @@ class GmsLookup:
         settings: RestSettings,
         system_metadata: msgspec.Raw,
         timing: Timing,
+        listener: Listener,
     ) -> None:
         self.each_aspect = settings.confirm is Confirm.STORED
         self.queued = settings.asynchronous
+        self.confirm_wait = settings.confirm_wait
+        self.max_unconfirmed = settings.max_unconfirmed
         self._client = client
         self._writer = writer
         self._last_observed = msgspec.json.decode(system_metadata, type=SystemMetadata).last_observed
         self._timing = timing
+        self._listener = listener
+        self._shows_metadata: bool | None = None
+        """Whether answers show system metadata; None until that is known."""
+        self._tells_offsets = settings.asynchronous
         self._writing_again = asyncio.Lock()
 
-    async def read_back(self, entity_type: str, wanted: Wanted) -> set[tuple[str, str]]:
-        """Return the (URN, aspect) pairs that GMS has as this crawl, or a later one, wrote them."""
+    @property
+    def verification_method(self) -> str:
+        """What a delivery rests on that was read back."""
+        if self._shows_metadata is False:
+            return "present"
+        return "stored" if self.each_aspect else "read back"
+
+    async def read_back(
+        self, entity_type: str, wanted: Wanted, *, since: int | None = None, expected: Expected | None = None
+    ) -> set[tuple[str, str]]:
+        """Return the (URN, aspect) pairs that GMS has as this crawl, or a later one, wrote them, or as `expected`.
+
+        `since` (ms since epoch) is when another crawl began that wrote them, if one did. As long as GMS shows no system
+        metadata at all, what is there counts.
+        """
         with self._timing.stage("send"):
             body = readback.body(wanted)
         answer = await self._client.read_back(entity_type, body)
         with self._timing.stage("send"):
-            return readback.proven(answer, self._last_observed)
+            proof = readback.prove(answer, since or self._last_observed, expected)
+        if proof.shows_metadata:
+            self._shows_metadata = True
+        elif proof.present and self._shows_metadata is None:
+            self._shows_metadata = False
+            self._listener(NO_SYSTEM_METADATA.found())
+        return proof.present if self._shows_metadata is False else proof.proven
+
+    async def queue_offsets(self) -> QueueOffsets | None:
+        """Return how far GMS' consumer is, None where it does not tell, or not to this user."""
+        if not self._tells_offsets:
+            return None
+        try:
+            return await self._client.queue_offsets()
+        except (RequestRefused, DecodeError, WrongServer, CredentialsRefused):
+            self._tells_offsets = False
+        except Unreachable as error:
+            if not error.timed_out:
+                raise
+            self._tells_offsets = False
+        return None
 
     async def write_again(self, entities: Sequence[EncodedEntity]) -> None:
         """Write without GMS' queue. What is refused is left out."""

@@ -6,7 +6,8 @@ from typing import Protocol
 import msgspec
 
 from crawler.datahub.batching import Batch, EncodedEntity, Packer, PackerByType
-from crawler.datahub.readback import Wanted
+from crawler.datahub.queue_offsets import QueueOffsets
+from crawler.datahub.readback import Expected, Wanted
 from crawler.datahub.wire.protocol import Wire
 
 
@@ -44,14 +45,31 @@ class StoreLookup(Protocol):
     """Whether each aspect is to be proven, not just one of each entity."""
     queued: bool
     """Whether DataHub may store what it took only later."""
+    confirm_wait: float
+    """How many seconds to wait for what it took while nothing moves."""
+    max_unconfirmed: int
+    """How many bytes of what waits may be kept on the disk, compressed."""
 
-    async def read_back(self, entity_type: str, wanted: Wanted) -> set[tuple[str, str]]:
-        """Return the (URN, aspect) pairs that are stored as this crawl, or a later one, wrote them.
+    @property
+    def verification_method(self) -> str:
+        """What a delivery rests on that was read back: "read back", "stored", or "present" without system metadata."""
+        ...
+
+    async def read_back(
+        self, entity_type: str, wanted: Wanted, *, since: int | None = None, expected: Expected | None = None
+    ) -> set[tuple[str, str]]:
+        """Return the (URN, aspect) pairs that are stored as this crawl, or a later one, wrote them, or as `expected`.
+
+        `since` (ms since epoch) is when another crawl began that wrote them, if one did.
 
         Raises:
             RequestRefused, WrongServer, DecodeError, AnswerTooLarge: These entities cannot be looked up.
             Unreachable: The same where it timed out, else that nothing can be, like any other error.
         """
+        ...
+
+    async def queue_offsets(self) -> QueueOffsets | None:
+        """Return how far DataHub is in its queue, None where it does not tell."""
         ...
 
     async def write_again(self, entities: Sequence[EncodedEntity]) -> None:

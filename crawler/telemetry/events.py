@@ -65,18 +65,33 @@ class BatchTaken(msgspec.Struct, frozen=True):
     """The sink took a batch."""
 
 
+class Unverified(msgspec.Struct, frozen=True):
+    """How many entities wait to be seen in DataHub, which took them, and the bytes of them that are on the disk."""
+
+    entities: int
+    disk_bytes: int
+
+
+class QueueSeen(msgspec.Struct, frozen=True):
+    """How many proposals, of all writers, are in DataHub's queue."""
+
+    lag: int
+
+
 class ProposalsDecided(msgspec.Struct, frozen=True):
-    """Proposals are delivered, or rejected: refused by DataHub, not sent, or not stored."""
+    """Proposals are delivered, or rejected: refused by DataHub, not sent, or not stored; or were not confirmed."""
 
     delivered: int = 0
     rejected: int = 0
+    unconfirmed: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of one entity, of which nothing is under way any more.
 
-    `delivered` and `rejected` count its proposals. `verification_method` says how DataHub was seen to have those that
-    were delivered: "read back", "stored", "answer", "status" or "written". The rejected ones are in the dead letters;
+    `delivered`, `rejected` and `unconfirmed` count its proposals. `verification_method` says how DataHub was seen to
+    have those that were delivered: "read back", "stored", "present", "answer", "status" or "written". The rejected ones
+    are in the dead letters, those that DataHub took and was not seen to have in time in the file of the unconfirmed;
     `kept` is False where they could not be written there, so that a resumed crawl must send the entity again.
 
     Example:
@@ -90,6 +105,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     rejected: int = 0
     verification_method: str | None = None
     kept: bool = True
+    unconfirmed: int = 0
 
 
 class Outcomes(msgspec.Struct, frozen=True):
@@ -116,6 +132,13 @@ class DeadLettersKept(msgspec.Struct, frozen=True):
     count: int
 
 
+class UnconfirmedKept(msgspec.Struct, frozen=True):
+    """Proposals that DataHub took, but was not seen to have, were added to their file and are on the disk."""
+
+    path: Path
+    count: int
+
+
 Event = (
     Started
     | Finding
@@ -130,6 +153,9 @@ Event = (
     | ProposalsDecided
     | Outcomes
     | DeadLettersKept
+    | UnconfirmedKept
+    | Unverified
+    | QueueSeen
 )
 
 

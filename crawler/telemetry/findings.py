@@ -168,11 +168,34 @@ NOT_TAKEN = FindingKind(
     "DataHub's version may not know the aspect. Look at its log, then replay the dead letters.",
 )
 NOT_STORED = FindingKind(
-    "unconfirmed",
+    "not_stored",
     "DataHub took these, but does not have them. The log of its GMS or MCE consumer tells why; mend that, then replay "
     "the dead letters.",
     "failure",
     "Look at the log of GMS or its MCE consumer, then replay the dead letters.",
+)
+UNCONFIRMED = FindingKind(
+    "unconfirmed",
+    "DataHub took these entities, but was not seen to have them in time. Its queue may be long, or stand still. "
+    "`replay FILE --unconfirmed` looks for them again and sends only what is missing.",
+    "warning",
+    "Look whether DataHub's MCE consumer works. Then replay the file of the unconfirmed with --unconfirmed: what has "
+    "arrived by then is not sent again. A longer --confirm-wait waits longer.",
+)
+UNVERIFIED_IN_MEMORY = FindingKind(
+    "unverified_in_memory",
+    "What waits for DataHub's queue cannot be kept on the disk: {problem}. So the crawl waits for the queue.",
+    "warning",
+    "Make room in the folder for temporary files, or name another one in the variable TMPDIR.",
+    found_again=True,
+)
+NO_SYSTEM_METADATA = FindingKind(
+    "no_system_metadata",
+    "DataHub shows no system metadata of what it has, so an aspect that is there counts as delivered, even if an "
+    "earlier crawl wrote it.",
+    "warning",
+    "Let /openapi/v3/entity answer `systemMetadata=true`: something before DataHub may drop it.",
+    found_again=True,
 )
 NOT_SENT = FindingKind(
     "not_sent",
@@ -182,7 +205,7 @@ NOT_SENT = FindingKind(
 )
 DEAD_LETTERS_UNWRITABLE = FindingKind(
     "dead_letters",
-    "What DataHub did not get could not be kept in {path} either: {problem}. "
+    "What was not delivered could not be kept in {path} either: {problem}. "
     "Make room there or give --dead-letters another path, then run it again.",
     "failure",
     "Make room or name another path, then crawl again.",

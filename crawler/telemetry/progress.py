@@ -114,7 +114,17 @@ def _limit(report: Report, rates: Rates) -> str:
             silence = human_seconds(time.monotonic() - traffic.silent_since)
             waiting = f"waiting up to {human_seconds(traffic.patience)}"
             return f"{name} gives no answer for {silence} ({printable(traffic.outage)}), {waiting}"
-    return rates.limit
+    return rates.limit + _waiting_in_queue(report)
+
+
+def _waiting_in_queue(report: Report) -> str:
+    """Return how much waits to be seen in DataHub, where that is worth a word."""
+    waiting = report.unverified
+    if not waiting.entities:
+        return ""
+    lag = "" if report.queue_lag is None else f", {report.queue_lag:,} proposals of all writers in its queue"
+    disk = f", {human_bytes(waiting.disk_bytes)} on the disk" if waiting.disk_bytes else ""
+    return f"; {waiting.entities:,} entities taken and not yet seen in DataHub{disk}{lag}"
 
 
 def _read_so_far(report: Report, rates: Rates) -> str:

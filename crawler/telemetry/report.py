@@ -17,14 +17,16 @@ from crawler.telemetry.events import (
     ExperimentDone,
     ExperimentsListed,
     OutputOpened,
+    QueueSeen,
     RowsRead,
     RowsSkipped,
     SourceOpened,
     Started,
+    Unverified,
 )
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.tally import FindingSummary, Tally
-from crawler.telemetry.timing import Timing
+from crawler.telemetry.timing import Party, Timing
 
 
 class Report:
@@ -54,6 +56,10 @@ class Report:
         self.batches = 0
         self.experiments_listed = False
         self.experiments_done = 0
+        self.unverified = Unverified(0, 0)
+        """What waits to be seen in DataHub, which took it."""
+        self.queue_lag: int | None = None
+        """Proposals, of all writers, in DataHub's queue; None where that is not known."""
         self._started = time.monotonic()
         self._finished: float | None = None
 
@@ -72,6 +78,10 @@ class Report:
                 self.experiments_done += 1
             case ExperimentsListed():
                 self.experiments_listed = True
+            case Unverified():
+                self.unverified = event
+            case QueueSeen():
+                self.queue_lag = event.lag
             case Started():
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
@@ -119,6 +129,16 @@ class Report:
         return self.tally.rejected
 
     @property
+    def unconfirmed(self) -> int:
+        """Entities that DataHub took, but was not seen to have in time."""
+        return self.tally.unconfirmed
+
+    @property
+    def unconfirmed_path(self) -> Path | None:
+        """The file in which these are kept, if there are any."""
+        return self.tally.unconfirmed_path
+
+    @property
     def dead_letters(self) -> int:
         """Proposals in the file of dead letters."""
         return self.tally.dead_letters
@@ -134,14 +154,27 @@ class Report:
         counts = [counter.total() for counter in (self.read, self.mapped, self.delivered)]
         return (*chain(*traffic), *counts, self.proposals, self.batches)
 
-    def finish(self, status: str) -> None:
-        """Stop the clock. `status` is success, failures, failed or interrupted."""
-        self.status = status
+    def finish(self, status: str | None = None) -> None:
+        """Stop the clock. `status` is failed or interrupted; by default the work came to its end.
+
+        It is success then, or unconfirmed, or failures.
+        """
+        ended = "failures" if self.failures else "unconfirmed" if self.unconfirmed else "success"
+        self.status = status or ended
         self._finished = time.monotonic()
 
     def traffic_changed(self) -> None:
         """Note whom the crawl waits for: with nothing on its way from MLflow, all that is read waits for DataHub."""
-        self.time.wait_for("mlflow" if self.mlflow.in_flight else "datahub" if self.datahub.in_flight else "other")
+        self.time.wait_for(self._waiting_for())
+
+    def _waiting_for(self) -> Party:
+        if self.mlflow.in_flight:
+            return "mlflow"
+        if self.datahub.in_flight:
+            return "datahub"
+        if self.mlflow.waiting_for_rate or self.datahub.waiting_for_rate:
+            return "rate"
+        return "queue" if self.unverified.entities else "other"
 
     def profile(self) -> dict[str, object]:
         """Return where the time went, as `--profile` writes it: `limit` says what the crawl waited for most."""
@@ -151,12 +184,11 @@ class Report:
 
     def to_dict(self) -> dict[str, object]:
         """Return the report as `--report` writes it; counts in numbers, times in seconds, sizes in bytes."""
-        path = self.dead_letters_path
         return {
             "run_id": self.run_id,
             "status": self.status,
             "dry_run": self.dry_run,
-            "replayed": self.replayed and encodable(str(self.replayed)),
+            "replayed": _shown(self.replayed),
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
             "mlflow": _traffic(self.mlflow),
@@ -166,7 +198,13 @@ class Report:
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "rejected": self.rejected,
-            "dead_letters": {"path": path and encodable(str(path)), "count": self.dead_letters},
+            "unconfirmed": {
+                "path": _shown(self.unconfirmed_path),
+                "entities": self.unconfirmed,
+                "proposals": self.tally.unconfirmed_proposals,
+            },
+            "queue_lag": self.queue_lag,
+            "dead_letters": {"path": _shown(self.dead_letters_path), "count": self.dead_letters},
             "time": self.time.to_dict(),
             "peak_rss_bytes": peak_rss_bytes(),
             "warnings": self.warnings,
@@ -178,6 +216,10 @@ def peak_rss_bytes() -> int:
     """Return the most memory that this process ever held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _shown(path: Path | None) -> str | None:
+    return None if path is None else encodable(str(path))
 
 
 def _traffic(traffic: Traffic) -> dict[str, object]:

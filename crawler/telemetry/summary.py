@@ -82,6 +82,9 @@ def _print_all(console: "Console", report: Report, report_path: Path | None) -> 
     if report.dead_letters:
         path = printable(str(report.dead_letters_path))
         console.print(f"Dead letters: {report.dead_letters:,} proposals in {path}; send them with `replay {path}`.")
+    if report.unconfirmed:
+        path = printable(str(report.unconfirmed_path))
+        console.print(f"Not confirmed: {report.unconfirmed:,} entities in {path}; `replay {path} --unconfirmed` later.")
     if report_path is not None:
         console.print(f"Report: {printable(str(report_path))}")
     console.print(_verdict(report))
@@ -123,7 +126,7 @@ def _proposals(report: Report) -> "Table":
 
 def _file_after_replay(report: Report, path: str) -> str:
     """Say whether the file that was replayed is still needed. It is never changed."""
-    if report.status not in {"success", "failures"}:
+    if report.status not in {"success", "unconfirmed", "failures"}:
         return f"Keep {path}: it was not read to its end. Replay it again to have the rest."
     if skipped := sum(report.skipped.values()):
         return f"Keep {path}: the {skipped:,} proposals that were skipped are still there, and only there."
@@ -131,9 +134,11 @@ def _file_after_replay(report: Report, path: str) -> str:
         return f"Keep {path}: some of it is only there."
     if report.dry_run:
         return f"Keep {path}: nothing was sent."
-    if report.status == "failures":
-        return f"{path} is no longer needed: DataHub has its proposals, but for the dead letters."
-    return f"{path} is no longer needed: DataHub has all of its proposals."
+    has = {
+        "failures": "DataHub has its proposals, but for the dead letters",
+        "unconfirmed": "DataHub took its proposals; those that could not be confirmed are in another file, see above",
+    }.get(report.status, "DataHub has all of its proposals")
+    return f"{path} is no longer needed: {has}."
 
 
 def _print_traffic(console: "Console", report: Report) -> None:
@@ -202,6 +207,7 @@ def _verdict(report: Report) -> str:
     failed = sum(finding.count for finding in report.failures)
     return {
         "success": f"Done: {done}",
+        "unconfirmed": f"Everything was taken; {report.unconfirmed:,} entities could not be confirmed in time. {done}",
         "failures": f"Not all: {failed:,} failed, see above. {done}",
         "failed": f"Failed: see above. {done}",
     }.get(report.status, f"Stopped before the end. {done}")

@@ -23,7 +23,8 @@ class FindingSummary(msgspec.Struct):
 class Tally(msgspec.Struct):
     """Counts of proposals, of delivered entities by type, of findings by code and of dead letters.
 
-    `confirmed` counts delivered entities by type and by what proves that DataHub has them.
+    `confirmed` counts delivered entities by type and by what proves that DataHub has them, `unconfirmed` those that
+    DataHub took, but was not seen to have in time.
     """
 
     warnings: dict[str, FindingSummary] = {}
@@ -34,6 +35,9 @@ class Tally(msgspec.Struct):
     rejected: int = 0
     dead_letters: int = 0
     dead_letters_path: Path | None = None
+    unconfirmed: int = 0
+    unconfirmed_proposals: int = 0
+    unconfirmed_path: Path | None = None
 
     def add_finding(self, finding: Finding) -> None:
         """Count a finding under its code."""

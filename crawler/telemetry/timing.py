@@ -8,15 +8,21 @@ from typing import Literal
 Clock = Callable[[], float]
 Stage = Literal["decode", "map", "encode", "send"]
 STAGES: tuple[Stage, ...] = ("decode", "map", "encode", "send")
-Party = Literal["mlflow", "datahub", "other"]
-PARTIES: tuple[Party, ...] = ("mlflow", "datahub", "other")
-"""What a crawl waits for; `other` is pauses before retries, the limit of requests per second, the disk."""
+Party = Literal["mlflow", "datahub", "queue", "rate", "disk", "other"]
+PARTIES: tuple[Party, ...] = ("mlflow", "datahub", "queue", "rate", "disk", "other")
+"""What a crawl waits for: answers of both servers, DataHub's queue, the limit of requests per second, the disk.
+
+`other` is pauses before retries.
+"""
 
 _NAMES: dict[str, str] = {
     "mlflow": "MLflow answers slowest",
     "datahub": "DataHub answers slowest",
     "cpu": "this crawler's CPU is the limit",
-    "other": "pauses between requests, or the disk, are the limit",
+    "queue": "DataHub's queue is the limit",
+    "rate": "the limit of requests per second is the limit",
+    "disk": "the disk is the limit",
+    "other": "pauses before retries are the limit",
 }
 
 
@@ -46,6 +52,16 @@ class Timing:
         if party != self._party:
             self._note()
             self._party = party
+
+    @contextmanager
+    def on_disk(self) -> Iterator[None]:
+        """Attribute the idle time of the context, in which nothing may be awaited, to the disk."""
+        party = self._party
+        self.wait_for("disk")
+        try:
+            yield
+        finally:
+            self.wait_for(party)
 
     def shares(self) -> dict[str, float]:
         """Return the seconds so far by `cpu` and by party; their sum is the time that has passed."""

@@ -24,7 +24,7 @@ confirms = pytest.mark.parametrize("confirm", list(Confirm))
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits a minute for what never comes."""
-    monkeypatch.setattr("crawler.delivery.verification.read_back.PATIENCE", 0.5)
+    monkeypatch.setattr("crawler.delivery.verification.patience.OVERTAKEN_WAIT", 0.5)
 
 
 def ways(report: Report) -> dict[str, int]:
@@ -75,9 +75,9 @@ async def test_an_entity_that_is_lost_behind_a_200_is_named_and_kept(
         report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
     aspects = {aspect for urn, aspect in letters(tmp_path / "dead.jsonl")}
     assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {lost}
-    assert {letter["code"] for letter in letters(tmp_path / "dead.jsonl").values()} == {"unconfirmed"}
+    assert {letter["code"] for letter in letters(tmp_path / "dead.jsonl").values()} == {"not_stored"}
     (failure,) = report.failures
-    assert (failure.code, failure.count) == ("unconfirmed", len(aspects))
+    assert (failure.code, failure.count) == ("not_stored", len(aspects))
     assert failure.samples[0].startswith(f"{lost}: ")
     assert (report.status, report.rejected) == ("failures", len(aspects))
     assert report.proposals == len(gms.aspects) == ALL - len(aspects)
@@ -89,9 +89,23 @@ async def test_one_that_an_earlier_crawl_stored_proves_nothing(golden_server: Ml
         await into_gms(golden_server, tmp_path, gms)
         lost = min(urn for urn, _ in gms.aspects if urn.startswith(MODEL))
         gms.loses = {lost}
+        for key in [key for key in gms.aspects if key[0] == lost]:
+            gms.shelf.put(key, ({"another": "value"}, {"lastObserved": 1}), queued=False)
         report = await into_gms(golden_server, tmp_path, gms)
     assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {lost}
-    assert [failure.code for failure in report.failures] == ["unconfirmed"]
+    assert [failure.code for failure in report.failures] == ["not_stored"]
+
+
+async def test_one_that_an_earlier_crawl_stored_as_it_is_now_is_there(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    async with Gms() as gms:
+        await into_gms(golden_server, tmp_path, gms)
+        gms.loses = {urn for urn, _ in gms.aspects if urn.startswith((MODEL, "urn:li:tag:"))}
+        report = await into_gms(golden_server, tmp_path, gms)
+    assert report.failures == []
+    assert report.unconfirmed == 0
+    assert letters(tmp_path / "dead.jsonl") == {}
 
 
 @pytest.mark.parametrize("confirm", list(Confirm))

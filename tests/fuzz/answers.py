@@ -90,7 +90,7 @@ def listing(body: bytes, counts: Counts) -> None:
 def stored(body: bytes, counts: Counts) -> None:
     """What GMS reads back: nothing is proven that it does not say."""
     try:
-        proven = readback.proven(body, OBSERVED)
+        proven = readback.prove(body, OBSERVED).proven
     except DecodeError as error:
         counts["refused: read back (unexpected_answer)"] += 1
         can_be_told(str(error))

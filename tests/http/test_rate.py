@@ -4,6 +4,7 @@ import asyncio
 from unittest import mock
 
 from crawler.http.limiter.rate import RateLimiter
+from crawler.http.traffic import Traffic
 
 
 class FakeTime:
@@ -22,7 +23,7 @@ class FakeTime:
 
 
 def _limiter(per_second: float | None, time: FakeTime) -> RateLimiter:
-    return RateLimiter(mock.AsyncMock(), per_second, time.clock, time.sleep)
+    return RateLimiter(mock.AsyncMock(), per_second, Traffic(), time.clock, time.sleep)
 
 
 async def _starts(limiter: RateLimiter, time: FakeTime, number: int) -> list[float]:

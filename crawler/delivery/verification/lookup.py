@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from crawler.datahub.readback import Expected
+from crawler.datahub.wire.protocol import Wire
 from crawler.delivery.verification.queue import PendingVerification
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
 from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, LOOK_UP_AGAIN, TOO_LARGE
@@ -24,9 +26,10 @@ class Lookup:
     Where all lookups of an entity type fail, it is not looked up again.
     """
 
-    def __init__(self, store: StoreLookup, listener: Listener) -> None:
+    def __init__(self, store: StoreLookup, wire: Wire, listener: Listener) -> None:
         """Look up in `store`; `listener` is told once what cannot be verified."""
         self._store = store
+        self._wire = wire
         self._listener = listener
         self._answered: set[str] = set()
         self._failed: Counter[str] = Counter()
@@ -58,7 +61,11 @@ class Lookup:
             _give_up(pieces)
             return None
         try:
-            found.update(await self._store.read_back(entity_type, _wanted(pieces)))
+            found.update(
+                await self._store.read_back(
+                    entity_type, _wanted(pieces), since=pieces[0].since, expected=self._expected(pieces)
+                )
+            )
         except CrawlerError as error:
             if not _is_of_one_request(error):
                 raise
@@ -113,6 +120,15 @@ class Lookup:
         _give_up(pieces)
         for each in pieces:
             self._listener(UNVERIFIABLE.found(f"{each.entity.urn}: {error.message}"))
+
+    def _expected(self, pieces: list[PendingVerification]) -> Expected | None:
+        """Return what was sent, of pieces of which it is compared with what is stored."""
+        expected: dict[tuple[str, str], bytes] = {}
+        for each in pieces:
+            for encoded in each.entity.proposals if each.by_value else ():
+                sent = self._wire.proposal(each.entity, encoded)
+                expected[sent.urn, sent.aspect_name] = sent.aspect
+        return expected or None
 
     def _counts_against_type(self, pieces: list[PendingVerification], error: CrawlerError) -> bool:
         """Whether a failure speaks against looking up the type at all."""

@@ -23,25 +23,27 @@ LONGEST_PAUSE = 5.0
 class PendingVerification(msgspec.Struct, eq=False, gc=False):
     """A piece of an entity that DataHub took, and the aspects that it was not seen to have. Times in seconds.
 
-    `waited` is the sum of its pauses in which nothing at all was found, `found` how often something had been before.
-    A lookup of it fails with others if `ask_separately`, and altogether if `unverifiable`.
+    `number` is its place in the order of sending. `waited` is the sum of its pauses in which nothing moved, `movements`
+    how often something had before, `turns` how often it has made room for others. A lookup of it fails with others if
+    `ask_separately`, and altogether if `unverifiable`. With `by_value` an aspect counts that equals the one sent.
+    `since` (ms since epoch) is when the crawl began that sent it, None for this one.
     """
 
     entity: EncodedEntity
     wanted: list[str]
     bytes: int
+    number: int = 0
     pause: float = FIRST_PAUSE
     waited: float = 0.0
-    found: int = 0
+    movements: int = 0
+    turns: int = 0
     ask_separately: bool = False
     unverifiable: bool = False
+    by_value: bool = False
+    since: int | None = None
 
-    def wait(self, found: int) -> None:
-        """Lengthen the pause of a piece that is not there yet; `found` is how often something was, so far."""
-        if found != self.found:
-            self.found, self.waited = found, 0.0
-        else:
-            self.waited += self.pause
+    def lengthen_pause(self) -> None:
+        """Wait longer before the next lookup."""
         self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
 
@@ -57,9 +59,14 @@ class VerificationQueue:
         self._all: dict[PendingVerification, None] = {}
         self._types: defaultdict[str, _Turns] = defaultdict(lambda: _Turns(bytes_at_once))
 
-    def __bool__(self) -> bool:
-        """Whether anything is left."""
-        return bool(self._all)
+    def __len__(self) -> int:
+        """How many pieces are left."""
+        return len(self._all)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something was looked up in vain, and waits to be looked up again."""
+        return any(turns.is_waiting for turns in self._types.values())
 
     def add(self, pieces: Iterable[PendingVerification], now: float) -> bool:
         """Add what was just sent. Returns whether something is due earlier than before."""
@@ -127,6 +134,10 @@ class _Turns:
     def put_back(self, pieces: list[PendingVerification], due: float) -> None:
         # The number keeps what is due at the same time in order, and the lists from being compared.
         heappush(self._again, (due, next(self._numbers), pieces))
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._again)
 
     def due(self, hurry: bool) -> float | None:
         dues = [self._again[0][0]] if self._again else []
