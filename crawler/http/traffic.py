@@ -16,8 +16,8 @@ class Traffic(msgspec.Struct):
     """What was sent to and received from one server. `bytes` are of bodies: received from MLflow, sent to DataHub.
 
     `concurrency` is how many requests may be in flight now, `waiting_for_rate` how many are held back by the limit of
-    requests per second. During an outage `outage` says why, `silent_since` (time.monotonic) is when the server last answered,
-    and it is waited for until `patience` seconds later.
+    requests per second. During an outage `outage` says why, `silent_since` (time.monotonic) is when the server last
+    answered, and it is waited for until `patience` seconds later.
     """
 
     version: str | None = None

@@ -7,7 +7,7 @@ says so: the queue may be long, or stand still.
 from collections.abc import Mapping
 
 from crawler.datahub.queue_offsets import QueueOffsets
-from crawler.delivery.verification.queue import PendingVerification
+from crawler.delivery.verification.queue import LONGEST_PAUSE, PendingVerification
 
 OVERTAKEN_WAIT = 60.0
 """Seconds of pauses that a piece is waited for while nothing comes, although later ones are stored.
@@ -19,7 +19,10 @@ PASSED_WAIT = 2.0
 
 
 class Patience:
-    """Follows the queue. Pieces are numbered in the order in which they were sent; times are seconds of pauses."""
+    """Follows the queue. Pieces are numbered in the order in which they were sent; times are in seconds.
+
+    Only pauses count: a process that was stopped has not looked meanwhile.
+    """
 
     def __init__(self, confirm_wait: float, *, queued: bool) -> None:
         """Wait `confirm_wait` seconds without any movement. Without a queue, what was sent is stored or lost."""
@@ -28,7 +31,9 @@ class Patience:
         self._movements = 0
         self._stored_until = -1
         self._passed_until = -1
-        self._given_up_until = -1
+        self._stalled = 0.0
+        """How long nothing has moved."""
+        self._looked_at = 0.0
         self._offsets: QueueOffsets | None = None
         self._mark: tuple[int, Mapping[str, int]] | None = None
         """The number of the last piece sent by then, and where the queue's partitions ended."""
@@ -49,6 +54,11 @@ class Patience:
         if self._mark is None:
             self._mark = (sent, offsets.ends)
 
+    def looked(self, now: float) -> None:
+        """Count a lookup that found nothing of some pieces."""
+        self._stalled += min(now - self._looked_at, LONGEST_PAUSE)
+        self._looked_at = now
+
     def wait(self, piece: PendingVerification) -> None:
         """Count the pause after which a piece was not found."""
         if piece.movements != self._movements and not self._has_passed(piece):
@@ -57,17 +67,12 @@ class Patience:
             piece.waited += piece.pause
         piece.movements = self._movements
 
-    def is_over(self, piece: PendingVerification, sent: int) -> bool:
-        """Return True if a piece is not waited for any more; `sent` is the number of the last piece that was sent."""
+    def is_over(self, piece: PendingVerification) -> bool:
+        """Return True if a piece is not waited for any more."""
         if self.is_lost(piece):
             enough = PASSED_WAIT if self._has_passed(piece) else OVERTAKEN_WAIT
             return piece.waited >= min(enough, self._confirm_wait)
-        if piece.number <= self._given_up_until:
-            return True
-        if piece.waited < self._confirm_wait:
-            return False
-        self._given_up_until = sent
-        return True
+        return self._stalled >= self._confirm_wait
 
     def is_lost(self, piece: PendingVerification) -> bool:
         """Return True if the queue has passed a piece, as far as that is known."""
@@ -78,4 +83,4 @@ class Patience:
 
     def _moved(self) -> None:
         self._movements += 1
-        self._given_up_until = -1
+        self._stalled = 0.0

@@ -140,10 +140,13 @@ class ReadBack:
     async def _look_up(self, pieces: list[PendingVerification]) -> None:
         over: list[PendingVerification] = []
         again: list[PendingVerification] = []
-        for each in await self._not_found(pieces):
+        missing = await self._not_found(pieces)
+        if missing:
+            self._patience.looked(_now())
+        for each in missing:
             self._patience.wait(each)
             each.lengthen_pause()
-            (over if self._patience.is_over(each, self._sent) else again).append(each)
+            (over if self._patience.is_over(each) else again).append(each)
         self._put_back(again)
         if over:
             await self._try_last(over)

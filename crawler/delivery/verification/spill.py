@@ -89,7 +89,7 @@ class Spill:
     def _write(self) -> None:
         shared = _Shared()
         data = zlib.compress(_encode([shared.strip(each) for each in self._buffer]), _LEVEL)
-        if self._file is None or self._file.size + len(data) > FILE_BYTES:
+        if self._file is None or self._file.file.closed or self._file.size + len(data) > FILE_BYTES:
             # A temporary file without a name is gone with the process, however that ends.
             self._file = _File(tempfile.TemporaryFile())  # noqa: SIM115
         self._segments.append(self._file.append(data, shared.things))
@@ -116,11 +116,10 @@ class _File:
         return segment
 
     def leave(self) -> None:
-        """Count a segment as read; the last one takes the file's contents with it."""
+        """Count a segment as read; with the last one the file is gone."""
         self._unread -= 1
         if not self._unread:
-            self.file.truncate(0)
-            self.size = 0
+            self.file.close()
 
 
 class _Segment(msgspec.Struct, frozen=True, gc=False):
