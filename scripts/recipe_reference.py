@@ -13,7 +13,9 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from crawler.config import sections, unsupported
+from crawler.config.durations import Duration
 from crawler.config.settings import Secret
+from crawler.config.sizes import Size
 from crawler.config.unsupported import Unsupported
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
@@ -153,7 +155,19 @@ def _type(kind: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in arguments)
     if origin is dict:
         return "mapping" if arguments[1] is Any else f"mapping of text to {_type(arguments[1])}"
-    return {str: "text", Path: "path", Secret: "secret", bool: "true or false", int: "integer", float: "number"}[kind]
+    return _NAMES[kind]
+
+
+_NAMES = {
+    str: "text",
+    Path: "path",
+    Secret: "secret",
+    bool: "true or false",
+    int: "integer",
+    float: "number",
+    Duration: "duration",
+    Size: "size",
+}
 
 
 def _bounds(meta: msgspec.Meta) -> str:

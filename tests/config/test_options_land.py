@@ -50,6 +50,8 @@ REST: dict[str, tuple[Any, str, Any]] = {
     "patience_sec": ("90", "sink.server.patience", 90.0),
     "token_command": ("echo t", "sink.server.token", Secret("t")),
     "confirm": ("stored", "sink.confirm", Confirm.STORED),
+    "confirm_wait": ("2m", "sink.confirm_wait", 120.0),
+    "max_unconfirmed": ("5MB", "sink.max_unconfirmed", 5_000_000),
     "compression": ("gzip", "sink.gzip", True),
     "max_batch_bytes": (5000, "sink.batch_bytes", 5000),
     "extra_headers": ({"X": "v"}, "sink.server.headers", {"X": Secret("v")}),

@@ -1,17 +1,21 @@
 """Whole crawls into a GMS that loses what it took: what is not there is named, kept and told by the exit code."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from crawler.config.settings import Confirm, Endpoint
-from crawler.errors import CredentialsRefused
+from crawler.errors import CredentialsRefused, ExitCode, WrongServer
+from crawler.pipeline.check import DatahubCheck, check
+from crawler.pipeline.replay import replay
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
-from tests.support.crawls import into_gms
+from tests.support.crawls import into_gms, settings_for_gms
 from tests.support.dead_letters import letters
 
 ALL = 376
@@ -239,3 +243,85 @@ async def test_what_is_read_back_needs_no_answer_that_lists_it(golden_server: Ml
         report = await into_gms(golden_server, tmp_path, gms, confirm=Confirm.STORED, endpoint=Endpoint.OPENAPI)
     assert (report.failures, report.warnings) == ([], [])
     assert ways(report) == {"stored": sum(report.delivered.values())}
+
+
+async def test_a_queue_that_stands_still_leaves_what_was_taken_unconfirmed_and_a_replay_sends_the_rest(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    async with Gms() as gms:
+        gms.shelf.queue.clear()
+        report = await into_gms(golden_server, tmp_path, gms, confirm_wait="1s")
+        assert (report.status, report.failures) == ("unconfirmed", [])
+        assert (report.unconfirmed, report.tally.unconfirmed_proposals) == (sum(report.mapped.values()), ALL)
+        assert report.delivered.total() == report.rejected == report.dead_letters == 0
+        assert not (tmp_path / "dead.jsonl").exists()
+        kept = tmp_path / "dead-unconfirmed.jsonl"
+        assert report.unconfirmed_path == kept
+        assert set(letters(kept)) == set(gms.aspects)
+        assert {letter["code"] for letter in letters(kept).values()} == {"unconfirmed"}
+
+        gms.shelf.queue.set()
+        gone = "urn:li:tag:mlflow_production"
+        for key in [key for key in gms.aspects if key[0] == gone]:
+            del gms.aspects[key]
+            gms.shelf.forget(key)
+        sent = len(gms.history)
+        settings = settings_for_gms(golden_server, tmp_path, gms, confirm_wait="1s")
+        again = await replay(kept, structs.replace(settings, dead_letters=None), unconfirmed=True)
+    assert {urn for urn, _, _ in gms.history[sent:]} == {gone}
+    assert (again.status, again.proposals) == ("success", ALL)
+    assert again.delivered.total() == sum(report.mapped.values())
+
+
+@pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])
+async def test_presence_counts_where_no_system_metadata_is_shown(
+    golden_server: MlflowServer, tmp_path: Path, confirm: Confirm
+) -> None:
+    async with Gms(shows_metadata=False, lag=2) as gms:
+        report = await into_gms(golden_server, tmp_path, gms, confirm=confirm)
+    assert (report.status, report.proposals) == ("success", ALL)
+    assert [(warning.code, warning.count) for warning in report.warnings] == [("no_system_metadata", 1)]
+    assert ways(report)["present"] > 0
+
+
+@pytest.mark.parametrize("form", ["groups", "topics"])
+async def test_what_the_queue_has_passed_is_missing(golden_server: MlflowServer, tmp_path: Path, form: str) -> None:
+    async with Gms(loses={"urn:li:tag:mlflow_production"}, offsets=form) as gms:
+        report = await into_gms(golden_server, tmp_path, gms)
+    assert {urn for urn, _ in letters(tmp_path / "dead.jsonl")} == {"urn:li:tag:mlflow_production"}
+    assert [failure.code for failure in report.failures] == ["not_stored"]
+
+
+async def test_two_crawls_side_by_side_into_a_lagging_queue_lose_nothing(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    async with Gms(lag=lambda urn, name: (len(urn) * 7 + len(name)) % 9) as gms, asyncio.TaskGroup() as tasks:
+        crawls = [tasks.create_task(into_gms(golden_server, folder, gms)) for folder in folders]
+    for each in crawls:
+        report = each.result()
+        assert (report.status, report.failures, report.proposals) == ("success", [], ALL)
+
+
+async def test_a_gms_without_batches_is_told_in_one_sentence(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms(without_batches=True) as gms:
+        with pytest.raises(WrongServer, match="ingestProposalBatch") as caught:
+            await into_gms(golden_server, tmp_path, gms)
+        found = await check(settings_for_gms(golden_server, tmp_path, gms))
+    assert caught.value.exit_code == ExitCode.SERVER
+    assert gms.requests <= 17
+    assert found.exit_code == ExitCode.SERVER
+    assert "ingestProposalBatch" in str(found.errors[0])
+
+
+@pytest.mark.parametrize(("offsets", "lag"), [("absent", None), ("forbidden", None), ("groups", 0), ("topics", 0)])
+async def test_a_check_tells_how_long_the_queue_is(
+    golden_server: MlflowServer, tmp_path: Path, offsets: str, lag: int | None
+) -> None:
+    async with Gms(offsets=offsets) as gms:
+        found = await check(settings_for_gms(golden_server, tmp_path, gms))
+    assert isinstance(found.output, DatahubCheck)
+    assert found.output.queue_lag == lag
+    assert found.exit_code == ExitCode.OK

@@ -50,6 +50,30 @@ def frontend_page() -> web.Response:
     return web.Response(text=page, content_type=HTML)
 
 
+def offsets(position: int, lag: int, *, grouped: bool) -> web.Response:
+    """`GET …/mcp/consumer/offsets?detailed=true` (KafkaController), in the older form if `grouped`."""
+    metrics = {"maxLag": lag, "medianLag": lag, "totalLag": lag, "avgLag": lag}
+    topics = {"MetadataChangeProposal_v1": {"partitions": {"0": {"offset": position, "lag": lag}}, "metrics": metrics}}
+    group = "generic-mce-consumer-job-client"
+    return as_json({group: topics} if grouped else {"consumerGroupId": group, "topics": topics})
+
+
+def offsets_forbidden() -> web.Response:
+    """The same without the privilege Manage System Operations."""
+    return as_json({"error": "urn:li:corpuser:datahub is not authorized to get kafka offsets"}, 403)
+
+
+def no_batches(uri: str) -> web.Response:
+    """Rest.li's answer to an action that its resource does not have (RestLiRouter)."""
+    message = (
+        "POST operation named ingestProposalBatch not supported on resource "
+        f"'class com.linkedin.metadata.resources.entity.AspectResource' URI: '{uri}'"
+    )
+    return as_json(
+        {"exceptionClass": "com.linkedin.restli.server.RoutingException", "message": message, "status": 400}, 400
+    )
+
+
 def config(version: str) -> web.Response:
     """`GET /config` as a quickstart of v1.7.0 answers it (servlet Config), whatever the version it tells."""
     body = {

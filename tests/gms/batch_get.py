@@ -35,7 +35,7 @@ def answer(request: web.Request, body: bytes, behaviour: Behaviour, shelf: Shelf
     if any(urn in behaviour.unreadable for urn in asked):
         # AuthUtil.isAPIAuthorizedEntityUrns: all or nothing.
         raise Refusal(403, "urn:li:corpuser:datahub is unauthorized to READ  entities.")
-    with_metadata = request.query.get("systemMetadata", "false") == "true"
+    with_metadata = behaviour.shows_metadata and request.query.get("systemMetadata", "false") == "true"
     listed: list[dict[str, Any]] = []
     for urn, names in asked.items():
         found = {name: stored for name in names if (stored := shelf.get((urn, name))) is not None}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
+from typing import Literal
 
 BODY_LIMIT = 16_000_000
 KAFKA_LIMIT = 5_242_880
@@ -36,6 +37,14 @@ class Behaviour:
     """URNs that the token's user may not read."""
     lag: int | Callable[[str, str], int] = 0
     """So many read-backs are answered before what was written with `async` can be read; or by URN and aspect."""
+    lag_seconds: float = 0.0
+    """So long after its answer what was written with `async` can be read."""
+    shows_metadata: bool = True
+    """`batchGet` answers with system metadata where it is asked for it."""
+    offsets: Literal["absent", "forbidden", "groups", "topics"] = "forbidden"
+    """How the consumer's offsets are answered (KafkaController): not at all, not to this user, or in either form."""
+    without_batches: bool = False
+    """Rest.li has no action ingestProposalBatch."""
     loses: Container[object] = ()
     """URNs and (URN, aspect) that are gone behind a 200, however they were written."""
     loses_queued: Container[object] = ()

@@ -17,7 +17,7 @@ from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of
 from tests.gms.flights import Flights
-from tests.gms.paths import RESTLI, entity_type_in, is_batch_get
+from tests.gms.paths import OFFSETS, RESTLI, entity_type_in, is_batch_get
 from tests.gms.shelf import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,7 +46,7 @@ class Gms:
         self.history: list[tuple[str, str, dict[str, Any]]] = []
         self.system_metadata: dict[tuple[str, str], dict[str, Any] | None] = {}
         # What can be read back of it, and what is lost on the way there by the settings.
-        self.shelf = Shelf(self.behaviour.lag)
+        self.shelf = Shelf(self.behaviour.lag, self.behaviour.lag_seconds)
         self.loses = self.behaviour.loses
         self.loses_queued = self.behaviour.loses_queued
         self.lost: list[tuple[str, str]] = []
@@ -115,13 +115,29 @@ class Gms:
             path = path.removeprefix("/api/gms")
         if path == "/config" and request.method == "GET" and not self.behaviour.without_config:
             return answers.config(self.behaviour.version)
+        if request.method == "GET" and path == OFFSETS:
+            return self._offsets(path)
         if request.method == "POST" and path == RESTLI:
-            return await self._ingest(request, "restli")
+            return await self._ingest_restli(request)
         if request.method == "POST" and is_batch_get(path):
             return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
         if request.method == "POST" and entity_type_in(path):
             return await self._ingest(request, "openapi")
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
+
+    async def _ingest_restli(self, request: web.Request) -> web.Response:
+        if not self.behaviour.without_batches:
+            return await self._ingest(request, "restli")
+        self.requests += 1
+        return answers.no_batches(str(request.path_qs))
+
+    def _offsets(self, path: str) -> web.Response:
+        if self.behaviour.offsets == "absent":
+            return answers.not_found(path)
+        if self.behaviour.offsets == "forbidden":
+            return answers.offsets_forbidden()
+        position, lag = self.shelf.offset()
+        return answers.offsets(position, lag, grouped=self.behaviour.offsets == "groups")
 
     async def _ingest(self, request: web.Request, endpoint: str) -> web.Response:
         """One batch, from its bytes to its answer, with all that is counted about it."""

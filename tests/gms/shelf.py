@@ -11,21 +11,26 @@ Stored = tuple[dict[str, Any], dict[str, Any] | None]
 
 
 class Shelf:
-    """`queue` holds everything that is queued back while it is not set, `lag` for so many read-backs."""
+    """`queue` holds everything that is queued back while it is not set, `lag` for so many read-backs, `lag_seconds` for
+    so long.
+    """
 
-    def __init__(self, lag: int | Callable[[str, str], int]) -> None:
+    def __init__(self, lag: int | Callable[[str, str], int], lag_seconds: float = 0.0) -> None:
         self.queue = asyncio.Event()
         self.queue.set()
         self._lag = lag
+        self._lag_seconds = lag_seconds
         self._there: dict[Key, Stored] = {}
-        self._coming: dict[Key, list[tuple[int, Stored]]] = {}
+        self._coming: dict[Key, list[tuple[float, Stored]]] = {}
         self._reads = 0
+        self._queued: list[float] = []
 
     def put(self, key: Key, stored: Stored, *, queued: bool) -> None:
         """Stores the aspect, behind what is queued of it."""
-        lag = self._lag if isinstance(self._lag, int) else self._lag(*key)
         coming = self._coming.setdefault(key, [])
-        due = self._reads + (lag if queued else 0)
+        due = self._now + (self._lag_of(key) if queued else 0)
+        if queued:
+            self._queued.append(due)
         if coming and coming[-1][0] >= due:
             due = coming.pop()[0]
         coming.append((due, stored))
@@ -34,10 +39,11 @@ class Shelf:
         """A read-back is answered: what has waited long enough is there."""
         if not self.queue.is_set():
             return
-        for key in [key for key, coming in self._coming.items() if coming[0][0] <= self._reads]:
+        now = self._now
+        for key in [key for key, coming in self._coming.items() if coming[0][0] <= now]:
             coming = self._coming.pop(key)
-            self._there[key] = [stored for due, stored in coming if due <= self._reads][-1]
-            if later := [(due, stored) for due, stored in coming if due > self._reads]:
+            self._there[key] = [stored for due, stored in coming if due <= now][-1]
+            if later := [(due, stored) for due, stored in coming if due > now]:
                 self._coming[key] = later
         self._reads += 1
 
@@ -45,6 +51,25 @@ class Shelf:
         """What can be read of the aspect."""
         return self._there.get(key)
 
+    def forget(self, key: Key) -> None:
+        """Lose what is stored or comes of the aspect."""
+        self._there.pop(key, None)
+        self._coming.pop(key, None)
+
     def aspects_of(self, urn: str) -> list[str]:
         """All that can be read of an entity."""
         return [name for known, name in self._there if known == urn]
+
+    def offset(self) -> tuple[int, int]:
+        """How many proposals the consumer has taken from the queue, and how many are left in it."""
+        taken = sum(due <= self._now for due in self._queued) if self.queue.is_set() else 0
+        return taken, len(self._queued) - taken
+
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() if self._lag_seconds else self._reads
+
+    def _lag_of(self, key: Key) -> float:
+        if self._lag_seconds:
+            return self._lag_seconds
+        return self._lag if isinstance(self._lag, int) else self._lag(*key)

@@ -41,8 +41,20 @@ def test_time_goes_to_who_used_it() -> None:
     clocks.wait(6)
     assert timing.to_dict() == {
         "cpu_s": {"total": 7, "decode": 2, "map": 0, "encode": 0, "send": 4, "other": 1},
-        "waiting_s": {"mlflow": 5, "datahub": 3, "other": 6},
+        "waiting_s": {"mlflow": 5, "datahub": 3, "queue": 0, "rate": 0, "disk": 0, "other": 6},
     }
+
+
+def test_the_disk_is_waited_for_only_in_between() -> None:
+    clocks = Clocks()
+    timing = clocks.timing()
+    timing.wait_for("queue")
+    clocks.wait(1)
+    with timing.on_disk():
+        clocks.wait(2)
+    clocks.wait(4)
+    shares = timing.shares()
+    assert (shares["queue"], shares["disk"]) == (5, 2)
 
 
 steps = st.tuples(st.sampled_from(["mlflow", "datahub", "other"]), st.floats(0, 100), st.floats(0, 100))
