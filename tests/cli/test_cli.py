@@ -27,13 +27,17 @@ CANARY = "c4n4ry-s3cr3t"
 
 
 async def start(
-    *arguments: object, folder: Path, env: dict[str, str] | None = None, stdin: int | None = None
+    *arguments: object,
+    folder: Path,
+    env: dict[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int = subprocess.PIPE,
 ) -> asyncio.subprocess.Process:
     """One command in an environment with nothing of the user's own."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "crawler", *map(str, arguments)),
         stdin=stdin,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         cwd=folder,
         env=plain_environment(folder, env),
@@ -574,13 +578,7 @@ async def test_whoever_reads_the_output_may_go_away(
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=plain_environment(tmp_path, buffering),
-    )
+    process = await start("check", "--mlflow-uri", golden_server.url, folder=tmp_path, env=buffering, stdout=writing)
     os.close(writing)
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (1, b"")
@@ -591,13 +589,7 @@ async def test_an_output_without_room_is_told(
     golden_server: MlflowServer, tmp_path: Path, buffering: dict[str, str]
 ) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
-        stdout=full,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=plain_environment(tmp_path, buffering),
-    )
+    process = await start("check", "--mlflow-uri", golden_server.url, folder=tmp_path, env=buffering, stdout=full)
     os.close(full)
     _, errors = await process.communicate()
     assert process.returncode == 1
