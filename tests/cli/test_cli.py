@@ -158,7 +158,11 @@ WRONG_SETTINGS: list[tuple[str, list[str], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [case[1:] for case in WRONG_SETTINGS], ids=[c[0] for c in WRONG_SETTINGS]
+    ("arguments", "message"),
+    [
+        pytest.param(arguments, message, id=name, marks=[] if name in {"no server", "no YAML"} else pytest.mark.slow)
+        for name, arguments, message in WRONG_SETTINGS
+    ],
 )
 async def test_wrong_settings_give_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "broken.yml").write_text("source: [unclosed\n  password: " + CANARY)

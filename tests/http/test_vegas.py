@@ -40,6 +40,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario(name: str, seed: int) -> None:
@@ -51,6 +52,7 @@ def test_a_scenario(name: str, seed: int) -> None:
     assert seen.refused <= 0.01, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jitter", [0, 0.3])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_workers_that_become_more_and_fewer_are_followed(jitter: float, seed: int) -> None:
