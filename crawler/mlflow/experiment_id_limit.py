@@ -28,14 +28,14 @@ class ExperimentIdLimit:
 
     def refused(self, ids: int, error: CrawlerError) -> None:
         """Note that a search of so many experiments failed."""
-        if not isinstance(error, RequestRefused) or error.status != BAD_REQUEST or ids <= self._accepted:
+        if not isinstance(error, RequestRefused) or error.status != BAD_REQUEST:
             return
         if ids == 1:
             self.ids = self._most
-        elif number := _number_in(error.answer, ids):
+        elif ids > self._accepted and (number := _number_in(error.answer, ids)):
             self._most = self.ids = min(self.ids, number)
-        else:
-            self.ids = min(self.ids, ids // 2)
+        elif ids > self._accepted:
+            self.ids = min(self.ids, max(ids // 2, self._accepted))
 
 
 def _number_in(text: str, ids: int) -> int:

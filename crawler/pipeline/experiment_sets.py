@@ -58,6 +58,12 @@ def even_size(experiments: int, limit: int) -> int:
     return max(1, min(limit, -(-experiments // FEWEST_SETS)))
 
 
+def even_slices(items: Sequence[Item], most: int) -> list[Sequence[Item]]:
+    """Return the items in order, in as few slices of about the same size as hold at most `most` each."""
+    count = -(-len(items) // most)
+    return slices(items, -(-len(items) // count))
+
+
 def slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Return the items in order, at most `size` at a time."""
     return [items[start : start + size] for start in range(0, len(items), size)]

@@ -12,7 +12,7 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
-from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, slices
+from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -103,10 +103,12 @@ class RunStage:
 
     def _take_apart(self, reading: Reading, size: int, queue: Queue) -> None:
         """Let parts of at most `size` experiments go on in its stead; idle workers get theirs at once."""
-        scopes = slices(reading.source.partition.scope, size)
-        for scope, windows in zip(scopes, reading.windows.take_apart(scopes), strict=True):
-            experiments = {each: reading.experiments[each] for each in scope}
-            self._parts.append(Reading(reading.source.of_experiments(scope), experiments, windows))
+        scopes = even_slices(reading.source.partition.scope, size)
+        parts = [
+            Reading(reading.source.of_experiments(scope), {each: reading.experiments[each] for each in scope}, windows)
+            for scope, windows in zip(scopes, reading.windows.take_apart(scopes), strict=True)
+        ]
+        self._parts += reversed(parts)
         while len(self._parts) > 1 and self._room(queue) > 0:
             queue.give(self._parts.pop())
 
