@@ -164,6 +164,7 @@ async def test_an_experiment_that_may_not_be_read_costs_itself(tmp_path: Path) -
     assert done.experiments == 1_000
 
 
+@pytest.mark.slow
 async def test_a_row_that_fails_is_named_with_its_experiment(tmp_path: Path) -> None:
     mlflow = Mlflow(experiments=1_000, runs=2)
     mlflow.server.broken = {run_id(149)}
@@ -234,7 +235,9 @@ async def test_a_crawl_goes_on_in_the_middle_of_a_set(searches: int, tmp_path: P
     assert mlflow.sizes[: 8 - searches] == [100] * (8 - searches)
     starts = [query.get("filter") for _, query in first[1:] + mlflow.searches if query["experiment_ids"][0] == "1"]
     assert len(starts) == len(set(starts)) == 6 + NULL_START_TIMES
-    assert set(done.runs.values()) == {1}
+    assert done.runs.keys() == urns(range(1_700)).keys()
+    # Of the three that start at once, those before the end of a page belong to the window that was not done.
+    assert done.runs.total() - 1_700 <= 2
     assert done.report.read["runs"] == 1_700
 
 
