@@ -47,7 +47,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """`write_chance` is how likely somebody writes to MLflow before one of its answers, `writes` how often at most.
     Faults end after `calm_after` seconds. `lives` follow each other until one of them ends by itself. Of what DataHub
     takes, it refuses the shares `bad`, with status `refusal`, and `forbidden`, and has `lost` what it said it took.
-    MLflow answers 403 for a search that names one of the `forbidden_experiments`.
+    After `allowed_searches`, MLflow answers 403 for a search that names one of the `forbidden_experiments`.
     """
 
     seed: int
@@ -69,6 +69,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     lag: int
     id_limit: IdLimit
     forbidden_experiments: frozenset[str]
+    allowed_searches: int
 
 
 def draw(seed: int) -> Schedule:
@@ -108,12 +109,12 @@ def draw(seed: int) -> Schedule:
             "experiments": chance.choice((2, 3, 5, 2_000)),
         },
         constants={
-            "EXPERIMENT_IDS_A_REQUEST": chance.choice((1, 3, 1_000)),
+            "EXPERIMENT_IDS_A_REQUEST": chance.choice((2, 5, 1_000)),
             "RUN_IDS_A_REQUEST": chance.choice((1, 4, 200)),
             "ROWS_A_PAGE": chance.choice((2, 5, 32)),
             "STEP_BACK": chance.choice((3, 20, 1_000)),
             "ENTITIES_AT_ONCE": chance.choice((1, 5, 100)),
-            "FEWEST_SETS": of_sets.choice((1, 1, 2, 10)),
+            "FEWEST_SETS": of_sets.choice((1, 1, 1, 2, 10)),
         },
         amounts=_amounts(chance),
         write_chance=chance.choice((0.0, 0.1, 0.5, 0.9)),
@@ -128,8 +129,9 @@ def draw(seed: int) -> Schedule:
         refusal=chance.choice((400, 422, 500)),
         lost=chance.choice((0.0, 0.02, 0.2)),
         lag=chance.choice((0, 0, 2, 20)),
-        id_limit=IdLimit(of_sets.choice((1, 2, 3, 1_000, 1_000)), of_sets.random() < 0.5),
-        forbidden_experiments=frozenset(of_sets.choice(((), (), (), ("1",), ("2", "3")))),
+        id_limit=IdLimit(of_sets.choice((1, 2, 1_000, 1_000, 1_000)), of_sets.random() < 0.5),
+        forbidden_experiments=frozenset(of_sets.choice(((), ("1",), ("2", "3")))),
+        allowed_searches=of_sets.choice((0, 1, 2, 5, 10, 20)),
     )
 
 

@@ -70,6 +70,8 @@ class TrackingServer:
         self.broken: set[str] = set()
         self.id_limit = IdLimit()
         self.forbidden: frozenset[str] = frozenset()
+        self.allowed_searches = 0
+        """Searches of runs that may yet name the forbidden experiments."""
         self.runs_given: set[str] = set()
         """Active runs that were on a page of a search."""
         self._runs_of: dict[str, list[tuple[float, str]]] = {}
@@ -169,6 +171,9 @@ class TrackingServer:
         if len(experiment_ids) > self.id_limit.ids:
             told = f"Maximum {self.id_limit.ids}. Found {len(experiment_ids)}" if self.id_limit.is_told else "Fewer!"
             raise Refusal(400, "INVALID_PARAMETER_VALUE", f"Too many experiment_ids specified. {told}")
+        self.allowed_searches -= 1
+        if self.allowed_searches >= 0:
+            return
         for experiment_id in self.forbidden.intersection(experiment_ids):
             raise Refusal(403, "PERMISSION_DENIED", f"Experiment {experiment_id} may not be read")
 
