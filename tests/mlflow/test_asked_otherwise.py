@@ -22,6 +22,7 @@ from crawler.mapping.runs import run_urn
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run, RunInfo
+from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
 from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 from crawler.mlflow.quirks.null_start_time import MAX_PAGES, NullStartTimeFindings, NullStartTimes
 from crawler.mlflow.run_reader import RunReader
@@ -214,7 +215,7 @@ class TestRunsWithoutStartTime:
             asked += 1
             return pages(asked)
 
-        null_start_times = NullStartTimes(search)
+        null_start_times = NullStartTimes(search, ExperimentIdLimit())
         null_start_times.resume_count("7", 10)
         return await null_start_times.find(), asked
 
