@@ -118,3 +118,15 @@ def in_trash(row: Run | Experiment) -> Run | Experiment:
     if isinstance(row, Run):
         return msgspec.structs.replace(row, info=msgspec.structs.replace(row.info, lifecycle_stage="deleted"))
     return msgspec.structs.replace(row, lifecycle_stage="deleted")
+
+
+def meets(info: dict[str, Any], bound: str) -> bool:
+    """Whether a run, as MLflow's JSON has its info, meets one condition of a filter; none is no condition."""
+    if not bound:
+        return True
+    if " IN " in bound:
+        return info["run_id"] in bound
+    _, operator, limit = bound.split()
+    value = info["start_time"]
+    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
+    return held

@@ -28,7 +28,7 @@ from crawler.mlflow.quirks.null_start_time import MAX_PAGES, NullStartTimeFindin
 from crawler.mlflow.run_reader import RunReader
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
-from tests.mlflow.listings import number_token
+from tests.mlflow.listings import meets, number_token
 from tests.support.crawls import crawl_to_file, recipe_file
 
 API = "/api/2.0/mlflow"
@@ -77,7 +77,7 @@ class Tracking:
         self.asked.append(query)
         rows = [{"info": {"run_id": run_id(n), "experiment_id": "1", "start_time": 1_000 + n}} for n in range(RUNS)]
         for bound in query.get("filter", "").split(" AND "):
-            rows = [row for row in rows if _holds(row["info"], bound)]
+            rows = [row for row in rows if meets(row["info"], bound)]
         if is_backwards(query):
             rows.reverse()
         token = query.get("page_token") or number_token(0)
@@ -102,17 +102,6 @@ class Tracking:
 
     async def _nothing(self, _request: web.Request) -> web.Response:
         return web.json_response({})
-
-
-def _holds(info: dict[str, Any], bound: str) -> bool:
-    if not bound:
-        return True
-    if " IN " in bound:
-        return info["run_id"] in bound
-    _, operator, limit = bound.split()
-    value = info["start_time"]
-    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
-    return held
 
 
 def is_by_id(query: Query) -> bool:
