@@ -27,7 +27,7 @@ SUMMARY_SECONDS = 120
 """Within which the double has counted millions of entities."""
 POSTGRESQL = Path(__file__).parent / "requirements" / "postgresql.txt"
 WITHOUT_STALL = {"PYTHONPATH": str(Path(__file__).parent / "no_stall")}
-_LOGGED = re.compile(r'"(?:GET|POST) [^" ]*/2\.0/mlflow/')
+_LOGGED = re.compile(r'"(?:GET|POST) [^" ]*/2\.0/mlflow/([^ ?]*)')
 
 
 class Mlflow:
@@ -43,10 +43,10 @@ class Mlflow:
         database = self._database.cpu_seconds() if self._database else 0.0
         return tree_cpu_seconds(self._server.pid) + database
 
-    def requests(self) -> int:
-        """Requests to its REST API so far, by its own access log."""
+    def requests(self, endpoint: str = "") -> int:
+        """Requests to its REST API, or to one endpoint of it, so far, by its own access log."""
         with self._server.log.open(errors="replace") as log:
-            return sum(1 for line in log if _LOGGED.search(line))
+            return sum(1 for line in log if (found := _LOGGED.search(line)) and found[1].startswith(endpoint))
 
 
 class Counting:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -103,25 +103,23 @@ class _Lock(msgspec.Struct, frozen=True):
 
 def _lock(path: Path) -> _Lock:
     while True:
-        descriptor = open_for_owner(path, os.O_RDWR)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with ExitStack() as unless_locked:
+            descriptor = open_for_owner(path, os.O_RDWR)
+            unless_locked.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                raise SettingsError(
+                    f"{path.with_suffix('')} is in use by another crawl{holder and f', process {holder}'}.",
+                    "Wait for its end, or give another path.",
+                ) from None
+            # Its holder may have removed it between open and flock: then it is tried again.
             if _is_still(path, descriptor):
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()}\n".encode())
+                unless_locked.pop_all()
                 return _Lock(path, descriptor)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise SettingsError(
-                f"{path.with_suffix('')} is in use by another crawl{holder and f', process {holder}'}.",
-                "Wait for its end, or give another path.",
-            ) from None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        # Its holder removed it between open and flock: try again.
-        os.close(descriptor)
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -46,6 +46,18 @@ class WindowAck:
         self._windows = windows
         self._finish()
 
+    def hand_over(self, others: Sequence["WindowAck"]) -> None:
+        """Say that nothing more will be added: the window goes on as others, which are not done before this one is."""
+        for other in others:
+            other.add(1)
+
+        def done(_: Sequence[Window]) -> None:
+            for other in others:
+                other.done(1)
+
+        self._done_windows = done
+        self.seal([])
+
     def _finish(self) -> None:
         if self._windows is not None and self._outstanding == 0:
             windows, self._windows = self._windows, None

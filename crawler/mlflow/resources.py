@@ -17,8 +17,8 @@ from crawler.mlflow.decoding import (
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.refusals import ExperimentsMissing
 
-EXPERIMENT_IDS_A_REQUEST = 1_000
-"""Upper bound of the experiments that one search of runs names."""
+EXPERIMENT_IDS_A_REQUEST = 100
+"""Upper bound of the experiments that one search of runs names. More would save little and Databricks takes no more."""
 
 
 class Resource(msgspec.Struct, Generic[Row], frozen=True):

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from crawler.errors import CrawlerError, DecodeError, ServerError
+from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, ServerError
 from crawler.http import DynamicSemaphore
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
+from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
 from crawler.mlflow.paging.coverage import Window
 from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 from crawler.mlflow.paging.offset import OVERLAP
@@ -49,7 +50,8 @@ class RunReader:
         self._one_page = asyncio.Lock()
         self._lookup = RunLookup(api, self._page_slots)
         self._given_up = 0
-        self.null_start_times = NullStartTimes(self._search_unlimited)
+        self.experiment_ids = ExperimentIdLimit()
+        self.null_start_times = NullStartTimes(self._search_unlimited, self.experiment_ids)
 
     @property
     def page_rows(self) -> int:
@@ -69,7 +71,8 @@ class RunReader:
 
         A page that fails has no rows, and the cursor asks for less; runs that cannot be read at all are described in
         `unreadable`, as are experiments that have runs without start_time. Raises what the server fails with where
-        asking for less does not help, ServerError where it fails for every page.
+        asking for less does not help, or where several experiments are asked for and one of them may be why;
+        ServerError where it fails for every page.
         """
         async with self._page_slots:
             query = cursor.query
@@ -122,6 +125,7 @@ class RunReader:
             return self._ask_otherwise(asked, cursor, error)
         step = cursor.take(page)
         self._given_up = 0
+        self.experiment_ids.accepted(len(asked.experiment_ids))
         self.null_start_times.page_read(asked.experiment_ids, asked.query, page, step.rows)
         return step
 
@@ -131,6 +135,9 @@ class RunReader:
         if unreadable is not None:
             cursor.leave_out_null_start_times()
             return Step(unreadable=unreadable)
+        self.experiment_ids.refused(len(asked.experiment_ids), error)
+        if len(asked.experiment_ids) > 1 and not _may_be_too_long(asked, cursor, error):
+            raise error
         if is_slow(error) and cursor.slow(asked.query, asked.rows):
             return Step()
         error_text = row_error_text(error)
@@ -148,13 +155,14 @@ class RunReader:
     async def _described(self, asked: _Asked, step: Step[Run]) -> Step[Run]:
         """Return the step with its skipped runs described, or read after all, and with its runs counted.
 
-        What is read after all lies before the run that it was skipped with.
+        Runs are skipped where one experiment is asked for. What is read after all lies before the run that it was
+        skipped with.
         """
         rows, window, texts = step.rows, step.window, step.unreadable
         if window and len(asked.experiment_ids) == 1:
             window = Window(window.since, window.until, {asked.experiment_ids[0]: window.total})
         if step.skipped:
-            self.null_start_times.skipped(asked.experiment_ids, len(step.skipped))
+            self.null_start_times.skipped(asked.experiment_ids[0], len(step.skipped))
             found = await lookahead_row.recover(self._search_once, asked.experiment_ids, asked.query, step.skipped)
             after = found[0] if found else step.skipped[0].after
             lost = [each.behind(after) for each in step.skipped[len(found) :]]
@@ -170,7 +178,13 @@ class RunReader:
         return self._decoded(await self._search(_Asked(experiment_ids, query, min(self._rows.limit, RUNS.page_rows))))
 
 
+def _may_be_too_long(asked: _Asked, cursor: RunCursor, error: CrawlerError) -> bool:
+    """Return whether fewer runs may help where a page of several experiments failed, rather than fewer experiments."""
+    return (is_slow(error) or isinstance(error, AnswerTooLarge)) and cursor.new_rows(asked.rows) > len(
+        asked.experiment_ids
+    )
+
+
 def _describe(asked: _Asked, skipped: Skipped[Run]) -> str:
-    ids = asked.experiment_ids
-    experiment = f"experiment {ids[0]}" if len(ids) == 1 else f"one of {len(ids)} experiments from {ids[0]} on"
-    return f"{experiment}: {describe_run(skipped, asked.query.since, asked.query.until)}"
+    described = describe_run(skipped, asked.query.since, asked.query.until)
+    return f"experiment {asked.experiment_ids[0]}: {described}"

@@ -38,6 +38,10 @@ class Partition(msgspec.Struct, frozen=True):
         """Return the part between two start times, which lie within this one."""
         return Partition(self.server, self.resource, self.scope, since, until)
 
+    def of_experiments(self, experiment_ids: Iterable[str]) -> "Partition":
+        """Return the part of some of its experiments."""
+        return Partition(self.server, self.resource, tuple(experiment_ids), self.since, self.until)
+
     def split(self, cuts: Iterable[int]) -> list["Partition"]:
         """Return the parts between ascending start times within it. Each run is in one part only."""
         return [self.only(*bounds) for bounds in pairwise([self.since, *cuts, self.until])]

@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain
 
-from crawler.checkpoint.intervals import EVERYTHING
+from crawler.checkpoint.intervals import EVERYTHING, Bounds
 from crawler.checkpoint.protocol import Progress
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.decoding import Row
-from crawler.mlflow.entities import Experiment
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
-from crawler.pipeline.plan import Partition, runs_of
-from crawler.pipeline.run_stage import RunStage, Scope, Send
+from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
+from crawler.pipeline.run_stage import RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
 from crawler.telemetry.findings import (
@@ -46,6 +45,7 @@ class Reader:
         self._listener = listener
         self._progress = progress
         self._experiment_ids: list[str] = []
+        self._to_read = 0
         self._runs = RunStage(client, mapper, send, listener, progress, workers)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
@@ -92,8 +92,8 @@ class Reader:
             self._listener(RowsRead(MODEL_VERSIONS.name, len(step.rows)))
             await self._send(chain.from_iterable(map(self._mapper.model_version, step.rows)), None)
 
-    async def _plan_runs(self) -> AsyncIterator[tuple[Scope, Partition]]:
-        """Send the containers of all active experiments, and yield the partitions of their runs."""
+    async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
+        """Send the containers of all active experiments, and yield them in sets, a page of the listing at a time."""
         async for step in self._steps(EXPERIMENTS):
             self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
             active = [experiment for experiment in step.rows if experiment.lifecycle_stage != "deleted"]
@@ -103,22 +103,25 @@ class Reader:
             await self._send(map(self._mapper.experiment, active), None)
             if step.is_last:
                 self._listener(ExperimentsListed())
-            for scope, partition in self._partitions(active):
-                yield scope, partition
+            names = {experiment.experiment_id: experiment.name for experiment in active}
+            del step, active
+            for experiment_set in experiment_sets(self._client.url, names, self._gaps, self._set_size):
+                yield experiment_set
 
-    def _partitions(self, experiments: list[Experiment]) -> Iterator[tuple[Scope, Partition]]:
-        """Yield the partitions of the runs of each experiment that no earlier crawl has read."""
-        for experiment in experiments:
-            experiment_id = experiment.experiment_id
-            gaps = self._progress.gaps(experiment_id)
-            if gaps != [EVERYTHING]:
-                self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
-            if not gaps:
-                self._mapper.forget([experiment_id])
-                self._listener(ExperimentDone())
-            scope = Scope({experiment_id: experiment.name}, sources=len(gaps))
-            for partition in runs_of(self._client.url, [experiment_id], gaps):
-                yield scope, partition
+    def _gaps(self, experiment_id: str) -> list[Bounds]:
+        """Return the start times of an experiment that no earlier crawl has read."""
+        gaps = self._progress.gaps(experiment_id)
+        if gaps != [EVERYTHING]:
+            self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
+        if gaps:
+            self._to_read += 1
+        else:
+            self._mapper.forget([experiment_id])
+            self._listener(ExperimentDone())
+        return gaps
+
+    def _set_size(self) -> int:
+        return even_size(self._to_read, self._client.runs.experiment_ids.ids)
 
     async def _steps(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
         """Yield the pages of a listing, and name what of them cannot be read."""

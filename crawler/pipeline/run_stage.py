@@ -1,6 +1,6 @@
 """The stage of runs: many partitions, read by several workers that share the last ones."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
-from crawler.pipeline.plan import Partition
+from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -23,12 +23,15 @@ Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
 
 
-class Scope(msgspec.Struct, eq=False):
-    """The experiments of one or several partitions: how many sources still read them, and whether one has failed."""
+class Reading(msgspec.Struct, eq=False):
+    """A source that is read, or waits for a worker, with the state of its experiments and the window at hand."""
 
-    names: dict[str, str]
-    sources: int
-    failed: bool = False
+    source: RunSource
+    experiments: dict[str, ExperimentState]
+    windows: WindowTracker
+
+
+Queue = WorkStealingQueue[Reading]
 
 
 class RunStage:
@@ -50,45 +53,73 @@ class RunStage:
         self._listener = listener
         self._progress = progress
         self._workers = workers
-        self._reading: dict[RunSource, Scope] = {}
+        self._underway: set[Reading] = set()
+        # Parts of sets that were taken apart. They are read before what is not begun yet.
+        self._parts: list[Reading] = []
 
-    async def read(self, partitions: AsyncIterator[tuple[Scope, Partition]]) -> None:
-        """Read all partitions to their ends. What fails is a finding, unless the server does."""
+    async def read(self, sets: AsyncIterator[ExperimentSet]) -> None:
+        """Read all sets to their ends. What fails is a finding, unless the server does."""
 
-        async def sources() -> AsyncIterator[tuple[Scope, RunSource]]:
-            async for scope, partition in partitions:
-                yield scope, RunSource(partition, self._client.runs)
+        async def readings() -> AsyncIterator[Reading]:
+            async for each in sets:
+                for partition in each.partitions:
+                    yield self._reading(RunSource(partition, self._client.runs), each.experiments)
 
-        await work_through(sources(), self._read, self._workers, self._steal)
+        await work_through(readings(), self._work, self._workers, self._steal)
 
-    async def _read(self, work: tuple[Scope, RunSource], queue: WorkStealingQueue[tuple[Scope, RunSource]]) -> None:
-        scope, source = work
-        self._reading[source] = scope
-        windows = WindowTracker(source.partition.scope, self._progress.new_ack)
+    async def _work(self, reading: Reading, queue: Queue) -> None:
+        await self._read(reading, queue)
+        while self._parts:
+            await self._read(self._parts.pop(), queue)
+
+    async def _read(self, reading: Reading, queue: Queue) -> None:
+        """Read to the end, or until a failure or the server's limit asks for fewer experiments."""
+        limit = self._client.runs.experiment_ids
+        if len(reading.experiments) > limit.ids:
+            self._take_apart(reading, limit.ids, queue)
+            return
+        self._underway.add(reading)
         try:
-            while not source.is_done:
-                await self._step(scope, source, windows, queue)
+            while not reading.source.is_done:
+                await self._step(reading, queue)
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            self._fail(scope, error)
-        del self._reading[source]
-        scope.sources -= 1
-        if not scope.sources:
-            self._mapper.forget(scope.names)
-            for _ in scope.names:
+            several = len(reading.experiments)
+            if several > 1:
+                self._underway.discard(reading)
+                self._take_apart(reading, min(limit.ids, (several + 1) // 2), queue)
+                return
+            self._fail(reading, error)
+        self._underway.discard(reading)
+        self._end(reading)
+
+    def _end(self, reading: Reading) -> None:
+        for experiment_id, state in reading.experiments.items():
+            state.sources -= 1
+            if not state.sources:
+                self._mapper.forget([experiment_id])
                 self._listener(ExperimentDone())
 
-    async def _step(
-        self,
-        scope: Scope,
-        source: RunSource,
-        windows: WindowTracker,
-        queue: WorkStealingQueue[tuple[Scope, RunSource]],
-    ) -> None:
+    def _take_apart(self, reading: Reading, size: int, queue: Queue) -> None:
+        """Let parts of at most `size` experiments go on in its stead; idle workers get theirs at once."""
+        scopes = even_slices(reading.source.partition.scope, size)
+        parts = [
+            Reading(reading.source.of_experiments(scope), {each: reading.experiments[each] for each in scope}, windows)
+            for scope, windows in zip(scopes, reading.windows.take_apart(scopes), strict=True)
+        ]
+        self._parts += reversed(parts)
+        while len(self._parts) > 1 and self._room(queue) > 0:
+            queue.give(self._parts.pop())
+
+    def _reading(self, source: RunSource, experiments: dict[str, ExperimentState]) -> Reading:
+        return Reading(source, experiments, WindowTracker(source.partition.scope, self._progress.new_ack))
+
+    async def _step(self, reading: Reading, queue: Queue) -> None:
         """Send the entities of one page, and share what is left of the partition with idle workers."""
-        async with source.next_step(hurry=self._room(queue) > 0) as step:
-            for part in self._split(scope, source, self._room(queue)):
+        windows = reading.windows
+        async with reading.source.next_step(hurry=self._room(queue) > 0) as step:
+            for part in self._split(reading, self._room(queue)):
                 queue.give(part)
             for text in step.unreadable:
                 self._listener(UNREADABLE["runs"].found(text))
@@ -110,29 +141,32 @@ class RunStage:
         if deleted:
             self._listener(RowsSkipped("deleted runs", deleted))
 
-    def _fail(self, scope: Scope, error: CrawlerError) -> None:
-        """Name the experiments of a scope whose runs cannot be read to the end, once."""
-        for experiment_id, name in scope.names.items():
-            sample = f"{experiment_id} {name}: {error}"
-            self._listener(EXPERIMENT_UNREAD.found(sample, count=int(not scope.failed)))
+    def _fail(self, reading: Reading, error: CrawlerError) -> None:
+        """Name an experiment whose runs cannot be read to the end, once."""
+        for experiment_id, state in reading.experiments.items():
+            sample = f"{experiment_id} {state.name}: {error}"
+            self._listener(EXPERIMENT_UNREAD.found(sample, count=int(not state.failed)))
             self._client.runs.null_start_times.stop_counting(experiment_id)
-        scope.failed = True
+            state.failed = True
 
-    def _steal(self, queue: WorkStealingQueue[tuple[Scope, RunSource]]) -> tuple[Scope, RunSource] | None:
-        """Return a part of the source with most pages left that can give one, where MLflow has room for one more."""
+    def _steal(self, queue: Queue) -> Reading | None:
+        """Return a part that waits, or one of the source with most pages left, where MLflow has room for one more."""
         if self._room(queue) < 1:
             return None
-        for source in sorted(self._reading, key=lambda source: source.pages_left, reverse=True):
-            for part in self._split(self._reading[source], source, 1):
+        if self._parts:
+            return self._parts.pop()
+        for reading in sorted(self._underway, key=lambda reading: reading.source.pages_left, reverse=True):
+            for part in self._split(reading, 1):
                 return part
         return None
 
-    def _split(self, scope: Scope, source: RunSource, parts: int) -> list[tuple[Scope, RunSource]]:
-        given = source.split(parts)
-        scope.sources += len(given)
-        return [(scope, part) for part in given]
+    def _split(self, reading: Reading, parts: int) -> Sequence[Reading]:
+        given = reading.source.split(parts)
+        for state in reading.experiments.values() if given else ():
+            state.sources += len(given)
+        return [self._reading(part, reading.experiments) for part in given]
 
-    def _room(self, queue: WorkStealingQueue[tuple[Scope, RunSource]]) -> int:
+    def _room(self, queue: Queue) -> int:
         """Return how many more sources MLflow has room for."""
         return min(queue.idle, self._client.concurrency - (self._workers - queue.idle))
 

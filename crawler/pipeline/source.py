@@ -1,5 +1,6 @@
-"""One partition of runs, read step by step; what is left of it can be split."""
+"""One partition of runs, read step by step; what is left of it can be split, by start time or by experiment."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from crawler.mlflow.entities import Run
@@ -43,3 +44,8 @@ class RunSource:
         if cursors:
             self.partition = self.partition.only(self.partition.since, cursors[0].bounds[0])
         return parts_given
+
+    def of_experiments(self, experiment_ids: Sequence[str]) -> "RunSource":
+        """Return a source that goes on in its stead, from where it is, for some of its experiments."""
+        partition = self.partition.of_experiments(experiment_ids)
+        return RunSource(partition, self._runs, self._cursor.of_experiments(experiment_ids))

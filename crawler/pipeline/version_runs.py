@@ -1,21 +1,18 @@
 """Runs that model versions name and that no listing had: in deleted experiments, or on servers that list none."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
 
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.resources import EXPERIMENT_IDS_A_REQUEST
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.experiment_sets import slices
 from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, UNREADABLE
 
 RUN_IDS_A_REQUEST = 200
-
-Item = TypeVar("Item")
 
 
 class VersionRuns:
@@ -39,13 +36,13 @@ class VersionRuns:
     async def find(self, experiment_ids: Sequence[str]) -> None:
         """Look for all of them within these experiments, deleted ones included."""
 
-        async def batches() -> AsyncIterator[list[str]]:
-            for run_ids in _slices(self._mapper.missing_runs, min(RUN_IDS_A_REQUEST, self._client.runs.page_rows)):
+        async def batches() -> AsyncIterator[Sequence[str]]:
+            for run_ids in slices(self._mapper.missing_runs, min(RUN_IDS_A_REQUEST, self._client.runs.page_rows)):
                 yield run_ids
 
         await work_through(batches(), lambda run_ids, _: self._find(run_ids, experiment_ids), self._workers)
 
-    async def _find(self, run_ids: list[str], experiment_ids: Sequence[str]) -> None:
+    async def _find(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> None:
         missing = set(run_ids)
         try:
             await self._look_in(experiment_ids, missing)
@@ -60,7 +57,7 @@ class VersionRuns:
 
     async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> None:
         """Take out of `missing` the runs that are found, and send their versions."""
-        for some in _slices(experiment_ids, EXPERIMENT_IDS_A_REQUEST) or [[]]:
+        for some in self._search_scopes(experiment_ids, len(missing)):
             found = await self._client.runs.by_id(sorted(missing), some)
             for text in found.unreadable:
                 self._listener(UNREADABLE["runs"].found(text))
@@ -72,6 +69,7 @@ class VersionRuns:
             if not missing:
                 return
 
-
-def _slices(items: Sequence[Item], size: int) -> list[list[Item]]:
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]
+    def _search_scopes(self, experiment_ids: Sequence[str], runs: int) -> list[Sequence[str]]:
+        """Return the experiments of each search; none where it takes fewer requests to ask for each run alone."""
+        scopes = slices(experiment_ids, self._client.runs.experiment_ids.ids)
+        return scopes if 0 < len(scopes) <= runs else [[]]

@@ -1,7 +1,7 @@
 """The windows that one source reads: which ack its runs carry, and when a window ends."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from crawler.checkpoint.acks import Window as DoneWindow
 from crawler.checkpoint.acks import WindowAck
@@ -38,6 +38,18 @@ class WindowTracker:
         self.ack = self._new_ack()
         self._active.clear()
         self._deleted.clear()
+
+    def take_apart(self, scopes: Iterable[Sequence[str]]) -> list["WindowTracker"]:
+        """Return trackers for some of the experiments each, as which the window at hand goes on."""
+        parts = []
+        for experiment_ids in scopes:
+            part = WindowTracker(experiment_ids, self._new_ack)
+            part._active.update({each: self._active[each] for each in experiment_ids})
+            part._deleted.update({each: self._deleted[each] for each in experiment_ids})
+            parts.append(part)
+        if self.ack is not None:
+            self.ack.hand_over([part.ack for part in parts if part.ack is not None])
+        return parts
 
     def _done(self, window: Window, experiment_id: str) -> DoneWindow:
         return DoneWindow(

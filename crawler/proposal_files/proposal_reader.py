@@ -2,7 +2,8 @@
 
 These forms differ in what stands between the proposals (line ends, commas, brackets) and in how many lines one takes,
 so all are read as one JSON object after the other. Behind a broken one, reading goes on at the next line that begins
-with a proposal. Nothing but the object at hand is held.
+with a proposal, which ends before the next such line that is not indented deeper. Nothing but the object at hand is
+held.
 """
 
 import json
@@ -18,6 +19,10 @@ MAX_OBJECT_BYTES = 32_000_000
 
 MAX_LINE_BYTES = 1_000_000
 """Bytes of a line that wait for its end; a longer line is read in parts."""
+
+FIRST_SCAN_BYTES = 4_000
+"""Bytes in which the end of an object is looked for first. json counts the lines of a text that it finds broken, so one
+broken line of a long text would cost as much as all lines of it."""
 
 _CUT_OFF = "the file ends within it, so whoever wrote it was cut off"
 _LIST_CUT_OFF = "the list has no end, so whoever wrote it was cut off: some may be missing"
@@ -97,15 +102,21 @@ class ProposalReader:
         while (begin := self._next_object()) is not None:
             if not self._lost:
                 yield from self._name_broken()
+            if whole_line := self._whole_line(begin):
+                yield from self._go_behind(*whole_line)
+                continue
             if not self._is_worth_a_scan():
                 return
+            limit = self._limit(begin) if self._lost else len(self._text)
             try:
-                _, end = _scan(self._text, begin)
+                end = self._find_end(begin, limit)
             except RecursionError:
                 self._lose_way("it is nested too deeply", begin)
             except json.JSONDecodeError as error:
-                if reason := self._reason(error):
-                    self._lose_way(reason, begin)
+                if limit < len(self._text) or _is_broken(error, ended=self._ended):
+                    self._lose_way(f"it is no JSON: {error.msg}", begin)
+                elif self._ended:
+                    self._lose_way(_CUT_OFF, begin)
                 elif self._size > MAX_OBJECT_BYTES:
                     self._lose_way(f"it takes more than {MAX_OBJECT_BYTES} bytes", begin)
                     yield from self._name_broken()
@@ -140,12 +151,36 @@ class ProposalReader:
         has_line_end = self._last_line_end > self._at or self._size >= MAX_LINE_BYTES
         return has_line_end and self._size >= min(2 * self._scanned, MAX_OBJECT_BYTES)
 
-    def _reason(self, error: json.JSONDecodeError) -> str | None:
-        """Return why the object at hand cannot be read, None if its rest may be still to come."""
-        line_ends = self._text.find("\n", error.pos) >= 0 or (self._ended and self._text.endswith("}"))
-        if line_ends and not _BLANK_REST.match(self._text, error.pos):
-            return f"it is no JSON: {error.msg}"
-        return _CUT_OFF if self._ended else None
+    def _whole_line(self, begin: int) -> tuple[FiledProposal, int] | None:
+        """Return the proposal that the rest of the line is, and its end. Most files are lines of proposals."""
+        line_end = self._text.find("\n", begin, begin + FIRST_SCAN_BYTES)
+        end = self._text.rfind("}", begin, max(line_end, begin)) + 1
+        if not end:
+            return None
+        try:
+            return decode_proposal(self._text[begin:end].encode("latin-1")), end
+        except NoProposal:
+            return None
+
+    def _limit(self, begin: int) -> int:
+        """Return where an object within an unreadable part ends at the latest."""
+        size = len(self._text)
+        for line in _LINE_WITH_OBJECT.finditer(self._text, begin):
+            if line.end() - line.start() <= begin - self._at and line.end() < size:
+                return line.start()
+        return size
+
+    def _find_end(self, begin: int, limit: int) -> int:
+        """Return where the object ends that begins there. Raises JSONDecodeError and RecursionError."""
+        size = FIRST_SCAN_BYTES
+        while True:
+            end = min(begin + size, limit)
+            try:
+                return begin + _scan(self._text[begin:end])[1]
+            except json.JSONDecodeError as error:
+                if end == limit or _is_broken(error):
+                    raise
+            size *= 4
 
     def _take_object(self, begin: int, end: int) -> Iterator[FiledProposal | UnreadablePart]:
         """Read a JSON object. One within an unreadable part need not be a proposal."""
@@ -157,7 +192,11 @@ class ProposalReader:
             if not self._lost:
                 broken.last_line = self._line
                 self._broken = broken
-            return
+        else:
+            yield from self._go_behind(found, end)
+
+    def _go_behind(self, found: FiledProposal, end: int) -> Iterator[FiledProposal | UnreadablePart]:
+        """Go on behind a proposal, with which an unreadable part ends."""
         if self._lost:
             self._lost = False
             yield from self._name_broken(self._line)
@@ -192,3 +231,9 @@ class ProposalReader:
             self._scanned = 0
         self._line += self._text.count("\n", self._at, to)
         self._at = to
+
+
+def _is_broken(error: json.JSONDecodeError, *, ended: bool = False) -> bool:
+    """Whether a text is no JSON, whatever may follow it."""
+    line_ends = error.doc.find("\n", error.pos) >= 0 or (ended and error.doc.endswith("}"))
+    return line_ends and not _BLANK_REST.match(error.doc, error.pos)

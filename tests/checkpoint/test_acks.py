@@ -69,3 +69,24 @@ def test_a_window_of_several_experiments_is_done_for_each() -> None:
         DoneWindow("8", None, 5, 2, 1, 1),
         DoneWindow("9", None, 5, 0, 0, 0),
     ]
+
+
+def test_a_window_that_goes_on_in_parts_is_not_done_before_its_own_runs_are() -> None:
+    done: list[DoneWindow] = []
+    whole = WindowTracker(["1", "2"], lambda: WindowAck(done.extend))
+    assert whole.ack is not None
+    whole.count([run("a", 5, experiment_id="1"), run("b", 5, "deleted", experiment_id="2")])
+    whole.ack.add(1)
+    first, second = whole.take_apart([["1"], ["2"]])
+    for part, experiment_id in ((first, "1"), (second, "2")):
+        part.end(Window(5, 9, {experiment_id: 1}))
+    assert done == []
+    whole.ack.done(1)
+    assert done == [DoneWindow("1", 5, 9, 1, 1, 0), DoneWindow("2", 5, 9, 1, 0, 1)]
+
+
+def test_a_part_of_a_window_that_is_never_read_holds_no_other_one_back() -> None:
+    done: list[DoneWindow] = []
+    first, _ = WindowTracker(["1", "2"], lambda: WindowAck(done.extend)).take_apart([["1"], ["2"]])
+    first.end(Window(None, 9, {}))
+    assert done == [DoneWindow("1", None, 9, 0, 0, 0)]

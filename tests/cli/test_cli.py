@@ -27,13 +27,17 @@ CANARY = "c4n4ry-s3cr3t"
 
 
 async def start(
-    *arguments: object, folder: Path, env: dict[str, str] | None = None, stdin: int | None = None
+    *arguments: object,
+    folder: Path,
+    env: dict[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int = subprocess.PIPE,
 ) -> asyncio.subprocess.Process:
     """One command in an environment with nothing of the user's own."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "crawler", *map(str, arguments)),
         stdin=stdin,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         cwd=folder,
         env=plain_environment(folder, env),
@@ -154,7 +158,11 @@ WRONG_SETTINGS: list[tuple[str, list[str], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [case[1:] for case in WRONG_SETTINGS], ids=[c[0] for c in WRONG_SETTINGS]
+    ("arguments", "message"),
+    [
+        pytest.param(arguments, message, id=name, marks=[] if name in {"no server", "no YAML"} else pytest.mark.slow)
+        for name, arguments, message in WRONG_SETTINGS
+    ],
 )
 async def test_wrong_settings_give_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "broken.yml").write_text("source: [unclosed\n  password: " + CANARY)
@@ -574,13 +582,7 @@ async def test_whoever_reads_the_output_may_go_away(
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=plain_environment(tmp_path, buffering),
-    )
+    process = await start("check", "--mlflow-uri", golden_server.url, folder=tmp_path, env=buffering, stdout=writing)
     os.close(writing)
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (1, b"")
@@ -591,13 +593,7 @@ async def test_an_output_without_room_is_told(
     golden_server: MlflowServer, tmp_path: Path, buffering: dict[str, str]
 ) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "crawler", "check", "--mlflow-uri", golden_server.url),
-        stdout=full,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=plain_environment(tmp_path, buffering),
-    )
+    process = await start("check", "--mlflow-uri", golden_server.url, folder=tmp_path, env=buffering, stdout=full)
     os.close(full)
     _, errors = await process.communicate()
     assert process.returncode == 1

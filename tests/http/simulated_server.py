@@ -4,6 +4,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from itertools import count
 
 import msgspec
@@ -13,7 +14,7 @@ from crawler.http.limiter.vegas import Start, Vegas
 REFUSAL_SECONDS = 0.001
 
 
-class Behaviour(msgspec.Struct, kw_only=True):
+class Behaviour(msgspec.Struct, kw_only=True, frozen=True):
     """`workers` take `seconds` each, spread by `jitter`, and longer when there are more than `knee` at once; `line` is
     the round trip. Beyond `refuses_beyond` at once it answers 429. What is sent to it has a size of `sizes`.
     """
@@ -147,6 +148,7 @@ class Simulation:
         heapq.heappush(self._events, (self._now + seconds, next(self._number), event))
 
 
+@cache
 def best_fixed_rate(server: Behaviour, answers: int, highest: int = 16) -> float:
     """The most answers a second that a fixed number of requests in flight reaches without being refused."""
     fixed = range(1, min(highest, server.refuses_beyond or highest) + 1)

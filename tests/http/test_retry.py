@@ -159,22 +159,10 @@ def _retrier(
     )
 
 
-async def _sent(
-    send: Attempt,
-    attempts: int,
-    naps: Naps,
-    told: Told = lambda *_: None,
-    *,
-    capacity: int = 500,
-    answers: Callable[[], int] = lambda: 0,
-) -> Response:
-    return await _retrier(send, attempts, naps, told, capacity=capacity, answers=answers).send(REQUEST)
-
-
 async def test_backoff_grows_with_jitter_up_to_its_cap(naps: Naps) -> None:
     told: list[tuple[int, float, str]] = []
     with pytest.raises(Silent) as caught:
-        await _sent(Answering(503), 12, naps, lambda *retry: told.append(retry))
+        await _retrier(Answering(503), 12, naps, lambda *retry: told.append(retry)).send(REQUEST)
     assert isinstance(caught.value.last, Response)
     assert caught.value.last.status == 503
     assert len(naps) == 11
@@ -189,9 +177,9 @@ async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answer
 
     answers = count()
     with pytest.raises(ServerDisconnectedError):
-        await _sent(fail, 3, naps, answers=lambda: next(answers))
+        await _retrier(fail, 3, naps, answers=lambda: next(answers)).send(REQUEST)
     assert len(naps) == 2
-    assert (await _sent(Answering(504), 3, naps, answers=lambda: next(answers))).status == 504
+    assert (await _retrier(Answering(504), 3, naps, answers=lambda: next(answers)).send(REQUEST)).status == 504
 
 
 async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
@@ -199,7 +187,7 @@ async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
         raise ServerDisconnectedError
 
     with pytest.raises(Silent) as caught:
-        await _sent(fail, 3, naps)
+        await _retrier(fail, 3, naps).send(REQUEST)
     assert isinstance(caught.value.last, ServerDisconnectedError)
     assert len(naps) == 2
 
@@ -207,7 +195,7 @@ async def test_where_nobody_was_answered_it_is_silence(naps: Naps) -> None:
 @pytest.mark.parametrize(("statuses", "tries"), [((500,), ATTEMPTS_AT_500), ((503, 500, 503, 500, 500), 5)])
 async def test_a_500_is_tried_three_times_and_is_no_silence(naps: Naps, statuses: tuple[int, ...], tries: int) -> None:
     attempt = Answering(*statuses)
-    assert (await _sent(attempt, 8, naps)).status == 500
+    assert (await _retrier(attempt, 8, naps).send(REQUEST)).status == 500
     assert attempt.tried == tries
 
 
@@ -220,7 +208,7 @@ async def test_an_answer_that_is_cut_off_is_asked_for_again(naps: Naps, body: by
     async def attempt(_: Request) -> Response:
         return next(answers)
 
-    assert await _sent(attempt, 8, naps) is whole
+    assert await _retrier(attempt, 8, naps).send(REQUEST) is whole
     assert len(naps) == 2
 
 
@@ -231,7 +219,7 @@ async def test_an_answer_that_is_always_cut_off_is_tried_three_times(naps: Naps)
         next(tried)
         return cut
 
-    assert await _sent(attempt, 8, naps) is cut
+    assert await _retrier(attempt, 8, naps).send(REQUEST) is cut
     assert next(tried) == ATTEMPTS_AT_500 + 1
 
 
@@ -243,20 +231,20 @@ def test_whole_answers_and_those_that_are_no_json_are_not_cut_off(body: bytes) -
 
 async def test_no_more_tries_of_a_500_than_attempts(naps: Naps) -> None:
     attempt = Answering(500)
-    await _sent(attempt, 2, naps)
+    await _retrier(attempt, 2, naps).send(REQUEST)
     assert attempt.tried == 2
 
 
 async def test_an_empty_budget_ends_the_tries_where_nobody_is_answered(naps: Naps) -> None:
     attempt = Answering(503)
     with pytest.raises(Silent):
-        await _sent(attempt, 8, naps, capacity=0)
+        await _retrier(attempt, 8, naps, capacity=0).send(REQUEST)
     assert attempt.tried == 2
 
 
 async def test_an_empty_budget_takes_no_try_from_a_request_where_others_are_answered(naps: Naps) -> None:
     attempt, answers = Answering(503), count()
-    await _sent(attempt, 8, naps, capacity=0, answers=lambda: next(answers))
+    await _retrier(attempt, 8, naps, capacity=0, answers=lambda: next(answers)).send(REQUEST)
     assert attempt.tried == 8
 
 
@@ -313,7 +301,7 @@ async def test_what_a_retried_request_held_is_freed_with_it(naps: Naps, first: s
     gc.collect()
     gc.disable()
     try:
-        response = await _sent(attempt, 3, naps)
+        response = await _retrier(attempt, 3, naps).send(REQUEST)
         assert [held() is None for held in bodies] == [True, False]
         del response
         assert bodies[1]() is None

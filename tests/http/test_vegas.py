@@ -40,6 +40,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario(name: str, seed: int) -> None:
@@ -51,14 +52,14 @@ def test_a_scenario(name: str, seed: int) -> None:
     assert seen.refused <= 0.01, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jitter", [0, 0.3])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_workers_that_become_more_and_fewer_are_followed(jitter: float, seed: int) -> None:
-    server = Behaviour(workers=2, seconds=0.02, jitter=jitter, line=0.002)
-    simulation = Simulation(Vegas(1, 16), server, seed=seed)
+    simulation = Simulation(Vegas(1, 16), Behaviour(), seed=seed)
 
     def phase(workers: int, answers: int) -> Seen:
-        server.workers = workers
+        server = simulation.server = Behaviour(workers=workers, seconds=0.02, jitter=jitter, line=0.002)
         more = workers > 1
         seen = simulation.run(
             answers, lambda: simulation.vegas.concurrency >= workers if more else len(simulation.queue) <= FEW

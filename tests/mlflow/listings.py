@@ -2,14 +2,15 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from random import Random
 from typing import Any
 
 import msgspec
 
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment, Run, RunInfo
-from crawler.mlflow.paging.keyset import RunQuery
+from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 
 Write = tuple[str, float, Any]
 """What to do, where (0 to 1), and a new row or a number of rows."""
@@ -32,6 +33,21 @@ def passes(row: Run, query: RunQuery) -> bool:
     if start_time is None:
         return since is None and until is None
     return (since is None or start_time >= since) and (until is None or start_time < until)
+
+
+def in_turns(cursors: list[RunCursor], page_size: int, random: Random) -> Iterator[tuple[RunCursor, RunQuery]]:
+    """Yield cursors in any order, each with its query, until all have ended; some of them are split meanwhile, also
+    while their page is on its way.
+    """
+    while cursors:
+        cursor = random.choice(cursors)
+        query = cursor.query
+        assert query is not None
+        if random.random() < 0.5:
+            cursors += cursor.split(random.randrange(5), page_size)
+        yield cursor, query
+        cursors += cursor.split(random.randrange(5), page_size)
+        cursors[:] = [each for each in cursors if each.query is not None]
 
 
 def number_token(offset: int) -> str:
@@ -102,3 +118,15 @@ def in_trash(row: Run | Experiment) -> Run | Experiment:
     if isinstance(row, Run):
         return msgspec.structs.replace(row, info=msgspec.structs.replace(row.info, lifecycle_stage="deleted"))
     return msgspec.structs.replace(row, lifecycle_stage="deleted")
+
+
+def meets(info: dict[str, Any], bound: str) -> bool:
+    """Whether a run, as MLflow's JSON has its info, meets one condition of a filter; none is no condition."""
+    if not bound:
+        return True
+    if " IN " in bound:
+        return info["run_id"] in bound
+    _, operator, limit = bound.split()
+    value = info["start_time"]
+    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
+    return held

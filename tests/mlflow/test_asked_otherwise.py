@@ -22,12 +22,13 @@ from crawler.mapping.runs import run_urn
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run, RunInfo
+from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
 from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 from crawler.mlflow.quirks.null_start_time import MAX_PAGES, NullStartTimeFindings, NullStartTimes
 from crawler.mlflow.run_reader import RunReader
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
-from tests.mlflow.listings import number_token
+from tests.mlflow.listings import meets, number_token
 from tests.support.crawls import crawl_to_file, recipe_file
 
 API = "/api/2.0/mlflow"
@@ -76,7 +77,7 @@ class Tracking:
         self.asked.append(query)
         rows = [{"info": {"run_id": run_id(n), "experiment_id": "1", "start_time": 1_000 + n}} for n in range(RUNS)]
         for bound in query.get("filter", "").split(" AND "):
-            rows = [row for row in rows if _holds(row["info"], bound)]
+            rows = [row for row in rows if meets(row["info"], bound)]
         if is_backwards(query):
             rows.reverse()
         token = query.get("page_token") or number_token(0)
@@ -101,17 +102,6 @@ class Tracking:
 
     async def _nothing(self, _request: web.Request) -> web.Response:
         return web.json_response({})
-
-
-def _holds(info: dict[str, Any], bound: str) -> bool:
-    if not bound:
-        return True
-    if " IN " in bound:
-        return info["run_id"] in bound
-    _, operator, limit = bound.split()
-    value = info["start_time"]
-    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
-    return held
 
 
 def is_by_id(query: Query) -> bool:
@@ -214,7 +204,7 @@ class TestRunsWithoutStartTime:
             asked += 1
             return pages(asked)
 
-        null_start_times = NullStartTimes(search)
+        null_start_times = NullStartTimes(search, ExperimentIdLimit())
         null_start_times.resume_count("7", 10)
         return await null_start_times.find(), asked
 

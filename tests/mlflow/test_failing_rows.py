@@ -15,7 +15,7 @@ from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 from crawler.mlflow.paging.loop_guard import MAX_DOUBTS
 from crawler.mlflow.paging.offset import MAX_SKIPPED, OVERLAP, OffsetCursor
 from crawler.mlflow.paging.skipped import Skipped
-from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+from tests.mlflow.listings import PageFailed, Store, by_time, in_turns, number_token, passes, row_id, run
 from tests.support.examples import examples
 
 FAULT = "MLflow answers 500"
@@ -91,17 +91,9 @@ def read_runs(store: Store) -> Reading:
 
 
 def read_runs_in_parts(store: Store, random: Random) -> Reading:
-    """By several cursors at once, some of which are split while their page is on its way."""
-    reading, cursors = Reading(store), [RunCursor()]
-    while cursors:
-        cursor = random.choice(cursors)
-        query = cursor.query
-        assert query is not None
-        if random.random() < 0.5:
-            cursors += cursor.split(random.randrange(5), store.page_size)
+    reading = Reading(store)
+    for cursor, query in in_turns([RunCursor()], store.page_size, random):
         reading.take_runs(cursor, query)
-        cursors += cursor.split(random.randrange(5), store.page_size)
-        cursors = [each for each in cursors if each.query is not None]
     return reading
 
 

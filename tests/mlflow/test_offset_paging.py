@@ -23,7 +23,7 @@ from crawler.mlflow.paging.offset import OVERLAP, OffsetCursor
 from crawler.mlflow.paging.page_rows import FEWEST_ROWS, PAGE_BYTES, PAGES_BYTES, PageRows
 from crawler.mlflow.paging.seen_runs import SEEN_AT_MOST
 from crawler.mlflow.paging.tokens import is_offset
-from tests.mlflow.listings import Store, Write, by_time, number_token, passes, row_id, run
+from tests.mlflow.listings import Store, Write, by_time, in_turns, number_token, passes, row_id, run
 from tests.support.examples import examples
 
 
@@ -38,22 +38,11 @@ def runs_read(store: Store, *, ignores: frozenset[str] = frozenset()) -> list[st
 def runs_read_in_parts(
     store: Store, random: Random, *, ignores: str = "", cursors: list[RunCursor] | None = None
 ) -> list[str]:
-    """Several cursors at once, whose pages come in any order; now and then one of them is split, also while its page is
-    on its way.
-    """
-    cursors, read = [] if cursors is None else cursors, []
-    cursors.append(RunCursor())
-    while cursors:
-        cursor = random.choice(cursors)
-        query = cursor.query
-        assert query is not None
-        if random.random() < 0.5:
-            cursors += cursor.split(random.randrange(5), store.page_size)
+    read = []
+    for cursor, query in in_turns([RunCursor()] if cursors is None else cursors, store.page_size, random):
         seen = RunQuery(None, query.until, query.token) if "since" in ignores else query
         seen = RunQuery(seen.since, None, seen.token) if "until" in ignores else seen
         read += cursor.take(store.page(query.token, lambda row, query=seen: passes(row, query), query.known)).rows  # type: ignore[misc]
-        cursors += cursor.split(random.randrange(5), store.page_size)
-        cursors[:] = [each for each in cursors if each.query is not None]
     return [row_id(row) for row in read]
 
 
@@ -189,7 +178,7 @@ def test_start_times_far_apart_are_split_within_what_a_database_can_compare(
             assert all(query.until is None or (query.since or 0) < query.until for query in asked)
             return super().page(token, keep, known, most)
 
-    cursors: list[RunCursor] = []
+    cursors = [RunCursor()]
     store = Bounded(rows, page_size, order=by_time)
     assert Counter(runs_read_in_parts(store, random, cursors=cursors)) == Counter(map(row_id, rows))
 

@@ -13,7 +13,7 @@ from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.paging.keyset import RunCursor
 from crawler.mlflow.paging.offset import OVERLAP, OffsetCursor
-from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+from tests.mlflow.listings import PageFailed, Store, by_time, in_turns, number_token, passes, row_id, run
 from tests.support.examples import examples
 
 FAULT = "MLflow answers 500"
@@ -183,11 +183,8 @@ def test_runs_that_stall_cost_themselves_only(
     rows = sorted((run(number, time) for number, time in enumerate(times)), key=by_time)
     failing = [row_id(row) for place, row in enumerate(rows) if place in places]
     store = Store(rows, page_size, order=by_time, failing=failing)
-    cursors, read, skipped = [RunCursor()], [], 0
-    while cursors:
-        cursor = random.choice(cursors)
-        query = cursor.query
-        assert query is not None
+    read, skipped = [], 0
+    for cursor, query in in_turns([RunCursor()], store.page_size, random):
         try:
             keep = lambda row, query=query: passes(row, query)  # noqa: E731
             step = cursor.take(store.page(query.token, keep, query.known, query.most))
@@ -195,8 +192,6 @@ def test_runs_that_stall_cost_themselves_only(
             skipped += len(step.skipped)
         except PageFailed as failed:
             shrink(cursor, failed.rows, query)
-        cursors += cursor.split(random.randrange(4), store.page_size)
-        cursors = [each for each in cursors if each.query is not None]
     assert Counter(map(row_id, read)) == Counter(store.throughout - store.failing)
     assert skipped == len(failing)
 

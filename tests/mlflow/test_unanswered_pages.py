@@ -26,7 +26,7 @@ from crawler.mapping.runs import run_urn
 from crawler.mlflow.run_reader import MAX_GIVEN_UP
 from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
-from tests.mlflow.listings import number_token
+from tests.mlflow.listings import meets, number_token
 from tests.support.crawls import recipe_file
 
 API = "/api/2.0/mlflow"
@@ -72,7 +72,7 @@ class Mlflow:
         query = await request.json()
         found = [run for run in self.runs if run["info"]["experiment_id"] in query["experiment_ids"]]
         for bound in query.get("filter", "").split(" AND "):
-            found = [run for run in found if _holds(run["info"], bound)]
+            found = [run for run in found if meets(run["info"], bound)]
         if "DESC" in query.get("order_by", [""])[0]:
             found.reverse()
         return await self._page(request, "runs", query, found)
@@ -111,17 +111,6 @@ class Mlflow:
             request.transport.close()
             return web.Response()
         return web.Response(status=int(self.how), text="gateway")
-
-
-def _holds(info: dict[str, Any], bound: str) -> bool:
-    if " IN " in bound:
-        return info["run_id"] in bound
-    if not bound:
-        return True
-    _, operator, limit = bound.split()
-    value = info["start_time"]
-    held: bool = {">=": value >= int(limit), "<=": value <= int(limit), "<": value < int(limit)}[operator]
-    return held
 
 
 class Crawled(msgspec.Struct):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.paging.coverage import EARLIEST, LATEST, Window
 from crawler.mlflow.paging.keyset import RunCursor
-from tests.mlflow.listings import PageFailed, Store, by_time, number_token, passes, row_id, run
+from tests.mlflow.listings import PageFailed, Store, by_time, in_turns, number_token, passes, row_id, run
 from tests.support.examples import examples
 
 times = st.lists(st.sampled_from([7, 500, 500, 501, 999]) | st.integers(-5, 1_000), max_size=120)
@@ -29,12 +29,7 @@ def read(store: Store, cursors: list[RunCursor], random: Random) -> tuple[list[s
     """All that the cursors and their parts give, in any order, with some split while their page is on its way."""
     ids: list[str] = []
     windows: list[Window] = []
-    while cursors:
-        cursor = random.choice(cursors)
-        query = cursor.query
-        assert query is not None
-        if random.random() < 0.5:
-            cursors += cursor.split(random.randrange(4), store.page_size)
+    for cursor, query in in_turns(cursors, store.page_size, random):
         try:
             page = store.page(query.token, lambda row, query=query: passes(row, query), query.known, query.most)  # type: ignore[misc]
         except PageFailed as failed:
@@ -45,8 +40,6 @@ def read(store: Store, cursors: list[RunCursor], random: Random) -> tuple[list[s
             ids += map(row_id, step.rows)
             windows += [step.window] if step.window else []
         assert helped
-        cursors += cursor.split(random.randrange(4), store.page_size)
-        cursors = [each for each in cursors if each.query is not None]
     return ids, windows
 
 

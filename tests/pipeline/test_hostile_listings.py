@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from crawler.mapping.runs import run_urn
 from crawler.telemetry.report import Report
-from tests.mlflow.listings import number_token
+from tests.mlflow.listings import meets, number_token
 from tests.support.crawls import crawl_to_file, recipe_file
 
 API = "/api/2.0/mlflow"
@@ -34,8 +34,8 @@ async def hostile(runs: list[dict[str, Any]], spoil: Spoil, experiment: str = "v
 
     async def search_runs(request: web.Request) -> web.Response:
         query = await request.json()
-        bounds = [part.split() for part in query.get("filter", "").split(" AND ") if part]
-        found = [run for run in runs if all(_holds(run["info"], bound) for bound in bounds)]
+        bounds = query.get("filter", "").split(" AND ")
+        found = [run for run in runs if all(meets(run["info"], bound) for bound in bounds)]
         if "DESC" in query.get("order_by", [""])[0]:
             found.reverse()
         offset = _offset(query.get("page_token"))
@@ -59,12 +59,6 @@ async def hostile(runs: list[dict[str, Any]], spoil: Spoil, experiment: str = "v
     app.router.add_get(f"{API}/model-versions/search", nothing)
     async with TestServer(app) as server:
         yield str(server.make_url("")).rstrip("/")
-
-
-def _holds(info: dict[str, Any], bound: list[str]) -> bool:
-    value, limit = info["start_time"], int(bound[2])
-    held: bool = {">=": value >= limit, "<=": value <= limit, "<": value < limit}[bound[1]]
-    return held
 
 
 def _offset(token: str | None) -> int:

@@ -16,6 +16,7 @@ from crawler.config.settings import (
     Settings,
 )
 from tests.simulation.network import Fault, Link, Outage
+from tests.simulation.tracking_server import IdLimit
 from tests.simulation.writer import Amounts
 
 MAX_LOSS = 0.3
@@ -46,6 +47,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """`write_chance` is how likely somebody writes to MLflow before one of its answers, `writes` how often at most.
     Faults end after `calm_after` seconds. `lives` follow each other until one of them ends by itself. Of what DataHub
     takes, it refuses the shares `bad`, with status `refusal`, and `forbidden`, and has `lost` what it said it took.
+    After `allowed_searches`, MLflow answers 403 for a search that names one of the `forbidden_experiments`.
     """
 
     seed: int
@@ -65,11 +67,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     refusal: int
     lost: float
     lag: int
+    id_limit: IdLimit
+    forbidden_experiments: frozenset[str]
+    allowed_searches: int
 
 
 def draw(seed: int) -> Schedule:
     """The schedule of a seed. Each seed has some kinds of trouble only: rare ones would hide behind frequent ones."""
-    chance = Random(seed)
+    chance, of_sets = Random(seed), Random(f"sets of experiments {seed}")
     endpoint = chance.choice(list(Endpoint))
     settings = Settings(
         run_id=f"seed-{seed}",
@@ -104,11 +109,12 @@ def draw(seed: int) -> Schedule:
             "experiments": chance.choice((2, 3, 5, 2_000)),
         },
         constants={
-            "EXPERIMENT_IDS_A_REQUEST": chance.choice((1, 3, 1_000)),
+            "EXPERIMENT_IDS_A_REQUEST": chance.choice((2, 5, 1_000)),
             "RUN_IDS_A_REQUEST": chance.choice((1, 4, 200)),
             "ROWS_A_PAGE": chance.choice((2, 5, 32)),
             "STEP_BACK": chance.choice((3, 20, 1_000)),
             "ENTITIES_AT_ONCE": chance.choice((1, 5, 100)),
+            "FEWEST_SETS": of_sets.choice((1, 1, 1, 2, 10)),
         },
         amounts=_amounts(chance),
         write_chance=chance.choice((0.0, 0.1, 0.5, 0.9)),
@@ -123,6 +129,9 @@ def draw(seed: int) -> Schedule:
         refusal=chance.choice((400, 422, 500)),
         lost=chance.choice((0.0, 0.02, 0.2)),
         lag=chance.choice((0, 0, 2, 20)),
+        id_limit=IdLimit(of_sets.choice((1, 2, 1_000, 1_000, 1_000)), of_sets.random() < 0.5),
+        forbidden_experiments=frozenset(of_sets.choice(((), ("1",), ("2", "3")))),
+        allowed_searches=of_sets.choice((0, 1, 2, 5, 10, 20)),
     )
 
 

@@ -89,6 +89,8 @@ class Simulation:
         self.findings: list[str] = []
         self.requests = 0
         self.mlflow = TrackingServer(self._now)
+        self.mlflow.id_limit, self.mlflow.forbidden = schedule.id_limit, schedule.forbidden_experiments
+        self.mlflow.allowed_searches = schedule.allowed_searches
         self.writer = Writer(self.mlflow, self._chance, schedule.amounts)
         sink = schedule.settings.sink
         assert isinstance(sink, RestSettings)

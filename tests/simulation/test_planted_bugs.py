@@ -1,6 +1,6 @@
 """The simulation itself: with a bug planted, some of the first seeds must fail, or it would prove nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 from unittest import mock
 
@@ -49,6 +49,18 @@ def skips_a_row() -> Patch:
         return msgspec.structs.replace(step, rows=step.rows[1:]) if len(step.rows) > 5 else step
 
     return mock.patch.object(RunCursor, "take", hasty)
+
+
+def takes_sets_apart_too_late() -> Patch:
+    of_experiments = RunCursor.of_experiments
+
+    def hasty(cursor: RunCursor, experiment_ids: Collection[str]) -> RunCursor:
+        """The parts begin behind the last start time that the set has reached."""
+        part = of_experiments(cursor, experiment_ids)
+        part._since = None if part._since is None else part._since + 1
+        return part
+
+    return mock.patch.object(RunCursor, "of_experiments", hasty)
 
 
 def trusts_offsets() -> Patch:
@@ -111,6 +123,7 @@ def keeps_no_letters() -> Patch:
     [
         (loses_an_entity, "missing"),
         (skips_a_row, "missing"),
+        (takes_sets_apart_too_late, "missing"),
         (trusts_offsets, "missing"),
         (sends_versions_at_once, "two requests at once for version set"),
         (never_gives_up_runs, "missing"),

@@ -37,6 +37,13 @@ class Row(msgspec.Struct, Generic[Entity], frozen=True):
     active: bool = True
 
 
+class IdLimit(msgspec.Struct, frozen=True):
+    """How many experiments a search of runs may name, and whether a refusal tells this number, as Databricks' does."""
+
+    ids: int = 1_000
+    is_told: bool = True
+
+
 class Refusal(Exception):
     """MLflow's error answer."""
 
@@ -50,7 +57,8 @@ class TrackingServer:
     """Rows with their histories. `clock` tells the time of a change.
 
     `broken` are the ids of runs that MLflow fails on: a page that would hold one is a 500 whole. A run without
-    start_time is one of these by nature.
+    start_time is one of these by nature. A search of runs may name as many experiments as `id_limit` says, and none of
+    the `forbidden` ones.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -60,6 +68,10 @@ class TrackingServer:
         self.models: dict[str, History[Row[RegisteredModel]]] = {}
         self.versions: dict[VersionKey, History[Row[ModelVersion]]] = {}
         self.broken: set[str] = set()
+        self.id_limit = IdLimit()
+        self.forbidden: frozenset[str] = frozenset()
+        self.allowed_searches = 0
+        """Searches of runs that may yet name the forbidden experiments."""
         self.runs_given: set[str] = set()
         """Active runs that were on a page of a search."""
         self._runs_of: dict[str, list[tuple[float, str]]] = {}
@@ -128,7 +140,9 @@ class TrackingServer:
             case "/runs/search":
                 return self._search_runs(query, limit, offset)
             case "/runs/get":
-                return b'{"run": %b}' % self._give([query["run_id"]])[0].json
+                row = self._give([query["run_id"]])[0]
+                self._require_allowed([row.fields["info"]["experiment_id"]])
+                return b'{"run": %b}' % row.json
             case "/experiments/search":
                 _expect(query, "order_by", ["experiment_id ASC"])
                 _expect(query, "view_type", "ALL")
@@ -142,6 +156,7 @@ class TrackingServer:
 
     def _search_runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
         _expect(query, "run_view_type", "ALL")
+        self._require_allowed(query["experiment_ids"])
         since, until, run_ids = _conditions(query.get("filter", ""))
         found = self._matching(query["experiment_ids"], since, until)
         if run_ids is not None:
@@ -151,6 +166,16 @@ class TrackingServer:
         self.runs_given.update(row.entity.info.run_id for row in rows if row.active and row.entity)
         # A page that is full has a token, also where it is the last one (sqlalchemy_store.py, _search_runs).
         return _page("runs", rows, offset + limit if len(rows) == limit else None)
+
+    def _require_allowed(self, experiment_ids: Sequence[str]) -> None:
+        if len(experiment_ids) > self.id_limit.ids:
+            told = f"Maximum {self.id_limit.ids}. Found {len(experiment_ids)}" if self.id_limit.is_told else "Fewer!"
+            raise Refusal(400, "INVALID_PARAMETER_VALUE", f"Too many experiment_ids specified. {told}")
+        self.allowed_searches -= 1
+        if self.allowed_searches >= 0:
+            return
+        for experiment_id in self.forbidden.intersection(experiment_ids):
+            raise Refusal(403, "PERMISSION_DENIED", f"Experiment {experiment_id} may not be read")
 
     def _matching(self, experiment_ids: Sequence[str], since: int | None, until: int | None) -> list[str]:
         """By start time, those without one last, and by id."""

@@ -18,15 +18,22 @@ from msgspec import structs
 from crawler.atomic_files import lock_file
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Settings
+from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, Settings
+from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
+from crawler.http.traffic import Traffic
 from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.crawl import crawl
+from crawler.sinks import open_sink
 from crawler.telemetry.report import Report
+from crawler.telemetry.timing import Timing
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import crawl_settings, crawl_to_file, into_gms, recipe_file, values
+
+METADATA = encode_system_metadata(SystemMetadata(last_observed=1_700_000_000_000, run_id="r"))
 
 
 def rest(url: str, **config: object) -> dict[str, Any]:
@@ -150,6 +157,22 @@ async def test_lite_holds_what_the_file_holds(golden_server: MlflowServer, tmp_p
     expected = values(proposals)
     assert {key for key in kept if key[0] in {urn for urn, _ in expected}} >= set(expected)
     assert all(kept[key] == value for key, value in expected.items())
+
+
+async def test_a_file_and_lite_hold_what_is_written(tmp_path: Path) -> None:
+    tag = EncodedEntity("tag", "urn:li:tag:a", [])
+    for settings in (FileSettings(path=tmp_path / "proposals.json"), LiteSettings(path=tmp_path / "lite.db")):
+        delivery = DeliverySettings(run_id="r", sink=settings)
+        async with open_sink(delivery, METADATA, traffic := Traffic(), Timing(), lambda _: None) as sink:
+            head = sink.wire.encode_entity_key(tag.entity_type, tag.urn)
+            written = structs.replace(tag, proposals=[head + sink.wire.encode_aspect("tagProperties", b'{"name":"a"}')])
+            await sink.write(Batch([written], 1, len(written.proposals[0])))
+        assert traffic.bytes == len(written.proposals[0])
+    proposals = json.loads((tmp_path / "proposals.json").read_bytes())
+    assert values(proposals) == {(tag.urn, "tagProperties"): {"name": "a"}}
+    lite = get_datahub_lite({"type": "sqlite", "config": {"file": str(tmp_path / "lite.db")}}, read_only=True)
+    assert (lite.get(tag.urn, None) or {})["tagProperties"] == {"name": "a"}
+    lite.close()
 
 
 async def test_acryls_file_source_reads_our_file_without_a_warning(golden_server: MlflowServer, tmp_path: Path) -> None:

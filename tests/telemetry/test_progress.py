@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, redirect_stderr
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -217,3 +218,17 @@ def test_an_outage_is_shown_in_the_place_of_what_is_slowest() -> None:
     for shown in (progress_line(report, Rates(report)), drawn(report, width=200)):
         assert re.search(said, shown)
         assert "slowest" not in shown
+
+
+def test_the_progress_of_a_replay_is_about_its_file() -> None:
+    report = Report("r")
+    report.replayed = Path("in.jsonl")
+    report.read["proposals"], report.tally.proposals = 1_234, 1_000
+    report.mapped["tag"] = report.mapped["glossaryTerm"] = 5
+    line = progress_line(report, Rates(report))
+    assert "1,234 proposals read; 1,000 proposals" in line
+    view = drawn(report, 120)
+    assert "File     1,234 proposals read" in view
+    assert "glossaryTerm" in view
+    for word in ("MLflow", "runs", "experiments"):
+        assert word not in line + view

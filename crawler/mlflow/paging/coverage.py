@@ -59,6 +59,12 @@ class Coverage:
         """Forget what was counted of the current window: it is read again."""
         self._rows.clear()
 
+    def of_experiments(self, experiment_ids: Iterable[str]) -> "Coverage":
+        """Return a copy that counts on for some of the experiments."""
+        part = Coverage(self._since)
+        part._rows.update({each: self._rows[each] for each in experiment_ids})
+        return part
+
     def complete(self, until: int | None, beyond: Iterable[str] = ()) -> Window:
         """Return the window that ends before `until`, without the runs `beyond`, named by their experiment ids.
 

@@ -5,6 +5,8 @@ needs offsets only among runs of one start time. What is left of it can be split
 one stretch only, so nothing is read twice or missed at the seams.
 """
 
+from collections.abc import Collection
+from copy import copy
 from itertools import pairwise
 
 import msgspec
@@ -100,6 +102,10 @@ class RunCursor:
         unreadable = [f"run {run.info.run_id} comes twice, with other data: only the first is kept" for run in lost]
         return Step(rows, window, [*step.unreadable, *unreadable], step.skipped, step.is_last)
 
+    def new_rows(self, rows: int) -> int:
+        """Return how many of `rows` rows of the next page may be new."""
+        return self._ties.new_rows(rows)
+
     def failed(self, query: RunQuery, rows: int, error_text: str) -> bool:
         """Ask for less, because the page of `rows` of this query failed. Return False where that cannot help."""
         return self._was_split_since(query) or self._ties.failed(rows, error_text)
@@ -143,6 +149,19 @@ class RunCursor:
         self._is_part = True
         self._until = cuts[0]
         return given
+
+    def of_experiments(self, experiment_ids: Collection[str]) -> "RunCursor":
+        """Return a cursor at the same place for some of the experiments that this one reads: it goes on in its stead.
+
+        Runs that this one has returned do not come again.
+        """
+        part = RunCursor(self._since, self._until)
+        part._first, part._by_time, part._is_part = self._first, self._by_time, self._is_part
+        part._pace = copy(self._pace)
+        part._coverage = self._coverage.of_experiments(experiment_ids)
+        part._seen = self._seen.of_experiments(experiment_ids)
+        part._ties = OffsetCursor(run_id, PageBisector(self._ties.bisector.ceiling))
+        return part
 
     @property
     def _split_from(self) -> int | None:

@@ -60,6 +60,10 @@ class OffsetCursor(Generic[Row]):
             rows, skipped = self._new_rows(page), []
         return Step(rows, unreadable=page.unreadable, skipped=skipped, is_last=self.token is None)
 
+    def new_rows(self, rows: int) -> int:
+        """Return how many of `rows` rows of the next page do not come once more."""
+        return rows - self._repeated
+
     def failed(self, rows: int, error_text: str) -> bool:
         """Ask for less, because a page of `rows` failed.
 
@@ -70,7 +74,7 @@ class OffsetCursor(Generic[Row]):
             return False
         if self._gap is not None:
             return self._gap_failed(self._gap, error_text)
-        fresh = rows - self._repeated
+        fresh = self.new_rows(rows)
         self.bisector.begin(rows if self._expects_known else fresh)
         if fresh > 1:
             self.bisector.suspect(fresh)
@@ -88,10 +92,10 @@ class OffsetCursor(Generic[Row]):
 
     def slow(self, rows: int) -> bool:
         """Ask for less, because a page of `rows` timed out. Return False for a single row: that one has `failed`."""
-        if self._gap is not None or rows - self._repeated <= 1:
+        if self._gap is not None or self.new_rows(rows) <= 1:
             self.bisector.slow_alone()
             return False
-        self.bisector.slow(rows - self._repeated)
+        self.bisector.slow(self.new_rows(rows))
         self._shorten()
         return True
 

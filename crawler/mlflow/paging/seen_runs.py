@@ -1,5 +1,7 @@
 """Runs that a cursor has read and may get again."""
 
+from collections.abc import Collection
+
 from crawler.mlflow.deduplicate import deduplicate
 from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.coverage import EARLIEST
@@ -44,6 +46,13 @@ class SeenRuns:
     def reached(self, start_time: int) -> None:
         """Note the last start time of a page."""
         self._latest = max(self._latest, start_time)
+
+    def of_experiments(self, experiment_ids: Collection[str]) -> "SeenRuns":
+        """Return a copy for a cursor of some of the experiments."""
+        part = SeenRuns()
+        part.ties = {run: experiment for run, experiment in self.ties.items() if experiment in experiment_ids}
+        part._seen, part._latest = self._seen, self._latest
+        return part
 
     def clear(self) -> None:
         """Forget all runs, because they are read again."""

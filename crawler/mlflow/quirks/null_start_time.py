@@ -12,10 +12,10 @@ from crawler.errors import CrawlerError, DecodeError, RequestRefused
 from crawler.http import Response
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
+from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
 from crawler.mlflow.paging.keyset import RunQuery
 from crawler.mlflow.paging.offset import MAX_SKIPPED, OVERLAP
 from crawler.mlflow.paging.tokens import is_offset, offset_token
-from crawler.mlflow.resources import EXPERIMENT_IDS_A_REQUEST
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
 
 STEP_BACK = 1_000
@@ -50,8 +50,10 @@ class NullStartTimes:
     that are read with a filter, which leaves out those without start_time.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, limit: ExperimentIdLimit) -> None:
+        """Search no more experiments at once than the limit says."""
         self._search = search
+        self._limit = limit
         # By experiment, including those of which none has been read yet.
         self._others: dict[str, int] = {}
 
@@ -81,10 +83,9 @@ class NullStartTimes:
             for experiment_id, rows in Counter(run.info.experiment_id for run in runs).items():
                 self._count(experiment_id, rows)
 
-    def skipped(self, experiment_ids: Sequence[str], rows: int) -> None:
-        """Count runs that were left out. Of several experiments they are not counted: then `find` reads a bit more."""
-        if len(experiment_ids) == 1:
-            self._count(experiment_ids[0], rows)
+    def skipped(self, experiment_id: str, rows: int) -> None:
+        """Count runs that were left out."""
+        self._count(experiment_id, rows)
 
     def stop_counting(self, experiment_id: str) -> None:
         """Leave an experiment to itself: its runs could not all be read, or it is known to have such runs."""
@@ -98,12 +99,15 @@ class NullStartTimes:
     async def find(self) -> NullStartTimeFindings:
         """Find the experiments that have such runs, beyond those that were met.
 
-        One request for a thousand experiments of several pages, and some more where there are such runs.
+        One request for as many experiments of several pages as the server takes, and some more where there are such
+        runs.
         """
         findings = NullStartTimeFindings()
         experiment_ids = sorted(self._others)
-        for start in range(0, len(experiment_ids), EXPERIMENT_IDS_A_REQUEST):
-            await self._find(experiment_ids[start : start + EXPERIMENT_IDS_A_REQUEST], findings)
+        while experiment_ids:
+            some = experiment_ids[-self._limit.ids :]
+            del experiment_ids[-len(some) :]
+            await self._find(some, findings)
         return findings
 
     async def _find(self, experiment_ids: list[str], findings: NullStartTimeFindings) -> None:
@@ -111,13 +115,13 @@ class NullStartTimes:
         try:
             if not await self._are_there(experiment_ids, findings):
                 return
+            found, text = findings.unreadable, _text(experiment_ids[0])
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            findings.unknown.extend(f"experiment {experiment_id}: {error}" for experiment_id in experiment_ids)
-            return
+            found, text = findings.unknown, f"experiment {experiment_ids[0]}: {error}"
         if len(experiment_ids) == 1:
-            findings.unreadable.append(_text(experiment_ids[0]))
+            found.append(text)
             return
         middle = len(experiment_ids) // 2
         await self._find(experiment_ids[:middle], findings)

@@ -3,7 +3,6 @@ kept once more.
 """
 
 import asyncio
-import io
 import json
 import os
 import signal
@@ -11,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
 from crawler.pipeline.replay import _ordering_key
-from crawler.proposal_files.input_file import new_dead_letters
-from crawler.telemetry.progress import Rates, live_view, progress_line
 from crawler.telemetry.report import Report
 from tests.cli.test_cli import closed_port, run, start
 from tests.gms.faults import Fault, refusing
@@ -376,26 +372,6 @@ async def test_a_pipes_letters_go_to_the_working_directory(tmp_path: Path) -> No
     assert letters(tmp_path / "mlflow-datahub-dead-letters.2.jsonl").keys() == {("urn:li:tag:a", "status")}
 
 
-@pytest.mark.parametrize(
-    ("name", "taken", "expected"),
-    [
-        ("dead.jsonl", (), "dead.2.jsonl"),
-        ("dead.jsonl", ("dead.2.jsonl", "dead.3.jsonl"), "dead.4.jsonl"),
-        ("dead.2.jsonl", (), "dead.3.jsonl"),
-        ("proposals.json", (), "proposals.2.jsonl"),
-        ("a.b", (), "a.2.jsonl"),
-        (".7", (), ".7.2.jsonl"),
-        ("7", (), "7.2.jsonl"),
-    ],
-)
-def test_the_next_file_is_one_that_is_not_there(
-    tmp_path: Path, name: str, taken: tuple[str, ...], expected: str
-) -> None:
-    for each in (name, *taken):
-        (tmp_path / each).touch()
-    assert new_dead_letters(tmp_path / name) == tmp_path / expected
-
-
 @pytest.mark.slow
 async def test_a_stop_delivers_what_was_read_and_keeps_the_file(tmp_path: Path) -> None:
     tags = [
@@ -425,23 +401,6 @@ async def test_a_stop_delivers_what_was_read_and_keeps_the_file(tmp_path: Path) 
     assert "Keep in.jsonl: it was not read to its end." in errors.decode()
     assert 0 < len(gms.aspects) < 50_000
     assert not (tmp_path / "in.2.jsonl").exists(), "all that was read is delivered"
-
-
-def test_the_progress_of_a_replay_is_about_its_file() -> None:
-    report = Report("r")
-    report.replayed = Path("in.jsonl")
-    report.read["proposals"], report.tally.proposals = 1_234, 1_000
-    report.mapped["tag"] = report.mapped["glossaryTerm"] = 5
-    rates = Rates(report)
-    line = progress_line(report, rates)
-    assert "1,234 proposals read; 1,000 proposals" in line
-    console = Console(file=io.StringIO(), width=120)
-    console.print(live_view(report, rates))
-    view = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "File     1,234 proposals read" in view
-    assert "glossaryTerm" in view
-    for word in ("MLflow", "runs", "experiments"):
-        assert word not in line + view
 
 
 def test_the_report_names_the_file() -> None:

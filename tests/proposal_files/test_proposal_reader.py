@@ -22,6 +22,7 @@ from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.http.traffic import Traffic
+from crawler.proposal_files import proposal_reader
 from crawler.proposal_files.proposal_json import FiledProposal
 from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
 from crawler.sinks import Sink, open_sink
@@ -205,6 +206,25 @@ def test_a_broken_object_of_many_lines_is_named_once_and_the_others_are_read(wro
     found = read(data.replace(b'"name": "tag 2"', wrong), 50)
     assert numbers(found) == [1, 3, 4]
     assert "line" in failures(found)[0]
+
+
+TORN = json.dumps(tag(1)).encode()
+
+
+@pytest.mark.parametrize("line", [TORN[:100], TORN[:-1], b'{"k":[', b'{"k":', b'{"k":"', b"{}", b"{"])
+def test_a_broken_line_costs_the_same_however_many_there_are(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned = 0
+
+    def scan(text: str) -> tuple[Any, int]:
+        nonlocal scanned
+        scanned += len(text)
+        return json.JSONDecoder().raw_decode(text)
+
+    monkeypatch.setattr(proposal_reader, "_scan", scan)
+    found = read((line + b"\n") * 10_000 + TORN + b"\n")
+    assert numbers(found) == [1]
+    assert failures(found)[-1].split(" (")[0] in {"lines 1 to 10000", "line 10000"}
+    assert scanned < 10_001 * proposal_reader.FIRST_SCAN_BYTES
 
 
 def test_what_stands_behind_a_proposal_is_named_and_the_proposal_is_read() -> None:

@@ -1,0 +1,69 @@
+"""Experiments that are read together: one search of runs covers a whole set of them. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from crawler.checkpoint.intervals import Bounds
+from crawler.pipeline.plan import Partition, runs_of
+
+FEWEST_SETS = 10
+"""Few experiments make as many sets, so that several workers read them from the beginning on."""
+
+Item = TypeVar("Item")
+
+
+class ExperimentState(msgspec.Struct, eq=False):
+    """An experiment that is read: how many sources still read its runs, and whether one of them has failed."""
+
+    name: str
+    sources: int
+    failed: bool = False
+
+
+class ExperimentSet(msgspec.Struct, frozen=True, eq=False):
+    """Experiments by their ids, and the partitions of their runs."""
+
+    experiments: dict[str, ExperimentState]
+    partitions: list[Partition]
+
+
+def experiment_sets(
+    tracking: str,
+    names: Mapping[str, str],
+    gaps: Callable[[str], Sequence[Bounds]],
+    size: Callable[[], int],
+) -> Iterator[ExperimentSet]:
+    """Yield sets of at most `size()` experiments, which is asked before each of them.
+
+    `names` are those of the experiments by id; `gaps` says which start times of one are to be read, none or some.
+    Those of a set are the same, so that each of its partitions is one for all of its experiments.
+    """
+    alike: defaultdict[tuple[Bounds, ...], list[str]] = defaultdict(list)
+    for experiment_id in names:
+        alike[tuple(gaps(experiment_id))].append(experiment_id)
+    for bounds, experiment_ids in alike.items():
+        first = 0
+        while bounds and first < len(experiment_ids):
+            some = experiment_ids[first : first + size()]
+            first += len(some)
+            states = {each: ExperimentState(names[each], len(bounds)) for each in some}
+            yield ExperimentSet(states, runs_of(tracking, some, bounds))
+
+
+def even_size(experiments: int, limit: int) -> int:
+    """Return how many experiments make a set of at most `limit`, where there are so many to read."""
+    return max(1, min(limit, -(-experiments // FEWEST_SETS)))
+
+
+def even_slices(items: Sequence[Item], most: int) -> list[Sequence[Item]]:
+    """Return the items in order, in as few slices of about the same size as hold at most `most` each."""
+    count = -(-len(items) // most)
+    return slices(items, -(-len(items) // count))
+
+
+def slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Return the items in order, at most `size` at a time."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
