@@ -191,9 +191,11 @@ async def test_a_token_that_ends_meanwhile_ends_the_crawl(golden_server: MlflowS
         gms.read_rule = Fault(status=401, body={"message": "It has expired."})
         with pytest.raises(CredentialsRefused):
             await into_gms(golden_server, tmp_path, gms)
-    kept = letters(tmp_path / "dead.jsonl")
-    assert kept
-    assert {letter["code"] for letter in kept.values()} == {"not_sent"}
+    unsent, unconfirmed = letters(tmp_path / "dead.jsonl"), letters(tmp_path / "dead-unconfirmed.jsonl")
+    assert unconfirmed
+    assert set(gms.aspects) <= {*unsent, *unconfirmed}
+    assert {letter["code"] for letter in unconfirmed.values()} == {"unconfirmed"}
+    assert {letter["code"] for letter in unsent.values()} <= {"not_sent"}
 
 
 @pytest.mark.parametrize("config", [{}, {"mode": "SYNC"}], ids=str)

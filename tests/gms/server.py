@@ -113,10 +113,8 @@ class Gms:
             if not path.startswith("/api/gms/"):
                 return answers.frontend_page()
             path = path.removeprefix("/api/gms")
-        if path == "/config" and request.method == "GET" and not self.behaviour.without_config:
-            return answers.config(self.behaviour.version)
-        if request.method == "GET" and path == OFFSETS:
-            return self._offsets(path)
+        if request.method == "GET" and (response := self._get(path)) is not None:
+            return response
         if request.method == "POST" and path == RESTLI:
             return await self._ingest_restli(request)
         if request.method == "POST" and is_batch_get(path):
@@ -130,6 +128,12 @@ class Gms:
             return await self._ingest(request, "restli")
         self.requests += 1
         return answers.no_batches(str(request.path_qs))
+
+    def _get(self, path: str) -> web.Response | None:
+        """What GMS tells of itself."""
+        if path == "/config" and not self.behaviour.without_config:
+            return answers.config(self.behaviour.version)
+        return self._offsets(path) if path == OFFSETS else None
 
     def _offsets(self, path: str) -> web.Response:
         if self.behaviour.offsets == "absent":

@@ -74,6 +74,10 @@ class Patience:
             return piece.waited >= min(enough, self._confirm_wait)
         return self._stalled >= self._confirm_wait
 
+    def is_worth_comparing(self, piece: PendingVerification) -> bool:
+        """Return True once a piece was waited for so long that what DataHub has of it may be an equal, earlier word."""
+        return not piece.compared and piece.waited >= OVERTAKEN_WAIT
+
     def is_lost(self, piece: PendingVerification) -> bool:
         """Return True if the queue has passed a piece, as far as that is known."""
         return self._has_passed(piece) or (self._offsets is None and piece.number <= self._stored_until)

@@ -25,7 +25,8 @@ class PendingVerification(msgspec.Struct, eq=False, gc=False):
 
     `number` is its place in the order of sending. `waited` is the sum of its pauses in which nothing moved, `movements`
     how often something had before, `turns` how often it has made room for others. A lookup of it fails with others if
-    `ask_separately`, and altogether if `unverifiable`. With `by_value` an aspect counts that equals the one sent.
+    `ask_separately`, and altogether if `unverifiable`. With `by_value` an aspect counts that equals the one sent;
+    `compared` is True once that was looked for.
     `since` (ms since epoch) is when the crawl began that sent it, None for this one.
     """
 
@@ -40,6 +41,7 @@ class PendingVerification(msgspec.Struct, eq=False, gc=False):
     ask_separately: bool = False
     unverifiable: bool = False
     by_value: bool = False
+    compared: bool = False
     since: int | None = None
 
     def lengthen_pause(self) -> None:

@@ -139,6 +139,7 @@ class ReadBack:
 
     async def _look_up(self, pieces: list[PendingVerification]) -> None:
         over: list[PendingVerification] = []
+        doubtful: list[PendingVerification] = []
         again: list[PendingVerification] = []
         missing = await self._not_found(pieces)
         if missing:
@@ -146,8 +147,11 @@ class ReadBack:
         for each in missing:
             self._patience.wait(each)
             each.lengthen_pause()
-            (over if self._patience.is_over(each) else again).append(each)
+            is_doubtful = self._patience.is_worth_comparing(each)
+            (over if self._patience.is_over(each) else doubtful if is_doubtful else again).append(each)
         self._put_back(again)
+        if doubtful:
+            self._put_back(await self._compare(doubtful))
         if over:
             await self._try_last(over)
         self._tell()
@@ -180,11 +184,7 @@ class ReadBack:
 
     async def _try_last(self, pieces: list[PendingVerification]) -> None:
         """Look up each aspect, also by its value, and write once more what was lost where each counts; then give up."""
-        for each in pieces:
-            each.by_value = True
-            if not self._store.each_aspect:
-                each.wanted = self._readable(each.entity)
-        missing = await self._not_found(pieces)
+        missing = await self._compare(pieces)
         if self._store.each_aspect:
             missing = await self._write_again(missing)
         for each in missing:
@@ -193,6 +193,17 @@ class ReadBack:
                 self._outcomes.not_stored(each.entity, self._missing_of(each), self._store.verification_method)
             else:
                 self._outcomes.unconfirmed(each.entity, self._missing_of(each), self._store.verification_method)
+
+    async def _compare(self, pieces: list[PendingVerification]) -> list[PendingVerification]:
+        """Complete also what DataHub had before as it was sent now: all aspects must be so. Returns the rest."""
+        for each in pieces:
+            each.by_value = each.compared = True
+            if not self._store.each_aspect:
+                each.wanted = self._readable(each.entity)
+        missing = await self._not_found(pieces)
+        for each in missing:
+            each.by_value = False
+        return missing
 
     async def _write_again(self, pieces: list[PendingVerification]) -> list[PendingVerification]:
         """Write what was lost without a queue. Returns what is missing all the same."""
