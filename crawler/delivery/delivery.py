@@ -54,7 +54,7 @@ class Chunk(Protocol):
 class Delivery:
     """Delivers what is added to one open sink.
 
-    `validator`, where given, tells why a proposal must not be sent.
+    `validator`, where given, tells why a proposal must not be sent. `grace` is how many seconds a clean stop may take.
     """
 
     def __init__(
@@ -64,6 +64,8 @@ class Delivery:
         listener: Listener,
         timing: Timing,
         validator: Validator | None = None,
+        *,
+        grace: float = 0.0,
     ) -> None:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
         self._outcomes = outcomes
@@ -73,6 +75,8 @@ class Delivery:
         self._queues = SenderQueues(sink)
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
         self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, outcomes, listener)
+        self._verifying: asyncio.Task[None] | None = None
+        self._grace = grace
         self._sender = Sender(sink, outcomes, self._read_back, listener)
         self._flushed_at = _loop_time()
 
@@ -142,10 +146,11 @@ class Delivery:
         for entity, ordering_key in await recheck.missing():
             self._queues.put(entity, ordering_key)
 
-    async def deliver(self, feed: Feed) -> None:
+    async def deliver(self, feed: Feed, stop: asyncio.Event) -> None:
         """Deliver all that the feed has, to its end. Raises its first error, or what ends the delivery.
 
-        What cannot be delivered any more is abandoned, with dead letters on the disk.
+        What cannot be delivered any more is abandoned, with dead letters on the disk. `stop` ends the waiting for
+        DataHub's queue: where everything was taken by then, what is not confirmed is kept, and nothing is raised.
         """
         failure: BaseException | None = None
         try:
@@ -153,6 +158,9 @@ class Delivery:
                 self.start(tasks)
                 failure = await self._take(feed)
                 await self.close()
+                await self._wait_for_queue(stop)
+            if failure is None:
+                self._keep_unverified()
         except* CrawlerError as group:
             failure = group
         finally:
@@ -167,7 +175,7 @@ class Delivery:
         for queue in self._queues.all:
             tasks.create_task(self._sender.send(queue))
         if self._read_back is not None:
-            tasks.create_task(self._read_back.run())
+            self._verifying = tasks.create_task(self._read_back.run())
 
     async def close(self) -> None:
         """Hand on everything that was added and wait until it is sent. The tasks end once all is verified."""
@@ -176,6 +184,18 @@ class Delivery:
         await self._queues.close()
         if self._read_back is not None:
             self._read_back.close()
+
+    async def _wait_for_queue(self, stop: asyncio.Event) -> None:
+        """Wait until all is verified, but after `stop` for half of the grace only: the rest is for the files."""
+        if self._verifying is None:
+            return
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({self._verifying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._verifying}, timeout=self._grace / 2)
+        finally:
+            stopping.cancel()
+        self._verifying.cancel()
 
     def abandon(self, reason: str) -> None:
         """Give up what was added and not delivered; what was taken is not confirmed. Both are on the disk then.
@@ -188,16 +208,21 @@ class Delivery:
                 self._read_back.forget()
         else:
             self._outcomes.abandoned(unsent, reason)
-            for entity in self._unverified():
-                self._outcomes.unconfirmed(entity, entity.proposals)
+            self._keep_unverified()
         self._outcomes.sync()
 
-    def _unverified(self) -> Iterator[EncodedEntity]:
-        """Remove and yield what was taken, by this crawl or before it, and not seen."""
+    def _keep_unverified(self) -> None:
+        """Give up what was taken, by this crawl or before it, and not seen: a part at a time, as memory is flat."""
+        for entities in self._unverified():
+            for entity in entities:
+                self._outcomes.unconfirmed(entity, entity.proposals)
+            self._outcomes.sync()
+
+    def _unverified(self) -> Iterator[list[EncodedEntity]]:
         if self._recheck is not None:
-            yield from self._recheck.drain()
-        for entities in () if self._read_back is None else self._read_back.drain():
-            yield from entities
+            yield self._recheck.drain()
+        if self._read_back is not None:
+            yield from self._read_back.drain()
 
     async def _take(self, feed: Feed) -> BaseException | None:
         """Add all that the feed has. Returns what went wrong, so that what was added is still delivered."""
@@ -230,7 +255,7 @@ async def open_delivery(
         listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
     async with open_sink(settings, metadata, traffic, timing, listener) as sink:
         outcomes = OutcomePublisher(sink.wire, listener, letters, unconfirmed, is_resumable=is_resumable)
-        yield Delivery(sink, outcomes, listener, timing, _validator(settings))
+        yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace)
 
 
 def _validator(settings: DeliverySettings) -> Validator | None:

@@ -80,7 +80,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 progress=progress,
                 stop=stop,
             ) as stream:
-                await delivery.deliver(stream)
+                await delivery.deliver(stream, stop)
         if checkpoint is not None:
             checkpoint.finish()
 

@@ -86,7 +86,8 @@ async def replay(
                 "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint "
                 "openapi give --confirm stored. Or leave --unconfirmed out to send everything again.",
             )
-        await delivery.deliver(ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed))
+        feed = ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed)
+        await delivery.deliver(feed, stop)
     report.finish()
     return report
 

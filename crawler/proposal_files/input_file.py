@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crawler.atomic_files import reason_of
-from crawler.delivery.dead_letters import DEFAULT_PATH
+from crawler.delivery.dead_letters import DEFAULT_PATH, unconfirmed_beside
 from crawler.errors import InputError, SettingsError
 from crawler.stopping import interrupted, unless_stopped
 
@@ -65,14 +65,14 @@ async def read_pieces(descriptor: int, stop: asyncio.Event) -> AsyncIterator[byt
 def new_dead_letters(path: Path) -> Path:
     """Return where to keep what fails again: for dead-letters.jsonl dead-letters.2.jsonl, or the next free number.
 
-    For a pipe, that is in the working directory.
+    What is unconfirmed has the same name with the other word. For a pipe, they are in the working directory.
     """
     read = path if path != STDIN and path.is_file() else DEFAULT_PATH
     name, _, last = read.stem.rpartition(".")
     if not name or not last.isdecimal():
         name, last = read.stem, "1"
-    number = int(last) + 1
-    while (free := read.with_name(f"{name}.{number}.jsonl")).exists():
+    name, number = name.replace("unconfirmed", "dead-letters"), int(last) + 1
+    while (free := read.with_name(f"{name}.{number}.jsonl")).exists() or unconfirmed_beside(free).exists():
         number += 1
     return free
 

@@ -20,37 +20,11 @@ from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.filled import FilledServer
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.support.commands import run, start
 from tests.support.crawls import plain_environment, recipe_file
 
 ALL = 376
 CANARY = "c4n4ry-s3cr3t"
-
-
-async def start(
-    *arguments: object,
-    folder: Path,
-    env: dict[str, str] | None = None,
-    stdin: int | None = None,
-    stdout: int = subprocess.PIPE,
-) -> asyncio.subprocess.Process:
-    """One command in an environment with nothing of the user's own."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "crawler", *map(str, arguments)),
-        stdin=stdin,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=plain_environment(folder, env),
-    )
-
-
-async def run(*arguments: object, folder: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """One command to its end; its exit code, standard output and error."""
-    process = await start(*arguments, folder=folder, env=env)
-    output, errors = await process.communicate()
-    code = process.returncode if process.returncode is not None else -1
-    assert "Traceback" not in errors.decode(), errors.decode()
-    return code, output.decode(), errors.decode()
 
 
 @asynccontextmanager

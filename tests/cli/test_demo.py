@@ -13,8 +13,8 @@ import pytest
 
 from crawler.cli.demo_server.server import mlflow_server
 from crawler.errors import SettingsError, Unreachable
-from tests.cli.test_cli import run
 from tests.servers.environments import PYTHON, mlflow_environment
+from tests.support.commands import run
 from tests.support.crawls import ROOT, plain_environment
 
 beside_mlflow = pytest.mark.skipif(

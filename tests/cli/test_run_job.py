@@ -11,6 +11,7 @@ import pytest
 from crawler.cli.interruption import Job, Limits
 from crawler.cli.run_job import run_job
 from crawler.errors import ExitCode, Interrupted
+from crawler.telemetry.events import Outcome, Outcomes
 from crawler.telemetry.report import Report
 
 SOON = 0.02
@@ -57,6 +58,17 @@ def test_what_ends_well_after_its_time_is_no_failure() -> None:
         await stop.wait()
 
     assert ended(job, duration=SOON) == (ExitCode.OK, "success", [])
+
+
+def test_what_was_only_waited_for_until_its_time_is_not_confirmed() -> None:
+    report = Report("r")
+
+    async def job(stop: asyncio.Event) -> None:
+        await stop.wait()
+        report(Outcomes([Outcome("tag", "urn:li:tag:a", delivered=0, unconfirmed=1)]))
+
+    assert run_job(job, report, Limits(NEVER, SOON), live=False) == ExitCode.UNCONFIRMED
+    assert (report.status, report.failures) == ("unconfirmed", [])
 
 
 def test_what_was_ended_by_its_time_says_so() -> None:

@@ -235,7 +235,7 @@ async def test_what_was_held_back_is_kept_where_the_crawl_ends_at_once(tmp_path:
     report = Report("r")
     delivery = delivery_to(GoneSink(), report, tmp_path / "dead.jsonl")
     with pytest.raises(Unreachable):
-        await delivery.deliver(Holding())
+        await delivery.deliver(Holding(), asyncio.Event())
     letters = [json.loads(line) for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
     assert {letter["proposal"]["entityUrn"] for letter in letters} == {each.urn for each in tags(4)}
 

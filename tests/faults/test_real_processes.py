@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_cli import run, start
 from tests.faults.proxy import FaultProxy, Toxic
 from tests.gms.server import Gms
 from tests.servers.filled import FilledServer
+from tests.support.commands import run, start
 from tests.support.crawls import recipe_file
 
 pytestmark = pytest.mark.slow

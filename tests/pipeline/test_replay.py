@@ -15,10 +15,11 @@ from crawler.datahub.proposals import Proposal
 from crawler.datahub.versions import unsupported_aspects
 from crawler.pipeline.replay import _ordering_key
 from crawler.telemetry.report import Report
-from tests.cli.test_cli import closed_port, run, start
+from tests.cli.test_cli import closed_port
 from tests.gms.faults import Fault, refusing
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
+from tests.support.commands import run, start
 from tests.support.crawls import crawl_to_file, crawl_to_gms, recipe_file, values
 from tests.support.dead_letters import letters
 

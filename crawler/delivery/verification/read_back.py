@@ -154,6 +154,7 @@ class ReadBack:
             self._put_back(await self._compare(doubtful))
         if over:
             await self._try_last(over)
+            self._outcomes.sync()
         self._tell()
 
     def _put_back(self, pieces: list[PendingVerification]) -> None:
