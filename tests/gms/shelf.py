@@ -24,6 +24,7 @@ class Shelf:
         self._coming: dict[Key, list[tuple[float, Stored]]] = {}
         self._reads = 0
         self._queued: list[float] = []
+        self._taken = 0
 
     def put(self, key: Key, stored: Stored, *, queued: bool) -> None:
         """Stores the aspect, behind what is queued of it."""
@@ -61,9 +62,11 @@ class Shelf:
         return [name for known, name in self._there if known == urn]
 
     def offset(self) -> tuple[int, int]:
-        """How many proposals the consumer has taken from the queue, and how many are left in it."""
-        taken = sum(due <= self._now for due in self._queued) if self.queue.is_set() else 0
-        return taken, len(self._queued) - taken
+        """How many proposals the consumer has taken from the queue, in order, and how many are left in it."""
+        now = self._now
+        while self.queue.is_set() and self._taken < len(self._queued) and self._queued[self._taken] <= now:
+            self._taken += 1
+        return self._taken, len(self._queued) - self._taken
 
     @property
     def _now(self) -> float:

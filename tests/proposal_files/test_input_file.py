@@ -15,6 +15,8 @@ from crawler.proposal_files.input_file import new_dead_letters
         ("dead.2.jsonl", (), "dead.3.jsonl"),
         ("proposals.json", (), "proposals.2.jsonl"),
         ("a.b", (), "a.2.jsonl"),
+        ("x-unconfirmed.jsonl", (), "x-dead-letters.2.jsonl"),
+        ("x-unconfirmed.jsonl", ("x-unconfirmed.2.jsonl",), "x-dead-letters.3.jsonl"),
         (".7", (), ".7.2.jsonl"),
         ("7", (), "7.2.jsonl"),
     ],

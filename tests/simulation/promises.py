@@ -9,6 +9,7 @@ import msgspec
 from crawler.datahub.proposals import Entity
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.runs import run_urn
+from crawler.telemetry.findings import UNCONFIRMED
 from crawler.telemetry.report import Report
 from tests.simulation.mapped import OUTPUT, Expected, Key, Mapped
 from tests.simulation.metadata_server import MetadataServer
@@ -19,7 +20,9 @@ MODEL_VERSION = "versionProperties"
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What the crawl said it could not do: samples of the report's failures, and the proposals that it kept."""
+    """What the crawl said it could not do: samples of the report's failures and of what it could not confirm, and the
+    proposals that it kept as the one or the other.
+    """
 
     failures: list[str]
     letters: set[Key]
@@ -30,14 +33,15 @@ class Told(msgspec.Struct, frozen=True):
         return any(failure.startswith(begins) for failure in self.failures)
 
     def keeps(self, urn: str, aspects: Iterable[str]) -> bool:
-        """Whether the report names the entity and the dead letters hold these of its aspects."""
+        """Whether the report names the entity and the files hold these of its aspects."""
         named = any(failure == urn or failure.startswith(f"{urn}: ") for failure in self.failures)
         return named and all((urn, aspect) in self.letters for aspect in aspects if aspect not in TIMESERIES)
 
 
 def failures_of(report: Report) -> list[str]:
-    """The samples of all failures."""
-    return [sample for failure in report.failures for sample in failure.samples]
+    """The samples of all failures, and of what could not be confirmed."""
+    unconfirmed = [warning for warning in report.warnings if warning.code == UNCONFIRMED.code]
+    return [sample for finding in (*report.failures, *unconfirmed) for sample in finding.samples]
 
 
 def missing(mapped: Mapped, gms: MetadataServer, told: Told) -> Iterator[str]:
@@ -116,6 +120,31 @@ def claimed(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> I
     for entity_type, count in report.delivered.items():
         if count > whole[entity_type]:
             yield f"claimed: {count} {entity_type} are delivered, DataHub has {whole[entity_type]}"
+
+
+def unseen(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> Iterator[str]:
+    """Entity types of which more is said to have been read back than can be read."""
+    shown = Counter(
+        entity.type for urn, entity in mapped.items() if any(gms.shelf.get((urn, each.NAME)) for each in entity.aspects)
+    )
+    for entity_type, ways in report.confirmed.items():
+        count = sum(ways[way] for way in ("read back", "stored", "present"))
+        if count > shown[entity_type]:
+            yield f"claimed: {count} {entity_type} were read back, DataHub shows {shown[entity_type]}"
+
+
+def never_taken(unconfirmed: Collection[Key], gms: MetadataServer) -> Iterator[str]:
+    """What is said to have been taken, and never was."""
+    for urn, aspect in unconfirmed:
+        if (urn, aspect) not in gms.aspects and (urn, aspect) not in gms.lost:
+            yield f"unconfirmed and never taken: {aspect} of {urn}"
+
+
+def not_waited_for(unconfirmed: Collection[Key], gms: MetadataServer) -> Iterator[str]:
+    """What is said to be unconfirmed of a queue that moves, and is not lost."""
+    lost = {urn for urn, _ in gms.lost}
+    for urn in {urn for urn, _ in unconfirmed} - lost:
+        yield f"unconfirmed and there: {urn}"
 
 
 def _is_there(gms: MetadataServer, urn: str, aspect: str) -> bool:

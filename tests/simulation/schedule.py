@@ -43,6 +43,18 @@ class Life(msgspec.Struct, frozen=True):
     grace: float = 25.0
 
 
+class Queue(msgspec.Struct, frozen=True):
+    """When the consumer of DataHub's queue does nothing: (begin, end) in virtual seconds, and from some moment on."""
+
+    pauses: tuple[tuple[float, float], ...] = ()
+    stands_still_after: float | None = None
+
+    @property
+    def is_idle_at_times(self) -> bool:
+        """Whether what is taken may wait for any time."""
+        return bool(self.pauses) or self.stands_still_after is not None
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """`write_chance` is how likely somebody writes to MLflow before one of its answers, `writes` how often at most.
     Faults end after `calm_after` seconds. `lives` follow each other until one of them ends by itself. Of what DataHub
@@ -67,6 +79,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     refusal: int
     lost: float
     lag: int
+    queue: Queue
     id_limit: IdLimit
     forbidden_experiments: frozenset[str]
     allowed_searches: int
@@ -74,7 +87,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 def draw(seed: int) -> Schedule:
     """The schedule of a seed. Each seed has some kinds of trouble only: rare ones would hide behind frequent ones."""
-    chance, of_sets = Random(seed), Random(f"sets of experiments {seed}")
+    chance, of_sets, of_queue = Random(seed), Random(f"sets of experiments {seed}"), Random(f"queue {seed}")
     endpoint = chance.choice(list(Endpoint))
     settings = Settings(
         run_id=f"seed-{seed}",
@@ -98,9 +111,11 @@ def draw(seed: int) -> Schedule:
             asynchronous=chance.random() < 0.7,
             batch_size=chance.choice((1, 3, 7, 20, 200)),
             batch_bytes=chance.choice((2_000, 15_000_000, 15_000_000)),
+            confirm_wait=of_queue.choice((5.0, 120.0, 900.0, 900.0, 900.0)),
+            max_unconfirmed=of_queue.choice((1_000, 1_000_000_000, 1_000_000_000)),
         ),
     )
-    return Schedule(
+    schedule = Schedule(
         seed=seed,
         settings=settings,
         page_rows={
@@ -115,6 +130,9 @@ def draw(seed: int) -> Schedule:
             "STEP_BACK": chance.choice((3, 20, 1_000)),
             "ENTITIES_AT_ONCE": chance.choice((1, 5, 100)),
             "FEWEST_SETS": of_sets.choice((1, 1, 1, 2, 10)),
+            "MAX_IN_MEMORY": of_queue.choice((2_000, 20_000, 8_000_000)),
+            "SEGMENT_BYTES": of_queue.choice((500, 5_000, 1_000_000)),
+            "FILE_BYTES": of_queue.choice((1_000, 64_000_000)),
         },
         amounts=_amounts(chance),
         write_chance=chance.choice((0.0, 0.1, 0.5, 0.9)),
@@ -123,16 +141,21 @@ def draw(seed: int) -> Schedule:
         calm_after=chance.expovariate(1 / 300),
         lives=_lives(chance),
         keeps_state=chance.random() < 0.6,
-        gms={"latency": chance.choice((0.0, 0.01, 0.3)), "alternate": chance.random() < 0.5} | _limits(chance),
+        gms={"latency": chance.choice((0.0, 0.01, 0.3)), "alternate": chance.random() < 0.5}
+        | _limits(chance)
+        | _lookups(of_queue),
         bad=chance.choice((0.0, 0.0, 0.02, 0.1)),
         forbidden=chance.choice((0.0, 0.0, 0.02, 0.1)),
         refusal=chance.choice((400, 422, 500)),
         lost=chance.choice((0.0, 0.02, 0.2)),
         lag=chance.choice((0, 0, 2, 20)),
+        queue=_queue(of_queue),
         id_limit=IdLimit(of_sets.choice((1, 2, 1_000, 1_000, 1_000)), of_sets.random() < 0.5),
         forbidden_experiments=frozenset(of_sets.choice(((), ("1",), ("2", "3")))),
         allowed_searches=of_sets.choice((0, 1, 2, 5, 10, 20)),
     )
+    # Without system metadata, what an earlier crawl stored hides that it is lost now.
+    return schedule if schedule.gms["shows_metadata"] else msgspec.structs.replace(schedule, lost=0.0)
 
 
 def _server(chance: Random, url: str) -> ServerSettings:
@@ -185,3 +208,21 @@ def _lives(chance: Random) -> tuple[Life, ...]:
 
 def _limits(chance: Random) -> dict[str, int]:
     return {"body_limit": 3_000} if chance.random() < 0.1 else {}
+
+
+def _lookups(chance: Random) -> dict[str, Any]:
+    return {
+        "lag_seconds": chance.choice((0.0, 0.0, 0.0, 3.0, 90.0, 600.0)),
+        "offsets": chance.choice(("absent", "forbidden", "groups", "topics")),
+        "shows_metadata": chance.random() < 0.9,
+    }
+
+
+def _queue(chance: Random) -> Queue:
+    kind = chance.random()
+    if kind < 0.1:
+        return Queue(stands_still_after=chance.choice((0.0, chance.expovariate(1 / 30))))
+    if kind < 0.4:
+        begins = sorted(chance.expovariate(1 / 60) for _ in range(chance.randrange(1, 4)))
+        return Queue(tuple((begin, begin + chance.expovariate(1 / 200)) for begin in begins))
+    return Queue()

@@ -46,6 +46,7 @@ MAX_SECONDS = 100_000.0
 """Of virtual time: a crawl of a hundred runs that takes a day does not end."""
 SAMPLES = 1_000_000
 LETTERS = "dead-letters.jsonl"
+UNCONFIRMED = "unconfirmed.jsonl"
 
 
 class Killed(Exception):
@@ -112,6 +113,7 @@ class Simulation:
         self.writer.fill()
         await asyncio.sleep(1)
         calming = asyncio.get_running_loop().call_later(self._schedule.calm_after, self._calm)
+        self._plan_queue()
         for life in self._schedule.lives:
             await self._live(life)
             if self._crawls[-1].end is None:
@@ -123,6 +125,15 @@ class Simulation:
             if (end := self._crawls[-1].end) is not None:
                 self.findings.append(f"with all faults off the crawl ended with {end!r}")
         self._judge()
+
+    def _plan_queue(self) -> None:
+        """Have the consumer of DataHub's queue pause."""
+        loop, queue = asyncio.get_running_loop(), self._schedule.queue
+        if queue.stands_still_after is not None:
+            loop.call_later(queue.stands_still_after, self.gms.shelf.queue.clear)
+        for begin, end in queue.pauses:
+            loop.call_later(begin, self.gms.shelf.queue.clear)
+            loop.call_later(end, self.gms.shelf.queue.set)
 
     def note_mapped(self, entity: Entity) -> None:
         """The crawl hands this to its delivery."""
@@ -190,6 +201,7 @@ class Simulation:
         self.trace.append(f"{ended:.6f} crawl {number} ended: {crawled.end!r}")
         if not process.dead:
             self._judge_end(crawled, process, stopped=stop.is_set())
+            self._judge_unconfirmed(crawled, folder, stopped=stop.is_set())
             if end is None or not self._schedule.keeps_state:
                 # What a crawl with a state leaves undone is left to the next one.
                 told = Told(promises.failures_of(report), self._letters(folder))
@@ -197,6 +209,7 @@ class Simulation:
             if not self._schedule.keeps_state:
                 # What a crawl that goes on writes once more counts once more.
                 self.findings += promises.claimed(self._mapped, self.gms, report)
+                self.findings += promises.unseen(self._mapped, self.gms, report)
 
     async def _end_by_grace(self, task: asyncio.Task[Report], grace: float) -> None:
         """As the process does after a signal; a second one is a grace that ends sooner (crawler/cli/job.py)."""
@@ -231,6 +244,19 @@ class Simulation:
                 and outage.end - outage.begin < server.patience / 2
             ):
                 self.findings.append(f"a crawl did not sit out an outage of {outage.end - outage.begin:.0f} s: {end!r}")
+
+    def _judge_unconfirmed(self, crawled: Crawl, folder: Path, *, stopped: bool) -> None:
+        """What was not confirmed was taken; a crawl that ended by itself waited for a queue that moves."""
+        unconfirmed = self._kept(folder, UNCONFIRMED)
+        self.findings += promises.never_taken(unconfirmed, self.gms)
+        if crawled.end is not None or stopped:
+            return
+        sink = self._schedule.settings.sink
+        assert isinstance(sink, RestSettings)
+        link, lag = self._schedule.links["DataHub"], self._schedule.gms["lag_seconds"]
+        may_wait_long = self._schedule.queue.is_idle_at_times or link.faults or link.outages
+        if not (may_wait_long or len(self._crawls) > 1 or sink.confirm_wait < max(lag + 100, 900)):
+            self.findings += promises.not_waited_for(unconfirmed, self.gms)
 
     def _servers(self) -> list[tuple[str, ServerSettings]]:
         sink = self._schedule.settings.sink
@@ -279,7 +305,10 @@ class Simulation:
             self.findings.append(f"memory: {self._ahead} runs were read and not yet sent, of at most {bound}")
 
     def _letters(self, folder: Path) -> set[tuple[str, str]]:
-        path = folder / LETTERS
+        return self._kept(folder, LETTERS) | self._kept(folder, UNCONFIRMED)
+
+    def _kept(self, folder: Path, name: str) -> set[tuple[str, str]]:
+        path = folder / name
         lines = path.read_bytes().splitlines() if path.exists() else []
         proposals = [msgspec.json.decode(line)["proposal"] for line in lines]
         return {(proposal["entityUrn"], proposal["aspectName"]) for proposal in proposals}
