@@ -60,12 +60,12 @@ _COMPUTED = {"versionProperties": "isLatest"}
 class Proof(msgspec.Struct, frozen=True):
     """What an answer proves of (URN, aspect) pairs.
 
-    `present` are those in it, `proven` those of them that were observed late enough or equal what was sent.
+    `proven` are those in it that were observed late enough or equal what was sent, `unproven` the others in it.
     `shows_metadata` is False where no aspect comes with its system metadata.
     """
 
-    present: set[tuple[str, str]]
     proven: set[tuple[str, str]]
+    unproven: set[tuple[str, str]]
     shows_metadata: bool
 
 
@@ -99,8 +99,8 @@ def _asked(name: str) -> bytes:
 
 
 def _prove(entities: Sequence[Mapping[str, _Stored | str]], last_observed: int, expected: Expected) -> Proof:
-    present: set[tuple[str, str]] = set()
     proven: set[tuple[str, str]] = set()
+    unproven: set[tuple[str, str]] = set()
     shows_metadata = False
     for entity in entities:
         urn = entity["urn"]
@@ -109,13 +109,16 @@ def _prove(entities: Sequence[Mapping[str, _Stored | str]], last_observed: int, 
         for name, stored in entity.items():
             if isinstance(stored, str):
                 continue
+            metadata = stored.system_metadata
+            observed = None if metadata is None else metadata.last_observed
+            if observed is not None:
+                shows_metadata = True
+                if observed >= last_observed:
+                    proven.add((urn, name))
+                    continue
             key = (urn, name)
-            present.add(key)
-            observed = None if stored.system_metadata is None else stored.system_metadata.last_observed
-            shows_metadata |= observed is not None
-            if (observed is not None and observed >= last_observed) or _is_equal(stored, name, expected.get(key)):
-                proven.add(key)
-    return Proof(present, proven, shows_metadata)
+            (proven if _is_equal(stored, name, expected.get(key)) else unproven).add(key)
+    return Proof(proven, unproven, shows_metadata)
 
 
 def _is_equal(stored: _Stored, name: str, sent: bytes | None) -> bool:

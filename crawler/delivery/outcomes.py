@@ -150,8 +150,13 @@ class OutcomePublisher:
         self._finish(finished)
 
     def _finish(self, entities: Sequence[EncodedEntity]) -> None:
-        self._to_publish += [entity.holding([]) for entity in entities if not _is_delivered(entity.pending)]
-        self._publish([entity for entity in entities if _is_delivered(entity.pending)])
+        delivered: list[EncodedEntity] = []
+        for entity in entities:
+            if entity.pending.rejected or entity.pending.unconfirmed:
+                self._to_publish.append(entity.holding([]))
+            else:
+                delivered.append(entity)
+        self._publish(delivered)
 
     def _publish(self, entities: Sequence[EncodedEntity]) -> None:
         if not entities:
@@ -166,10 +171,6 @@ class OutcomePublisher:
         pending.kept &= is_kept
         self._unsynced.append(pending)
         self._listener(ProposalsDecided(rejected=count))
-
-
-def _is_delivered(pending: Pending) -> bool:
-    return not pending.rejected and not pending.unconfirmed
 
 
 def _without(entity: EncodedEntity, missing: Sequence[bytes]) -> EncodedEntity:

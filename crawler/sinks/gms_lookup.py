@@ -68,10 +68,10 @@ class GmsLookup:
             proof = readback.prove(answer, since or self._last_observed, expected)
         if proof.shows_metadata:
             self._shows_metadata = True
-        elif proof.present and self._shows_metadata is None:
+        elif proof.unproven and self._shows_metadata is None:
             self._shows_metadata = False
             self._listener(NO_SYSTEM_METADATA.found())
-        return proof.present if self._shows_metadata is False else proof.proven
+        return proof.proven | proof.unproven if self._shows_metadata is False else proof.proven
 
     async def queue_offsets(self) -> QueueOffsets | None:
         """Return how far GMS' consumer is, None where it does not tell, or not to this user."""

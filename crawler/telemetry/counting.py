@@ -1,6 +1,7 @@
 """Adds events to a tally."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 
 from crawler.telemetry.events import DeadLettersKept, Event, Outcome, Outcomes, ProposalsDecided, UnconfirmedKept
 from crawler.telemetry.findings import Finding
@@ -27,10 +28,14 @@ def count(event: Event, tally: Tally) -> None:
             pass
 
 
-def _count_outcomes(outcomes: Iterable[Outcome], tally: Tally) -> None:
-    for outcome in outcomes:
-        tally.unconfirmed += bool(outcome.unconfirmed)
-        if outcome.delivered and not outcome.rejected and not outcome.unconfirmed:
-            tally.delivered[outcome.entity_type] += 1
-            if outcome.verification_method is not None:
-                tally.confirmed[outcome.entity_type][outcome.verification_method] += 1
+def _count_outcomes(outcomes: Sequence[Outcome], tally: Tally) -> None:
+    tally.unconfirmed += sum(each.unconfirmed > 0 for each in outcomes)
+    delivered = Counter(
+        (each.entity_type, each.verification_method)
+        for each in outcomes
+        if each.delivered and not each.rejected and not each.unconfirmed
+    )
+    for (entity_type, method), count_of_type in delivered.items():
+        tally.delivered[entity_type] += count_of_type
+        if method is not None:
+            tally.confirmed[entity_type][method] += count_of_type

@@ -7,7 +7,7 @@ pauses.
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
-from itertools import count
+from itertools import accumulate, count, islice
 
 import msgspec
 
@@ -149,12 +149,10 @@ class _Turns:
 
     def take(self, now: float, hurry: bool) -> list[PendingVerification]:
         taken: list[PendingVerification] = []
-        size = 0
         if hurry or self._is_enough or self._last + MOMENT <= now:
-            while self._new and self._fits(len(taken) + 1, size + self._new[0].bytes):
-                taken.append(self._new.popleft())
-                size += taken[-1].bytes
-            self._new_bytes -= size
+            taken = [self._new.popleft() for _ in range(self._fitting())]
+        size = _size(taken)
+        self._new_bytes -= size
         while self._again and self._again[0][0] <= now:
             group = self._again[0][2]
             if taken and not self._fits(len(taken) + len(group), size + _size(group)):
@@ -170,10 +168,17 @@ class _Turns:
         is_large = self._bytes_at_once is not None and self._new_bytes >= self._bytes_at_once
         return is_large or len(self._new) >= AT_ONCE
 
+    def _fitting(self) -> int:
+        """Return how many of the new pieces can be looked up at once. One alone always can."""
+        entities = min(len(self._new), AT_ONCE)
+        if self._bytes_at_once is not None and self._new_bytes > self._bytes_at_once:
+            sizes = accumulate(each.bytes for each in islice(self._new, entities))
+            entities = max(1, sum(size <= self._bytes_at_once for size in sizes))
+        return entities
+
     def _fits(self, entities: int, size: int) -> bool:
-        """Whether they can be looked up at once. One alone always can."""
         is_small = self._bytes_at_once is None or size <= self._bytes_at_once
-        return entities == 1 or (is_small and entities <= AT_ONCE)
+        return is_small and entities <= AT_ONCE
 
 
 def _size(pieces: list[PendingVerification]) -> int:

@@ -172,12 +172,15 @@ class ReadBack:
     async def _not_found(self, pieces: list[PendingVerification]) -> list[PendingVerification]:
         """Complete what is there, and what is trusted without proof. Returns the rest."""
         found = await self._lookup.find(pieces)
+        stored = -1
         for each in pieces:
-            wanted = [name for name in each.wanted if (each.entity.urn, name) not in found]
+            urn, wanted = each.entity.urn, each.wanted
+            each.wanted = [name for name in wanted if (urn, name) not in found]
             # What only equals an earlier word says nothing about the queue.
-            if len(wanted) < len(each.wanted) and not each.by_value:
-                self._patience.stored(each.number)
-            each.wanted = wanted
+            if each.number > stored and len(each.wanted) < len(wanted) and not each.by_value:
+                stored = each.number
+        if stored >= 0:
+            self._patience.stored(stored)
         self._complete([each for each in pieces if not each.wanted], self._store.verification_method)
         missing = [each for each in pieces if each.wanted]
         self._complete([each for each in missing if each.unverifiable], "status")
