@@ -72,6 +72,18 @@ async def test_a_bad_line_costs_time_and_nothing_else(
     assert proxy.connections > 0
 
 
+async def one_turned_away(port: int) -> None:
+    """Close each connection at once, until there was one."""
+    turned_away = asyncio.Event()
+
+    def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        turned_away.set()
+
+    async with await asyncio.start_server(turn_away, "127.0.0.1", port):
+        await turned_away.wait()
+
+
 async def test_gms_goes_and_comes_while_the_crawl_waits(
     filled_server: Callable[[str], FilledServer], undisturbed: Aspects, tmp_path: Path
 ) -> None:
@@ -87,6 +99,7 @@ async def test_gms_goes_and_comes_while_the_crawl_waits(
         crawling = await start(*arguments, "--report", "r.json", "--datahub-concurrency", "1", folder=tmp_path)
         await busy.wait()
         port = int(gms.url.rsplit(":", 1)[1])
+    await one_turned_away(port)
     second = Gms(port=port)
     second.shelf, second.aspects = first.shelf, first.aspects
     async with second:
