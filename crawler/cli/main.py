@@ -17,6 +17,7 @@ exit codes:
   1  something failed; it is named in the summary and the report
   2  wrong usage or settings
   3  a server cannot be reached, refuses the credentials or refuses everything
+  4  everything was taken, but some of it could not be confirmed in time: `replay FILE --unconfirmed` looks again
   130, 143  interrupted (SIGINT, SIGTERM) after a clean stop
 """
 CRAWL = """\

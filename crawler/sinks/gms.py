@@ -75,7 +75,8 @@ class GmsSink:
 
     async def write(self, batch: Batch) -> Written:
         """Send the batch as one request."""
-        return await self._writer.write(batch, asynchronous=self._asynchronous)
+        async with self._writer.gate.shared():
+            return await self._writer.write(batch, asynchronous=self._asynchronous)
 
 
 _WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {

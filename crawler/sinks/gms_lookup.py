@@ -1,6 +1,5 @@
 """What DataHub's GMS has stored, read back through OpenAPI v3 whichever endpoint wrote it."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -44,7 +43,6 @@ class GmsLookup:
         self._shows_metadata: bool | None = None
         """Whether answers show system metadata; None until that is known."""
         self._tells_offsets = settings.asynchronous
-        self._writing_again = asyncio.Lock()
 
     @property
     def verification_method(self) -> str:
@@ -91,8 +89,8 @@ class GmsLookup:
         """Write without GMS' queue. What is refused is left out."""
         packer = self._writer.packer()
         batches = [batch for entity in entities for batch in packer.add(entity)] + packer.flush()
-        # One entity or version set must not be in two requests at once.
-        async with self._writing_again:
+        # One entity or version set must not be in two requests at once, and the senders are at work.
+        async with self._writer.gate.alone():
             for batch in batches:
                 with suppress(RequestRefused):
                     await self._writer.write(batch, asynchronous=False)

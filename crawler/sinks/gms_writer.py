@@ -10,6 +10,7 @@ from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.wire.protocol import GmsWire, WriteRequest
 from crawler.sinks.protocol import Written
+from crawler.sinks.write_gate import WriteGate
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import UNVERIFIABLE_ANSWERS
 from crawler.telemetry.timing import Timing
@@ -26,7 +27,7 @@ class GmsWriter:
     """Writes to one GMS through the endpoint of `wire`.
 
     With an endpoint whose answers list what was taken, a delivery rests on these answers, until they turn out to list
-    nothing; then, as with any other endpoint, it rests on their status.
+    nothing; then, as with any other endpoint, it rests on their status. Write within its `gate`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class GmsWriter:
     ) -> None:
         self._client = client
         self.wire = wire
+        self.gate = WriteGate()
         self._settings = settings
         self._timing = timing
         self._listener = listener

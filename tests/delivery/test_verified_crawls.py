@@ -10,6 +10,7 @@ from msgspec import structs
 from crawler.config.settings import Confirm, Endpoint
 from crawler.errors import CredentialsRefused, ExitCode, WrongServer
 from crawler.pipeline.check import DatahubCheck, check
+from crawler.pipeline.crawl import crawl
 from crawler.pipeline.replay import replay
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
@@ -273,6 +274,30 @@ async def test_a_queue_that_stands_still_leaves_what_was_taken_unconfirmed_and_a
     assert {urn for urn, _, _ in gms.history[sent:]} == {gone}
     assert (again.status, again.proposals) == ("success", ALL)
     assert again.delivered.total() == sum(report.mapped.values())
+
+
+@pytest.mark.parametrize("state", [None, "crawl.state"])
+async def test_a_stop_while_only_the_queue_is_waited_for_keeps_what_is_not_confirmed(
+    golden_server: MlflowServer, tmp_path: Path, state: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Batches that are not full are sent at the end only: who has everything is only waited for.
+    monkeypatch.setattr("crawler.delivery.delivery.SECONDS_BETWEEN_FLUSHES", 3_600.0)
+    stop = asyncio.Event()
+
+    def stops(_asked: list[dict[str, Any]]) -> None:
+        if len(gms.aspects) == ALL:
+            stop.set()
+
+    async with Gms(lag=lambda urn, _: 0 if urn.startswith(MODEL) else 1_000_000) as gms:
+        gms.read_rule = stops
+        settings = structs.replace(settings_for_gms(golden_server, tmp_path, gms), grace=1.0)
+        settings = structs.replace(settings, state=state and tmp_path / state)
+        report = await crawl(settings, stop=stop)
+    assert (report.status, report.failures) == ("unconfirmed", [])
+    kept = {urn for urn, _ in letters(tmp_path / "dead-unconfirmed.jsonl")}
+    assert kept == {urn for urn, _ in gms.aspects if not urn.startswith(MODEL)}
+    assert report.delivered == {"mlModel": 18}
+    assert not (tmp_path / "dead.jsonl").exists()
 
 
 @pytest.mark.parametrize("confirm", [Confirm.ENTITIES, Confirm.STORED])

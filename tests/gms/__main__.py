@@ -15,6 +15,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token", help="refuse requests without this bearer token")
     parser.add_argument("--latency", type=float, default=0.001, help="seconds that each batch takes")
+    parser.add_argument(
+        "--lag", dest="lag_seconds", type=float, default=0.0, help="seconds before what was queued can be read"
+    )
     parser.add_argument("--inflates", action="store_true", help="take compressed requests, as a proxy before GMS may")
     parser.add_argument("--trust", action="store_true", help="decode nothing, count only: for benchmarks")
     parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that fail, from 0 to 1")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
@@ -18,9 +19,11 @@ _decode_entities = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 class Census:
-    """Distinct URNs, and distinct (URN, aspect), over all requests."""
+    """Distinct URNs, and distinct (URN, aspect), over all requests. What came is shown after the lag, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, lag_seconds: float = 0.0) -> None:
+        self._lag = lag_seconds
+        self._due: dict[str, float] = {}
         self._bits: dict[str, int] = {}
         self._aspects: dict[str, int] = {}
 
@@ -40,6 +43,14 @@ class Census:
                 self._add(urn, name)
         return aspects
 
+    def shown(self, body: bytes) -> bytes:
+        """Of the entities that are asked for, those that can be read by now."""
+        if not self._lag:
+            return body
+        now = time.monotonic()
+        asked = _decode_entities(body)
+        return msgspec.json.encode([each for each in asked if self._due.get(_decode_text(each["urn"]), now + 1) <= now])
+
     def summary(self) -> dict[str, object]:
         """Distinct entities by type, distinct aspects, and digests of all URNs and of each type's."""
         urns = sorted(urn for urn in self._aspects if urn.split(":")[2] not in NOT_COUNTED)
@@ -51,6 +62,8 @@ class Census:
         }
 
     def _add(self, urn: str, name: str) -> None:
+        if self._lag:
+            self._due.setdefault(urn, time.monotonic() + self._lag)
         # One bit an aspect: a set of pairs would take gigabytes for the largest crawls.
         bit = self._bits.setdefault(name, 1 << len(self._bits))
         self._aspects[urn] = self._aspects.get(urn, 0) | bit

@@ -71,7 +71,7 @@ class Gms:
         self._port = port
         self._traces = count(1)
         self._exit = AsyncExitStack()
-        self.census = Census()
+        self.census = Census(self.behaviour.lag_seconds)
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
         strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get"]
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
@@ -177,7 +177,7 @@ class Gms:
         await asyncio.sleep(self.behaviour.latency)
         if self.behaviour.trust:
             self.read_backs.append(body.count(b'"urn"'))
-            return web.Response(body=body.replace(b":{}", TRUSTED), content_type=answers.JSON)
+            return web.Response(body=self.census.shown(body).replace(b":{}", TRUSTED), content_type=answers.JSON)
         door = self._strict["batch_get"]
         entities = door.unverified_batch(request, body)
         self.read_backs.append(len(entities))

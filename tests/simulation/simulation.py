@@ -29,6 +29,7 @@ from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
 from crawler.pipeline.crawl import crawl
+from crawler.telemetry.events import Event, Outcomes
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation import promises
@@ -86,6 +87,7 @@ class Simulation:
         self._crawls: list[Crawl] = []
         self._ahead = 0
         self._mapped: dict[str, Entity] = {}
+        self._outcomes: set[str] = set()
         self.trace: list[str] = []
         self.findings: list[str] = []
         self.requests = 0
@@ -141,6 +143,10 @@ class Simulation:
             self.findings.append(f"mapped twice in one crawl: {entity.urn}")
         self._mapped[entity.urn] = entity
 
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Outcomes):
+            self._outcomes.update(outcome.urn for outcome in event.entities)
+
     @property
     def crawls(self) -> int:
         """How many there were."""
@@ -175,11 +181,12 @@ class Simulation:
         folder, following = self._folder / str(number), self._folder / str(number + 1)
         folder.mkdir(exist_ok=True)
         self._begin_counting()
+        unconfirmed_before = self._kept(folder, UNCONFIRMED)
         report, stop, process = Report(self._schedule.settings.run_id), asyncio.Event(), Process()
         self.network.process = process
         began, first_write = self._now(), len(self.gms.history)
         self.trace.append(f"{began:.6f} crawl {number} begins, to be {life.fate.value}")
-        task = asyncio.ensure_future(crawl(self._settings(folder), report=report, stop=stop))
+        task = asyncio.ensure_future(crawl(self._settings(folder), listeners=[self._hear], report=report, stop=stop))
         if life.fate is not Fate.LEFT_ALONE:
             await asyncio.wait({task}, timeout=life.after)
         if life.fate is Fate.KILLED and not task.done():
@@ -201,7 +208,10 @@ class Simulation:
         self.trace.append(f"{ended:.6f} crawl {number} ended: {crawled.end!r}")
         if not process.dead:
             self._judge_end(crawled, process, stopped=stop.is_set())
-            self._judge_unconfirmed(crawled, folder, stopped=stop.is_set())
+            unconfirmed = self._kept(folder, UNCONFIRMED) - unconfirmed_before
+            self._judge_unconfirmed(crawled, unconfirmed, stopped=stop.is_set())
+            if end is None:
+                self.findings += [f"without an outcome: {urn}" for urn in self._mapped if urn not in self._outcomes]
             if end is None or not self._schedule.keeps_state:
                 # What a crawl with a state leaves undone is left to the next one.
                 told = Told(promises.failures_of(report), self._letters(folder))
@@ -220,6 +230,7 @@ class Simulation:
 
     def _begin_counting(self) -> None:
         self._mapped.clear()
+        self._outcomes.clear()
         self.mlflow.runs_given.clear()
         self.gms.runs_taken.clear()
 
@@ -245,17 +256,15 @@ class Simulation:
             ):
                 self.findings.append(f"a crawl did not sit out an outage of {outage.end - outage.begin:.0f} s: {end!r}")
 
-    def _judge_unconfirmed(self, crawled: Crawl, folder: Path, *, stopped: bool) -> None:
+    def _judge_unconfirmed(self, crawled: Crawl, unconfirmed: set[tuple[str, str]], *, stopped: bool) -> None:
         """What was not confirmed was taken; a crawl that ended by itself waited for a queue that moves."""
-        unconfirmed = self._kept(folder, UNCONFIRMED)
         self.findings += promises.never_taken(unconfirmed, self.gms)
         if crawled.end is not None or stopped:
             return
         sink = self._schedule.settings.sink
         assert isinstance(sink, RestSettings)
-        link, lag = self._schedule.links["DataHub"], self._schedule.gms["lag_seconds"]
-        may_wait_long = self._schedule.queue.is_idle_at_times or link.faults or link.outages
-        if not (may_wait_long or len(self._crawls) > 1 or sink.confirm_wait < max(lag + 100, 900)):
+        longest_lag = max(self._schedule.gms["lag_seconds"] + 100, 900)
+        if sink.confirm_wait >= longest_lag and not self._schedule.queue.is_idle_at_times:
             self.findings += promises.not_waited_for(unconfirmed, self.gms)
 
     def _servers(self) -> list[tuple[str, ServerSettings]]:

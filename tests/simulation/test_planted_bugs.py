@@ -13,7 +13,9 @@ from crawler.datahub.proposals import Entity
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.delivery.delivery import Delivery
 from crawler.delivery.verification.lookup import Lookup
+from crawler.delivery.verification.patience import Patience
 from crawler.delivery.verification.queue import PendingVerification
+from crawler.delivery.verification.spill import Spill
 from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.decoding import Page
@@ -111,6 +113,24 @@ def believes_all_was_stored() -> Patch:
     return mock.patch.object(Lookup, "find", credulous)
 
 
+def drops_what_went_to_the_disk() -> Patch:
+    take = Spill.take
+
+    def forgetful(spill: Spill) -> list[PendingVerification]:
+        was_on_disk = spill.bytes
+        pieces = take(spill)
+        return [] if spill.bytes < was_on_disk else pieces
+
+    return mock.patch.object(Spill, "take", forgetful)
+
+
+def calls_everything_unconfirmed() -> Patch:
+    def impatient(patience: Patience, piece: PendingVerification) -> bool:
+        return True
+
+    return mock.patch.object(Patience, "is_over", impatient)
+
+
 def keeps_no_letters() -> Patch:
     def silent(letters: DeadLetters, *_: Any, **__: Any) -> None:
         """Nothing is kept."""
@@ -130,6 +150,8 @@ def keeps_no_letters() -> Patch:
         (keeps_a_slot, "hung"),
         (closes_windows_early, "missing"),
         (believes_all_was_stored, "mapped and lost"),
+        (drops_what_went_to_the_disk, "without an outcome"),
+        (calls_everything_unconfirmed, "unconfirmed and there"),
         (keeps_no_letters, "mapped and lost"),
     ],
 )

@@ -211,12 +211,14 @@ class ReadBack:
 
     async def _write_again(self, pieces: list[PendingVerification]) -> list[PendingVerification]:
         """Write what was lost without a queue. Returns what is missing all the same."""
-        lost = [each for each in pieces if self._patience.is_lost(each)]
+        lost: list[PendingVerification] = []
+        others: list[PendingVerification] = []
+        for each in pieces:
+            (lost if self._patience.is_lost(each) else others).append(each)
         if not lost:
-            return pieces
+            return others
         await self._store.write_again([each.entity.holding(self._missing_of(each)) for each in lost])
-        missing = await self._not_found(lost)
-        return [*missing, *(each for each in pieces if not self._patience.is_lost(each))]
+        return [*await self._not_found(lost), *others]
 
     def _complete(self, pieces: list[PendingVerification], method: str) -> None:
         if pieces:
