@@ -60,14 +60,18 @@ def test_what_ends_well_after_its_time_is_no_failure() -> None:
     assert ended(job, duration=SOON) == (ExitCode.OK, "success", [])
 
 
-def test_what_was_only_waited_for_until_its_time_is_not_confirmed() -> None:
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
+def test_what_was_only_waited_for_at_a_stop_is_not_confirmed(number: signal.Signals | None) -> None:
     report = Report("r")
 
     async def job(stop: asyncio.Event) -> None:
+        if number is not None:
+            await send(number)
         await stop.wait()
         report(Outcomes([Outcome("tag", "urn:li:tag:a", delivered=0, unconfirmed=1)]))
 
-    assert run_job(job, report, Limits(NEVER, SOON), live=False) == ExitCode.UNCONFIRMED
+    limits = Limits(NEVER, SOON if number is None else None)
+    assert run_job(job, report, limits, live=False) == ExitCode.UNCONFIRMED
     assert (report.status, report.failures) == ("unconfirmed", [])
 
 

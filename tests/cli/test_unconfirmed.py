@@ -114,35 +114,17 @@ class TestReplay:
         assert gms.aspects == {}
 
 
-class TestStopped:
-    """What ends a crawl that only waits for DataHub's queue ends it with what that means: all of it was taken."""
-
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    async def test_by_a_signal(self, golden_server: MlflowServer, tmp_path: Path, number: signal.Signals) -> None:
-        async with Gms() as gms:
-            gms.shelf.queue.clear()
-            waiting = told_when_all_is_taken(gms)
-            process = await start(*command(golden_server, gms, "--grace", "200ms"), folder=tmp_path)
-            await waiting.wait()
-            process.send_signal(number)
-            code, _, errors = await ended(process)
-        assert code == 4, errors
-        assert set(letters(tmp_path / KEPT)) == set(gms.aspects)
-        assert report_in(tmp_path)["status"] == "unconfirmed"
-
-    async def test_what_arrives_within_the_grace_is_confirmed(
-        self, golden_server: MlflowServer, tmp_path: Path
-    ) -> None:
-        async with Gms() as gms:
-            gms.shelf.queue.clear()
-            waiting = told_when_all_is_taken(gms)
-            process = await start(*command(golden_server, gms, "--grace", NEVER), folder=tmp_path)
-            await waiting.wait()
-            process.send_signal(signal.SIGTERM)
-            gms.shelf.queue.set()
-            code, _, errors = await ended(process)
-        assert code == 0, errors
-        assert report_in(tmp_path)["written"]["proposals"] == ALL
+async def test_what_arrives_within_the_grace_is_confirmed(golden_server: MlflowServer, tmp_path: Path) -> None:
+    async with Gms() as gms:
+        gms.shelf.queue.clear()
+        waiting = told_when_all_is_taken(gms)
+        process = await start(*command(golden_server, gms, "--grace", NEVER), folder=tmp_path)
+        await waiting.wait()
+        process.send_signal(signal.SIGTERM)
+        gms.shelf.queue.set()
+        code, _, errors = await ended(process)
+    assert code == 0, errors
+    assert report_in(tmp_path)["written"]["proposals"] == ALL
 
 
 def told_when_all_is_taken(gms: Gms) -> asyncio.Event:

@@ -282,21 +282,21 @@ async def test_a_stop_while_only_the_queue_is_waited_for_keeps_what_is_not_confi
 ) -> None:
     # Batches that are not full are sent at the end only: who has everything is only waited for.
     monkeypatch.setattr("crawler.delivery.delivery.SECONDS_BETWEEN_FLUSHES", 3_600.0)
-    stop = asyncio.Event()
+    stop, report = asyncio.Event(), Report("r")
 
     def stops(_asked: list[dict[str, Any]]) -> None:
-        if len(gms.aspects) == ALL:
+        if len(gms.aspects) == ALL and report.delivered["mlModel"] == 18:
             stop.set()
 
     async with Gms(lag=lambda urn, _: 0 if urn.startswith(MODEL) else 1_000_000) as gms:
         gms.read_rule = stops
-        settings = structs.replace(settings_for_gms(golden_server, tmp_path, gms), grace=1.0)
+        settings = structs.replace(settings_for_gms(golden_server, tmp_path, gms), grace=0.1)
         settings = structs.replace(settings, state=state and tmp_path / state)
-        report = await crawl(settings, stop=stop)
+        await crawl(settings, report=report, stop=stop)
     assert (report.status, report.failures) == ("unconfirmed", [])
     kept = {urn for urn, _ in letters(tmp_path / "dead-unconfirmed.jsonl")}
     assert kept == {urn for urn, _ in gms.aspects if not urn.startswith(MODEL)}
-    assert report.delivered == {"mlModel": 18}
+    assert dict(+report.delivered) == {"mlModel": 18}
     assert not (tmp_path / "dead.jsonl").exists()
 
 
