@@ -54,7 +54,7 @@ def load(
         ...     "sink": {"type": "file", "config": {"filename": "proposals.json"}},
         ... })
         >>> settings.sink
-        FileSettings(path=PosixPath('proposals.json'), nested_json=False)
+        FileSettings(path=PosixPath('proposals.json'), nested_json=False, lines=False)
 
     Args:
         recipe: a recipe of `datahub ingest`: the path of a YAML or JSON file, or its content. In both, `${VAR}` is

@@ -19,9 +19,9 @@ class Remarks:
         """Keep an error, so that those that follow it are found too."""
         self._errors.append(error)
 
-    def has_error_at(self, path: str) -> bool:
-        """True if an option at a path is wrong, so that it only seems to be missing."""
-        return any(error.message.startswith(path) for error in self._errors)
+    def has_error_at(self, *paths: str) -> bool:
+        """True if something at one of the paths is wrong, so that what it says only seems to be missing."""
+        return any(error.message.startswith(paths) for error in self._errors)
 
     def __enter__(self) -> None:
         """Begin a context: the SettingsError that ends it is kept, and what follows goes on."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crawler.atomic_files import reason_of
 from crawler.config.layers import Layer
+from crawler.config.remarks import Remarks
 from crawler.config.settings import Secret, SecretSource
 from crawler.errors import SettingsError
 
@@ -50,9 +51,13 @@ def read_secret(source: SecretSource) -> Secret:
     return secret_of_command(source.command or "", source.option)
 
 
-def require_one_secret(layer: Layer, name: str) -> None:
-    """Raise SettingsError if a layer gives a secret in more than one way."""
-    require_one({layer.name_of(option): layer[option] for option in secret_options(name)})
+def with_one_secret(layer: Layer, name: str, remarks: Remarks) -> Layer:
+    """Return the layer, without a secret that it gives in more than one way, which is an error."""
+    options = secret_options(name)
+    with remarks:
+        require_one({layer.name_of(option): layer[option] for option in options})
+        return layer
+    return layer.without(options)
 
 
 def require_one(given: Mapping[str, object]) -> None:

@@ -56,8 +56,8 @@ class NoOptions(_Section, kw_only=True, frozen=True):
 class Typed(_Section, kw_only=True, frozen=True):
     """`source` and `sink`: a type, and the options of that type."""
 
-    type: str
-    """`mlflow` for the source; `datahub-rest`, `file`, `console` or `datahub-lite` for the sink."""
+    type: str = ""
+    """Required: `mlflow` for the source; `datahub-rest`, `file`, `console` or `datahub-lite` for the sink."""
     config: Options = {}
     """The options of that type, see below."""
 

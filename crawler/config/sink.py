@@ -13,7 +13,7 @@ from crawler.config.flags import Flags
 from crawler.config.home_files import netrc_credentials
 from crawler.config.layers import Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import require_one_secret
+from crawler.config.secrets import with_one_secret
 from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, NoOptions, Options, RestSink, Typed
 from crawler.config.settings import FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, sign_in
@@ -24,6 +24,7 @@ from crawler.errors import SettingsError
 
 Kind = Literal["rest", "file", "lite", "console"]
 _KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite", "console": "console"}
+_MISSING_BY_AN_ERROR = ("sink:", "sink.config:", "sink.config.server:")
 _SERVER = ServerOptions("server of DataHub", ("server",))
 
 
@@ -39,7 +40,7 @@ def load_sink(
 ) -> Sink:
     """Return the sink by flags, recipe, environment and ~/.datahubenv, in this order. Raises SettingsError."""
     typed = None if sink is None else section(sink, "sink", Typed, remarks=remarks)
-    kind = _kind(typed, flags)
+    kind = _kind(typed, flags, remarks)
     # A flag that names another sink than the recipe leaves the recipe's options without meaning.
     options = typed.config if typed is not None and _KINDS.get(typed.type) == kind else {}
     if kind == "file":
@@ -52,7 +53,7 @@ def load_sink(
     return _rest(options, environment, flags, home, remarks, required=kind is not None)
 
 
-def _kind(typed: Typed | None, flags: Flags) -> Kind | None:
+def _kind(typed: Typed | None, flags: Flags, remarks: Remarks) -> Kind | None:
     """Return the kind of sink that flags ask for, else the recipe; None if neither does."""
     if flags.datahub_url is not None and (flags.output is not None or flags.sink in {"file", "lite"}):
         raise SettingsError("The flags name two places to write to.", "Give --datahub-url, or --output and --sink.")
@@ -70,7 +71,7 @@ def _kind(typed: Typed | None, flags: Flags) -> Kind | None:
             "Write to DataHub's REST API with datahub-rest; or write a file (file), and let datahub's file source "
             "send that to Kafka.",
         )
-    return None if typed is None else choose(typed.type, _KINDS, "sink.type")
+    return None if typed is None else choose(typed.type, _KINDS, "sink", remarks)
 
 
 def _file(options: Options, flags: Flags, remarks: Remarks) -> Sink:
@@ -106,13 +107,12 @@ def _rest(
 ) -> Sink:
     rest = section(options, "sink.config", RestSink, UNSUPPORTED_IN_REST_SINK, remarks=remarks)
     recipe = recipe_layer(rest, options, "sink.config")
-    with remarks:
-        require_one_secret(recipe, "token")
+    recipe = with_one_secret(recipe, "token", remarks)
     layers = datahub_layers(_flags(flags), recipe, environment, home, remarks)
     merged = merge(RestSink, layers)
     with remarks:
         require_bounds(merged.section, "sink.config")
-    if not merged.section.server and (not required or remarks.has_error_at("sink.config.server")):
+    if not merged.section.server and (not required or remarks.has_error_at(*_MISSING_BY_AN_ERROR)):
         return Sink()
     settings, shown = _rest_settings(merged, layers, environment, home, remarks)
     return Sink({"sink.config": shown}, settings)

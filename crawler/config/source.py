@@ -11,7 +11,7 @@ from crawler.config.flags import Flags
 from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import has_secret, require_one_secret
+from crawler.config.secrets import has_secret, with_one_secret
 from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed
 from crawler.config.settings import MappingSettings, MlflowSettings, ServerSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
@@ -27,6 +27,7 @@ _SERVER_HINT = (
     "Start a server with `mlflow server --backend-store-uri …` and give its URL; for Databricks give "
     "https://WORKSPACE and a token."
 )
+_MISSING_BY_AN_ERROR = ("source:", "source.type:", "source.config:", "source.config.tracking_uri:")
 _SERVERS = ServerOptions("tracking_uri", ("tracking_uri", "registry_uri"))
 
 
@@ -49,7 +50,7 @@ def load_source(
     merged = merge(MlflowSource, layers)
     with remarks:
         require_bounds(merged.section, "source.config")
-    if not merged.section.tracking_uri and remarks.has_error_at("source.config.tracking_uri"):
+    if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
         return Source(merged, None)
     with remarks:
         mlflow, merged = _servers(merged, layers, environment, home, remarks)
@@ -72,7 +73,7 @@ def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings
 def _recipe(source: Options, remarks: Remarks) -> Layer:
     typed = section(source, "source", Typed, UNSUPPORTED_IN_SOURCE, remarks=remarks)
     with remarks:
-        choose(typed.type, {"mlflow": MlflowSource}, "source.type")
+        choose(typed.type, {"mlflow": MlflowSource}, "source", remarks)
     options = section(typed.config, "source.config", MlflowSource, remarks=remarks)
     state = section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion, remarks=remarks)
     if state.enabled:
@@ -85,10 +86,9 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
         )
     layer = recipe_layer(options, typed.config, "source.config")
     for secret in ("token", "password"):
-        with remarks:
-            require_one_secret(layer, secret)
+        layer = with_one_secret(layer, secret, remarks)
     one_of_two = (layer["username"] is not None) != has_secret(layer, "password")
-    if one_of_two and not remarks.has_error_at("source.config.password"):
+    if one_of_two and not remarks.has_error_at("source.config.password", "source.config.username"):
         remarks.error(
             SettingsError(
                 "source.config: username and password must be set together.",

@@ -16,12 +16,12 @@ from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
 
 Section = TypeVar("Section")
+Chosen = TypeVar("Chosen")
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?:\.(?P<key>\w+))?(?P<rest>.*)`)?", re.DOTALL)
 _WORDS = {
     " | null": "",
     "`object`": "a mapping",
     "`array`": "a list",
-    "object missing required field": "there must be a key",
     "`null`": "nothing",
     "`": "",
 }
@@ -45,8 +45,8 @@ def section(
         remarks: what keeps the errors, so that a wrong key counts as left out, and notes.
 
     Raises:
-        SettingsError: a key is unknown or its value wrong, and there are no `remarks` to keep that, or it is required.
-            The message has its path, and no value: it may be a secret.
+        SettingsError: a key is unknown or its value wrong, and there are no `remarks`. The message has its path, and no
+            value: it may be a secret.
     """
     kept = Remarks() if remarks is None else remarks
     fields = {field.name: field for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
@@ -85,17 +85,19 @@ def _convert(
             return msgspec.convert(known, struct, strict=False, dec_hook=_special)
         except msgspec.ValidationError as error:
             sentence, key = _sentence(str(error), path, struct, fields)
-            if key not in known or fields[key].required:
+            if key not in known:
                 raise SettingsError(sentence) from None
             remarks.error(SettingsError(sentence))
             del known[key]
 
 
-def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
-    """Return what `value` names. Raises SettingsError with the nearest known name."""
-    if value not in known:
-        raise SettingsError(f"{path}: unknown type {value!r}.", _nearest(value, known))
-    return known[value]
+def choose(value: str, known: Mapping[str, Chosen], path: str, remarks: Remarks) -> Chosen:
+    """Return what the type of the section at `path` names. Raises SettingsError with the nearest known name."""
+    if not value and not remarks.has_error_at(f"{path}:", f"{path}.type:"):
+        raise SettingsError(f"{path}: there must be a key type.", f"Known are: {', '.join(sorted(known))}.")
+    if value and value not in known:
+        raise SettingsError(f"{path}.type: unknown type {value!r}.", _nearest(value, known))
+    return known[value or next(iter(known))]
 
 
 def _path_of(struct: type, path: str, key: str) -> str:
