@@ -45,8 +45,8 @@ unknown key is an error that names the nearest known one; all errors of a recipe
 Flags, then the recipe, then environment variables, then `~/.mlflow/credentials` and `~/.datahubenv`, then the defaults:
 the first place that names a setting counts. `crawl --show-config` prints each setting and where it is from.
 
-A server and its credentials come from the same place. Credentials of a place that names another server are not sent, and
-a line in the log says so. The server that is named by
+A server and its credentials come from the same place. Credentials of a place that names another server are not sent,
+and a line in the log says so. The server that is named by
 
 - *a flag* gets those of the first place that has some and names no server, or the same one;
 - *the recipe*, for MLflow: the recipe's, else the environment's if MLFLOW_TRACKING_URI is not set or the same server;
@@ -94,12 +94,12 @@ PROXIES = """\
 `~/.datahubenv`, which `datahub init` writes, gives the options of datahub-rest that the recipe leaves out, if neither
 the recipe nor the environment names a server.
 
-HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have the meaning that they have for requests, which the clients of DataHub
-and MLflow use: NO_PROXY has hosts, their domains, networks (`10.0.0.0/8`, `fd00::/8`) and `*`. SSL_CERT_FILE replaces
-the system's certificates.
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have the meaning that they have for requests, which DataHub's
+and MLflow's clients use: NO_PROXY has hosts, their domains, networks (`10.0.0.0/8`, `fd00::/8`) and `*`. SSL_CERT_FILE
+replaces the system's certificates.
 
-MLflow's client has ways to sign in that are not supported: MLFLOW_TRACKING_AWS_SIGV4, MLFLOW_TRACKING_AUTH, and the URIs
-`databricks`, `arn:` and `azureml:`. Where they are meant, the crawl ends with an error that names them.
+MLflow's client has ways to sign in that are not supported: MLFLOW_TRACKING_AWS_SIGV4, MLFLOW_TRACKING_AUTH, and the
+URIs `databricks`, `arn:` and `azureml:`. Where they are meant, the crawl ends with an error that names them.
 """
 
 
