@@ -27,7 +27,7 @@ def mlflow_variables(environment: Mapping[str, str], stored: Layer) -> Layer:
     """Return what MLFLOW_… variables say of the source.
 
     As in MLflow's client, what they leave out of user name and password is in `stored`, of ~/.mlflow/credentials, and
-    a token counts only where there are not both.
+    a token counts only where there are not both. Where `stored` has both, they are left to it: it names no server.
     """
     given: _Given = {
         "tracking_uri": ("MLFLOW_TRACKING_URI", environment.get("MLFLOW_TRACKING_URI") or None),
@@ -37,14 +37,18 @@ def mlflow_variables(environment: Mapping[str, str], stored: Layer) -> Layer:
     }
     if insecure := environment.get("MLFLOW_TRACKING_INSECURE_TLS"):
         given["disable_ssl_verification"] = "MLFLOW_TRACKING_INSECURE_TLS", insecure.lower() in _TRUE
+    return variables_layer(given | _mlflow_sign_in(environment, stored))
+
+
+def _mlflow_sign_in(environment: Mapping[str, str], stored: Layer) -> _Given:
+    username = environment.get("MLFLOW_TRACKING_USERNAME")
     password = _secret(environment, "MLFLOW_TRACKING_PASSWORD", "password")
-    token = _secret(environment, "MLFLOW_TRACKING_TOKEN", "token")
-    user: _Given = {"username": ("MLFLOW_TRACKING_USERNAME", environment.get("MLFLOW_TRACKING_USERNAME") or None)}
-    for option in ("username", "password"):
-        if stored[option] is not None and not (user["username"][1] if option == "username" else password):
-            user[option] = (stored.place, stored[option])
-    user |= password
-    return variables_layer(given | (user if user["username"][1] and len(user) > 1 else token))
+    of_file = {option: (stored.place, stored[option]) for option in ("username", "password")}
+    name = ("MLFLOW_TRACKING_USERNAME", username) if username else of_file["username"]
+    secret = password or ({"password": of_file["password"]} if stored["password"] else {})
+    if not (name[1] and secret):
+        return _secret(environment, "MLFLOW_TRACKING_TOKEN", "token")
+    return {"username": name, **secret} if username or password else {}
 
 
 def datahub_variables(environment: Mapping[str, str]) -> Layer:

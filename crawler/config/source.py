@@ -43,10 +43,11 @@ def load_source(
 ) -> Source:
     """Return the source by flags, recipe, environment, ~/.mlflow/credentials and ~/.netrc, in this order."""
     recipe = _recipe(source, remarks) if source else Layer(place=RECIPE, path="source.config")
-    variables = Layer(place="environment")
+    variables = stored = Layer(place="environment")
     with remarks:
-        variables = mlflow_variables(environment, mlflow_credentials(home))
-    layers = [_flags(flags), recipe, variables]
+        stored = mlflow_credentials(home)
+        variables = mlflow_variables(environment, stored)
+    layers = [_flags(flags), recipe, variables, *([stored] if stored["username"] and stored["password"] else [])]
     merged = merge(MlflowSource, layers)
     with remarks:
         require_bounds(merged.section, "source.config")
@@ -128,7 +129,7 @@ def _servers(
         named_by = next(layer for layer in layers if layer[option] == url)
         stored = netrc_credentials(environment, home, address.hostname)
         found = sign_in(url, named_by, [*layers, stored], _SERVERS, remarks)
-        _require_supported(found, layers[-1], environment, url)
+        _require_supported(found, layers[2], environment, url)
         settings = ServerSettings(
             url=address.base_url,
             requests_per_second=source.requests_per_second,
