@@ -22,8 +22,9 @@ exit codes:
 CRAWL = """\
 Reads every registered model, model version, experiment and run of an MLflow server and writes them to DataHub.
 
-Settings come from a recipe of `datahub ingest` (-c), environment variables and flags; later ones win. With no DataHub
-configured anywhere, the proposals are written to a file that `datahub ingest` can load.
+Settings come from flags, then a recipe of `datahub ingest` (-c), then environment variables, then ~/.datahubenv: the
+first that names one counts (see --show-config). With no DataHub configured anywhere, the proposals are written to a
+file that `datahub ingest` can load.
 """
 CRAWL_EPILOG = """\
 environment:
@@ -89,7 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     crawl = commands.add_parser(
         "crawl", help="read MLflow and write it to DataHub", description=CRAWL, epilog=CRAWL_EPILOG
     )
-    _add_mlflow(_add_servers(crawl))
+    servers = _add_servers(crawl)
+    _add_mlflow(servers)
+    servers.add_argument(
+        "--show-config", action="store_true", help="print each setting and where it is from, secrets hidden, and end"
+    )
     _add_output(crawl)
     _add_limits(crawl, "crawl")
     _add_tuning(crawl)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 
 RECIPE = "recipe"
+DEFAULT = "default"
 GROUPS = (
     frozenset({"ca_certificate_path", "disable_ssl_verification"}),
     frozenset({"client_certificate_path", "client_key_path"}),
@@ -55,10 +56,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Merged(msgspec.Struct, Generic[Section], frozen=True):
-    """The options that count, and where each is from; an option that no place names is not among the origins."""
+    """The options that count, and where each is from; an option that no place names is not among the origins.
+
+    `sign_ins` are where the credentials of each server are from, by how `--show-config` names the server.
+    """
 
     section: Section
     origins: Mapping[str, str]
+    sign_ins: Mapping[str, str] = {}
 
 
 def merge(struct: type[Section], layers: Iterable[Layer]) -> Merged[Section]:

@@ -12,7 +12,7 @@ import msgspec
 
 from crawler.config.flags import Flags
 from crawler.config.home_files import home_folder
-from crawler.config.layers import Merged
+from crawler.config.layers import RECIPE, Merged
 from crawler.config.remarks import Remarks
 from crawler.config.sections import DEFAULT_FILE, NoOptions, Pipeline
 from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
@@ -28,10 +28,21 @@ Recipe = str | Path | Mapping[str, Any]
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """Settings, and the options of the recipe's sections by their path: their values, and where each is from."""
+    """Settings, and where they are from.
+
+    Attributes:
+        settings: the settings.
+        options: the options of the recipe's sections by their path: their values, and where each is from.
+        sink_type: the type of the sink, as a recipe names it.
+        sink_origin: where the type is from.
+        pipeline_origins: where `pipeline_name` and `run_id` are from.
+    """
 
     settings: Settings
     options: Mapping[str, Merged[Any]]
+    sink_type: str
+    sink_origin: str
+    pipeline_origins: Mapping[str, str]
 
 
 _NO_FLAGS = Flags()
@@ -106,7 +117,16 @@ def load_explained(
         notes=tuple(remarks.notes),
         **common,
     )
-    return Explained(settings, {"source.config": source.options, **sink.options})
+    named = [
+        name for name in ("pipeline_name", "run_id") if getattr(settings, name) == getattr(pipeline, name) is not None
+    ]
+    return Explained(
+        settings,
+        options={"source.config": source.options, **sink.options},
+        sink_type=sink.type,
+        sink_origin=sink.origin,
+        pipeline_origins=dict.fromkeys(named, RECIPE),
+    )
 
 
 def load_delivery(

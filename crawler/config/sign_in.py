@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.config.layers import Layer
+from crawler.config.layers import DEFAULT, Layer
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import find_secret, has_secret, secret_options
 from crawler.config.urls import Address, parse_address, same_server
@@ -34,11 +34,13 @@ class SignIn(msgspec.Struct, frozen=True):
         layer: the credentials, and no other options; empty if there are none.
         address: the URL with its user info, which counts before other credentials of its place, as in requests.
         headers: the layer with further headers.
+        origin: where the credentials are from.
     """
 
     layer: Layer
     address: Address
     headers: Layer
+    origin: str
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of ServerSettings. Raises SettingsError where a secret cannot be read."""
@@ -63,28 +65,29 @@ class SignIn(msgspec.Struct, frozen=True):
         return any(header.lower() == "authorization" for header in self.headers["extra_headers"] or {})
 
 
-def sign_in(url: str, url_layer: Layer, layers: Sequence[Layer], servers: ServerOptions, remarks: Remarks) -> SignIn:
+def sign_in(url: str, layers: Sequence[Layer], servers: ServerOptions, remarks: Remarks) -> SignIn:
     """Return how to sign in at a URL.
 
     Args:
-        url: the URL, with or without user info.
-        url_layer: the layer that names it: user info in it is a credential of that place.
+        url: the URL; user info in it is a credential of the place that names it.
         layers: all places, the most important one first.
         servers: the options by which a place names its own servers: credentials beside another server are not sent.
         remarks: what keeps a note of credentials that are not sent.
     """
     address = parse_address(url, servers.name, "")
+    named_by, option = next((each, name) for each in layers for name in servers.options if each[name] == url)
     headers = next((each for each in layers if each["extra_headers"] and belongs(each, url, servers)), Layer(place=""))
     for layer in layers:
-        if layer is url_layer and address.username is not None:
-            return SignIn(Layer(place=layer.place, options={"user_info": True}, names=layer.names), address, headers)
+        if layer is named_by and address.username is not None:
+            user_info = Layer(place=layer.place, options={"user_info": True}, names=layer.names)
+            return SignIn(user_info, address, headers, named_by.origin(option))
         named = sorted(_SIGN_INS & {option for option, value in layer.options.items() if value is not None})
         if not named:
             continue
         if belongs(layer, url, servers):
-            return SignIn(_only(layer, named), address, headers)
+            return SignIn(_only(layer, named), address, headers, layer.origin(named[0]))
         remarks.note(f"{layer.name_of(named[0])} is not sent to {address.base_url}: it is for another server.")
-    return SignIn(Layer(place=""), address, headers)
+    return SignIn(Layer(place=""), address, headers, headers.origin("extra_headers") if headers.options else DEFAULT)
 
 
 def belongs(layer: Layer, url: str, servers: ServerOptions) -> bool:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import structs
 
 from crawler.atomic_files import STDOUT
 from crawler.config.connection import connection_settings, require_bounds
 from crawler.config.datahub_layers import datahub_layers
 from crawler.config.flags import Flags
 from crawler.config.home_files import netrc_credentials
-from crawler.config.layers import Layer, Merged, merge, recipe_layer
+from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import with_one_secret
 from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, NoOptions, Options, RestSink, Typed
@@ -25,14 +26,24 @@ from crawler.errors import SettingsError
 Kind = Literal["rest", "file", "lite", "console"]
 _KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite", "console": "console"}
 _MISSING_BY_AN_ERROR = ("sink:", "sink.config:", "sink.config.server:")
+_TYPES = {kind: name for name, kind in _KINDS.items()}
 _SERVER = ServerOptions("server of DataHub", ("server",))
 
 
 class Sink(msgspec.Struct, frozen=True):
-    """The sink: its options by section, and its settings; None if no sink and no DataHub is configured anywhere."""
+    """The sink.
+
+    Attributes:
+        options: its options, by the path of their section.
+        settings: its settings; None if no sink and no DataHub is configured anywhere.
+        type: its type as a recipe names it.
+        origin: where the type is from.
+    """
 
     options: Mapping[str, Merged[Any]] = {}
     settings: SinkSettings | None = None
+    type: str = "file"
+    origin: str = "default"
 
 
 def load_sink(
@@ -43,14 +54,26 @@ def load_sink(
     kind = _kind(typed, flags, remarks)
     # A flag that names another sink than the recipe leaves the recipe's options without meaning.
     options = typed.config if typed is not None and _KINDS.get(typed.type) == kind else {}
-    if kind == "file":
-        return _file(options, flags, remarks)
-    if kind == "lite":
-        return _lite(options, flags, home, remarks)
-    if kind == "console":
-        section(options, "sink.config", NoOptions, remarks=remarks)
-        return Sink(settings=FileSettings(path=STDOUT, lines=True))
-    return _rest(options, environment, flags, home, remarks, required=kind is not None)
+    match kind:
+        case "file":
+            found = _file(options, flags, remarks)
+        case "lite":
+            found = _lite(options, flags, home, remarks)
+        case "console":
+            section(options, "sink.config", NoOptions, remarks=remarks)
+            found = Sink(settings=FileSettings(path=STDOUT, lines=True))
+        case _:
+            found = _rest(options, environment, flags, home, remarks, required=kind is not None)
+    if found.settings is None:
+        return found
+    of_server = found.options["sink.config"].origins.get("server", "") if kind is None else ""
+    return structs.replace(found, type=_TYPES[kind or "rest"], origin=of_server or _origin(flags))
+
+
+def _origin(flags: Flags) -> str:
+    """Return where the type of the sink is from, if any place names it."""
+    given = [name for name in ("sink", "output", "datahub_url") if getattr(flags, name) is not None]
+    return Flags.name_of(given[0]) if given else RECIPE
 
 
 def _kind(typed: Typed | None, flags: Flags, remarks: Remarks) -> Kind | None:
@@ -130,9 +153,8 @@ def _rest_settings(
     address = parse_address(
         sink.server, "server of DataHub", "Give the URL of its metadata service (GMS), http://host:8080 for example."
     )
-    named_by = next(layer for layer in layers if layer["server"] == sink.server)
     stored = netrc_credentials(environment, home, address.hostname)
-    found = sign_in(sink.server, named_by, [*layers, stored], _SERVER, remarks)
+    found = sign_in(sink.server, [*layers, stored], _SERVER, remarks)
     settings = RestSettings(
         server=ServerSettings(
             url=datahub_cloud(address.base_url),
@@ -146,7 +168,8 @@ def _rest_settings(
         batch_size=sink.max_per_batch,
         batch_bytes=sink.max_batch_bytes,
     )
-    return settings, merge(RestSink, [found.layer, found.headers, *(layer.without(CREDENTIALS) for layer in layers)])
+    shown = merge(RestSink, [found.layer, found.headers, *(layer.without(CREDENTIALS) for layer in layers)])
+    return settings, structs.replace(shown, sign_ins={"DataHub": found.origin})
 
 
 def _flags(flags: Flags) -> Layer:

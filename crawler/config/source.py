@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from crawler.config.connection import connection_settings, require_bounds
 from crawler.config.environment import is_true, mlflow_variables
@@ -126,9 +127,8 @@ def _servers(
 
     def server(url: str, option: str) -> tuple[ServerSettings, SignIn]:
         address = _address(url, option)
-        named_by = next(layer for layer in layers if layer[option] == url)
         stored = netrc_credentials(environment, home, address.hostname)
-        found = sign_in(url, named_by, [*layers, stored], _SERVERS, remarks)
+        found = sign_in(url, [*layers, stored], _SERVERS, remarks)
         _require_supported(found, layers[2], environment, url)
         settings = ServerSettings(
             url=address.base_url,
@@ -139,14 +139,15 @@ def _servers(
         return settings, found
 
     tracking, found = server(source.tracking_uri, "tracking_uri")
-    registry = server(source.registry_uri, "registry_uri")[0] if source.registry_uri else tracking
+    registry, of_registry = server(source.registry_uri, "registry_uri") if source.registry_uri else (tracking, found)
     shown = merge(MlflowSource, [found.layer, found.headers, *(layer.without(CREDENTIALS) for layer in layers)])
     mlflow = MlflowSettings(
         tracking=tracking,
         registry=None if registry.url == tracking.url else registry,
         page_size=source.page_size,
     )
-    return mlflow, shown
+    sign_ins = {"MLflow": found.origin} | ({"its registry": of_registry.origin} if mlflow.registry else {})
+    return mlflow, structs.replace(shown, sign_ins=sign_ins)
 
 
 def _address(url: str, option: str) -> Address:
