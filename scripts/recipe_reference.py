@@ -40,8 +40,25 @@ sink:
 ```
 
 `${VAR}` and `${VAR:-default}` are replaced by environment variables. A key without a value counts as left out. An
-unknown key is an error that names the nearest known one. Environment variables win over the recipe, and flags win over
-both.
+unknown key is an error that names the nearest known one; all errors of a recipe are named at once.
+
+## Whose settings count
+
+Flags, then the recipe, then environment variables, then `~/.mlflow/credentials` and `~/.datahubenv`, then the defaults:
+the first place that names a setting counts. `crawl --show-config` prints each setting and where it is from.
+
+A server and its credentials come from the same place. Credentials of a place that names another server are not sent,
+and a line in the log says so. The server that is named by
+
+- *a flag* gets those of the first place that has some and names no server, or the same one;
+- *the recipe*, for MLflow: the recipe's, else the environment's if MLFLOW_TRACKING_URI is not set or the same server;
+- *the recipe*, for DataHub: the recipe's, else those of DATAHUB_AUTH_TYPE if DATAHUB_GMS_URL is the same server, else
+  DATAHUB_SYSTEM_CLIENT_ID if DATAHUB_GMS_URL is not set or the same server; never DATAHUB_GMS_TOKEN, as in
+  `datahub ingest`: write `token: ${DATAHUB_GMS_TOKEN}`;
+- *the environment*: the recipe's, if that names no server, else the environment's;
+- *`~/.datahubenv`*: the recipe's, else those of DATAHUB_AUTH_TYPE, else the file's.
+
+Any server that gets none of these gets those of `~/.netrc`, if that has the host.
 """
 
 VARIABLES = {
@@ -50,27 +67,41 @@ VARIABLES = {
     "MLFLOW_TRACKING_USERNAME": "`username` of the source",
     "MLFLOW_TRACKING_PASSWORD": "`password` of the source",
     "MLFLOW_TRACKING_PASSWORD_FILE": "`password_file` of the source",
-    "MLFLOW_TRACKING_TOKEN": "`token` of the source; ignored if both user name and password are set as variables",
+    "MLFLOW_TRACKING_TOKEN": "`token` of the source; ignored if there are both user name and password",
     "MLFLOW_TRACKING_TOKEN_FILE": "`token_file` of the source",
     "MLFLOW_TRACKING_INSECURE_TLS": "`disable_ssl_verification` of the source; `true`, `yes` or `1`",
     "MLFLOW_TRACKING_SERVER_CERT_PATH": "`ca_certificate_path` of the source",
     "MLFLOW_TRACKING_CLIENT_CERT_PATH": "`client_certificate_path` of the source",
     "DATAHUB_GMS_URL": "`server` of the sink",
-    "DATAHUB_GMS_HOST": "the host of `server`, if DATAHUB_GMS_URL is not set",
+    "DATAHUB_GMS_HOST": "the host of `server`, if DATAHUB_GMS_URL is not set or DATAHUB_GMS_PORT is set too",
     "DATAHUB_GMS_PORT": "its port, 8080 by default",
     "DATAHUB_GMS_PROTOCOL": "its protocol, `http` by default",
     "DATAHUB_GMS_TOKEN": "`token` of the sink",
     "DATAHUB_GMS_TOKEN_FILE": "`token_file` of the sink",
+    "DATAHUB_AUTH_TYPE": "how to sign in, instead of DATAHUB_GMS_TOKEN: `pat` or `k8s_oidc`",
+    "DATAHUB_AUTH_TOKEN_FILE": "`token_file` of the sink, with DATAHUB_AUTH_TYPE",
+    "DATAHUB_SYSTEM_CLIENT_ID": "with the next one, signs in as DataHub's own services do, where there is no token",
+    "DATAHUB_SYSTEM_CLIENT_SECRET": "its secret",
     "DATAHUB_CLIENT_CERT_PATH": "`client_certificate_path` of the sink",
     "DATAHUB_CLIENT_KEY_PATH": "`client_key_path` of the sink",
-    "DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT": "`endpoint`, only if the recipe does not name one",
+    "DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT": "`endpoint`",
     "DATAHUB_SKIP_CONFIG": "`true` ignores `~/.datahubenv`",
+    "REQUESTS_CA_BUNDLE": "`ca_certificate_path` of both, for https",
+    "CURL_CA_BUNDLE": "the same, if REQUESTS_CA_BUNDLE is not set",
+    "NETRC": "the path of `~/.netrc`",
 }
-"""Each variable that crawler/config/environment.py reads, with the key whose value it replaces."""
+"""Each variable that crawler/config reads, with the key whose value it is."""
 
 PROXIES = """\
 `~/.datahubenv`, which `datahub init` writes, gives the options of datahub-rest that the recipe leaves out, if neither
-the recipe nor the environment names a server. HTTP_PROXY, HTTPS_PROXY and NO_PROXY have their usual meaning.
+the recipe nor the environment names a server.
+
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have the meaning that they have for requests, which DataHub's
+and MLflow's clients use: NO_PROXY has hosts, their domains, networks (`10.0.0.0/8`, `fd00::/8`) and `*`. SSL_CERT_FILE
+replaces the system's certificates.
+
+MLflow's client has ways to sign in that are not supported: MLFLOW_TRACKING_AWS_SIGV4, MLFLOW_TRACKING_AUTH, and the
+URIs `databricks`, `arn:` and `azureml:`. Where they are meant, the crawl ends with an error that names them.
 """
 
 
@@ -89,7 +120,7 @@ def render() -> str:
         "## `flags`\n",
         *_refusals(unsupported.UNSUPPORTED_IN_FLAGS),
         "## Environment variables\n",
-        *_table(("variable", "replaces"), [(f"`{name}`", replaced) for name, replaced in VARIABLES.items()]),
+        *_table(("variable", "is"), [(f"`{name}`", replaced) for name, replaced in VARIABLES.items()]),
         PROXIES,
     ]
     return "\n".join(parts)
@@ -120,9 +151,15 @@ def _section(
         yield from _refusals(refused)
 
 
-def _refusals(refused: Mapping[str, Unsupported]) -> Iterator[str]:
-    yield "Official keys that are accepted only with a value that changes nothing:\n"
-    yield from _table(("key", "why"), [(f"`{key}`", each.why) for key, each in refused.items()])
+def _refusals(known: Mapping[str, Unsupported]) -> Iterator[str]:
+    accepted = [(f"`{key}`", each.why) for key, each in known.items() if each.without_effect]
+    refused = [(f"`{key}`", each.why) for key, each in known.items() if not each.without_effect]
+    if refused:
+        yield "Official keys that are accepted only with a value that changes nothing:\n"
+        yield from _table(("key", "why"), refused)
+    if accepted:
+        yield "Official keys that have no effect; a line in the log says so:\n"
+        yield from _table(("key", "why"), accepted)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -135,7 +172,7 @@ def _default(field: FieldInfo) -> str:
     if field.required:
         return "required"
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    if value is None or value == {}:
+    if value in (None, "", {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

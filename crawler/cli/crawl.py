@@ -10,6 +10,7 @@ from crawler.cli.output_paths import grows_at, letters_of, output_of, place_for,
 from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
+from crawler.cli.show_config import show_config
 from crawler.config.settings import Settings
 from crawler.errors import ExitCode
 from crawler.pipeline.crawl import crawl
@@ -22,6 +23,8 @@ _log = logging.getLogger("crawler")
 def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     """Crawl, then write the report and print the summary, whatever happens."""
     configure_logging(arguments.log_format, verbose=arguments.verbose)
+    if arguments.show_config:
+        return show_config(arguments)
     report = Report(run_id="")
     place = place_for(arguments.report, "report")
     with report_settings_errors(report, place):

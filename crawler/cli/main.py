@@ -23,15 +23,19 @@ exit codes:
 CRAWL = """\
 Reads every registered model, model version, experiment and run of an MLflow server and writes them to DataHub.
 
-Settings come from a recipe of `datahub ingest` (-c), environment variables and flags; later ones win. With no DataHub
-configured anywhere, the proposals are written to a file that `datahub ingest` can load.
+Settings come from flags, then a recipe of `datahub ingest` (-c), then environment variables, then ~/.datahubenv: the
+first that names one counts (see --show-config). With no DataHub configured anywhere, the proposals are written to a
+file that `datahub ingest` can load.
 """
 CRAWL_EPILOG = """\
 environment:
   MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN,
-  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN,
-  DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT and ~/.datahubenv; MLFLOW_TRACKING_PASSWORD_FILE, MLFLOW_TRACKING_TOKEN_FILE
-  and DATAHUB_GMS_TOKEN_FILE name files that hold the secret in their first line
+  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN, DATAHUB_AUTH_TYPE,
+  DATAHUB_AUTH_TOKEN_FILE, DATAHUB_SYSTEM_CLIENT_ID, DATAHUB_SYSTEM_CLIENT_SECRET,
+  DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT, ~/.mlflow/credentials, ~/.datahubenv and ~/.netrc;
+  MLFLOW_TRACKING_PASSWORD_FILE, MLFLOW_TRACKING_TOKEN_FILE and DATAHUB_GMS_TOKEN_FILE name files that hold the secret
+  in their first line; REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and
+  NO_PROXY, as requests reads them
 
 durations:
   90 or 90s, 5m, 1h30m, 500ms
@@ -90,7 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     crawl = commands.add_parser(
         "crawl", help="read MLflow and write it to DataHub", description=CRAWL, epilog=CRAWL_EPILOG
     )
-    _add_mlflow(_add_servers(crawl))
+    servers = _add_servers(crawl)
+    _add_mlflow(servers)
+    servers.add_argument(
+        "--show-config", action="store_true", help="print each setting and where it is from, secrets hidden, and end"
+    )
     _add_output(crawl)
     _add_limits(crawl, "crawl")
     _add_tuning(crawl)

@@ -1,11 +1,13 @@
 """The files that a command writes: where they go, each apart from the others, written whole or not at all."""
 
+import os
+from errno import EACCES
 from pathlib import Path
 
 import msgspec
 import orjson
 
-from crawler.atomic_files import AtomicFile, atomic_file, open_for_owner, reason_of, temp_path_of
+from crawler.atomic_files import STDOUT, AtomicFile, atomic_file, open_for_owner, reason_of, temp_path_of
 from crawler.config.settings import DeliverySettings
 from crawler.delivery.dead_letters import unconfirmed_beside
 from crawler.errors import OutputError, SettingsError
@@ -19,11 +21,25 @@ def place_for(path: Path | None, what: str) -> AtomicFile | None:
         place = atomic_file(path)
         if not place.path.parent.is_dir():
             raise FileNotFoundError(2, "No such folder")
+        _require_writable(place)
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"Cannot write the {what} {path}: {reason_of(error)}.", "Give the path of a file in a folder that exists."
         ) from None
     return place
+
+
+def _require_writable(place: AtomicFile) -> None:
+    """Raise OSError if the file could not be written: found out after a crawl, that would cost its report."""
+    if place.temp_path == place.path:
+        # A pipe would wait for its reader.
+        if place.path != STDOUT and not os.access(place.path, os.W_OK):
+            raise PermissionError(EACCES, "Permission denied")
+        return
+    is_new = not place.temp_path.exists()
+    os.close(open_for_owner(place.temp_path, os.O_WRONLY))
+    if is_new:
+        place.temp_path.unlink()
 
 
 def output_of(settings: DeliverySettings) -> AtomicFile | None:

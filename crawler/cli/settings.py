@@ -3,7 +3,7 @@
 import argparse
 
 from crawler.config.flags import Flags
-from crawler.config.load import load, load_delivery
+from crawler.config.load import Explained, load, load_delivery, load_explained
 from crawler.config.settings import DeliverySettings, Settings
 from crawler.config.strict import section
 
@@ -11,6 +11,11 @@ from crawler.config.strict import section
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Return the settings of a crawl. Raises SettingsError."""
     return load(arguments.config, flags=_flags(arguments))
+
+
+def explained_settings_of(arguments: argparse.Namespace) -> Explained:
+    """Return the settings of a crawl, and where each is from. Raises SettingsError."""
+    return load_explained(arguments.config, flags=_flags(arguments))
 
 
 def delivery_settings_of(arguments: argparse.Namespace) -> DeliverySettings:

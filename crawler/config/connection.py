@@ -1,19 +1,22 @@
 """What the source and the sink datahub-rest share: the settings of a server from the options of its connection."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from crawler.config.environment import CA_VARIABLES
 from crawler.config.sections import Connection
 from crawler.config.settings import Tls
 from crawler.errors import SettingsError
 
 
-def connection_settings(options: Connection) -> dict[str, Any]:
-    """Return the fields of ServerSettings that do not depend on the URL and its credentials."""
+def connection_settings(options: Connection, origins: Mapping[str, str], scheme: str) -> dict[str, Any]:
+    """Return the fields of ServerSettings that do not depend on the URL's host and the credentials."""
+    # A variable that is set for all programs must not end a crawl that does not need it.
+    unused = scheme == "http" and origins.get("ca_certificate_path") in CA_VARIABLES
     return {
-        "headers": options.extra_headers,
         "tls": Tls(
             verify=not options.disable_ssl_verification,
-            ca_certificate=options.ca_certificate_path,
+            ca_certificate=None if unused else options.ca_certificate_path,
             client_certificate=options.client_certificate_path,
             client_key=options.client_key_path,
         ),

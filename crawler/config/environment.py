@@ -1,107 +1,135 @@
-"""Environment variables and ~/.datahubenv, with the meaning that the tools of MLflow and DataHub give them."""
+"""Environment variables, with the meaning that the clients of MLflow and DataHub give them."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from msgspec import structs
-
-from crawler.config.secrets import only_secret, require_one, secret_in_file
-from crawler.config.sections import MlflowSource, RestSink, override
+from crawler.config.layers import Layer, variables_layer
+from crawler.config.secrets import require_one
 from crawler.config.settings import Endpoint, Secret
-from crawler.config.strict import section
-from crawler.config.unsupported import UNSUPPORTED_IN_REST_SINK
 from crawler.errors import SettingsError
 
+FROM_ENVIRONMENT = "__from_env__"
+K8S_TOKEN_FILE = Path("/var/run/secrets/eks.amazonaws.com/serviceaccount/token")
+"""Where DataHub's own provider k8s_oidc looks for a token, unless it is told otherwise."""
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
 _TRUE = frozenset({"1", "true", "yes"})
-_FROM_ENVIRONMENT = "__from_env__"
+_Given = dict[str, tuple[str, Any]]
 
 
-def with_mlflow_variables(source: MlflowSource, environment: Mapping[str, str]) -> MlflowSource:
-    """Return the options with MLFLOW_… variables in place of the recipe's values.
+def is_true(environment: Mapping[str, str], name: str) -> bool:
+    """True if a variable switches something on."""
+    return environment.get(name, "").lower() in _TRUE
 
-    As in MLflow, a token is ignored if both user name and password are set.
+
+def mlflow_variables(environment: Mapping[str, str], stored: Layer) -> Layer:
+    """Return what MLFLOW_… variables say of the source.
+
+    As in MLflow's client, what they leave out of user name and password is in `stored`, of ~/.mlflow/credentials, and
+    a token counts only where there are not both. Where `stored` has both, they are left to it: it names no server.
     """
+    given: _Given = {
+        "tracking_uri": ("MLFLOW_TRACKING_URI", environment.get("MLFLOW_TRACKING_URI") or None),
+        "registry_uri": ("MLFLOW_REGISTRY_URI", environment.get("MLFLOW_REGISTRY_URI") or None),
+        "ca_certificate_path": _ca_certificates(environment, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+        "client_certificate_path": _path(environment, "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+    }
+    if insecure := environment.get("MLFLOW_TRACKING_INSECURE_TLS"):
+        given["disable_ssl_verification"] = "MLFLOW_TRACKING_INSECURE_TLS", insecure.lower() in _TRUE
+    return variables_layer(given | _mlflow_sign_in(environment, stored))
+
+
+def _mlflow_sign_in(environment: Mapping[str, str], stored: Layer) -> _Given:
     username = environment.get("MLFLOW_TRACKING_USERNAME")
-    password = _secret(environment, "MLFLOW_TRACKING_PASSWORD")
-    token = _secret(environment, "MLFLOW_TRACKING_TOKEN")
-    if token and not (username and password):
-        source = structs.replace(source, username=None, **only_secret("password", None), **only_secret("token", token))
-        username = None
-    elif password:
-        source = structs.replace(source, **only_secret("password", password))
-    insecure = environment.get("MLFLOW_TRACKING_INSECURE_TLS")
-    return override(
-        source,
-        tracking_uri=environment.get("MLFLOW_TRACKING_URI") or None,
-        registry_uri=environment.get("MLFLOW_REGISTRY_URI") or None,
-        username=username or None,
-        disable_ssl_verification=insecure.lower() in _TRUE if insecure else None,
-        ca_certificate_path=_path(environment, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
-        client_certificate_path=_path(environment, "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
-    )
+    password = _secret(environment, "MLFLOW_TRACKING_PASSWORD", "password")
+    of_file = {option: (stored.place, stored[option]) for option in ("username", "password")}
+    name = ("MLFLOW_TRACKING_USERNAME", username) if username else of_file["username"]
+    secret = password or ({"password": of_file["password"]} if stored["password"] else {})
+    if not (name[1] and secret):
+        return _secret(environment, "MLFLOW_TRACKING_TOKEN", "token")
+    return {"username": name, **secret} if username or password else {}
 
 
-def with_datahub_variables(sink: RestSink, environment: Mapping[str, str]) -> RestSink:
-    """Return the options with DATAHUB_… variables in place of the recipe's values.
+def datahub_variables(environment: Mapping[str, str]) -> Layer:
+    """Return what DATAHUB_… variables say of the sink; DATAHUB_AUTH_TYPE says how to sign in, above a token."""
+    given: _Given = {
+        "server": datahub_url(environment),
+        "endpoint": ("DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT", _endpoint(environment)),
+        "ca_certificate_path": _ca_certificates(environment),
+        "client_certificate_path": _path(environment, "DATAHUB_CLIENT_CERT_PATH"),
+        "client_key_path": _path(environment, "DATAHUB_CLIENT_KEY_PATH"),
+    }
+    return variables_layer(given | (_datahub_sign_in(environment) or _datahub_token(environment)))
 
-    Only the endpoint that they name is a default.
+
+def datahub_url(environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the URL of DataHub and the variable that has it.
+
+    As in DataHub's client, DATAHUB_GMS_HOST with DATAHUB_GMS_PORT counts before DATAHUB_GMS_URL. A port that is no
+    number is not meant: Kubernetes sets DATAHUB_GMS_PORT for every service called datahub-gms.
     """
-    if sink.server == _FROM_ENVIRONMENT:
-        sink = structs.replace(sink, server=None)
-    if token := _secret(environment, "DATAHUB_GMS_TOKEN"):
-        sink = structs.replace(sink, **only_secret("token", token))
-    if certificate := _path(environment, "DATAHUB_CLIENT_CERT_PATH"):
-        key = _path(environment, "DATAHUB_CLIENT_KEY_PATH")
-        sink = structs.replace(sink, client_certificate_path=certificate, client_key_path=key)
-    return override(sink, server=datahub_url(environment), endpoint=sink.endpoint or _endpoint(environment))
-
-
-def datahub_url(environment: Mapping[str, str]) -> str | None:
-    """Return DATAHUB_GMS_URL, or the URL of DATAHUB_GMS_HOST, _PORT and _PROTOCOL, or None."""
-    if url := environment.get("DATAHUB_GMS_URL"):
-        return url
-    host, port = environment.get("DATAHUB_GMS_HOST"), environment.get("DATAHUB_GMS_PORT")
+    host, port = environment.get("DATAHUB_GMS_HOST"), environment.get("DATAHUB_GMS_PORT", "")
+    port = port if port.isdecimal() else ""
+    url = environment.get("DATAHUB_GMS_URL")
+    if url and not (host and port):
+        return "DATAHUB_GMS_URL", url
     if not host:
-        return None
+        return "DATAHUB_GMS_URL", None
     if host.startswith(("http://", "https://")):
-        return f"{host}:{port}" if port else host
-    return f"{environment.get('DATAHUB_GMS_PROTOCOL', 'http')}://{host}:{port or 8080}"
+        return "DATAHUB_GMS_HOST", f"{host}:{port}" if port else host
+    return "DATAHUB_GMS_HOST", f"{environment.get('DATAHUB_GMS_PROTOCOL', 'http')}://{host}:{port or 8080}"
 
 
-def datahubenv(environment: Mapping[str, str], home: Path, url: str | None) -> RestSink | None:
-    """Return what `datahub init` wrote to ~/.datahubenv; None if DATAHUB_SKIP_CONFIG forbids to read it.
-
-    `url` is the server that a flag names. A stored token must not be sent to another server than its own, so the
-    result is None for another `url`, and if the environment names a server.
-    """
-    path = home / ".datahubenv"
-    skipped = environment.get("DATAHUB_SKIP_CONFIG", "").lower() in _TRUE
-    if skipped or datahub_url(environment) or not path.is_file():
-        return None
-    from crawler.config.document import read_document  # noqa: PLC0415  only this file and a recipe need YAML
-
-    gms = read_document(path, "file").get("gms")
-    if not isinstance(gms, dict):
-        raise SettingsError(f"{path} has no mapping gms.", "Write it again with `datahub init`.")
-    # The file has options of other tools too, so unknown ones are ignored; but not another way to sign in.
-    known = {key: gms[key] for key in gms if key == "auth" or key in RestSink.__struct_fields__}
-    stored = section(known, f"{path}: gms", RestSink, {"auth": UNSUPPORTED_IN_REST_SINK["auth"]})
-    same = url is None or (stored.server or "").rstrip("/") == url.rstrip("/")
-    return stored if stored.server and same else None
+def system_client(environment: Mapping[str, str]) -> Secret | None:
+    """Return what DataHub's client puts into the header Authorization for its system's own account."""
+    name, secret = environment.get("DATAHUB_SYSTEM_CLIENT_ID"), environment.get("DATAHUB_SYSTEM_CLIENT_SECRET")
+    return None if name is None or secret is None else Secret(f"Basic {name}:{secret}")
 
 
-def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
-    """Return the variable's value, or the secret in the file that NAME_FILE names, as containers get it."""
+def _datahub_token(environment: Mapping[str, str]) -> _Given:
+    return _secret(environment, "DATAHUB_GMS_TOKEN", "token")
+
+
+def _datahub_sign_in(environment: Mapping[str, str]) -> _Given:
+    """Return the way to sign in that DATAHUB_AUTH_TYPE names; empty if there is none."""
+    kind = environment.get("DATAHUB_AUTH_TYPE")
+    if not kind:
+        return {}
+    file = environment.get("DATAHUB_AUTH_TOKEN_FILE")
+    if file and kind in {"pat", "k8s_oidc"}:
+        return {"token_file": ("DATAHUB_AUTH_TOKEN_FILE", Path(file))}
+    if kind == "k8s_oidc":
+        return {"token_file": ("DATAHUB_AUTH_TYPE", K8S_TOKEN_FILE)}
+    if kind != "pat":
+        return {"auth": ("DATAHUB_AUTH_TYPE", {"type": kind})}
+    if not environment.get("DATAHUB_GMS_TOKEN"):
+        raise SettingsError(
+            "DATAHUB_AUTH_TYPE is pat, but there is no token.", "Set DATAHUB_AUTH_TOKEN_FILE or DATAHUB_GMS_TOKEN."
+        )
+    return _datahub_token(environment)
+
+
+def _secret(environment: Mapping[str, str], name: str, option: str) -> _Given:
+    """Return the variable's value, or the file that NAME_FILE names, as containers get it; empty if there is none."""
     value, path = environment.get(name), environment.get(f"{name}_FILE")
     require_one({name: value, f"{name}_FILE": path})
     if path:
-        return secret_in_file(Path(path), f"{name}_FILE")
-    return Secret(value) if value else None
+        return {f"{option}_file": (f"{name}_FILE", Path(path))}
+    return {option: (name, Secret(value))} if value else {}
 
 
-def _path(environment: Mapping[str, str], name: str) -> Path | None:
+def _ca_certificates(environment: Mapping[str, str], *names: str) -> tuple[str, Path | None]:
+    """Return the certificates to trust, by the variables that requests reads; the client's own comes before them."""
+    for name in (*names, *CA_VARIABLES):
+        if environment.get(name):
+            return _path(environment, name)
+    return CA_VARIABLES[0], None
+
+
+def _path(environment: Mapping[str, str], name: str) -> tuple[str, Path | None]:
     path = environment.get(name)
-    return Path(path) if path else None
+    return name, Path(path) if path else None
 
 
 def _endpoint(environment: Mapping[str, str]) -> Endpoint | None:

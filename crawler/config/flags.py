@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from crawler.config.durations import Duration
+from crawler.config.layers import Layer
 from crawler.config.sections import BatchSize, Count, PageSize, Positive
 from crawler.config.settings import Confirm, Endpoint
 from crawler.config.sizes import Size
@@ -34,6 +35,14 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     mlflow_rps: Positive | None = None
     datahub_concurrency: Count | None = None
     batch_size: BatchSize | None = None
+
+    def layer(self, **fields: str) -> Layer:
+        """Return what the flags say of a section: by option, the field that has its value."""
+        return Layer(
+            place="flags",
+            options={option: getattr(self, field) for option, field in fields.items()},
+            names={option: self.name_of(field) for option, field in fields.items()},
+        )
 
     @staticmethod
     def name_of(key: str) -> str:

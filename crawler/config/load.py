@@ -1,4 +1,4 @@
-"""Settings from a recipe, the environment and flags: later ones win."""
+"""Settings from flags, a recipe, the environment and files of the home folder: the first that names one counts."""
 
 import os
 import random
@@ -8,17 +8,42 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from crawler.config.flags import Flags
+from crawler.config.home_files import home_folder
+from crawler.config.layers import RECIPE, Merged
+from crawler.config.remarks import Remarks
 from crawler.config.sections import DEFAULT_FILE, NoOptions, Pipeline
 from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
-from crawler.config.sink import sink_settings
-from crawler.config.source import mapping_settings, mlflow_settings, source_options
+from crawler.config.sink import Sink, load_sink
+from crawler.config.source import load_source, mapping_settings
 from crawler.config.strict import section
 from crawler.config.unsupported import UNSUPPORTED_IN_FLAGS, UNSUPPORTED_IN_PIPELINE
+from crawler.config.urls import same_server
 from crawler.config.variables import expand
 from crawler.errors import SettingsError
 
 Recipe = str | Path | Mapping[str, Any]
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Settings, and where they are from.
+
+    Attributes:
+        settings: the settings.
+        options: the options of the recipe's sections by their path: their values, and where each is from.
+        sink_type: the type of the sink, as a recipe names it.
+        sink_origin: where the type is from.
+        pipeline_origins: where `pipeline_name` and `run_id` are from.
+    """
+
+    settings: Settings
+    options: Mapping[str, Merged[Any]]
+    sink_type: str
+    sink_origin: str
+    pipeline_origins: Mapping[str, str]
+
 
 _NO_FLAGS = Flags()
 _NO_RUN_ID = "__DEFAULT_RUN_ID"
@@ -40,35 +65,67 @@ def load(
         ...     "sink": {"type": "file", "config": {"filename": "proposals.json"}},
         ... })
         >>> settings.sink
-        FileSettings(path=PosixPath('proposals.json'), nested_json=False)
+        FileSettings(path=PosixPath('proposals.json'), nested_json=False, lines=False)
 
     Args:
         recipe: a recipe of `datahub ingest`: the path of a YAML or JSON file, or its content. In both, `${VAR}` is
             replaced by the variable of the environment.
-        environment: environment variables, `os.environ` by default; they win over the recipe.
-        flags: flags of the command line; they win over the environment.
-        home: the folder that has `.datahubenv`, the user's home by default.
+        environment: environment variables, `os.environ` by default; the recipe wins over them.
+        flags: flags of the command line; they win over the recipe.
+        home: the folder that has `.datahubenv` and other files of the user, the user's home by default.
 
     Raises:
         SettingsError: something is missing or cannot be used; the message names the option.
     """
+    return load_explained(recipe, environment, flags, home=home).settings
+
+
+def load_explained(
+    recipe: Recipe | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Flags = _NO_FLAGS,
+    *,
+    home: Path | None = None,
+) -> Explained:
+    """Load the settings of one crawl as `load()` does, and return them with where each is from."""
     environment = os.environ if environment is None else environment
-    pipeline = _pipeline(recipe, environment)
-    source = source_options(pipeline.source, environment, flags)
-    mlflow = mlflow_settings(source)
-    sink = sink_settings(pipeline.sink, environment, flags, home or Path.home())
-    notes = () if sink or flags.dry_run else (_NOTHING_CONFIGURED,)
-    sink = sink or FileSettings(path=DEFAULT_FILE)
-    if flags.state is not None:
-        _require_resumable(sink, dry_run=flags.dry_run)
-    return Settings(
+    home = home or home_folder()
+    remarks = Remarks()
+    pipeline = _pipeline(recipe, environment, remarks)
+    source, sink, common = None, Sink(), {}
+    with remarks:
+        source = load_source(pipeline.source, environment, flags, home, remarks)
+    with remarks:
+        sink = load_sink(pipeline.sink, environment, flags, home, remarks)
+        _require_same_datahub(pipeline, sink, remarks)
+    with remarks:
+        common = _common(pipeline, flags)
+    if sink.settings is None and not flags.dry_run:
+        remarks.note(_NOTHING_CONFIGURED)
+    written = sink.settings or FileSettings(path=DEFAULT_FILE)
+    with remarks:
+        if flags.state is not None:
+            _require_resumable(written, dry_run=flags.dry_run)
+    remarks.raise_errors()
+    assert source is not None and source.mlflow is not None  # noqa: S101, PT018  otherwise there was an error
+    settings = Settings(
         run_id=pipeline.run_id if pipeline.run_id and pipeline.run_id != _NO_RUN_ID else _new_run_id(),
-        mlflow=mlflow,
-        mapping=mapping_settings(source, mlflow.tracking.url),
-        sink=sink,
+        mlflow=source.mlflow,
+        mapping=mapping_settings(source.options.section, source.mlflow.tracking.url),
+        sink=written,
         state=flags.state,
-        notes=notes,
-        **_common(pipeline, flags),
+        notes=tuple(remarks.notes),
+        **common,
+    )
+    named = [
+        name for name in ("pipeline_name", "run_id") if getattr(settings, name) == getattr(pipeline, name) is not None
+    ]
+    return Explained(
+        settings,
+        options={"source.config": source.options, **sink.options},
+        sink_type=sink.type,
+        sink_origin=sink.origin,
+        pipeline_origins=dict.fromkeys(named, RECIPE),
     )
 
 
@@ -84,14 +141,22 @@ def load_delivery(
     Arguments and errors are those of `load()`; it is an error too if no sink is configured.
     """
     environment = os.environ if environment is None else environment
-    pipeline = _pipeline(recipe, environment)
-    sink = sink_settings(pipeline.sink, environment, flags, home or Path.home())
-    if sink is None:
-        raise SettingsError(
-            "No DataHub is given to send the proposals to.",
-            "Use --datahub-url, DATAHUB_GMS_URL, or server under sink.config of a recipe.",
-        )
-    return DeliverySettings(run_id=_new_run_id(), sink=sink, **_common(pipeline, flags))
+    home = home or home_folder()
+    remarks = Remarks()
+    pipeline = _pipeline(recipe, environment, remarks)
+    sink, common = Sink(), {}
+    with remarks:
+        sink = load_sink(pipeline.sink, environment, flags, home, remarks)
+        if sink.settings is None:
+            raise SettingsError(
+                "No DataHub is given to send the proposals to.",
+                "Use --datahub-url, DATAHUB_GMS_URL, or server under sink.config of a recipe.",
+            )
+    with remarks:
+        common = _common(pipeline, flags)
+    remarks.raise_errors()
+    assert sink.settings is not None  # noqa: S101  otherwise there was an error
+    return DeliverySettings(run_id=_new_run_id(), sink=sink.settings, notes=tuple(remarks.notes), **common)
 
 
 def _common(pipeline: Pipeline, flags: Flags) -> dict[str, Any]:
@@ -119,16 +184,30 @@ def _require_resumable(sink: SinkSettings, *, dry_run: bool) -> None:
         )
 
 
-def _pipeline(recipe: Recipe | None, environment: Mapping[str, str]) -> Pipeline:
+def _pipeline(recipe: Recipe | None, environment: Mapping[str, str], remarks: Remarks) -> Pipeline:
     if recipe is None:
         return Pipeline()
     if isinstance(recipe, str | Path):
         from crawler.config.document import read_document  # noqa: PLC0415  only a file needs YAML
 
         recipe = read_document(Path(recipe))
-    pipeline = section(expand(recipe, environment), "", Pipeline, UNSUPPORTED_IN_PIPELINE)
-    section(pipeline.flags, "flags", NoOptions, UNSUPPORTED_IN_FLAGS)
+    expanded = expand(recipe, environment, remarks)
+    pipeline = section(expanded, "", Pipeline, UNSUPPORTED_IN_PIPELINE, remarks=remarks)
+    section(pipeline.flags, "flags", NoOptions, UNSUPPORTED_IN_FLAGS, remarks=remarks)
     return pipeline
+
+
+def _require_same_datahub(pipeline: Pipeline, sink: Sink, remarks: Remarks) -> None:
+    """Raise SettingsError if the recipe names another DataHub to read from than the one to write to."""
+    if not pipeline.datahub_api:
+        return
+    server = sink.settings.server if sink.settings is not None else None
+    if server is None or not same_server(str(pipeline.datahub_api.get("server")), server.url):
+        raise SettingsError(
+            "datahub_api: DataHub is not read from, and this is not the sink's server.",
+            "Leave it out, or give its server and token under sink.config.",
+        )
+    remarks.note("datahub_api has no effect: it names the sink's server, and DataHub is not read from.")
 
 
 def _new_run_id() -> str:

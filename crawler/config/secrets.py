@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crawler.atomic_files import reason_of
-from crawler.config.sections import Connection
-from crawler.config.settings import Secret
+from crawler.config.layers import Layer
+from crawler.config.remarks import Remarks
+from crawler.config.settings import Secret, SecretSource
 from crawler.errors import SettingsError
 
 COMMAND_SECONDS = 30.0
@@ -23,30 +24,40 @@ def secret_options(name: str) -> tuple[str, str, str]:
     return name, f"{name}_file", f"{name}_command"
 
 
-def only_secret(name: str, secret: Secret | None) -> dict[str, Secret | None]:
-    """Return the values of the three options that give `secret`, or none, instead of what was given before."""
-    return {**dict.fromkeys(secret_options(name)), name: secret}
+def has_secret(layer: Layer, name: str) -> bool:
+    """True if a layer says where a secret is, even if it is not there."""
+    return any(layer[option] for option in secret_options(name))
 
 
-def has_secret(section: Connection, name: str) -> bool:
-    """True if a section says where a secret is, even if it is not there."""
-    return any(getattr(section, option) for option in secret_options(name))
+def find_secret(layer: Layer, name: str) -> tuple[Secret | None, SecretSource | None]:
+    """Return a secret of a layer, wherever it is kept, and where it can be read again.
+
+    Raises SettingsError with the option's name.
+    """
+    given, file, command = secret_options(name)
+    if layer[file] is not None:
+        source = SecretSource(option=layer.name_of(file), file=layer[file])
+    elif layer[command] is not None:
+        source = SecretSource(option=layer.name_of(command), command=layer[command])
+    else:
+        return layer[given], None
+    return read_secret(source), source
 
 
-def find_secret(section: Connection, name: str, path: str) -> Secret | None:
-    """Return a secret of the section at `path`, wherever it is kept. Raises SettingsError with the option's path."""
-    given: Secret | None
-    given, file, command = (getattr(section, option) for option in secret_options(name))
-    if file is not None:
-        return secret_in_file(file, f"{path}.{name}_file")
-    if command is not None:
-        return secret_of_command(command, f"{path}.{name}_command")
-    return given
+def read_secret(source: SecretSource) -> Secret:
+    """Return a secret from its file or command. Raises SettingsError with the option's name."""
+    if source.file is not None:
+        return secret_in_file(source.file, source.option)
+    return secret_of_command(source.command or "", source.option)
 
 
-def require_one_secret(section: Connection, name: str, path: str) -> None:
-    """Raise SettingsError if the section at `path` gives a secret in more than one way."""
-    require_one({f"{path}.{option}": getattr(section, option) for option in secret_options(name)})
+def with_one_secret(layer: Layer, name: str, remarks: Remarks) -> Layer:
+    """Return the layer, without a secret that it gives in more than one way, which is an error."""
+    options = secret_options(name)
+    with remarks:
+        require_one({layer.name_of(option): layer[option] for option in options})
+        return layer
+    return layer.without(options)
 
 
 def require_one(given: Mapping[str, object]) -> None:

@@ -4,7 +4,7 @@ The text under a field is its line in docs/recipe.md, which `python -m scripts.r
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -34,9 +34,6 @@ class _Section(msgspec.Struct, kw_only=True, frozen=True):
     """Base of all sections."""
 
 
-AnySection = TypeVar("AnySection", bound=_Section)
-
-
 class Pipeline(_Section, kw_only=True, frozen=True):
     """A whole recipe (`PipelineConfig`)."""
 
@@ -48,6 +45,8 @@ class Pipeline(_Section, kw_only=True, frozen=True):
     """The name of the pipeline in the system metadata of all that is written."""
     run_id: str | None = None
     """The run id in the same place, by which DataHub rolls a crawl back; a new one for each crawl by default."""
+    datahub_api: Options | None = None
+    """The DataHub that `datahub ingest` reads from; accepted if its `server` is the sink's: nothing is read here."""
     flags: Options | None = None
     """Flags of `datahub ingest`, none of which is supported."""
 
@@ -59,8 +58,8 @@ class NoOptions(_Section, kw_only=True, frozen=True):
 class Typed(_Section, kw_only=True, frozen=True):
     """`source` and `sink`: a type, and the options of that type."""
 
-    type: str
-    """`mlflow` for the source; `datahub-rest`, `file` or `datahub-lite` for the sink."""
+    type: str = ""
+    """Required: `mlflow` for the source; `datahub-rest`, `file`, `console` or `datahub-lite` for the sink."""
     config: Options = {}
     """The options of that type, see below."""
 
@@ -157,8 +156,10 @@ class RestSink(Connection, kw_only=True, frozen=True):
 
     server: str | None = None
     """The URL of DataHub's metadata service (GMS)."""
-    endpoint: Endpoint | None = None
-    """The API to write to: RESTLI (the default), or OPENAPI, which DataHub 1.0.1 and later have."""
+    auth: Options | None = None
+    """Instead of a token: `type` pat or k8s_oidc with `token_file`, or static with `token`, under `config`."""
+    endpoint: Endpoint = Endpoint.RESTLI
+    """The API to write to: RESTLI, or OPENAPI, which DataHub 1.0.1 and later have."""
     mode: Mode = Mode.ASYNC_BATCH
     """SYNC: DataHub stores before it responds; otherwise it queues."""
     confirm: Confirm = Confirm.ENTITIES
@@ -200,8 +201,3 @@ class LiteSink(_Section, kw_only=True, frozen=True):
     """The format of the catalog."""
     config: Options = {}
     """The options of the catalog, see below."""
-
-
-def override(section: AnySection, **values: object) -> AnySection:
-    """Return a copy of the section with each value that is not None in place of its own."""
-    return msgspec.structs.replace(section, **{name: value for name, value in values.items() if value is not None})

@@ -41,6 +41,20 @@ class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all settings: immutable, by keyword, no unknown fields."""
 
 
+class SecretSource(_Settings, frozen=True, kw_only=True):
+    """Where a secret is kept, so that it can be read again: a file or a command.
+
+    Attributes:
+        option: how messages name the option or variable that says so.
+        file: a file that has the secret in its first line.
+        command: a command that prints it in its first line.
+    """
+
+    option: str
+    file: Path | None = None
+    command: str | None = None
+
+
 class Tls(_Settings, frozen=True, kw_only=True):
     """How a server's certificate is verified, and the client certificate it is sent.
 
@@ -66,6 +80,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
         user_info: True if the user name was written into the URL, where some services take a token: it is not shown.
         password: the password of `username`.
         token: a bearer token; it is sent instead of user name and password.
+        renewal: where the token or the password is read again when the server refuses it: it may have changed there.
         headers: headers to send with each request, whatever else they carry.
         tls: how certificates are verified.
         concurrency: the most requests in flight; fewer if the server slows down or refuses some.
@@ -81,6 +96,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     user_info: bool = False
     password: Secret | None = None
     token: Secret | None = None
+    renewal: SecretSource | None = None
     headers: dict[str, Secret] = {}
     tls: Tls = Tls()
     concurrency: int = 16
@@ -211,11 +227,13 @@ class FileSettings(_LocalSettings, frozen=True, kw_only=True):
     Attributes:
         path: the file, which is replaced when the crawl has ended; `-` for standard output.
         nested_json: True writes each aspect as a JSON text within the JSON, as older versions of DataHub read it.
+        lines: True writes one proposal a line instead of an array, as they come.
     """
 
     is_resumable: ClassVar[bool] = False
 
     nested_json: bool = False
+    lines: bool = False
 
 
 class LiteSettings(_LocalSettings, frozen=True, kw_only=True):

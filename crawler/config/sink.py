@@ -2,42 +2,81 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import structs
 
+from crawler.atomic_files import STDOUT
 from crawler.config.connection import connection_settings, require_bounds
-from crawler.config.environment import datahubenv, with_datahub_variables
+from crawler.config.datahub_layers import datahub_layers
 from crawler.config.flags import Flags
-from crawler.config.secrets import find_secret, has_secret, only_secret, require_one_secret
-from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, Options, RestSink, Typed, override
-from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
+from crawler.config.home_files import netrc_credentials
+from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
+from crawler.config.remarks import Remarks
+from crawler.config.secrets import with_one_secret
+from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, NoOptions, Options, RestSink, Typed
+from crawler.config.settings import FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
+from crawler.config.sign_in import CREDENTIALS, ServerOptions, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_LITE_FILE, UNSUPPORTED_IN_LITE_SINK, UNSUPPORTED_IN_REST_SINK
 from crawler.config.urls import datahub_cloud, parse_address
 from crawler.errors import SettingsError
 
-Kind = Literal["rest", "file", "lite"]
-_KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite"}
+Kind = Literal["rest", "file", "lite", "console"]
+_KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite", "console": "console"}
+_MISSING_BY_AN_ERROR = ("sink:", "sink.config:", "sink.config.server:")
+_TYPES = {kind: name for name, kind in _KINDS.items()}
+_SERVER = ServerOptions("server of DataHub", ("server",))
 
 
-def sink_settings(
-    sink: Options | None, environment: Mapping[str, str], flags: Flags, home: Path
-) -> SinkSettings | None:
-    """Return the sink, or None if no sink and no DataHub is configured anywhere."""
-    typed = None if sink is None else section(sink, "sink", Typed)
-    kind = _kind(typed, flags)
+class Sink(msgspec.Struct, frozen=True):
+    """The sink.
+
+    Attributes:
+        options: its options, by the path of their section.
+        settings: its settings; None if no sink and no DataHub is configured anywhere.
+        type: its type as a recipe names it.
+        origin: where the type is from.
+    """
+
+    options: Mapping[str, Merged[Any]] = {}
+    settings: SinkSettings | None = None
+    type: str = "file"
+    origin: str = "default"
+
+
+def load_sink(
+    sink: Options | None, environment: Mapping[str, str], flags: Flags, home: Path | None, remarks: Remarks
+) -> Sink:
+    """Return the sink by flags, recipe, environment and ~/.datahubenv, in this order. Raises SettingsError."""
+    typed = None if sink is None else section(sink, "sink", Typed, remarks=remarks)
+    kind = _kind(typed, flags, remarks)
     # A flag that names another sink than the recipe leaves the recipe's options without meaning.
     options = typed.config if typed is not None and _KINDS.get(typed.type) == kind else {}
-    if kind == "file":
-        return _file(options, flags)
-    if kind == "lite":
-        return _lite(options, flags, home)
-    rest = _rest_options(options, environment, flags, home)
-    return None if rest.server is None and kind is None else _rest(rest)
+    match kind:
+        case "file":
+            found = _file(options, flags, remarks)
+        case "lite":
+            found = _lite(options, flags, home, remarks)
+        case "console":
+            section(options, "sink.config", NoOptions, remarks=remarks)
+            found = Sink(settings=FileSettings(path=STDOUT, lines=True))
+        case _:
+            found = _rest(options, environment, flags, home, remarks, required=kind is not None)
+    if found.settings is None:
+        return found
+    of_server = found.options["sink.config"].origins.get("server", "") if kind is None else ""
+    return structs.replace(found, type=_TYPES[kind or "rest"], origin=of_server or _origin(flags))
 
 
-def _kind(typed: Typed | None, flags: Flags) -> Kind | None:
+def _origin(flags: Flags) -> str:
+    """Return where the type of the sink is from, if any place names it."""
+    given = [name for name in ("sink", "output", "datahub_url") if getattr(flags, name) is not None]
+    return Flags.name_of(given[0]) if given else RECIPE
+
+
+def _kind(typed: Typed | None, flags: Flags, remarks: Remarks) -> Kind | None:
     """Return the kind of sink that flags ask for, else the recipe; None if neither does."""
     if flags.datahub_url is not None and (flags.output is not None or flags.sink in {"file", "lite"}):
         raise SettingsError("The flags name two places to write to.", "Give --datahub-url, or --output and --sink.")
@@ -49,47 +88,63 @@ def _kind(typed: Typed | None, flags: Flags) -> Kind | None:
         return "file"
     if flags.datahub_url is not None:
         return "rest"
-    return None if typed is None else choose(typed.type, _KINDS, "sink.type")
+    if typed is not None and typed.type == "datahub-kafka":
+        raise SettingsError(
+            "sink.type: the sink datahub-kafka is not there.",
+            "Write to DataHub's REST API with datahub-rest; or write a file (file), and let datahub's file source "
+            "send that to Kafka.",
+        )
+    return None if typed is None else choose(typed.type, _KINDS, "sink", remarks)
 
 
-def _file(options: Options, flags: Flags) -> FileSettings:
-    sink = section(options, "sink.config", FileSink)
-    return FileSettings(path=flags.output or sink.filename, nested_json=sink.legacy_nested_json_string)
+def _file(options: Options, flags: Flags, remarks: Remarks) -> Sink:
+    sink = section(options, "sink.config", FileSink, remarks=remarks)
+    merged = merge(FileSink, [flags.layer(filename="output"), recipe_layer(sink, options, "sink.config")])
+    path, nested = merged.section.filename, merged.section.legacy_nested_json_string
+    return Sink({"sink.config": merged}, FileSettings(path=path, nested_json=nested))
 
 
-def _lite(options: Options, flags: Flags, home: Path) -> LiteSettings:
-    sink = section(options, "sink.config", LiteSink, UNSUPPORTED_IN_LITE_SINK)
-    lite = section(sink.config, "sink.config.config", LiteFile, UNSUPPORTED_IN_LITE_FILE)
-    return LiteSettings(path=flags.output or lite.file or home / ".datahub/lite/datahub.db", kind=sink.type)
+def _lite(options: Options, flags: Flags, home: Path | None, remarks: Remarks) -> Sink:
+    sink = section(options, "sink.config", LiteSink, UNSUPPORTED_IN_LITE_SINK, remarks=remarks)
+    lite = section(sink.config, "sink.config.config", LiteFile, UNSUPPORTED_IN_LITE_FILE, remarks=remarks)
+    recipe = recipe_layer(lite, sink.config, "sink.config.config")
+    merged = merge(LiteFile, [flags.layer(file="output"), recipe])
+    path = merged.section.file or (home and home / ".datahub/lite/datahub.db")
+    if path is None:
+        raise SettingsError("No catalog of DataHub Lite is given, and there is no home folder.", "Give it with -o.")
+    chosen: dict[str, Merged[Any]] = {
+        "sink.config": merge(LiteSink, [recipe_layer(sink, options, "sink.config")]),
+        "sink.config.config": merged,
+    }
+    return Sink(chosen, LiteSettings(path=path, kind=sink.type))
 
 
-def _rest_options(options: Options, environment: Mapping[str, str], flags: Flags, home: Path) -> RestSink:
-    """Return the options of the recipe, with the environment and then flags over them.
-
-    Options that the recipe leaves out come from ~/.datahubenv, unless the recipe names a server itself.
-    """
-    rest = section(options, "sink.config", RestSink, UNSUPPORTED_IN_REST_SINK)
-    require_one_secret(rest, "token", "sink.config")
-    if rest.server is None and (stored := datahubenv(environment, home, flags.datahub_url)) is not None:
-        if has_secret(rest, "token"):
-            stored = structs.replace(stored, **only_secret("token", None))
-        rest = override(stored, **{option: getattr(rest, option, None) for option in options})
-    rest = with_datahub_variables(rest, environment)
-    require_bounds(rest, "sink.config")
-    return override(
-        rest,
-        server=flags.datahub_url,
-        max_threads=flags.datahub_concurrency,
-        patience_sec=flags.patience,
-        endpoint=flags.endpoint,
-        confirm=flags.confirm,
-        confirm_wait=flags.confirm_wait,
-        max_unconfirmed=flags.max_unconfirmed,
-        max_per_batch=flags.batch_size,
-    )
+def _rest(
+    options: Options,
+    environment: Mapping[str, str],
+    flags: Flags,
+    home: Path | None,
+    remarks: Remarks,
+    *,
+    required: bool,
+) -> Sink:
+    rest = section(options, "sink.config", RestSink, UNSUPPORTED_IN_REST_SINK, remarks=remarks)
+    recipe = recipe_layer(rest, options, "sink.config")
+    recipe = with_one_secret(recipe, "token", remarks)
+    layers = datahub_layers(_flags(flags), recipe, environment, home, remarks)
+    merged = merge(RestSink, layers)
+    with remarks:
+        require_bounds(merged.section, "sink.config")
+    if not merged.section.server and (not required or remarks.has_error_at(*_MISSING_BY_AN_ERROR)):
+        return Sink()
+    settings, shown = _rest_settings(merged, layers, environment, home, remarks)
+    return Sink({"sink.config": shown}, settings)
 
 
-def _rest(sink: RestSink) -> RestSettings:
+def _rest_settings(
+    merged: Merged[RestSink], layers: list[Layer], environment: Mapping[str, str], home: Path | None, remarks: Remarks
+) -> tuple[RestSettings, Merged[RestSink]]:
+    sink = merged.section
     if not sink.server:
         raise SettingsError(
             "No DataHub server is given.",
@@ -98,14 +153,15 @@ def _rest(sink: RestSink) -> RestSettings:
     address = parse_address(
         sink.server, "server of DataHub", "Give the URL of its metadata service (GMS), http://host:8080 for example."
     )
-    token = find_secret(sink, "token", "sink.config")
-    return RestSettings(
+    stored = netrc_credentials(environment, home, address.hostname)
+    found = sign_in(sink.server, [*layers, stored], _SERVER, remarks)
+    settings = RestSettings(
         server=ServerSettings(
             url=datahub_cloud(address.base_url),
-            **(address.user_info if token is None else {"token": token}),
-            **connection_settings(sink),
+            **found.settings(),
+            **connection_settings(sink, merged.origins, address.scheme),
         ),
-        endpoint=sink.endpoint or Endpoint.RESTLI,
+        endpoint=sink.endpoint,
         confirm=sink.confirm,
         confirm_wait=float(sink.confirm_wait),
         max_unconfirmed=int(sink.max_unconfirmed),
@@ -113,4 +169,19 @@ def _rest(sink: RestSink) -> RestSettings:
         asynchronous=sink.mode is not Mode.SYNC,
         batch_size=sink.max_per_batch,
         batch_bytes=sink.max_batch_bytes,
+    )
+    shown = merge(RestSink, [found.layer, found.headers, *(layer.without(CREDENTIALS) for layer in layers)])
+    return settings, structs.replace(shown, sign_ins={"DataHub": found.origin})
+
+
+def _flags(flags: Flags) -> Layer:
+    return flags.layer(
+        server="datahub_url",
+        max_threads="datahub_concurrency",
+        patience_sec="patience",
+        endpoint="endpoint",
+        confirm="confirm",
+        confirm_wait="confirm_wait",
+        max_unconfirmed="max_unconfirmed",
+        max_per_batch="batch_size",
     )

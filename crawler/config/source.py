@@ -1,16 +1,23 @@
-"""The settings of MLflow and of the mapping, from `source` of a recipe, MLflow's variables and flags."""
+"""The settings of MLflow and of the mapping, from `source` of a recipe, MLflow's variables and files, and flags."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
 
 from crawler.config.connection import connection_settings, require_bounds
-from crawler.config.environment import with_mlflow_variables
+from crawler.config.environment import is_true, mlflow_variables
 from crawler.config.flags import Flags
-from crawler.config.secrets import find_secret, has_secret, require_one_secret
-from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed, override
-from crawler.config.settings import MappingSettings, MlflowSettings, Secret, ServerSettings
+from crawler.config.home_files import mlflow_credentials, netrc_credentials
+from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
+from crawler.config.remarks import Remarks
+from crawler.config.secrets import has_secret, with_one_secret
+from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed
+from crawler.config.settings import MappingSettings, MlflowSettings, ServerSettings
+from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
-from crawler.config.unsupported import STATE_UNSUPPORTED, UNSUPPORTED_IN_SOURCE
+from crawler.config.unsupported import STATE_UNSUPPORTED, UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
 from crawler.config.urls import Address, parse_address
 from crawler.errors import SettingsError
 
@@ -21,52 +28,36 @@ _SERVER_HINT = (
     "Start a server with `mlflow server --backend-store-uri …` and give its URL; for Databricks give "
     "https://WORKSPACE and a token."
 )
+_MISSING_BY_AN_ERROR = ("source:", "source.type:", "source.config:", "source.config.tracking_uri:")
+_SERVERS = ServerOptions("tracking_uri", ("tracking_uri", "registry_uri"))
 
 
-def source_options(source: Options, environment: Mapping[str, str], flags: Flags) -> MlflowSource:
-    """Return the options of the recipe's source; the environment wins over the recipe, flags over both."""
-    options = override(
-        with_mlflow_variables(_from_recipe(source) if source else MlflowSource(), environment),
-        tracking_uri=flags.mlflow_uri,
-        page_size=flags.page_size,
-        max_threads=flags.mlflow_concurrency,
-        patience_sec=flags.patience,
-        requests_per_second=flags.mlflow_rps,
-    )
-    if bool(options.username) != has_secret(options, "password"):
-        raise SettingsError(
-            "source.config: username and password must be set together.",
-            "Give both there, or as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
-        )
-    return options
+class Source(msgspec.Struct, frozen=True):
+    """The source: its options, and the servers that come of them; `mlflow` is None if none is given."""
+
+    options: Merged[MlflowSource]
+    mlflow: MlflowSettings | None
 
 
-def mlflow_settings(source: MlflowSource) -> MlflowSettings:
-    """Return the tracking server, and the registry if that is another server."""
-    if not source.tracking_uri:
-        raise SettingsError(
-            "No MLflow server is given.",
-            "Use --mlflow-uri, MLFLOW_TRACKING_URI, or tracking_uri under source.config of a recipe.",
-        )
-    password = find_secret(source, "password", "source.config")
-    token = find_secret(source, "token", "source.config")
-
-    def server(text: str, option: str) -> ServerSettings:
-        address = parse_address(text, option, _SERVER_HINT)
-        return ServerSettings(
-            url=address.base_url,
-            requests_per_second=source.requests_per_second,
-            **_credentials(address, source.username, password, token),
-            **connection_settings(source),
-        )
-
-    tracking = server(source.tracking_uri, "tracking_uri")
-    registry = server(source.registry_uri, "registry_uri") if source.registry_uri else tracking
-    return MlflowSettings(
-        tracking=tracking,
-        registry=None if registry.url == tracking.url else registry,
-        page_size=source.page_size,
-    )
+def load_source(
+    source: Options, environment: Mapping[str, str], flags: Flags, home: Path | None, remarks: Remarks
+) -> Source:
+    """Return the source by flags, recipe, environment, ~/.mlflow/credentials and ~/.netrc, in this order."""
+    recipe = _recipe(source, remarks) if source else Layer(place=RECIPE, path="source.config")
+    variables = stored = Layer(place="environment")
+    with remarks:
+        stored = mlflow_credentials(home)
+        variables = mlflow_variables(environment, stored)
+    layers = [_flags(flags), recipe, variables, *([stored] if stored["username"] and stored["password"] else [])]
+    merged = merge(MlflowSource, layers)
+    with remarks:
+        require_bounds(merged.section, "source.config")
+    if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
+        return Source(merged, None)
+    with remarks:
+        mlflow, merged = _servers(merged, layers, environment, home, remarks)
+        return Source(merged, mlflow)
+    return Source(merged, None)
 
 
 def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings:
@@ -81,29 +72,101 @@ def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings
     )
 
 
-def _from_recipe(source: Options) -> MlflowSource:
-    typed = section(source, "source", Typed, UNSUPPORTED_IN_SOURCE)
-    choose(typed.type, {"mlflow": MlflowSource}, "source.type")
-    options = section(typed.config, "source.config", MlflowSource)
-    require_bounds(options, "source.config")
-    require_one_secret(options, "token", "source.config")
-    require_one_secret(options, "password", "source.config")
-    if section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion).enabled:
-        raise SettingsError(STATE_UNSUPPORTED)
+def _recipe(source: Options, remarks: Remarks) -> Layer:
+    typed = section(source, "source", Typed, UNSUPPORTED_IN_SOURCE, remarks=remarks)
+    with remarks:
+        choose(typed.type, {"mlflow": MlflowSource}, "source", remarks)
+    options = section(typed.config, "source.config", MlflowSource, remarks=remarks)
+    state = section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion, remarks=remarks)
+    if state.enabled:
+        remarks.error(SettingsError(STATE_UNSUPPORTED))
     if options.env.upper() not in _ENVS:
-        raise SettingsError(
-            f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
+        remarks.error(
+            SettingsError(
+                f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
+            )
         )
-    return options
+    layer = recipe_layer(options, typed.config, "source.config")
+    for secret in ("token", "password"):
+        layer = with_one_secret(layer, secret, remarks)
+    one_of_two = (layer["username"] is not None) != has_secret(layer, "password")
+    if one_of_two and not remarks.has_error_at("source.config.password", "source.config.username"):
+        remarks.error(
+            SettingsError(
+                "source.config: username and password must be set together.",
+                "Give both there, or as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+            )
+        )
+    return layer
 
 
-def _credentials(
-    address: Address, username: str | None, password: Secret | None, token: Secret | None
-) -> dict[str, Any]:
-    """Return the credentials of a server: the user name of the options, else the one in its URL, else the token."""
-    if username:
-        return {"username": username, "password": password}
-    return address.user_info or {"token": token}
+def _flags(flags: Flags) -> Layer:
+    return flags.layer(
+        tracking_uri="mlflow_uri",
+        page_size="page_size",
+        max_threads="mlflow_concurrency",
+        patience_sec="patience",
+        requests_per_second="mlflow_rps",
+    )
+
+
+def _servers(
+    merged: Merged[MlflowSource],
+    layers: Sequence[Layer],
+    environment: Mapping[str, str],
+    home: Path | None,
+    remarks: Remarks,
+) -> tuple[MlflowSettings, Merged[MlflowSource]]:
+    """Return the tracking server, and the registry if that is another server, each with credentials of its own."""
+    source = merged.section
+    if not source.tracking_uri:
+        raise SettingsError(
+            "No MLflow server is given.",
+            "Use --mlflow-uri, MLFLOW_TRACKING_URI, or tracking_uri under source.config of a recipe.",
+        )
+
+    def server(url: str, option: str) -> tuple[ServerSettings, SignIn]:
+        address = _address(url, option)
+        stored = netrc_credentials(environment, home, address.hostname)
+        found = sign_in(url, [*layers, stored], _SERVERS, remarks)
+        _require_supported(found, layers[2], environment, url)
+        settings = ServerSettings(
+            url=address.base_url,
+            requests_per_second=source.requests_per_second,
+            **found.settings(),
+            **connection_settings(source, merged.origins, address.scheme),
+        )
+        return settings, found
+
+    tracking, found = server(source.tracking_uri, "tracking_uri")
+    registry, of_registry = server(source.registry_uri, "registry_uri") if source.registry_uri else (tracking, found)
+    shown = merge(MlflowSource, [found.layer, found.headers, *(layer.without(CREDENTIALS) for layer in layers)])
+    mlflow = MlflowSettings(
+        tracking=tracking,
+        registry=None if registry.url == tracking.url else registry,
+        page_size=source.page_size,
+    )
+    sign_ins = {"MLflow": found.origin} | ({"its registry": of_registry.origin} if mlflow.registry else {})
+    return mlflow, structs.replace(shown, sign_ins=sign_ins)
+
+
+def _address(url: str, option: str) -> Address:
+    """Return the address of a server. Raises SettingsError, which names services that want another way to sign in."""
+    scheme = url.strip().partition(":")[0].lower()
+    if scheme in UNSUPPORTED_URIS:
+        raise SettingsError(f"{option}: {UNSUPPORTED_URIS[scheme]}")
+    return parse_address(url, option, _SERVER_HINT)
+
+
+def _require_supported(found: SignIn, variables: Layer, environment: Mapping[str, str], url: str) -> None:
+    """Raise SettingsError if the environment says how to sign in to this server, and in a way that is not there."""
+    from_recipe = found.layer.options and found.layer.place == RECIPE
+    if from_recipe or found.has_own_header() or not belongs(variables, url, _SERVERS):
+        return
+    for name, why in UNSUPPORTED_SIGN_INS.items():
+        value = environment.get(name, "")
+        if is_true(environment, name) if name == "MLFLOW_TRACKING_AWS_SIGV4" else value:
+            raise SettingsError(f"{name}: {why}", f"Unset {name}, or give token or username under source.config.")
 
 
 def _ui_url(text: str) -> str:

@@ -10,18 +10,19 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from crawler.config.durations import Duration, duration
+from crawler.config.remarks import Remarks
 from crawler.config.settings import Secret
 from crawler.config.sizes import Size, size
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
 
 Section = TypeVar("Section")
+Chosen = TypeVar("Chosen")
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?:\.(?P<key>\w+))?(?P<rest>.*)`)?", re.DOTALL)
 _WORDS = {
     " | null": "",
     "`object`": "a mapping",
     "`array`": "a list",
-    "object missing required field": "there must be a key",
     "`null`": "nothing",
     "`": "",
 }
@@ -32,6 +33,8 @@ def section(
     path: str,
     struct: type[Section],
     unsupported: Mapping[str, Unsupported] | None = None,
+    *,
+    remarks: Remarks | None = None,
 ) -> Section:
     """Convert `data` to `struct`; a key without a value counts as left out.
 
@@ -39,33 +42,63 @@ def section(
         data: the section; None for an empty one.
         path: the place of the section in the recipe, such as `sink.config`.
         struct: the struct, whose fields are the known keys.
-        unsupported: further keys that are known, but accepted with a harmless value only.
+        unsupported: further keys that are known, but accepted with a harmless value only, or without effect.
+        remarks: what keeps the errors, so that a wrong key counts as left out, and notes.
 
     Raises:
-        SettingsError: a key is unknown or its value wrong. The message has its path, and no value: it may be a secret.
+        SettingsError: a key is unknown or its value wrong, and there are no `remarks`. The message has its path, and no
+            value: it may be a secret.
     """
-    if data is None:
-        data = {}
+    kept = Remarks() if remarks is None else remarks
     fields = {field.name: field for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
-    unsupported = unsupported or {}
-    for key, value in data.items():
-        if key in unsupported:
-            if not unsupported[key].accepts(value):
-                raise SettingsError(f"{_path_of(struct, path, key)}: {unsupported[key].why}")
-        elif key not in fields:
-            raise _unknown(key, path, [*fields, *unsupported])
-    known = {key: data[key] for key in data if key in fields and not _left_out(data[key], fields[key].default)}
-    try:
-        return msgspec.convert(known, struct, strict=False, dec_hook=_special)
-    except msgspec.ValidationError as error:
-        raise SettingsError(_sentence(str(error), path, struct, fields)) from None
+    given = {} if data is None else dict(data)
+    for key in [key for key in given if key not in fields]:
+        if (known := (unsupported or {}).get(key)) is None:
+            kept.error(_unknown(key, path, [*fields, *(unsupported or {})]))
+        else:
+            _remark(known, given[key], _path_of(struct, path, key), kept)
+        del given[key]
+    stated = {key: value for key, value in given.items() if not _left_out(value, fields[key].default)}
+    converted = _convert(stated, path, struct, fields, kept)
+    if remarks is None:
+        kept.raise_errors()
+    return converted
 
 
-def choose(value: str, known: Mapping[str, Section], path: str) -> Section:
-    """Return what `value` names. Raises SettingsError with the nearest known name."""
-    if value not in known:
-        raise SettingsError(f"{path}: unknown type {value!r}.", _nearest(value, known))
-    return known[value]
+def _remark(known: Unsupported, value: Any, where: str, remarks: Remarks) -> None:
+    """Say of an official key that is no option here: it has no effect, or its value is not supported."""
+    if not known.without_effect and not known.accepts(value):
+        remarks.error(SettingsError(f"{where}: {known.why}"))
+    elif known.without_effect and value is not None:
+        remarks.note(f"{where} has no effect: {known.why}")
+
+
+def _convert(
+    known: dict[str, Any],
+    path: str,
+    struct: type[Section],
+    fields: Mapping[str, msgspec.structs.FieldInfo],
+    remarks: Remarks,
+) -> Section:
+    """Convert the known keys; one whose value is wrong is left out, so that the next one is found too."""
+    while True:
+        try:
+            return msgspec.convert(known, struct, strict=False, dec_hook=_special)
+        except msgspec.ValidationError as error:
+            sentence, key = _sentence(str(error), path, struct, fields)
+            if key not in known:
+                raise SettingsError(sentence) from None
+            remarks.error(SettingsError(sentence))
+            del known[key]
+
+
+def choose(value: str, known: Mapping[str, Chosen], path: str, remarks: Remarks) -> Chosen:
+    """Return what the type of the section at `path` names. Raises SettingsError with the nearest known name."""
+    if not value and not remarks.has_error_at(f"{path}:", f"{path}.type:"):
+        raise SettingsError(f"{path}: there must be a key type.", f"Known are: {', '.join(sorted(known))}.")
+    if value and value not in known:
+        raise SettingsError(f"{path}.type: unknown type {value!r}.", _nearest(value, known))
+    return known[value or next(iter(known))]
 
 
 def _path_of(struct: type, path: str, key: str) -> str:
@@ -121,8 +154,10 @@ def _local_path(text: str) -> Path:
         raise ValueError("Expected a path, got ~ of a user who is not known here") from None
 
 
-def _sentence(message: str, path: str, struct: type, fields: Mapping[str, msgspec.structs.FieldInfo]) -> str:
-    """Return the message of msgspec in the words of a recipe, with the path as it is written there."""
+def _sentence(
+    message: str, path: str, struct: type, fields: Mapping[str, msgspec.structs.FieldInfo]
+) -> tuple[str, str]:
+    """Return msgspec's message in the words of a recipe, with the path as it is written there, and the key."""
     match = _AT.fullmatch(message)
     what, key, rest = match.group("what", "key", "rest") if match else (message, None, None)
     if key is not None and what.startswith("Invalid enum value"):
@@ -131,7 +166,7 @@ def _sentence(message: str, path: str, struct: type, fields: Mapping[str, msgspe
     for theirs, ours in _WORDS.items():
         what = what.replace(theirs, ours)
     where = path if key is None else _path_of(struct, path, key)
-    return f"{where}{rest or ''}: {what}.".lstrip(": ")
+    return f"{where}{rest or ''}: {what}.".lstrip(": "), key or ""
 
 
 def _choices(kind: Any) -> list[str]:

@@ -12,11 +12,13 @@ class Unsupported(msgspec.Struct, frozen=True):
         why: why, and what to do instead; messages show it.
         harmless: values that would change nothing here, so they are accepted silently.
         only_enabled: True also accepts a mapping that does not say `enabled: true`.
+        without_effect: True accepts every value, with a line in the log: what is written stays the same.
     """
 
     why: str
     harmless: tuple[Any, ...] = (None,)
     only_enabled: bool = False
+    without_effect: bool = False
 
     def accepts(self, value: Any) -> bool:
         """True if `value` asks for nothing that would be missed."""
@@ -31,6 +33,10 @@ def _is_same(value: Any, harmless: Any) -> bool:
     return bool(value == harmless) and type(value) is type(harmless)
 
 
+def _without_effect(why: str) -> Unsupported:
+    return Unsupported(why, without_effect=True)
+
+
 _NO_STATE = "the crawler keeps no state in DataHub yet, so nothing that vanished from MLflow is removed. Leave it out."
 
 UNSUPPORTED_IN_PIPELINE = {
@@ -41,14 +47,13 @@ UNSUPPORTED_IN_PIPELINE = {
     "reporting": Unsupported(
         "no run is reported to DataHub's ingestion page yet. Leave it out, or use --report.", (None, [])
     ),
-    "datahub_api": Unsupported("DataHub is not read from. Give its server and token under sink.config.", (None, {})),
     "failure_log": Unsupported(
         "failures are in the summary and the report, not in a failure log. Leave it out, or use --report.",
         only_enabled=True,
     ),
     "recording": Unsupported("a crawl cannot be recorded. Leave it out.", only_enabled=True),
 }
-_SAMPLES = Unsupported("the report keeps a few samples of each failure and warning, always. Leave it out.", (None, 10))
+_SAMPLES = _without_effect("the report keeps a few samples of each failure and warning, always.")
 UNSUPPORTED_IN_FLAGS = {
     "generate_browse_path_v2": Unsupported("containers get their browse path, always. Leave it out.", (None, True)),
     "generate_browse_path_v2_dry_run": Unsupported("browse paths are written, always. Leave it out.", (None, False)),
@@ -74,19 +79,18 @@ UNSUPPORTED_IN_SOURCE = {
     "extractor_config": Unsupported("MLflow's source needs no extractor. Leave it out.", (None, {})),
 }
 UNSUPPORTED_IN_REST_SINK = {
-    "auth": Unsupported("only a token is known as credential. Give it as token."),
-    "retry_status_codes": Unsupported("408, 425, 429 and 5xx are tried again, always. Leave it out."),
-    "pool_connections": Unsupported("connections are counted by max_threads. Leave it out."),
-    "pool_maxsize": Unsupported("connections are counted by max_threads. Leave it out."),
-    "openapi_ingestion": Unsupported("the endpoint is named by its own option. Set endpoint: OPENAPI.", (None, False)),
-    "respect_mcp_sync_marker": Unsupported("no proposal carries such a marker. Leave it out.", (None, False)),
-    "client_mode": Unsupported("the crawler names itself. Leave it out.", (None, "INGESTION", "SDK", "CLI")),
-    "datahub_component": Unsupported("the crawler names itself. Leave it out."),
-    "server_config_refresh_interval": Unsupported("DataHub's version is asked once a crawl. Leave it out."),
-    "tcp_keepalive": Unsupported("connections are kept for one crawl only. Leave it out.", (None, False, True)),
-    "default_emit_mode": Unsupported("use mode: SYNC or ASYNC.", (None,)),
-    "max_pending_requests": Unsupported("what waits is bounded by max_threads. Leave it out.", (None, 2000)),
-    "min_process_interval_seconds": Unsupported("batches leave when they are full. Leave it out.", (None, 30, 30.0)),
+    "retry_status_codes": _without_effect("408, 425, 429 and 5xx are tried again, always."),
+    "pool_connections": _without_effect("connections are counted by max_threads."),
+    "pool_maxsize": _without_effect("connections are counted by max_threads."),
+    "openapi_ingestion": _without_effect("the endpoint is named by endpoint, as in datahub's own sink."),
+    "respect_mcp_sync_marker": _without_effect("no proposal carries such a marker."),
+    "client_mode": _without_effect("the crawler names itself."),
+    "datahub_component": _without_effect("the crawler names itself."),
+    "server_config_refresh_interval": _without_effect("DataHub's version is asked once a crawl."),
+    "tcp_keepalive": _without_effect("connections are kept for one crawl only."),
+    "default_emit_mode": _without_effect("the sink has mode, as datahub's own."),
+    "max_pending_requests": _without_effect("what waits is bounded by max_threads."),
+    "min_process_interval_seconds": _without_effect("batches leave when they are full."),
 }
 UNSUPPORTED_IN_LITE_SINK = {
     "forward_to": Unsupported("nothing is forwarded. Crawl a second time, with the other sink."),
@@ -95,4 +99,20 @@ UNSUPPORTED_IN_LITE_FILE = {
     "read_only": Unsupported("the catalog is written to. Leave it out.", (None, False)),
     "options": Unsupported("no options are handed on to the database. Leave it out.", (None, {})),
 }
+_DATABRICKS = (
+    "signing in by a profile of Databricks is not supported. Give https://WORKSPACE as tracking_uri, and a token."
+)
+UNSUPPORTED_URIS = {
+    "databricks": _DATABRICKS,
+    "databricks-uc": "Unity Catalog's registry is not supported. Leave registry_uri out.",
+    "uc": "Unity Catalog's registry is not supported. Leave registry_uri out.",
+    "arn": "a server of SageMaker wants signed requests (AWS SigV4), which are not supported.",
+    "azureml": "this scheme is not supported. Give the workspace's URL with https:// as tracking_uri, and a token.",
+}
+"""The schemes of services that MLflow's client signs in to in a way of their own."""
+UNSUPPORTED_SIGN_INS = {
+    "MLFLOW_TRACKING_AWS_SIGV4": "signed requests (AWS SigV4) are not supported.",
+    "MLFLOW_TRACKING_AUTH": "plugins of MLflow that sign in are not supported.",
+}
+"""Variables by which MLflow's client signs in in other ways."""
 STATE_UNSUPPORTED = f"source.config.stateful_ingestion.enabled: {_NO_STATE}"

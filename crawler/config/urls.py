@@ -44,10 +44,15 @@ class Address(msgspec.Struct, frozen=True):
         return urlsplit(self.url).scheme
 
     @property
+    def hostname(self) -> str:
+        """The host in lower case, without port and brackets."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
     def host(self) -> str:
         """Host and port, `gms:8080` or `[::1]:8080`, with the scheme's own port if none is written."""
         parts = urlsplit(self.url)
-        name = parts.hostname or ""
+        name = self.hostname
         return f"{f'[{name}]' if ':' in name else name}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
@@ -70,6 +75,23 @@ def parse_address(text: str, name: str, hint: str) -> Address:
         username=unquote(user) if user_info else None,
         password=Secret(unquote(password)) if user_info else None,
     )
+
+
+def same_server(one: str, other: str) -> bool:
+    """True if two URLs name one server: the same host and port, or http and https on their own ports.
+
+    requests decides by this rule whether a redirect may keep its credentials, and DataHub's sink whether those of the
+    environment are for the recipe's server.
+    """
+    try:
+        first, second = (urlsplit(datahub_cloud(url.strip().rstrip("/"))) for url in (one, other))
+        if not first.hostname or first.hostname != second.hostname:
+            return False
+        ports = [parts.port or _DEFAULT_PORTS.get(parts.scheme) for parts in (first, second)]
+    except ValueError:
+        return False
+    upgraded = {first.scheme, second.scheme} == {"http", "https"} and set(ports) == {80, 443}
+    return upgraded or (first.scheme == second.scheme and ports[0] == ports[1])
 
 
 def datahub_cloud(url: str) -> str:

@@ -6,29 +6,44 @@ from typing import Any
 
 import expandvars
 
+from crawler.config.remarks import Remarks
 from crawler.errors import SettingsError
 
 _BRACED = re.compile(r"\$\{.+\}")
 
 
-def expand(document: Mapping[Any, Any], environment: Mapping[str, str]) -> dict[Any, Any]:
+def expand(
+    document: Mapping[Any, Any], environment: Mapping[str, str], remarks: Remarks | None = None
+) -> dict[Any, Any]:
     """Replace `${VAR}`, `${VAR:-default}` and a leading `$VAR` in all texts of a document.
 
     Only texts are expanded, so a variable's value never changes the structure; no command is run. One copy of the
-    environment serves the whole document: `${VAR:=default}` sets a variable for the texts after it. Raises
-    SettingsError with the path of the text.
+    environment serves the whole document: `${VAR:=default}` sets a variable for the texts after it.
+
+    Args:
+        document: what YAML or JSON was read to.
+        environment: the variables.
+        remarks: what keeps the errors, so that a wrong text counts as left out.
+
+    Raises:
+        SettingsError: a text cannot be expanded, and there are no `remarks`. The message has the text's path.
     """
-    expanded: dict[Any, Any] = _expand(document, dict(environment), "")
+    kept = Remarks() if remarks is None else remarks
+    expanded: dict[Any, Any] = _expand(document, dict(environment), "", kept)
+    if remarks is None:
+        kept.raise_errors()
     return expanded
 
 
-def _expand(value: Any, variables: dict[str, str], path: str) -> Any:
+def _expand(value: Any, variables: dict[str, str], path: str, remarks: Remarks) -> Any:
     if isinstance(value, Mapping):
-        return {key: _expand(item, variables, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+        return {key: _expand(item, variables, f"{path}.{key}".lstrip("."), remarks) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, variables, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [_expand(item, variables, f"{path}[{index}]", remarks) for index, item in enumerate(value)]
     if isinstance(value, str) and (_BRACED.search(value) or value.startswith("$")):
-        return _expand_text(value, variables, path)
+        with remarks:
+            return _expand_text(value, variables, path)
+        return None
     return value
 
 

@@ -1,4 +1,4 @@
-"""Removes secrets from text of others: a server may echo what it was sent. Pure."""
+"""Removes secrets from text of others: a server may echo what it was sent."""
 
 import html
 import json
@@ -13,9 +13,15 @@ class Redactor:
     """Replaces secrets by `***`, also where they are quoted for a URL, JSON or HTML."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Replace these secrets too."""
+        self._forms |= {form for secret in secrets if secret for form in _forms(secret)}
         # The longest first: a secret that begins with another one must not leave its end behind.
-        ordered = sorted(forms, key=len, reverse=True)
+        ordered = sorted(self._forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def __call__(self, text: str) -> str:

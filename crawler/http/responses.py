@@ -16,7 +16,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HINTS = {
     403: "The credentials are known, but lack the privilege for this request.",
     404: "Is the URL right, including its path?",
-    407: "The proxy wants credentials: give them in HTTP_PROXY or HTTPS_PROXY.",
+    407: "The proxy wants credentials: give them in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.",
     413: "The request is too large for the server or a proxy: send smaller batches.",
     429: "Ask for less at once: lower the concurrency or the requests per second.",
     503: "The server is overloaded or starting: try again later, or lower the concurrency.",

@@ -21,6 +21,7 @@ from crawler.http.outage import OutageWaiter
 from crawler.http.outage_log import OutageLog
 from crawler.http.proxy import parse_proxy, proxy_for
 from crawler.http.redaction import Redactor
+from crawler.http.renewal import CredentialRenewer
 from crawler.http.responses import Response, ResponseClassifier
 from crawler.http.retry import IsFinal, Retrier
 from crawler.http.retry_budget import RetryBudget
@@ -73,7 +74,10 @@ class Server:
         rate = settings.requests_per_second or (None if keep_alive else CONNECTIONS_PER_SECOND)
         log = OutageLog(name, settings, traffic)
         availability = Availability(settings.patience, _loop_time, log)
-        stage: Stage = RateLimiter(self._observer, rate, traffic, _loop_time, sleep)
+        stage: Stage = self._observer
+        if settings.renewal is not None:
+            stage = CredentialRenewer(stage, name, settings, address, redact)
+        stage = RateLimiter(stage, rate, traffic, _loop_time, sleep)
         stage = AvailabilityObserver(stage, availability)
         stage = ConcurrencyLimiter(stage, self._vegas)
         stage = Retrier(stage, settings.attempts, sleep, log, is_final, budget=RetryBudget(), answered=availability)

@@ -12,8 +12,10 @@ from crawler.http.tls import is_no_tls, tls_failure
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _SELF_SIGNED = {18, 19}
 _WRONG_NAME = {62, 64}
-_CA_HINT = "name the CA that signed it in the TLS settings (ca_certificate)"
-_NO_CHECK_HINT = "turn the check off there (verify: false), which lets anyone in between read the credentials"
+_CA_HINT = "name the CA that signed it (ca_certificate_path)"
+_NO_CHECK_HINT = (
+    "turn the check off (disable_ssl_verification: true), which lets anyone in between read the credentials"
+)
 
 _SHORT_REASONS = {
     aiohttp.ConnectionTimeoutError: "no connection in time",
@@ -64,17 +66,17 @@ def _bad_certificate(failure: ssl.SSLCertVerificationError, peer: Peer) -> Unrea
     if code == _EXPIRED:
         return Unreachable(
             f"The certificate of {peer} has expired.",
-            f"Renew it on the server. To go on without, in the TLS settings: {_NO_CHECK_HINT}.",
+            f"Renew it on the server. To go on without, {_NO_CHECK_HINT}.",
         )
     if code == _NOT_YET_VALID:
         return Unreachable(
             f"The certificate of {peer} is not valid yet.",
-            f"Check the clocks of both hosts. To go on without, in the TLS settings: {_NO_CHECK_HINT}.",
+            f"Check the clocks of both hosts. To go on without, {_NO_CHECK_HINT}.",
         )
     if code in _WRONG_NAME:
         return Unreachable(
             f"The certificate of {peer} is for another host name.",
-            f"Use the name that it was made for. If that cannot be, in the TLS settings: {_NO_CHECK_HINT}.",
+            f"Use the name that it was made for. If that cannot be, {_NO_CHECK_HINT}.",
         )
     kind = "self-signed" if code in _SELF_SIGNED else "signed by a CA that is unknown here"
     return Unreachable(
@@ -93,7 +95,7 @@ def _no_handshake(failure: ssl.SSLError, peer: Peer) -> Unreachable:
     if "CERTIFICATE_REQUIRED" in reason or reason.endswith("ALERT_HANDSHAKE_FAILURE"):
         return Unreachable(
             f"{peer} broke off the TLS handshake ({reason}).",
-            "It may want a client certificate: see client_certificate and client_key in the TLS settings.",
+            "It may want a client certificate: see client_certificate_path and client_key_path.",
         )
     return Unreachable(f"The TLS connection to {peer} failed ({reason}).", "Its log says more.")
 
@@ -126,7 +128,7 @@ def _no_answer(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreach
     if isinstance(error, TimeoutError):
         return Unreachable(
             f"{peer} gave no whole answer within {peer.timeout:g} s.",
-            "Give it more time (timeout), or ask for less at once (page size, concurrency).",
+            "Give it more time (timeout_sec), or ask for less at once (page size, concurrency).",
             timed_out=True,
         )
     if isinstance(error, aiohttp.ClientPayloadError):
@@ -138,7 +140,7 @@ def _no_answer(error: aiohttp.ClientError | TimeoutError, peer: Peer) -> Unreach
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Unreachable(
             f"The proxy {peer.proxy} does not connect to {peer.name} at {peer.host}: status {error.status}.",
-            "407 means it wants credentials (in HTTPS_PROXY). NO_PROXY excepts a host from it.",
+            "407 means it wants credentials (in HTTPS_PROXY or ALL_PROXY). NO_PROXY excepts a host from it.",
         )
     if isinstance(error, aiohttp.ClientConnectionError):
         return Unreachable(f"{peer} closed the connection without an answer.", _closed_hint(peer), broken_off=True)
@@ -149,6 +151,5 @@ def _closed_hint(peer: Peer) -> str:
     if peer.scheme == "http":
         return "If it speaks TLS, write https:// in its URL; otherwise its log says more."
     return (
-        "It may want a client certificate (client_certificate in the TLS settings); "
-        "its log, or that of a proxy before it, says more."
+        "It may want a client certificate (client_certificate_path); its log, or that of a proxy before it, says more."
     )

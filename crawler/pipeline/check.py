@@ -6,7 +6,16 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
-from crawler.config.settings import Endpoint, MlflowSettings, RestSettings, ServerSettings, Settings, SinkSettings
+from crawler.config.settings import (
+    Endpoint,
+    FileSettings,
+    LiteSettings,
+    MlflowSettings,
+    RestSettings,
+    ServerSettings,
+    Settings,
+    SinkSettings,
+)
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.errors import (
@@ -23,6 +32,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.entities import open_mlflow
+from crawler.sinks.lite import require_package
 from crawler.telemetry.findings import UNREADABLE
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
@@ -127,10 +137,13 @@ async def _rows(client: MlflowClient, resource: Resource[Any], report: Report) -
 
 
 async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Path:
-    if not isinstance(sink, RestSettings):
+    if isinstance(sink, FileSettings):
         return sink.output_file
     found = DatahubCheck()
     try:
+        if isinstance(sink, LiteSettings):
+            require_package(sink)
+            return sink.output_file
         async with Server("DataHub", sink.server, report.datahub) as server:
             client = GmsClient(server)
             found.url = server.url

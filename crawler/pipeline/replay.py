@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,13 @@ MAX_ASPECTS = 200
 
 _VERSIONED = {"mlModel", "versionSet"}
 """DataHub keeps which version of a model is the latest: two writers at once would race for it."""
+_WRITTEN_TYPES = frozenset(
+    {
+        *("container", "dataPlatformInstance", "dataProcessInstance", "dataset", "mlModel", "mlModelGroup"),
+        *("platformResource", "tag", "versionSet"),
+    }
+)
+"""The entity types of a crawl. A file may hold others, which DataHub's own sink has written."""
 _MLFLOW_MODEL = "urn:li:mlModel:(urn:li:dataPlatform:mlflow,"
 _DIGITS = "0123456789"
 
@@ -62,8 +70,9 @@ async def replay(
         print(report.status, report.proposals, report.rejected)
 
     Raises:
-        SettingsError: The file cannot be opened, or is the one that dead letters would be added to; or DataHub cannot
-            be asked.
+        SettingsError: The file cannot be opened, or is the one that dead letters would be added to; DataHub cannot be
+            asked; or `only` names an entity type that is neither in the file nor one that a crawl writes. The others
+            are sent then.
         InputError: The file cannot be read to its end.
         Interrupted: It was stopped.
         CrawlerError: DataHub, or the output, fails for good.
@@ -88,6 +97,7 @@ async def replay(
             )
         feed = ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed)
         await delivery.deliver(feed, stop)
+        feed.require_known_types()
     report.finish()
     return report
 
@@ -129,6 +139,7 @@ class ProposalFeed:
         self._listener = listener
         self._stop = stop
         self._unconfirmed = unconfirmed
+        self._types: set[str] = set()
         self._held: dict[str, FiledProposal] = {}
         """Proposals of the entity at hand, by the aspect's name."""
 
@@ -145,6 +156,16 @@ class ProposalFeed:
             yield chunk
         if failure is not None:
             raise failure
+
+    def require_known_types(self) -> None:
+        """Raise SettingsError for an entity type that was asked for, but is not known and not in the file."""
+        for unknown in sorted(self._only.types - self._types - _WRITTEN_TYPES):
+            near = get_close_matches(unknown, self._types | _WRITTEN_TYPES, n=1)
+            there = f"In the file are: {', '.join(sorted(self._types)) or 'none'}."
+            raise SettingsError(
+                f"--type: no proposal of the file is of the type {unknown!r}, which a crawl does not write either.",
+                f"Did you mean {near[0]!r}?" if near else there,
+            )
 
     def drain(self) -> Iterator[ProposalChunk]:
         """Remove and return the entity at hand."""
@@ -166,6 +187,7 @@ class ProposalFeed:
             self._listener(UNREADABLE_PROPOSALS.found(f"{found.where}: {found.reason}"))
             return
         self._listener(RowsRead("proposals", 1))
+        self._types.add(found.proposal.entity_type)
         if skipped := self._only.skips(found):
             self._listener(RowsSkipped(skipped, 1))
             return

@@ -1,5 +1,7 @@
 """A JSON array of proposals in a file, as DataHub's `file` sink writes it and its `file` source reads it.
 
+For the sink `console` it is one proposal a line instead, on standard output.
+
 The array grows in `PATH.part` and becomes PATH only when the crawl has ended: a crawl that is cut off leaves the old
 PATH as it was and a `.part` that is either closed, with what was read until then, or not JSON at all.
 """
@@ -50,7 +52,7 @@ async def open_file_sink(
                 f"Cannot write {settings.path}: {reason_of(error)}.", "Give another path with -o, or make it writable."
             ) from None
         wire = RestliWire(system_metadata) if settings.nested_json else FileWire(system_metadata)
-        sink = FileSink(settings.path, file, wire, traffic, timing)
+        sink = FileSink(settings, file, wire, traffic, timing)
         listener(OutputOpened(sink.facts.target))
         try:
             yield sink
@@ -61,19 +63,33 @@ async def open_file_sink(
         sink.close(target, None)
 
 
+class _Form(msgspec.Struct, frozen=True):
+    """What stands before, between and behind the proposals, and where there are none."""
+
+    start: bytes
+    separator: bytes
+    end: bytes
+    empty: bytes
+
+
+_ARRAY = _Form(b"[\n", b",\n", b"\n]\n", b"[]\n")
+_LINES = _Form(b"", b"\n", b"\n", b"")
+
+
 class FileSink:
     """Streams batches into one open file; nothing is held back but the system's buffer."""
 
     lookup: StoreLookup | None = None
 
-    def __init__(self, path: Path, file: BinaryIO, wire: Wire, traffic: Traffic, timing: Timing) -> None:
-        self.facts = SinkFacts(target=str(path), verification_method="written")
+    def __init__(self, settings: FileSettings, file: BinaryIO, wire: Wire, traffic: Traffic, timing: Timing) -> None:
+        self.facts = SinkFacts(target=str(settings.path), verification_method="written")
         self.wire = wire
-        self._path = path
+        self._path = settings.path
         self._file = file
         self._traffic = traffic
         self._timing = timing
-        self._separator = b"[\n"
+        self._form = _LINES if settings.lines else _ARRAY
+        self._is_empty = True
 
     def packer(self) -> Packer:
         """Return a packer of batches that are small enough to wait in memory."""
@@ -96,15 +112,15 @@ class FileSink:
     def _append(self, batch: Batch) -> None:
         for entity in batch.entities:
             for proposal in entity.proposals:
-                self._file.write(self._separator + proposal)
-                self._separator = b",\n"
+                self._file.write((self._form.start if self._is_empty else self._form.separator) + proposal)
+                self._is_empty = False
         self._file.flush()
 
     def close(self, target: AtomicFile, error: BaseException | None) -> None:
         """Close the array and the file; without an `error` the file replaces the old one."""
         try:
             if not isinstance(error, OutputError):
-                self._file.write(b"[]\n" if self._separator == b"[\n" else b"\n]\n")
+                self._file.write(self._form.empty if self._is_empty else self._form.end)
             if self._path != STDOUT:
                 self._file.close()
             else:

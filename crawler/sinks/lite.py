@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,10 +119,20 @@ def _open(settings: LiteSettings) -> "DataHubLiteLocal":
     except (sqlite3.Error, OSError) as error:
         raise SettingsError(f"Cannot open {settings.path}: {error}.", "Give another path with -o.") from None
     except ConfigurationError:
-        raise SettingsError(
-            f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
-        ) from None
+        raise _package_missing(settings) from None
     return catalog
+
+
+def require_package(settings: LiteSettings) -> None:
+    """Raise SettingsError if a package that the catalog's format needs is not installed."""
+    if settings.kind == "duckdb" and find_spec("duckdb") is None:
+        raise _package_missing(settings)
+
+
+def _package_missing(settings: LiteSettings) -> SettingsError:
+    return SettingsError(
+        f"DataHub Lite with {settings.kind} needs its package.", f"pip install 'acryl-datahub[{settings.kind}]'"
+    )
 
 
 def _check_format(settings: LiteSettings) -> None:

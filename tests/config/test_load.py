@@ -44,7 +44,7 @@ def test_the_environment_is_the_processs_own(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DATAHUB_GMS_URL", "http://gms")
     monkeypatch.setenv("INSTANCE", "east")
     found = load(recipe({"platform_instance": "${INSTANCE}"}))
-    assert (found.mlflow.tracking.url, found.mapping.platform_instance) == ("http://env", "east")
+    assert (found.mlflow.tracking.url, found.mapping.platform_instance) == ("http://mlflow:5000", "east")
     assert datahub(found).server.url == "http://gms"
     assert load().mlflow.tracking.url == "http://env"
     assert load_delivery().sink == found.sink

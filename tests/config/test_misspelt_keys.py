@@ -74,7 +74,7 @@ def test_every_misspelling_names_the_right_key(key: str, path: str) -> None:
         (recipe(sink={"type": "datahub_rest"}), "sink.type: unknown type 'datahub_rest'. Did you mean 'datahub-rest'?"),
         (
             recipe(sink={"type": "kafka"}),
-            "sink.type: unknown type 'kafka'. Known are: datahub-lite, datahub-rest, file.",
+            "sink.type: unknown type 'kafka'. Known are: console, datahub-lite, datahub-rest, file.",
         ),
     ],
 )

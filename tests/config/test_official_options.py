@@ -1,6 +1,7 @@
 """Every option of the official connector is honoured, or refused with a sentence; its recipes run unchanged."""
 
 import ast
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from datahub.emitter.mce_builder import ALL_ENV_TYPES
 from datahub.ingestion.graph.config import DatahubClientConfig
 from datahub.ingestion.run.pipeline_config import FlagsConfig, PipelineConfig, SourceConfig
 from datahub.ingestion.sink.datahub_lite import DataHubLiteSinkConfig
-from datahub.ingestion.sink.datahub_rest import DatahubRestSinkConfig
+from datahub.ingestion.sink.datahub_rest import DatahubRestSink, DatahubRestSinkConfig
 from datahub.ingestion.sink.file import FileSinkConfig
 from datahub.ingestion.source.state.stale_entity_removal_handler import StatefulStaleMetadataRemovalConfig
 from datahub.ingestion.source.state.stateful_ingestion_base import StatefulIngestionConfigBase
@@ -19,8 +20,8 @@ from datahub.lite.duckdb_lite_config import DuckDBLiteConfig
 
 from crawler.config import sections, unsupported
 from crawler.config.settings import FileSettings, LiteSettings, Secret
+from tests.config.recipes import CANARY, loaded, recipe, refused, rest
 from tests.config.recipes import datahub as rest_settings
-from tests.config.recipes import loaded, recipe, refused, rest
 
 
 def mlflow_options() -> dict[str, Any]:
@@ -70,7 +71,9 @@ def test_every_official_option_is_honoured_or_refused(name: str) -> None:
 def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
     for refusal in OFFICIAL[name][2].values():
         assert refusal.why.endswith(".")
-        assert any(word in refusal.why for word in ("Leave", "Give", "Set", "Write", "Crawl", "use mode"))
+        assert refusal.without_effect or any(
+            word in refusal.why for word in ("Leave", "Give", "Set", "Write", "Crawl", "use mode")
+        )
 
 
 SWITCHED_ON: dict[str, Any] = {
@@ -78,17 +81,67 @@ SWITCHED_ON: dict[str, Any] = {
     "recording": {"enabled": True},
     "auto_resolve_lineage_urns": {"enabled": True, "resolve_all_platforms": True},
 }
-REFUSED = [
+NAMED = [
     *((f"{key}", recipe(**{key: SWITCHED_ON.get(key, ["x"])})) for key in unsupported.UNSUPPORTED_IN_PIPELINE),
     *((f"flags.{key}", recipe(flags={key: SWITCHED_ON.get(key, "x")})) for key in unsupported.UNSUPPORTED_IN_FLAGS),
-    *((f"source.{key}", {"source": {"type": "mlflow", key: "x"}}) for key in unsupported.UNSUPPORTED_IN_SOURCE),
+    *(
+        (f"source.{key}", recipe() | {"source": recipe()["source"] | {key: "x"}})
+        for key in ("extractor", "extractor_config")
+    ),
     *((f"sink.config.{key}", recipe(sink=rest(**{key: "x"}))) for key in unsupported.UNSUPPORTED_IN_REST_SINK),
 ]
+WITHOUT_EFFECT = {
+    f"{path}.{key}"
+    for path, there in [
+        ("flags", unsupported.UNSUPPORTED_IN_FLAGS),
+        ("sink.config", unsupported.UNSUPPORTED_IN_REST_SINK),
+    ]
+    for key in there
+    if there[key].without_effect
+}
+REFUSED = [case for case in NAMED if case[0] not in WITHOUT_EFFECT]
+ACCEPTED = [case for case in NAMED if case[0] in WITHOUT_EFFECT]
 
 
 @pytest.mark.parametrize(("place", "document"), REFUSED, ids=[case[0] for case in REFUSED])
 def test_what_is_refused_is_named(place: str, document: Any, tmp_path: Path) -> None:
     assert refused(tmp_path, document).startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize(("place", "document"), ACCEPTED, ids=[case[0] for case in ACCEPTED])
+def test_what_changes_nothing_is_accepted_with_one_line(place: str, document: Any, tmp_path: Path) -> None:
+    notes = [note for note in loaded(tmp_path, document).notes if note.startswith(place)]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{place} has no effect: ")
+
+
+def test_what_the_official_sink_ignores_is_without_effect() -> None:
+    """The sink does not hand these on to its emitter, or uses them for its threads and connections only."""
+    source = inspect.getsource(DatahubRestSink)
+    for key in ("openapi_ingestion", "default_emit_mode"):
+        assert f"config.{key}" not in source
+    assert "sink.config.max_pending_requests" in WITHOUT_EFFECT
+
+
+@pytest.mark.parametrize("server", ["http://gms:8080", "http://gms:8080/", "http://GMS:8080"])
+def test_datahub_api_that_is_the_sinks_server_is_accepted(server: str, tmp_path: Path) -> None:
+    api = {"server": server, "token": CANARY, "timeout_sec": 3}
+    found = loaded(tmp_path, recipe(sink=rest(), datahub_api=api))
+    assert found.notes == ("datahub_api has no effect: it names the sink's server, and DataHub is not read from.",)
+    assert rest_settings(found).server.token is None
+
+
+@pytest.mark.parametrize("sink", [rest(server="http://other:8080"), {"type": "file"}])
+def test_datahub_api_that_is_another_server_is_refused(sink: Any, tmp_path: Path) -> None:
+    told = refused(tmp_path, recipe(sink=sink, datahub_api={"server": "http://gms:8080"}))
+    assert told.startswith("datahub_api: DataHub is not read from, and this is not the sink's server.")
+
+
+def test_kafka_is_not_there_and_what_to_use_is_said(tmp_path: Path) -> None:
+    told = refused(tmp_path, recipe(sink={"type": "datahub-kafka", "config": {"connection": {"bootstrap": "b"}}}))
+    assert told.startswith(
+        "sink.type: the sink datahub-kafka is not there. Write to DataHub's REST API with datahub-rest"
+    )
 
 
 def test_official_defaults_written_out_are_accepted(tmp_path: Path) -> None:
@@ -124,7 +177,7 @@ def test_the_client_file_of_datahub_init_is_accepted(tmp_path: Path) -> None:
     assert rest_settings(loaded(tmp_path, recipe())).server.token == Secret("t")
     gms["auth"] = {"type": "oauth"}
     (tmp_path / ".datahubenv").write_text(yaml.safe_dump({"gms": gms | {"token": None}}))
-    assert ".datahubenv: gms.auth: only a token is known" in refused(tmp_path, recipe())
+    assert ".datahubenv: gms.auth: this way to sign in, 'oauth', is not supported" in refused(tmp_path, recipe())
 
 
 @pytest.mark.parametrize("env", sorted(ALL_ENV_TYPES))

@@ -72,7 +72,7 @@ def at(found: Settings, path: str) -> Any:
 def test_no_option_is_forgotten_here() -> None:
     alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion"}
     assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
-    assert set(REST) | {"token_file"} == set(sections.RestSink.__struct_fields__)
+    assert set(REST) | {"token_file", "auth"} == set(sections.RestSink.__struct_fields__)
 
 
 @pytest.mark.parametrize("option", MLFLOW)
@@ -111,11 +111,12 @@ BASIC = {"username": "ann", "password": "pw"}
         ({}, dict([U, P, T]), ("u", "p", None)),
         ({}, dict([T]), (None, None, "t")),
         ({}, dict([U, T]), (None, None, "t")),
-        (BASIC, dict([T]), (None, None, "t")),
-        ({"token": "rt"}, dict([U, P]), ("u", "p", None)),
-        ({"username": "ann"}, dict([P]), ("ann", "p", None)),
+        ({}, dict([U]), (None, None, None)),
+        (BASIC, dict([T]), ("ann", "pw", None)),
+        (BASIC, dict([U, P, T]), ("ann", "pw", None)),
+        ({"token": "rt"}, dict([U, P]), (None, None, "rt")),
         ({"tracking_uri": "http://a%40b:p%3Aw@m"}, {}, ("a@b", "p:w", None)),
-        ({"tracking_uri": "http://a:b@m"} | BASIC, {}, ("ann", "pw", None)),
+        ({"tracking_uri": "http://a:b@m"} | BASIC, {}, ("a", "b", None)),
         ({"tracking_uri": "http://a@m"}, dict([T]), ("a", "", None)),
     ],
 )
@@ -128,12 +129,16 @@ def test_which_credentials_mlflow_sees(
 
 
 @pytest.mark.parametrize(
-    ("value", "verify"), [("true", True), ("TRUE", True), ("1", True), ("false", False), ("0", False), ("", None)]
+    ("value", "insecure"), [("true", True), ("TRUE", True), ("1", True), ("false", False), ("0", False), ("", False)]
 )
-def test_insecure_tls_from_the_environment(value: str, verify: bool | None, tmp_path: Path) -> None:
+def test_insecure_tls_from_the_environment(value: str, insecure: bool, tmp_path: Path) -> None:
+    env = {"MLFLOW_TRACKING_INSECURE_TLS": value}
+    assert loaded(tmp_path, recipe(), env).mlflow.tracking.tls.verify is not insecure
     for given in (True, False):
-        found = loaded(tmp_path, recipe({"disable_ssl_verification": given}), {"MLFLOW_TRACKING_INSECURE_TLS": value})
-        assert found.mlflow.tracking.tls.verify is (not given if verify is None else not verify)
+        found = loaded(tmp_path, recipe({"disable_ssl_verification": given}), env)
+        assert found.mlflow.tracking.tls.verify is not given
+    found = loaded(tmp_path, recipe({"ca_certificate_path": "/ca"}), env)
+    assert found.mlflow.tracking.tls.verify, "a recipe that names a CA is not switched off by a variable"
 
 
 def test_certificates_from_the_environment(tmp_path: Path) -> None:
@@ -146,7 +151,7 @@ def test_user_info_of_datahub(tmp_path: Path) -> None:
     server = datahub(loaded(tmp_path, recipe(sink=rest(server="http://u:p%25w@gms/x/")))).server
     assert (server.url, server.username, server.password) == ("http://gms/x", "u", Secret("p%w"))
     server = datahub(loaded(tmp_path, recipe(sink=rest(server="http://u:pw@gms", token="t")))).server
-    assert (server.username, server.password, server.token) == (None, None, Secret("t"))
+    assert (server.username, server.password, server.token) == ("u", Secret("pw"), None), "as requests decides"
 
 
 def test_each_crawl_has_a_run_id_of_its_own(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What wins over what: defaults < ~/.datahubenv < recipe < environment < flags; and which sink is meant."""
+"""What wins over what: defaults < ~/.datahubenv < environment < recipe < flags; and which sink is meant."""
 
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,12 @@ def test_later_layers_win_at_datahub(tmp_path: Path) -> None:
     assert server({"type": "datahub-rest", "config": {"timeout_sec": 5}}) == ("http://stored", "stored-token", 5)
     assert server({"type": "datahub-rest", "config": {"token": "mine"}}) == ("http://stored", "mine", 9)
     assert server(rest()) == ("http://gms:8080", None, 60)
-    assert server(rest(token="r"), GMS) == ("http://env", "r", 60)
-    assert server(rest(token="r"), GMS | {"DATAHUB_GMS_TOKEN": "e"}) == ("http://env", "e", 60)
-    assert server(rest(token="r"), GMS, datahub_url="http://flag:3/") == ("http://flag:3", "r", 60)
+    assert server(rest(token="r"), GMS) == ("http://gms:8080", "r", 60)
+    assert server(rest(token="r"), GMS | {"DATAHUB_GMS_TOKEN": "e"}) == ("http://gms:8080", "r", 60)
+    assert server({"type": "datahub-rest"}, GMS | {"DATAHUB_GMS_TOKEN": "e"}) == ("http://env", "e", 60)
+    assert server({"type": "datahub-rest", "config": {"token": "r"}}, GMS) == ("http://env", "r", 60)
+    assert server(rest(token="r"), GMS, datahub_url="http://flag:3/") == ("http://flag:3", None, 60)
+    assert server(rest(token="r"), GMS, datahub_url="http://gms:8080/") == ("http://gms:8080", "r", 60)
     assert server(rest(timeout_sec=None)) == ("http://gms:8080", None, 60)
 
 
@@ -38,8 +41,9 @@ def test_later_layers_win_at_mlflow(tmp_path: Path) -> None:
 
     env = {"MLFLOW_TRACKING_URI": "http://env"}
     assert url() == "http://mlflow:5000"
-    assert url(env) == "http://env"
+    assert url(env) == "http://mlflow:5000"
     assert url(env, mlflow_uri="http://flag") == "http://flag"
+    assert loaded(tmp_path, {"source": {"type": "mlflow"}}, env).mlflow.tracking.url == "http://env"
     assert url({"MLFLOW_TRACKING_URI": ""}) == "http://mlflow:5000"
 
 
@@ -50,6 +54,8 @@ def test_later_layers_win_at_mlflow(tmp_path: Path) -> None:
         ({"DATAHUB_GMS_HOST": "h", "DATAHUB_GMS_PORT": "9", "DATAHUB_GMS_PROTOCOL": "https"}, "https://h:9"),
         ({"DATAHUB_GMS_HOST": "h"}, "http://h:8080"),
         ({"DATAHUB_GMS_HOST": "https://h/api"}, "https://h/api"),
+        (GMS | {"DATAHUB_GMS_HOST": "h", "DATAHUB_GMS_PORT": "9"}, "http://h:9"),
+        (GMS | {"DATAHUB_GMS_HOST": "h"}, "http://env"),
         # Kubernetes sets this for every service named datahub-gms.
         (GMS | {"DATAHUB_GMS_PORT": "tcp://10.0.0.1:8080"}, "http://env"),
         ({"DATAHUB_GMS_PORT": "tcp://10.0.0.1:8080"}, "http://stored"),
@@ -112,6 +118,7 @@ SINKS: list[tuple[Any, dict[str, Any], Any]] = [
     (None, {"sink": "lite", "output": Path("b.db")}, LiteSettings(path=Path("b.db"))),
     ({"type": "console"}, {"sink": "file"}, FileSettings(path=Path("mlflow-datahub.json"))),
     ({"type": "file"}, {}, FileSettings(path=Path("mlflow-datahub.json"))),
+    ({"type": "console"}, {}, FileSettings(path=Path("-"), lines=True)),
 ]
 
 
@@ -120,7 +127,8 @@ def test_which_sink(sink: Any, flags: dict[str, Any], expected: Any, tmp_path: P
     """With DATAHUB_GMS_URL set all the while: it gives an address, and is no wish to write there."""
     found = loaded(tmp_path, recipe(sink=sink), GMS, **flags)
     if expected is RestSettings:
-        assert datahub(found).server.url == flags.get("datahub_url", "http://env")
+        in_recipe = "http://gms:8080" if sink == rest() else "http://env"
+        assert datahub(found).server.url == flags.get("datahub_url", in_recipe)
     else:
         assert found.sink == expected
     assert found.notes == ()

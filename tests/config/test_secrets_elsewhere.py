@@ -62,27 +62,32 @@ VARIABLES = [
     ("MLFLOW_TRACKING_PASSWORD", lambda found: found.mlflow.tracking.password),
     ("DATAHUB_GMS_TOKEN", lambda found: datahub(found).server.token),
 ]
+GMS = {"DATAHUB_GMS_URL": "http://gms"}
 
 
 @pytest.mark.parametrize(("name", "secret"), VARIABLES)
 def test_a_variable_names_a_file(name: str, secret: Any, file: str, tmp_path: Path) -> None:
-    env = {f"{name}_FILE": file} | ({"MLFLOW_TRACKING_USERNAME": "u"} if "PASSWORD" in name else {})
-    assert secret(loaded(tmp_path, recipe(sink=rest()), env)) == Secret(CANARY)
-    told = refused(tmp_path, recipe(sink=rest()), env | {name: "x"})
+    env = GMS | {f"{name}_FILE": file} | ({"MLFLOW_TRACKING_USERNAME": "u"} if "PASSWORD" in name else {})
+    assert secret(loaded(tmp_path, recipe(), env)) == Secret(CANARY)
+    told = refused(tmp_path, recipe(), env | {name: "x"})
     assert told == f"{name} and {name}_FILE give the same secret twice. Leave one of them out."
-    told = refused(tmp_path, recipe(sink=rest()), env | {f"{name}_FILE": "/nowhere"})
+    told = refused(tmp_path, recipe(), env | {f"{name}_FILE": "/nowhere"})
     assert told == f"{name}_FILE: the file cannot be read: No such file or directory. Check its path."
 
 
-def test_the_environment_wins_and_what_it_replaces_is_not_run(tmp_path: Path) -> None:
+def test_the_recipe_wins_and_what_it_replaces_is_not_read(tmp_path: Path) -> None:
+    env = {"MLFLOW_TRACKING_TOKEN_FILE": "/nowhere", "DATAHUB_GMS_TOKEN_FILE": "/nowhere"}
+    found = loaded(tmp_path, recipe({"token": "m"}, rest(token="d")), env)
+    assert (found.mlflow.tracking.token, datahub(found).server.token) == (Secret("m"), Secret("d"))
+
+
+def test_a_command_of_a_server_that_is_not_asked_is_not_run(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     command = f"touch {ran}"
-    env = {"MLFLOW_TRACKING_TOKEN": "m", "DATAHUB_GMS_TOKEN": "d"}
     source = {"token_command": command} | USER | {"password_command": command}
-    found = loaded(tmp_path, recipe(source, rest(token_command=command)), env)
-    assert (found.mlflow.tracking.token, datahub(found).server.token) == (Secret("m"), Secret("d"))
-    env = {"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}
-    assert loaded(tmp_path, recipe(USER | {"password_command": command}), env).mlflow.tracking.password == Secret("p")
+    document = recipe(source, rest(token_command=command))
+    found = loaded(tmp_path, document, mlflow_uri="http://other", datahub_url="http://other")
+    assert (found.mlflow.tracking.token, datahub(found).server.token) == (None, None)
     assert not ran.exists()
 
 

@@ -92,7 +92,7 @@ def test_what_cannot_be_used_is_said_with_its_path(document: Any, message: str, 
             "./mlruns",
             "/mlruns",
         ),
-        *("databricks", "databricks-uc", "databricks://profile", "http://", "ftp://mlflow", "http://my host"),
+        *("http://", "ftp://mlflow", "http://my host"),
     ],
 )
 def test_what_is_no_server_ends_in_what_to_do(option: str, uri: str, tmp_path: Path) -> None:
@@ -100,6 +100,25 @@ def test_what_is_no_server_ends_in_what_to_do(option: str, uri: str, tmp_path: P
     assert told.startswith(f"{option}: this is no http(s) address. Start a server with {SERVER}")
     assert "for Databricks give https://WORKSPACE and a token" in told
     assert CANARY not in told
+
+
+@pytest.mark.parametrize("option", ["tracking_uri", "registry_uri"])
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("databricks", "signing in by a profile of Databricks is not supported. Give https://WORKSPACE"),
+        ("databricks://profile", "signing in by a profile of Databricks is not supported. Give https://WORKSPACE"),
+        ("databricks-uc", "Unity Catalog's registry is not supported. Leave registry_uri out."),
+        ("uc:https://h", "Unity Catalog's registry is not supported. Leave registry_uri out."),
+        ("arn:aws:sagemaker:eu-west-1:1:mlflow-tracking-server/x", "a server of SageMaker wants signed requests"),
+        ("azureml://westeurope/mlflow/v1.0/x", "this scheme is not supported. Give the workspace's URL with https://"),
+    ],
+)
+def test_services_that_want_another_way_to_sign_in_are_named(option: str, uri: str, told: str, tmp_path: Path) -> None:
+    assert refused(tmp_path, recipe({option: uri})).startswith(f"{option}: {told}")
+    if option == "tracking_uri":
+        document = {"source": {"type": "mlflow"}}
+        assert refused(tmp_path, document, {"MLFLOW_TRACKING_URI": uri}).startswith(f"{option}: {told}")
 
 
 @pytest.mark.parametrize("uri", [None, "", "${NOT_GIVEN:-}"])

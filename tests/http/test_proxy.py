@@ -2,12 +2,16 @@
 
 import asyncio
 import base64
+import itertools
 
 import pytest
+import requests
 from aiohttp import web
 
 from crawler.config.settings import Secret
+from crawler.config.urls import parse_address
 from crawler.errors import RequestRefused, SettingsError, Unreachable
+from crawler.http.proxy import proxy_for
 from tests.http.conftest import Connect, Serve, ServeRaw
 
 
@@ -77,3 +81,58 @@ async def test_a_proxy_of_another_kind(connect: Connect, monkeypatch: pytest.Mon
     with pytest.raises(SettingsError, match="Only HTTP proxies work") as caught:
         await connect("http://mlflow.example")
     assert "pr0xy-pw" not in str(caught.value)
+
+
+URLS = [
+    *("http://127.0.0.1:5000", "http://127.9.9.9", "http://127.1", "https://10.1.2.3:8443/x", "http://localhost:5000"),
+    *("http://mlflow.example:5000", "http://Mlflow.Example", "https://example", "http://xexample", "http://h.:80"),
+    *("http://[::1]:5000", "http://[fd00::5]"),
+]
+EXCEPTED = [
+    *("", "*", "127.0.0.0/8", "127.0.0.1", "127.0.0.1:5000", "10.0.0.0/8, localhost", "10.1.2.3/24", "127.1", "a,*"),
+    *("127.0.0.1/0", "127.0.0.0/33", "0.0.0.0/0", "127.0.0.0/255.0.0.0", "127.0.0.1/x", "/8", "  ", ",", "."),
+    *(".example", "example", "mlflow.example:5000", "MLFLOW.EXAMPLE", "example.", "example:80", "h", "::1", "fd00::5"),
+]
+PROXIES = [
+    {"http_proxy": "http://p:1", "https_proxy": "http://q:1"},
+    {"all_proxy": "http://p:1"},
+    {"ALL_PROXY": "http://p:1", "HTTP_PROXY": "http://r:1"},
+    {"HTTP_PROXY": "http://r:1", "http_proxy": ""},
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+def test_the_variables_mean_what_they_mean_to_requests(
+    url: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for proxies, excepted in itertools.product(PROXIES, EXCEPTED):
+        with monkeypatch.context() as patch:
+            for name, value in {**proxies, variable: excepted}.items():
+                patch.setenv(name, value)
+            theirs = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+            assert proxy_for(parse_address(url, "", "")) == theirs, (proxies, excepted)
+
+
+@pytest.mark.parametrize("excepted", ["fd00::/8", "[fd00::5]", "x, fd00::0/16"])
+def test_networks_of_ipv6_are_excepted(excepted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "http://p:1")
+    monkeypatch.setenv("no_proxy", excepted)
+    assert proxy_for(parse_address("http://[fd00::5]:5000", "", "")) is None
+    assert proxy_for(parse_address("http://[fe00::5]:5000", "", "")) == "http://p:1"
+
+
+async def test_a_server_of_an_excepted_network_is_asked_directly(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the proxy would be sent has the token in it."""
+
+    async def hello(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def proxy(_: web.Request) -> web.Response:
+        raise AssertionError("the proxy was asked")
+
+    monkeypatch.setenv("all_proxy", await serve(proxy))
+    monkeypatch.setenv("no_proxy", "127.0.0.0/8")
+    assert (await (await connect(await serve(hello), token=Secret("t0ken"))).get("/x")).status == 200

@@ -47,7 +47,7 @@ async def test_a_bad_certificate_is_named_and_not_tried_again(
     with pytest.raises(Unreachable, match=said) as caught:
         await server.get("/x")
     assert url.removeprefix("https://") in str(caught.value)
-    assert "verify: false" in str(caught.value)
+    assert "disable_ssl_verification: true" in str(caught.value)
 
 
 async def test_a_self_signed_certificate_names_the_ca_setting(
