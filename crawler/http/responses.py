@@ -14,7 +14,7 @@ from crawler.http.status_policy import UNAUTHORIZED, is_redirect, is_server_erro
 _LOGIN = re.compile(r"(log|sign)[-_]?in\b|\boauth2?\b|\bopenid|\bsso\b|\bsaml|\bauthorize\b|\bauth\b", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HINTS = {
-    403: "The credentials are known, but lack the privilege for this request.",
+    403: "Perhaps the account lacks the privilege for this request.",
     404: "Is the URL right, including its path?",
     407: "The proxy wants credentials: give them in HTTP_PROXY or HTTPS_PROXY.",
     413: "The request is too large for the server or a proxy: send smaller batches.",
