@@ -76,7 +76,16 @@ class Server:
         stage: Stage = RateLimiter(self._observer, rate, _loop_time, sleep)
         stage = AvailabilityObserver(stage, availability)
         stage = ConcurrencyLimiter(stage, self._vegas)
-        stage = Retrier(stage, settings.attempts, sleep, log, is_final, budget=RetryBudget(), answered=availability)
+        stage = Retrier(
+            stage,
+            settings.attempts,
+            sleep,
+            log,
+            is_final,
+            budget=RetryBudget(),
+            answered=availability,
+            is_displaced=availability.is_displaced,
+        )
         check = Request(method="GET", url=self.url + health_check, max_answer_bytes=max_answer_bytes)
         self._chain = OutageWaiter(stage, availability, sleep, check if health_check else None)
 

@@ -3,7 +3,7 @@
 import re
 
 from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, ServerError, WrongServer
-from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, UNPROCESSABLE
+from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, PROXY_UNAUTHORIZED, UNPROCESSABLE
 
 API = "/api/2.0/mlflow"
 _NO_REGISTRY = "registry functionality is unavailable"
@@ -37,6 +37,8 @@ def no_listing(error: CrawlerError, url: str) -> CrawlerError:
             f"{url} is not an MLflow server: it has no {API}/registered-models/search ({error.status}).",
             "Give the URL that MLflow's own client uses (MLFLOW_TRACKING_URI), with the base path if there is one.",
         )
+    if error.status == PROXY_UNAUTHORIZED:
+        return ServerError(error.message, error.hint)
     if error.status != FORBIDDEN:
         return error
     if _HOST_HEADER.search(error.answer):

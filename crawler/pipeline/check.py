@@ -9,6 +9,8 @@ from msgspec import UNSET, UnsetType, structs
 from crawler.config.settings import Endpoint, MlflowSettings, RestSettings, ServerSettings, Settings, SinkSettings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
+from crawler.datahub.wire import openapi, restli
+from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import CrawlerError, ExitCode
 from crawler.http import Server
 from crawler.mlflow.client import MlflowClient
@@ -19,6 +21,11 @@ from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
 
 ATTEMPTS = 2
+_NOTHING = {
+    Endpoint.RESTLI: WriteRequest(restli.PATH, restli.body([], asynchronous=False), restli.HEADERS),
+    Endpoint.OPENAPI: WriteRequest(openapi.path("tag", asynchronous=False), b"[]"),
+}
+"""Writes of no proposal at all, through each endpoint."""
 
 
 class MlflowCheck(msgspec.Struct):
@@ -134,7 +141,7 @@ async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Pa
             found.version = await client.version()
             if sink.endpoint is Endpoint.OPENAPI:
                 require_openapi(found.version)
-            await client.require_credentials()
+            await client.require_credentials(_NOTHING[sink.endpoint])
             found.token_accepted = sink.server.token is not None
     except CrawlerError as error:
         found.error = error
