@@ -201,6 +201,12 @@ REFUSED = FindingKind(
     "failure",
     "The sample has DataHub's words. Mend the cause (403: a privilege, 422: a value), then replay the dead letters.",
 )
+UNKNOWN_THERE = FindingKind(
+    "unknown_{what}",
+    "DataHub says that it does not know {what}, so all of it was left out, without asking again.",
+    "failure",
+    "Upgrade DataHub to a version that knows it, then replay the dead letters.",
+)
 NOT_TAKEN = FindingKind(
     "not_taken",
     "DataHub's answer does not list all that was sent, so what is missing there may not be stored. It may not know "
