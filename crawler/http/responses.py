@@ -82,10 +82,10 @@ class ResponseClassifier:
 
     def _page(self, response: Response, path: str) -> WrongServer:
         text = error_excerpt(response.body, self._redact)
-        hint = f"Is {self._url} the address of {self._name}, or of something before it?"
+        looks = f"{self._login_hint()} " if _LOGIN_PAGE.search(text) else ""
         return WrongServer(
             f"{self._name} at {self._url}{_bare(path)} answered with a web page, not JSON{_quoted(text)}.",
-            self._login_hint() if _LOGIN_PAGE.search(text) else hint,
+            f"{looks}Is {self._url} the address of {self._name}, or of a proxy's login page?",
         )
 
     def _refusal(self, response: Response, path: str) -> RequestRefused:
