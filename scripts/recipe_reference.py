@@ -45,6 +45,7 @@ both.
 VARIABLES = {
     "MLFLOW_TRACKING_URI": "`tracking_uri`",
     "MLFLOW_REGISTRY_URI": "`registry_uri`",
+    "MLFLOW_WORKSPACE": "`workspace`",
     "MLFLOW_TRACKING_USERNAME": "`username` of the source",
     "MLFLOW_TRACKING_PASSWORD": "`password` of the source",
     "MLFLOW_TRACKING_PASSWORD_FILE": "`password_file` of the source",

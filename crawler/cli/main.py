@@ -28,7 +28,7 @@ configured anywhere, the proposals are written to a file that `datahub ingest` c
 CRAWL_EPILOG = """\
 environment:
   MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN,
-  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN,
+  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, MLFLOW_WORKSPACE, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN,
   DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT and ~/.datahubenv; MLFLOW_TRACKING_PASSWORD_FILE, MLFLOW_TRACKING_TOKEN_FILE
   and DATAHUB_GMS_TOKEN_FILE name files that hold the secret in their first line
 
@@ -153,6 +153,9 @@ def _add_servers(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def _add_mlflow(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--mlflow-uri", metavar="URL", help="MLflow tracking server")
+    group.add_argument(
+        "--workspace", metavar="NAME", help="MLflow workspace to read (MLflow >= 3.10; default: default)"
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,7 @@ def with_mlflow_variables(source: MlflowSource, environment: Mapping[str, str]) 
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or None,
         registry_uri=environment.get("MLFLOW_REGISTRY_URI") or None,
         username=username or None,
+        workspace=environment.get("MLFLOW_WORKSPACE") or None,
         disable_ssl_verification=insecure.lower() in _TRUE if insecure else None,
         ca_certificate_path=_path(environment, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
         client_certificate_path=_path(environment, "MLFLOW_TRACKING_CLIENT_CERT_PATH"),

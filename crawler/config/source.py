@@ -28,6 +28,7 @@ def source_options(source: Options, environment: Mapping[str, str], flags: Flags
     options = override(
         with_mlflow_variables(_from_recipe(source) if source else MlflowSource(), environment),
         tracking_uri=flags.mlflow_uri,
+        workspace=flags.workspace,
         page_size=flags.page_size,
         max_threads=flags.mlflow_concurrency,
         patience_sec=flags.patience,
@@ -66,6 +67,7 @@ def mlflow_settings(source: MlflowSource) -> MlflowSettings:
         tracking=tracking,
         registry=None if registry.url == tracking.url else registry,
         page_size=source.page_size,
+        workspace=source.workspace or None,
     )
 
 

@@ -65,6 +65,7 @@ class Server:
         redact = Redactor(secret.reveal() for secret in secrets_of(settings, credentials, address, proxy))
         self.url = address.base_url
         self._max_answer_bytes = max_answer_bytes
+        self._more_headers: dict[str, str] = {}
         self._peer = _peer(name, settings, address, proxy)
         self._classifier = ResponseClassifier(name, address.base_url, credentials.shown, redact)
         self._vegas = Vegas(settings.min_concurrency, settings.concurrency)
@@ -106,10 +107,18 @@ class Server:
         """How many requests may be in flight now, apart from short measurements."""
         return self._vegas.concurrency
 
+    def send_header(self, name: str, value: str) -> None:
+        """Send a header with each request from now on."""
+        self._more_headers[name] = value
+
     async def get(self, path: str, params: Params | None = None) -> Response:
         """Read `path`, which begins with `/`, below the base URL; CrawlerError if no data is returned."""
         request = Request(
-            method="GET", url=self.url + path, params=params or (), max_answer_bytes=self._max_answer_bytes
+            method="GET",
+            url=self.url + path,
+            params=params or (),
+            headers=self._more_headers,
+            max_answer_bytes=self._max_answer_bytes,
         )
         return await self._send(request, path)
 
@@ -121,6 +130,7 @@ class Server:
         `attempts` lowers the number of attempts for this request.
         """
         labelled = CIMultiDict({"Content-Type": "application/json"})
+        labelled.update(self._more_headers)
         labelled.update(headers or {})
         request = Request(
             method="POST",

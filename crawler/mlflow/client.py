@@ -10,18 +10,23 @@ from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
 from crawler.mlflow.run_reader import RunReader
+from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
 from crawler.telemetry.timing import Timing
 
 
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` reads runs, `page_size` at a time at most. Errors: those of `crawler.http`.
+    `runs` reads runs, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Errors:
+    those of `crawler.http`.
     """
 
     runs: RunReader
 
-    def __init__(self, tracking: Server, registry: Server, page_size: int, timing: Timing) -> None:
+    def __init__(
+        self, tracking: Server, registry: Server, page_size: int, timing: Timing, workspace: str | None = None
+    ) -> None:
+        self.chosen_workspace = workspace
         self._tracking = tracking
         self._registry = registry
         self._api = Api(tracking, registry, timing)
@@ -49,6 +54,16 @@ class MlflowClient:
         except (RequestRefused, WrongServer):
             return None
         return text if text[:1].isdigit() and len(text) < 40 else None
+
+    async def workspaces(self) -> list[str] | None:
+        """Return the names of the workspaces; None where the server has none, empty where it does not tell them."""
+        return await list_workspaces(self._tracking) if await has_workspaces(self._tracking) else None
+
+    async def use_workspace(self, name: str) -> None:
+        """Read this workspace from now on, on each server that has any: another one would refuse everything."""
+        self._tracking.send_header(WORKSPACE_HEADER, name)
+        if self._registry is not self._tracking and await has_workspaces(self._registry):
+            self._registry.send_header(WORKSPACE_HEADER, name)
 
     def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
         """Read a listing that is paged by offset to its end, each row once; with `filter_text`, what passes it."""

@@ -17,6 +17,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
 
@@ -100,6 +101,7 @@ async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck
         async with open_mlflow(settings, report.mlflow, report.time) as client:
             found.url = client.url
             found.version = await client.version()
+            await choose_workspace(client, found.version, report)
             await _count(client, found, report)
     except CrawlerError as error:
         found.error = error

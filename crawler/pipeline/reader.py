@@ -13,6 +13,7 @@ from crawler.pipeline.listings import Listings
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
+from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
 from crawler.telemetry.findings import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
 
@@ -45,7 +46,10 @@ class Reader:
 
     async def read(self) -> None:
         """Read the whole server; a listing that fails costs only itself. Raises ServerError where it cannot go on."""
-        self._listener(SourceOpened(self._client.url, await self._client.version()))
+        version = await self._client.version()
+        self._listener(SourceOpened(self._client.url, version))
+        if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
+            self._mapper.in_workspace(workspace)
         await self._send(self._mapper.stages(), None)
         await self._registry.read()
         await self._runs.read(self._plan_runs())

@@ -109,6 +109,21 @@ HIDDEN_MODEL_VERSIONS = FindingKind(
     "or renamed while they were read look the same; the next crawl has them right.",
     found_again=True,
 )
+WORKSPACES_UNREAD = FindingKind(
+    "workspaces_unread",
+    "MLflow has several workspaces and none is chosen, so only its default is read.",
+    "warning",
+    "Choose one with --workspace, MLFLOW_WORKSPACE or workspace in the recipe; crawl once for each, each with a "
+    "platform_instance of its own, since names are not unique over workspaces.",
+    found_again=True,
+)
+WORKSPACE_IGNORED = FindingKind(
+    "workspace_ignored",
+    "A workspace is chosen, but this MLflow has no workspaces: all of it is read.",
+    "warning",
+    "Leave out --workspace, MLFLOW_WORKSPACE or workspace, or start MLflow 3.10 or later with --enable-workspaces.",
+    found_again=True,
+)
 NOTHING_LISTED = FindingKind(
     "nothing_listed",
     "MLflow lists nothing at all: no model, no version, no experiment.",

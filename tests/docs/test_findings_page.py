@@ -45,4 +45,6 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "unreadable_registered_models",
         "untimed_unknown",
         "urn_taken",
+        "workspace_ignored",
+        "workspaces_unread",
     } == FOUND_AGAIN

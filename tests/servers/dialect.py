@@ -22,7 +22,8 @@ class Dialect:
     """What the server has, and how it speaks; `async with dialect.serve() as url: …`.
 
     `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
-    `versions_by_name` it wants a filter for versions, with `order_by_text` no list. `seen` counts its requests.
+    `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
+    `forbidden_headers`. `seen` counts its requests.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Dialect:
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.versions_by_name = False
         self.order_by_text = False
+        self.forbidden_headers: set[str] = set()
         self.seen: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -84,6 +86,8 @@ class Dialect:
     def _refused(self, request: web.Request) -> web.Response | None:
         listing = request.path.removeprefix(f"{API}/").removesuffix("/search")
         self.seen[listing] += 1
+        if named := [each for each in self.forbidden_headers if each in request.headers]:
+            return _error(500, "FEATURE_DISABLED", f"{named} is not supported")
         if listing not in self.refusals:
             return None
         status, body = self.refusals[listing]
