@@ -36,6 +36,7 @@ class RegistryStage:
         self._names: set[str] = set()
         self._waiting: dict[str, list[ModelVersion]] = {}
         """Versions of models that are not listed yet, by the model's name."""
+        self._is_whole = True
 
     async def read(self) -> None:
         """Read all of it, as far as it can be listed. Raises what the server fails with."""
@@ -50,6 +51,7 @@ class RegistryStage:
     async def _read_models(self) -> None:
         """Send the models that are not known yet."""
         async for step in self._listings.steps(REGISTERED_MODELS):
+            self._is_whole &= not step.unreadable
             new = [model for model in step.rows if model.name not in self._names]
             self._names.update(model.name for model in new)
             await self._send_models(new)
@@ -105,9 +107,14 @@ class RegistryStage:
     def _tell_unread(self, name: str, error: CrawlerError) -> None:
         self._listener(LISTING_UNREAD[MODEL_VERSIONS.name].found(f"{name}: {error}"))
 
+    @property
+    def _knows_all_models(self) -> bool:
+        """Whether a model that is not known is not listed, rather than not readable."""
+        return self._is_whole and self._listings.error_of(REGISTERED_MODELS) is None
+
     async def _take(self, versions: list[ModelVersion]) -> None:
-        """Send versions of known models; the others wait. If models cannot be listed, none is unknown."""
-        if self._listings.error_of(REGISTERED_MODELS) is not None:
+        """Send versions of known models; the others wait."""
+        if not self._knows_all_models:
             await self._send_versions(versions)
             return
         for version in versions:
@@ -116,7 +123,7 @@ class RegistryStage:
         await self._send_versions([version for version in versions if version.name in self._names])
 
     async def _send_known(self) -> None:
-        for name in self._names & self._waiting.keys():
+        for name in self._names & self._waiting.keys() if self._knows_all_models else list(self._waiting):
             await self._send_versions(self._waiting.pop(name))
 
     async def _send_versions(self, versions: Iterable[ModelVersion]) -> None:

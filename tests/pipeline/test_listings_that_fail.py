@@ -178,6 +178,14 @@ async def test_versions_of_models_that_are_not_listed_are_not_written(tmp_path: 
     assert dialect.seen["registered-models"] == 2
 
 
+async def test_versions_of_a_model_that_cannot_be_read_are_written(tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.models[0]["creation_timestamp"] = "soon"
+    report, proposals = await crawled(dialect, tmp_path)
+    assert entities(proposals) == ALL | {"mlModelGroup": 1}
+    assert codes(report) == ([], ["unreadable_registered_models"])
+
+
 async def test_a_model_that_is_made_between_the_listings_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
