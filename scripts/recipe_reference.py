@@ -64,6 +64,7 @@ Any server that gets none of these gets those of `~/.netrc`, if that has the hos
 VARIABLES = {
     "MLFLOW_TRACKING_URI": "`tracking_uri`",
     "MLFLOW_REGISTRY_URI": "`registry_uri`",
+    "MLFLOW_WORKSPACE": "`workspace`",
     "MLFLOW_TRACKING_USERNAME": "`username` of the source",
     "MLFLOW_TRACKING_PASSWORD": "`password` of the source",
     "MLFLOW_TRACKING_PASSWORD_FILE": "`password_file` of the source",

@@ -10,10 +10,14 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     """Return by name where from, where to and how a crawl maps, without secrets. Its speed does not matter."""
     mlflow = settings.mlflow
     mapping = msgspec.structs.asdict(settings.mapping)
+    # Links name what was chosen below, where anything was: the state of an older version has none.
+    del mapping["workspace"]
+    chosen = {} if mlflow.workspace is None else {"the workspace": mlflow.workspace}
     return {
         "MLflow's URL": mlflow.tracking.url,
         "the registry's URL": (mlflow.registry or mlflow.tracking).url,
         "the sink": encodable(settings.sink.target),
+        **chosen,
         **{name: _text(mapping[name]) for name in sorted(mapping)},
     }
 

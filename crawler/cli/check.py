@@ -12,6 +12,7 @@ from crawler.cli.standard_streams import write_output
 from crawler.errors import ExitCode
 from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck, check
 from crawler.telemetry.logs import configure_logging, printable
+from crawler.telemetry.tally import FindingSummary
 
 
 def check_command(arguments: argparse.Namespace) -> ExitCode:
@@ -25,8 +26,13 @@ def check_command(arguments: argparse.Namespace) -> ExitCode:
 def _lines(result: CheckResult) -> Iterator[str]:
     yield from _mlflow_lines(result.mlflow)
     yield from _output_lines(result.output)
-    for finding in result.unreadable:
-        yield f"  wrong: {finding.message} ({finding.count}: {', '.join(finding.samples)})"
+    for title, findings in (("warning", result.warnings), ("wrong", result.failures)):
+        for finding in findings:
+            yield f"  {title}: {finding.message}{_samples(finding)}"
+
+
+def _samples(finding: FindingSummary) -> str:
+    return f" ({finding.count}: {', '.join(finding.samples)})" if finding.samples else ""
 
 
 def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
@@ -34,16 +40,27 @@ def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
         yield f"MLflow at {mlflow.url}"
     if mlflow.version is not UNSET:
         yield f"  version {mlflow.version or 'not told (older than 2.0)'}"
-    if mlflow.registered_models is None:
-        yield "  no model registry: its data is kept where none can be"
+    if mlflow.registered_models is None and mlflow.model_versions is None:
+        yield "  no model registry: it lists no models and versions"
     elif mlflow.model_versions is not UNSET:
-        yield f"  {mlflow.registered_models} registered models, {mlflow.model_versions} model versions"
-    if mlflow.experiments is None:
+        models, versions = _count(mlflow, "registered_models"), _count(mlflow, "model_versions")
+        yield f"  {models} registered models, {versions} model versions"
+    if mlflow.experiments is None and mlflow.version is None:
         yield "  older than 1.28.0: experiments and runs cannot be listed and would be skipped"
+    elif mlflow.experiments is None:
+        yield "  experiments and runs cannot be listed and would be skipped"
     elif mlflow.experiments is not UNSET:
-        yield f"  {mlflow.experiments} experiments, deleted ones included"
+        yield f"  {_count(mlflow, 'experiments')} experiments, deleted ones included"
     if mlflow.error is not None:
         yield f"  wrong: {mlflow.error}"
+
+
+def _count(mlflow: MlflowCheck, name: str) -> str:
+    """Return how many rows a listing has, as far as one page tells."""
+    count = getattr(mlflow, name)
+    if count is None:
+        return "an unknown number of"
+    return f"at least {count:,}" if name in mlflow.more else f"{count:,}"
 
 
 def _output_lines(output: DatahubCheck | Path) -> Iterator[str]:

@@ -30,8 +30,8 @@ file that `datahub ingest` can load.
 CRAWL_EPILOG = """\
 environment:
   MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN,
-  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN, DATAHUB_AUTH_TYPE,
-  DATAHUB_AUTH_TOKEN_FILE, DATAHUB_SYSTEM_CLIENT_ID, DATAHUB_SYSTEM_CLIENT_SECRET,
+  MLFLOW_TRACKING_INSECURE_TLS, MLFLOW_TRACKING_SERVER_CERT_PATH, MLFLOW_WORKSPACE, DATAHUB_GMS_URL, DATAHUB_GMS_TOKEN,
+  DATAHUB_AUTH_TYPE, DATAHUB_AUTH_TOKEN_FILE, DATAHUB_SYSTEM_CLIENT_ID, DATAHUB_SYSTEM_CLIENT_SECRET,
   DATAHUB_REST_EMITTER_DEFAULT_ENDPOINT, ~/.mlflow/credentials, ~/.datahubenv and ~/.netrc;
   MLFLOW_TRACKING_PASSWORD_FILE, MLFLOW_TRACKING_TOKEN_FILE and DATAHUB_GMS_TOKEN_FILE name files that hold the secret
   in their first line; REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and
@@ -165,6 +165,9 @@ def _add_servers(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def _add_mlflow(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--mlflow-uri", metavar="URL", help="MLflow tracking server")
+    group.add_argument(
+        "--workspace", metavar="NAME", help="MLflow workspace to read (MLflow >= 3.10; default: default)"
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

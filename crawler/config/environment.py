@@ -32,6 +32,7 @@ def mlflow_variables(environment: Mapping[str, str], stored: Layer) -> Layer:
     given: _Given = {
         "tracking_uri": ("MLFLOW_TRACKING_URI", environment.get("MLFLOW_TRACKING_URI") or None),
         "registry_uri": ("MLFLOW_REGISTRY_URI", environment.get("MLFLOW_REGISTRY_URI") or None),
+        "workspace": ("MLFLOW_WORKSPACE", environment.get("MLFLOW_WORKSPACE") or None),
         "ca_certificate_path": _ca_certificates(environment, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
         "client_certificate_path": _path(environment, "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
     }

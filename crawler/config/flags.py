@@ -16,6 +16,7 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     """The flags of a command; None for one that is not given. Durations are in seconds."""
 
     mlflow_uri: str | None = None
+    workspace: str | None = None
     datahub_url: str | None = None
     sink: Literal["rest", "file", "lite"] | None = None
     endpoint: Endpoint | None = None

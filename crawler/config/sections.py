@@ -115,7 +115,10 @@ class Connection(_Section, kw_only=True, frozen=True):
 
 
 class MlflowSource(Connection, kw_only=True, frozen=True):
-    """`source.config` (`MLflowConfig`); `platform_instance`, `page_size` and the options of the connection are ours."""
+    """`source.config` (`MLflowConfig`).
+
+    `platform_instance`, `workspace`, `page_size` and the options of the connection are ours.
+    """
 
     tracking_uri: str | None = None
     """The URL of the MLflow server; required here, in the environment or as a flag."""
@@ -133,6 +136,8 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """The environment in DataHub's URNs: PROD, DEV, QA, …"""
     platform_instance: str | None = None
     """The platform instance in DataHub's URNs, to tell several MLflow servers apart."""
+    workspace: str | None = None
+    """The workspace to read, where the server has several (MLflow 3.10 and later); its default by default."""
     base_external_url: str | None = None
     """The URL of MLflow's pages, to which DataHub links; the tracking server's by default."""
     model_name_separator: str = "_"

@@ -119,11 +119,13 @@ class MlflowSettings(_Settings, frozen=True, kw_only=True):
         tracking: the server of experiments and runs.
         registry: the server of registered models and their versions; None if that is the tracking server.
         page_size: the most runs to ask for in one page; fewer if they are large.
+        workspace: the workspace to read, where the server has several (MLflow 3.10 and later); None for its default.
     """
 
     tracking: ServerSettings
     registry: ServerSettings | None = None
     page_size: int = 1024
+    workspace: str | None = None
 
 
 class MappingSettings(_Settings, frozen=True, kw_only=True):
@@ -136,6 +138,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
         ui_url: the URL of MLflow's pages, which links in DataHub begin with.
         materialize_dataset_inputs: True also writes the dataset on its own platform that a dataset input stands for.
         source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
+        workspace: the workspace that links name; None until the server has said that it has any.
     """
 
     env: str = "PROD"
@@ -144,6 +147,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     ui_url: str
     materialize_dataset_inputs: bool = False
     source_mapping_to_platform: dict[str, str] = {}
+    workspace: str | None = None
 
 
 class CaseInsensitive(Enum):

@@ -103,6 +103,7 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
 def _flags(flags: Flags) -> Layer:
     return flags.layer(
         tracking_uri="mlflow_uri",
+        workspace="workspace",
         page_size="page_size",
         max_threads="mlflow_concurrency",
         patience_sec="patience",
@@ -145,6 +146,7 @@ def _servers(
         tracking=tracking,
         registry=None if registry.url == tracking.url else registry,
         page_size=source.page_size,
+        workspace=source.workspace or None,
     )
     sign_ins = {"MLflow": found.origin} | ({"its registry": of_registry.origin} if mlflow.registry else {})
     return mlflow, structs.replace(shown, sign_ins=sign_ins)

@@ -7,7 +7,7 @@ import re
 
 from msgspec import structs
 
-from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.datahub.batching import Batch, EncodedEntity, batch_of
 from crawler.http.status_policy import FORBIDDEN, NO_ENDPOINT
 
 # "HttpStatus: 403 Urn: urn:li:tag:a, HttpStatus: 403 Urn: …" (`AspectResource.java`)
@@ -46,7 +46,7 @@ def halves(batch: Batch) -> list[Batch]:
         else:
             second.append(entity)
         room = max(room - count, 0)
-    return [_batch(first), _batch(second)]
+    return [batch_of(first), batch_of(second)]
 
 
 def named(batch: Batch, answer: str) -> list[EncodedEntity]:
@@ -59,9 +59,4 @@ def without(batch: Batch, entities: list[EncodedEntity]) -> list[Batch]:
     """Return a batch of the other entities; none where there are no others."""
     removed = set(map(id, entities))
     left = [entity for entity in batch.entities if id(entity) not in removed]
-    return [_batch(left)] if left else []
-
-
-def _batch(entities: list[EncodedEntity]) -> Batch:
-    proposals = [proposal for entity in entities for proposal in entity.proposals]
-    return Batch(entities, len(proposals), sum(map(len, proposals)) + len(proposals))
+    return [batch_of(left)] if left else []

@@ -34,6 +34,12 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     """Of the proposals and their entities, without the frame of the request."""
 
 
+def batch_of(entities: list[EncodedEntity]) -> Batch:
+    """Return one batch of these entities, whatever its size."""
+    proposals = [proposal for entity in entities for proposal in entity.proposals]
+    return Batch(entities, len(proposals), _size(proposals))
+
+
 Frame = Callable[[EncodedEntity], int]
 """Returns the bytes that a request spends on an entity beside its proposals."""
 

@@ -1,16 +1,13 @@
 """DataHub's GMS: `/config`, writing through either endpoint, reading back."""
 
-from contextlib import suppress
-
 import msgspec
 
 from crawler.datahub import queue_offsets, readback
 from crawler.datahub.queue_offsets import QueueOffsets
-from crawler.datahub.wire import restli
 from crawler.datahub.wire.protocol import WriteRequest
-from crawler.errors import RequestRefused, WrongServer
+from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Server
-from crawler.http.status_policy import BAD_REQUEST, NO_ENDPOINT
+from crawler.http.status_policy import BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, PROXY_UNAUTHORIZED
 
 FRONTEND_PREFIX = "/api/gms"
 
@@ -39,14 +36,19 @@ class GmsClient:
         Raises:
             WrongServer: It is no GMS. The hint names the URL that is one, if there is one.
         """
-        config = await self._config("")
-        if config is not None:
-            return next((build.version for build in config.versions.values() if build.version), None)
-        if not self._server.url.endswith(FRONTEND_PREFIX) and await self._config(FRONTEND_PREFIX) is not None:
+        refused: CrawlerError | None = None
+        try:
+            if (config := await self._config("")) is not None:
+                return next((build.version for build in config.versions.values() if build.version), None)
+        except (RequestRefused, WrongServer) as error:
+            refused = error
+        if not self._server.url.endswith(FRONTEND_PREFIX) and await self._is_frontend():
             raise WrongServer(
                 f"{self._server.url} is DataHub's frontend, not its metadata service (GMS).",
                 f"Give {self._server.url}{FRONTEND_PREFIX} instead.",
             )
+        if refused is not None:
+            raise refused
         raise WrongServer(
             f"{self._server.url} is not DataHub's metadata service (GMS): it has no /config that says so.",
             "Give the URL of GMS (often port 8080), or the frontend's with /api/gms behind it.",
@@ -61,13 +63,12 @@ class GmsClient:
         """
         try:
             answer = (await self._server.post(request.path, request.body, request.headers)).body
+        except WrongServer as error:
+            # GMS answered before, so this concerns the batch: a firewall may not like what is in it.
+            raise RequestRefused(error.message, error.hint, status=BAD_GATEWAY) from error
         except RequestRefused as refused:
             if not self._takes_batches and _has_no_endpoint(refused):
-                raise WrongServer(
-                    f"{self._server.url} has no {request.path.partition('&')[0]}, which takes proposals in batches: "
-                    f"{refused.message}",
-                    _OTHER_ENDPOINT,
-                ) from None
+                raise self._no_batches(request, refused) from None
             raise
         self._takes_batches = True
         return answer
@@ -89,25 +90,42 @@ class GmsClient:
         """
         return queue_offsets.decode_offsets((await self._server.get(queue_offsets.PATH, attempts=1)).body)
 
-    async def require_batches(self) -> None:
-        """Write an empty batch to prove the token, since `/config` accepts any, and that batches are taken.
+    async def require_batches(self, request: WriteRequest) -> None:
+        """Send a write of nothing to prove the token, since `/config` accepts any, and that batches are taken.
 
         Raises:
             CredentialsRefused: GMS refuses the token.
-            WrongServer: GMS has no endpoint for batches.
+            WrongServer: GMS has no such endpoint, or something else answers in its place.
+            RequestRefused: Something before it does not let the request through.
         """
-        with suppress(RequestRefused):
-            # The answer to an empty batch differs by version.
-            await self.write(WriteRequest(restli.PATH, restli.body([], asynchronous=False), restli.HEADERS))
+        try:
+            await self._server.post(request.path, request.body, request.headers)
+        except RequestRefused as refused:
+            if _has_no_endpoint(refused):
+                raise self._no_batches(request, refused) from None
+            # The answer to an empty batch differs by version; only these statuses are not about it.
+            if refused.status in {FORBIDDEN, PROXY_UNAUTHORIZED}:
+                raise
+
+    def _no_batches(self, request: WriteRequest, refused: RequestRefused) -> WrongServer:
+        path = request.path.partition("&")[0]
+        return WrongServer(
+            f"{self._server.url} has no {path}, which takes proposals in batches: {refused.message}", _OTHER_ENDPOINT
+        )
+
+    async def _is_frontend(self) -> bool:
+        try:
+            return await self._config(FRONTEND_PREFIX) is not None
+        except (CredentialsRefused, RequestRefused, WrongServer):
+            return False
 
     async def _config(self, prefix: str) -> _Config | None:
+        """Return what `/config` says; None where there is none, or it is another server's."""
         try:
             response = await self._server.get(f"{prefix}/config")
         except RequestRefused as refused:
-            if refused.status >= 500:
+            if refused.status not in NO_ENDPOINT:
                 raise
-            return None
-        except WrongServer:
             return None
         try:
             config = msgspec.json.decode(response.body, type=_Config)

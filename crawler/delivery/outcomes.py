@@ -81,6 +81,14 @@ class OutcomePublisher:
             )
         self._rejected(entities, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
 
+    def unknown(self, what: str, entities: Sequence[EncodedEntity], words: str) -> None:
+        """Count pieces that are left out, since DataHub does not know `what` they are; `words` are its own."""
+        kind = findings.UNKNOWN_THERE
+        count = sum(len(entity.proposals) for entity in entities)
+        finding = kind.found(entities[0].urn, count, what=what)
+        self._listener(finding)
+        self._rejected(entities, code=finding.code, reason=words)
+
     def not_taken(self, entities: Sequence[EncodedEntity]) -> None:
         """Count pieces that an answer does not list although the request was taken."""
         for entity in entities:

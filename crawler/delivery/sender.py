@@ -1,9 +1,11 @@
 """Writes the batches of the queues to the sink, and bisects what is refused."""
 
 from collections.abc import Collection
+from contextlib import suppress
 
 from crawler.datahub import batch_bisection
-from crawler.datahub.batching import Batch, EncodedEntity
+from crawler.datahub.batching import Batch, EncodedEntity, batch_of
+from crawler.datahub.unknown_aspects import UnknownAspects
 from crawler.delivery.circuit_breaker import CircuitBreaker
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueue
@@ -27,21 +29,27 @@ class Sender:
         self._read_back = read_back
         self._listener = listener
         self._breaker = CircuitBreaker()
+        self._unknown = UnknownAspects()
+        self._taken: Batch | None = None
+        """A proposal that was taken."""
 
     async def send(self, queue: SenderQueue) -> None:
         """Write the batches of one queue, in order, to its end. Raises what ends a crawl."""
         while await queue.take():
             rounds = 0
-            while queue.writing:
+            while self._leave_out_unknown(queue):
                 try:
                     await self._write(queue)
                     rounds = 0
                 except RequestRefused as refused:
+                    if self._unknown.learn(refused.body or refused.answer, queue.writing[-1], self._sink.wire):
+                        continue
                     # As it stands, it may be taken later: it is not to blame.
                     rounds = rounds + 1 if refused.status in SEND_AGAIN else THROTTLED_ROUNDS
                     if rounds >= THROTTLED_ROUNDS:
                         rounds = 0
                         self._bisect(queue, refused)
+                        await self._require_takes_any(refused)
             queue.batch_done()
         queue.batch_done()
 
@@ -59,6 +67,7 @@ class Sender:
         if not self._sink.facts.is_dry_run:
             self._listener(BatchTaken())
         queue.writing.pop()
+        self._taken = self._taken or _one_of(part)
         taken = self._without(part, written.missing) if written.missing else part
         if self._read_back is None:
             self._outcomes.delivered(taken.entities, written.verification_method)
@@ -78,14 +87,42 @@ class Sender:
         return Batch(taken, batch.proposals - len(missing), batch.bytes)
 
     def _bisect(self, queue: SenderQueue, refused: RequestRefused) -> None:
-        """Have the parts of a refused batch tried again. Raises ServerError where everything is refused."""
+        """Have the parts of a refused batch tried again."""
         given_up, left = batch_bisection.bisect_refused(queue.writing.pop(), refused.status, refused.body)
         queue.writing += reversed(left)
         self._outcomes.refused(given_up, refused)
         if given_up and not left:
             self._breaker.refused(entity.entity_type for entity in given_up)
-        if self._breaker.is_open:
-            raise ServerError(
-                f"DataHub refuses everything: {refused.message}",
-                "Mend that, then run it again; with --state, replay the dead letters too.",
-            )
+
+    async def _require_takes_any(self, refused: RequestRefused) -> None:
+        """Raise ServerError where everything is refused, even what was taken before."""
+        if not self._breaker.is_open:
+            return
+        if self._taken is not None:
+            with suppress(RequestRefused):
+                await self._sink.write(self._taken)
+                # Only what is bad was left.
+                self._breaker.taken()
+                return
+        raise ServerError(
+            f"DataHub refuses everything: {refused.message}",
+            "Mend that, then run it again; with --state, replay the dead letters too.",
+        )
+
+    def _leave_out_unknown(self, queue: SenderQueue) -> bool:
+        """Take what DataHub does not know out of the next part. Returns whether anything is left to write."""
+        while self._unknown and queue.writing:
+            known, unknown = self._unknown.split(queue.writing[-1], self._sink.wire)
+            if not unknown:
+                break
+            queue.writing.pop()
+            queue.writing += [known] if known else []
+            for kind, entities in unknown.items():
+                self._outcomes.unknown(".".join(filter(None, kind)), entities, self._unknown.words(kind))
+        return bool(queue.writing)
+
+
+def _one_of(batch: Batch) -> Batch:
+    """Return the shortest proposal of the first entity."""
+    entity = batch.entities[0]
+    return batch_of([entity.holding([min(entity.proposals, key=len)])])

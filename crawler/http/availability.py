@@ -9,7 +9,7 @@ import aiohttp
 from crawler.http.exchange import Request, Stage
 from crawler.http.failures import AttemptResult, is_transient
 from crawler.http.limiter.rate import Clock
-from crawler.http.responses import Response
+from crawler.http.responses import Response, is_json, stands_in_front
 from crawler.http.status_policy import is_silence
 
 
@@ -70,10 +70,14 @@ class Outage:
 
 
 class Availability:
-    """Counts a server's answers and times its silence; an outage lasts at most `patience` seconds of silence."""
+    """Counts a server's answers and times its silence; an outage lasts at most `patience` seconds of silence.
+
+    Once the server `has_served` JSON, an answer of what stands before it is as good as none.
+    """
 
     def __init__(self, patience: float, clock: Clock, listener: OutageListener) -> None:
         self.answers = 0
+        self.has_served = False
         self.outage: Outage | None = None
         self._patience = patience
         self._clock = clock
@@ -86,6 +90,14 @@ class Availability:
             self._finish(self.outage)
         self.answers += 1
         self._silent_since = None
+
+    def is_displaced(self, response: Response) -> bool:
+        """Return True if something before the server answered in its place, which may pass as it has come."""
+        return self.has_served and stands_in_front(response)
+
+    def is_silence(self, response: Response) -> bool:
+        """Return True if a response is as good as none."""
+        return self.is_displaced(response) or (is_silence(response.status) and not response.packed)
 
     def unanswered(self) -> None:
         """Note a failure; the first one after an answer begins the silence."""
@@ -142,8 +154,9 @@ class AvailabilityObserver:
             if is_transient(error):
                 self._availability.unanswered()
             raise
-        if is_silence(response.status):
+        if self._availability.is_silence(response):
             self._availability.unanswered()
         else:
             self._availability.answered()
+            self._availability.has_served |= is_json(response)
         return response

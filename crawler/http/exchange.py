@@ -1,6 +1,7 @@
 """The innermost stage of the chain: one request and its whole answer over aiohttp."""
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,11 +14,16 @@ from yarl import URL
 from crawler import __version__
 from crawler.config.settings import ServerSettings
 from crawler.http.responses import Response
+from crawler.http.status_policy import BAD_GATEWAY
 from crawler.http.tls import tls_context
 
 CONNECT_TIMEOUT = 15.0
 WRITTEN_AT_ONCE = 1 << 20
 MAX_ANSWER_BYTES = 256_000_000
+
+_NO_DECODER = re.compile(r"Can not decode content-encoding: \w+ \((\w+)\)")
+_UNPACKED = frozenset({"", "identity", "gzip", "x-gzip", "deflate", "br", "zstd"})
+"""Content encodings that aiohttp unpacks, or refuses where it has no decoder."""
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -97,22 +103,35 @@ class Exchange:
 
     async def send(self, request: Request) -> Response:
         """Send the request once; TooManyBytes as soon as the answer is larger than it may be."""
-        async with self._session.request(
-            request.method,
-            URL(request.url),
-            params=request.params,
-            data=_payload(request.body),
-            headers=request.headers,
-            proxy=self._proxy,
-            allow_redirects=False,
-        ) as answer:
-            body = await _body(answer, request.max_answer_bytes)
-            return Response(status=answer.status, body=body, headers=answer.headers)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(request.url),
+                params=request.params,
+                data=_payload(request.body),
+                headers=request.headers,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as answer:
+                packed = answer.headers.get("Content-Encoding", "").strip().lower()
+                if packed not in _UNPACKED:
+                    return _unreadable(packed)
+                body = await _body(answer, request.max_answer_bytes)
+                return Response(status=answer.status, body=body, headers=answer.headers)
+        except aiohttp.ClientResponseError as error:
+            # aiohttp has no decoder for what it did not ask for, and tells so before there is an answer.
+            if (named := _NO_DECODER.search(error.message)) is None:
+                raise
+            return _unreadable(named[1])
 
 
 def connect_timeout(settings: ServerSettings) -> float:
     """Return the seconds that a connection may take: a dead host shows sooner than a slow answer."""
     return min(settings.timeout, CONNECT_TIMEOUT)
+
+
+def _unreadable(encoding: str) -> Response:
+    return Response(status=BAD_GATEWAY, body=b"", headers=CIMultiDict(), packed=encoding[:40])
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:

@@ -15,7 +15,6 @@ from crawler.http.failures import is_transient, requested_wait, response_or_rais
 from crawler.http.limiter.rate import Sleep
 from crawler.http.responses import Response
 from crawler.http.retry import Silent
-from crawler.http.status_policy import is_silence
 
 PAUSE_BASE = 1.0
 PAUSE_CAP = 10.0
@@ -110,7 +109,7 @@ class OutageWaiter:
                     raise
                 outage.last = error
             else:
-                if not is_silence(response.status):
+                if not self._availability.is_silence(response):
                     return response
                 outage.last = response
         if self._availability.outage is outage:

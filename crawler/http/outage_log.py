@@ -5,7 +5,7 @@ import time
 
 from crawler.config.settings import ServerSettings
 from crawler.http.failures import AttemptResult
-from crawler.http.responses import Response
+from crawler.http.responses import Response, stands_in_front
 from crawler.http.traffic import Traffic
 from crawler.http.unreachable import short_reason
 
@@ -32,7 +32,7 @@ class OutageLog:
 
     def outage_begun(self, last: AttemptResult, silence: float) -> None:
         """Show and log that nobody has been answered for `silence` seconds."""
-        reason = f"status {last.status}" if isinstance(last, Response) else short_reason(last)
+        reason = _reason(last)
         self._traffic.outage = reason
         self._traffic.silent_since = time.monotonic() - silence
         self._traffic.patience = self._patience
@@ -51,3 +51,9 @@ class OutageLog:
         """Log that patience is over, after `silence` seconds."""
         self._traffic.outage = ""
         _log.warning("%s has answered nothing for %.0f s and is waited for no longer.", self._name, silence)
+
+
+def _reason(last: AttemptResult) -> str:
+    if not isinstance(last, Response):
+        return short_reason(last)
+    return "something before it answers" if stands_in_front(last) else f"status {last.status}"

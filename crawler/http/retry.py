@@ -68,7 +68,8 @@ class FailedAttempt(msgspec.Struct, frozen=True):
 class Retrier:
     """The stage that makes up to `attempts` attempts; the last one's result is the outcome, response or error.
 
-    With an empty `budget` one request at a time is retried. Raises Silent if the server answers nobody.
+    `is_displaced` tells answers of what stands before the server, which may pass. With an empty `budget` one request at
+    a time is retried. Raises Silent if the server answers nobody.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Retrier:
         *,
         budget: RetryBudget,
         answered: AnswerCount,
+        is_displaced: IsFinal = lambda _: False,
     ) -> None:
         self._next = next_stage
         self._attempts = attempts
@@ -89,6 +91,7 @@ class Retrier:
         self._is_final = is_final
         self._budget = budget
         self._answered = answered
+        self._is_displaced = is_displaced
         self._one_at_a_time = asyncio.Lock()
 
     async def send(self, request: Request) -> Response:
@@ -153,8 +156,10 @@ class Retrier:
         """Return None for a result that is the outcome: retries would change nothing."""
         if not isinstance(result, Response):
             return FailedAttempt(type(result).__name__, is_timeout=isinstance(result, TimeoutError))
+        if self._is_displaced(result):
+            return FailedAttempt("an answer of something before it", requested_wait(result), is_internal_error=True)
         cut_off = is_cut_off(result)
-        if not (cut_off or is_retryable(result.status)) or self._is_final(result):
+        if result.packed or not (cut_off or is_retryable(result.status)) or self._is_final(result):
             return None
         return FailedAttempt(
             reason="an answer that is cut off" if cut_off else str(result.status),
@@ -164,7 +169,7 @@ class Retrier:
 
     def _is_silence(self, result: AttemptResult) -> bool:
         if isinstance(result, Response):
-            return is_silence(result.status) and not self._is_final(result)
+            return self._is_displaced(result) or (is_silence(result.status) and not self._is_final(result))
         return True
 
 

@@ -66,6 +66,7 @@ class Server:
         redact = Redactor(secret.reveal() for secret in secrets_of(settings, credentials, address, proxy))
         self.url = address.base_url
         self._max_answer_bytes = max_answer_bytes
+        self._more_headers: dict[str, str] = {}
         self._peer = _peer(name, settings, address, proxy)
         self._classifier = ResponseClassifier(name, address.base_url, credentials.shown, redact)
         self._vegas = Vegas(settings.min_concurrency, settings.concurrency)
@@ -80,7 +81,16 @@ class Server:
         stage = RateLimiter(stage, rate, traffic, _loop_time, sleep)
         stage = AvailabilityObserver(stage, availability)
         stage = ConcurrencyLimiter(stage, self._vegas)
-        stage = Retrier(stage, settings.attempts, sleep, log, is_final, budget=RetryBudget(), answered=availability)
+        stage = Retrier(
+            stage,
+            settings.attempts,
+            sleep,
+            log,
+            is_final,
+            budget=RetryBudget(),
+            answered=availability,
+            is_displaced=availability.is_displaced,
+        )
         check = Request(method="GET", url=self.url + health_check, max_answer_bytes=max_answer_bytes)
         self._chain = OutageWaiter(stage, availability, sleep, check if health_check else None)
 
@@ -101,6 +111,10 @@ class Server:
         """How many requests may be in flight now, apart from short measurements."""
         return self._vegas.concurrency
 
+    def send_header(self, name: str, value: str) -> None:
+        """Send a header with each request from now on."""
+        self._more_headers[name] = value
+
     async def get(self, path: str, params: Params | None = None, *, attempts: int | None = None) -> Response:
         """Read `path`, which begins with `/`, below the base URL; CrawlerError if no data is returned.
 
@@ -110,6 +124,7 @@ class Server:
             method="GET",
             url=self.url + path,
             params=params or (),
+            headers=self._more_headers,
             max_answer_bytes=self._max_answer_bytes,
             attempts=attempts,
         )
@@ -123,6 +138,7 @@ class Server:
         `attempts` lowers the number of attempts for this request.
         """
         labelled = CIMultiDict({"Content-Type": "application/json"})
+        labelled.update(self._more_headers)
         labelled.update(headers or {})
         request = Request(
             method="POST",

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from msgspec import structs
+
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
@@ -35,6 +37,11 @@ class CrawlMapper:
         self._contexts: dict[str, RunContext] = {}
         """What the runs of an experiment share, by its id."""
         self._notices: list[Finding] = []
+
+    def in_workspace(self, name: str) -> None:
+        """Name the workspace in all links. Call it before anything is mapped."""
+        self._settings = structs.replace(self._settings, workspace=name)
+        self._versions = VersionIndex(self._settings)
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""

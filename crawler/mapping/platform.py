@@ -1,6 +1,7 @@
 """MLflow as a platform of DataHub: where its entities come from."""
 
 from functools import lru_cache
+from urllib.parse import quote
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
@@ -41,4 +42,9 @@ def instance_guid(settings: MappingSettings, **fields: str) -> str:
 
 def ui_page(settings: MappingSettings, path: str) -> str:
     """Return the URL of a page of MLflow's UI."""
-    return f"{settings.ui_url.rstrip('/')}/#/{path}"
+    return f"{settings.ui_url.rstrip('/')}/#/{path}{ui_query(settings)}"
+
+
+def ui_query(settings: MappingSettings) -> str:
+    """Return the query of all pages of MLflow's UI: the workspace, where the server has any."""
+    return f"?workspace={quote(settings.workspace, safe='')}" if settings.workspace else ""

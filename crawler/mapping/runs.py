@@ -27,7 +27,7 @@ from crawler.datahub.aspects import (
 from crawler.datahub.proposals import Entity
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.metric_values import python_texts
-from crawler.mapping.platform import PLATFORM, platform_instance, ui_page
+from crawler.mapping.platform import PLATFORM, platform_instance, ui_page, ui_query
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
 
@@ -50,7 +50,8 @@ class RunContext(msgspec.Struct, frozen=True):
     created: int
     """When the experiment was created, in ms since epoch; 0 where that is not known."""
     pages: str
-    """The URL of a run's page in MLflow's UI, without the run id."""
+    """The URL of a run's page in MLflow's UI, without the run id and what follows it, `query`."""
+    query: str
     container: tuple[ContainerOf] | tuple[()]
     """The experiment's container; empty where the experiment is not known."""
     common: tuple[Aspect, ...]
@@ -68,7 +69,8 @@ def unknown_context(experiment_id: str, settings: MappingSettings) -> RunContext
     """Return the same for an experiment that MLflow did not list."""
     return RunContext(
         created=0,
-        pages=ui_page(settings, f"experiments/{experiment_id}/runs/"),
+        pages=ui_page(structs.replace(settings, workspace=None), f"experiments/{experiment_id}/runs/"),
+        query=ui_query(settings),
         container=(),
         common=(platform_instance(settings), _SUBTYPE, NOT_REMOVED),
     )
@@ -119,7 +121,7 @@ def _properties(run: Run, tags: dict[str, str], context: RunContext) -> DataProc
         name=info.run_name or info.run_id,
         created=TimeStamp(time=started, actor=user_urn(run_user(run))),
         custom_properties=tags,
-        external_url=context.pages + info.run_id,
+        external_url=context.pages + info.run_id + context.query,
     )
 
 

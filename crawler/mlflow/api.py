@@ -8,7 +8,7 @@ import msgspec
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Response, Server
 from crawler.mlflow.decoding import Page, Row
-from crawler.mlflow.refusals import API
+from crawler.mlflow.refusals import API, refuses_order_list
 from crawler.mlflow.resources import REGISTERED_MODELS, Resource
 from crawler.telemetry.timing import Timing
 
@@ -28,14 +28,21 @@ class Api:
         self.registry = registry
         self._timing = timing
         self._path = API
+        self._joins_order_by = False
 
     async def search(self, resource: Resource[Any], query: dict[str, object], attempts: int | None = None) -> bytes:
-        """Return a page of a listing; a POST is tried at most `attempts` times, where that is given."""
-        server = self.tracking if resource.server == "tracking" else self.registry
-        if resource.method == "GET":
-            return await self._search_by_get(server, resource.endpoint, _params(query))
-        body = msgspec.json.encode(query)
-        return (await server.post(f"{self._path}/{resource.endpoint}", body, attempts=attempts)).body
+        """Return a page of a listing; a POST is tried at most `attempts` times, where that is given.
+
+        Where the server refuses `order_by` as a list, it is asked with a text from then on.
+        """
+        try:
+            return await self._search(resource, _joined(query) if self._joins_order_by else query, attempts)
+        except RequestRefused as refused:
+            if self._joins_order_by or not refuses_order_list(refused):
+                raise
+        body = await self._search(resource, _joined(query), attempts)
+        self._joins_order_by = True
+        return body
 
     async def get(self, endpoint: str, params: dict[str, str]) -> Response:
         """Return what the tracking server answers to a query in the URL."""
@@ -49,6 +56,13 @@ class Api:
         """Return the page. Raise DecodeError."""
         with self._timing.stage("decode"):
             return decode(body)
+
+    async def _search(self, resource: Resource[Any], query: dict[str, object], attempts: int | None) -> bytes:
+        server = self.tracking if resource.server == "tracking" else self.registry
+        if resource.method == "GET":
+            return await self._search_by_get(server, resource.endpoint, _params(query))
+        body = msgspec.json.encode(query)
+        return (await server.post(f"{self._path}/{resource.endpoint}", body, attempts=attempts)).body
 
     async def _search_by_get(self, server: Server, endpoint: str, params: Params) -> bytes:
         path = self._path
@@ -69,6 +83,12 @@ class Api:
             return False
         self._path = AJAX_API
         return True
+
+
+def _joined(query: dict[str, object]) -> dict[str, object]:
+    """Return the query with `order_by` as one text."""
+    order_by = query.get("order_by")
+    return {**query, "order_by": ", ".join(order_by)} if isinstance(order_by, list) else query
 
 
 def _params(query: dict[str, object]) -> Params:

@@ -1,7 +1,6 @@
 """MLflow's listings as streams of pages, one a request."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
@@ -9,22 +8,25 @@ from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page, Row
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
-from crawler.mlflow.refusals import explain_refusal
 from crawler.mlflow.resources import Resource
 from crawler.mlflow.run_reader import RunReader
+from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
 from crawler.telemetry.timing import Timing
 
 
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` reads runs, `page_size` at a time at most. Errors: those of `crawler.http`, and WrongServer where something
-    else than MLflow answers.
+    `runs` reads runs, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Errors:
+    those of `crawler.http`.
     """
 
     runs: RunReader
 
-    def __init__(self, tracking: Server, registry: Server, page_size: int, timing: Timing) -> None:
+    def __init__(
+        self, tracking: Server, registry: Server, page_size: int, timing: Timing, workspace: str | None = None
+    ) -> None:
+        self.chosen_workspace = workspace
         self._tracking = tracking
         self._registry = registry
         self._api = Api(tracking, registry, timing)
@@ -34,6 +36,11 @@ class MlflowClient:
     def url(self) -> str:
         """The tracking server's base URL."""
         return self._tracking.url
+
+    @property
+    def registry_url(self) -> str:
+        """The registry's base URL; mostly that of the tracking server."""
+        return self._registry.url
 
     @property
     def concurrency(self) -> int:
@@ -48,28 +55,26 @@ class MlflowClient:
             return None
         return text if text[:1].isdigit() and len(text) < 40 else None
 
-    def pages(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
-        """Read a listing that is paged by offset to its end, each row once.
+    async def workspaces(self) -> list[str] | None:
+        """Return the names of the workspaces; None where the server has none, empty where it does not tell them."""
+        return await list_workspaces(self._tracking) if await has_workspaces(self._tracking) else None
 
-        Raises `resource.missing`, or RegistryMissing for file stores of MLflow 1.x.
-        """
+    async def use_workspace(self, name: str) -> None:
+        """Read this workspace from now on, on each server that has any: another one would refuse everything."""
+        self._tracking.send_header(WORKSPACE_HEADER, name)
+        if self._registry is not self._tracking and await has_workspaces(self._registry):
+            self._registry.send_header(WORKSPACE_HEADER, name)
+
+    def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
+        """Read a listing that is paged by offset to its end, each row once; with `filter_text`, what passes it."""
+        more: dict[str, object] = {"filter": filter_text} if filter_text else {}
 
         async def ask(token: str, rows: int) -> Page[Row]:
-            try:
-                body = await self._api.search(resource, resource.query(rows, token))
-            except RequestRefused as refused:
-                raise await self._explained(resource, refused) from None
+            body = await self._api.search(resource, resource.query(rows, token, **more))
             return self._api.decoded(resource.decode, body)
 
         return read_pages(ask, resource.page_rows, resource.key)
 
-    async def _explained(self, resource: Resource[Any], refused: RequestRefused) -> Exception:
-        if resource.missing is None:
-            return explain_refusal(refused, self._registry.url)
-        if refused.status != 404:
-            return refused
-        try:
-            await self._api.require_models()
-        except RequestRefused as models_refused:
-            return explain_refusal(models_refused, self._tracking.url)
-        return resource.missing()
+    async def require_models(self) -> None:
+        """Raise RequestRefused where the tracking server cannot even search registered models."""
+        await self._api.require_models()

@@ -1,31 +1,60 @@
-"""What a refused search says about the server as a whole."""
+"""What a refused search says about a listing, and about a server that gives no listing at all. Pure."""
 
-from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
+import re
+
+from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, ServerError, WrongServer
+from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, PROXY_UNAUTHORIZED, UNPROCESSABLE
 
 API = "/api/2.0/mlflow"
 _NO_REGISTRY = "registry functionality is unavailable"
+_NO_ENDPOINT = "ENDPOINT_NOT_FOUND"
+_NO_SUCH_ROW = "RESOURCE_DOES_NOT_EXIST"
+_ORDER_BY = re.compile(r"order[_ ]?by", re.IGNORECASE)
+_HOST_HEADER = re.compile(r"\bhost header\b", re.IGNORECASE)
 
 
-class ExperimentsMissing(Exception):
-    """The server is MLflow, but older than 1.28.0: it has no experiments/search."""
+def is_missing(error: CrawlerError) -> bool:
+    """Return whether the server has no such listing: a file store of MLflow 1.x, DagsHub, GitLab."""
+    return _has_no_registry(error) or _has_no_endpoint(error)
 
 
-class RegistryMissing(Exception):
-    """The server is MLflow, but keeps its data where no model registry can be."""
+def wants_filter(error: CrawlerError) -> bool:
+    """Return whether the server may want a filter for this search, as Databricks does for model versions."""
+    return isinstance(error, RequestRefused) and error.status == BAD_REQUEST and not is_missing(error)
 
 
-def explain_refusal(refused: RequestRefused, url: str) -> Exception:
-    """Return what a refused search of the registry means; `refused` itself where it says nothing of the server."""
-    if _NO_REGISTRY in refused.answer:
-        return RegistryMissing()
-    if refused.status == 404:
+def refuses_order_list(error: RequestRefused) -> bool:
+    """Return whether the server refuses `order_by` as a list, as GitLab does, which wants a text."""
+    return error.status in {BAD_REQUEST, UNPROCESSABLE} and bool(_ORDER_BY.search(error.answer))
+
+
+def no_listing(error: CrawlerError, url: str) -> CrawlerError:
+    """Return the error of a server that gives no listing at all; `error` is why not."""
+    if not isinstance(error, RequestRefused):
+        return error
+    if _has_no_endpoint(error):
         return WrongServer(
-            f"{url} is not an MLflow server: it has no {API}/registered-models/search (404).",
+            f"{url} is not an MLflow server: it has no {API}/registered-models/search ({error.status}).",
             "Give the URL that MLflow's own client uses (MLFLOW_TRACKING_URI), with the base path if there is one.",
         )
-    if refused.status == 403:
-        return CredentialsRefused(
-            f"MLflow at {url} does not allow these credentials to read its registered models (403).",
-            "Use an account that may read the whole server.",
+    if error.status == PROXY_UNAUTHORIZED:
+        return ServerError(error.message, error.hint)
+    if error.status != FORBIDDEN:
+        return error
+    if _HOST_HEADER.search(error.answer):
+        return ServerError(
+            error.message,
+            "Perhaps MLflow does not know the host name in its URL (MLflow 3.5 and later): start it with "
+            "--allowed-hosts, or use another URL of it.",
         )
-    return refused
+    return CredentialsRefused(error.message, error.hint)
+
+
+def _has_no_registry(error: CrawlerError) -> bool:
+    return isinstance(error, RequestRefused) and _NO_REGISTRY in error.answer
+
+
+def _has_no_endpoint(error: CrawlerError) -> bool:
+    if not isinstance(error, RequestRefused):
+        return False
+    return _NO_ENDPOINT in error.answer or (error.status in NO_ENDPOINT and _NO_SUCH_ROW not in error.answer)

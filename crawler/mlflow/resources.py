@@ -15,7 +15,6 @@ from crawler.mlflow.decoding import (
     decode_runs,
 )
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
-from crawler.mlflow.refusals import ExperimentsMissing
 
 EXPERIMENT_IDS_A_REQUEST = 100
 """Upper bound of the experiments that one search of runs names. More would save little and Databricks takes no more."""
@@ -39,7 +38,6 @@ class Resource(msgspec.Struct, Generic[Row], frozen=True):
     method: Literal["GET", "POST"] = "POST"
     paging: Literal["offset", "key"] = "offset"
     params: tuple[tuple[str, str], ...] = ()
-    missing: type[Exception] | None = None
 
     def query(self, rows: int, token: str = "", **more: object) -> dict[str, object]:
         """Return the query of one page of at most `rows` rows."""
@@ -76,7 +74,6 @@ EXPERIMENTS: Resource[Experiment] = Resource(
     order_by=("experiment_id ASC",),
     page_rows=2_000,
     params=(("view_type", "ALL"),),
-    missing=ExperimentsMissing,
 )
 RUNS: Resource[Run] = Resource(
     "runs",

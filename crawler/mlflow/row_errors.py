@@ -1,6 +1,6 @@
 """Whether rows are the reason why a page cannot be read."""
 
-from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable
+from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
 from crawler.http.status_policy import GATEWAY_TIMEOUT, ROW_FAULT
 
 
@@ -24,7 +24,7 @@ def is_unanswered(error: CrawlerError) -> bool:
 
 def is_of_one_request(error: CrawlerError) -> bool:
     """Return whether a request failed, but not the server."""
-    return isinstance(error, RequestRefused | DecodeError | AnswerTooLarge) or is_unanswered(error)
+    return isinstance(error, RequestRefused | DecodeError | AnswerTooLarge | WrongServer) or is_unanswered(error)
 
 
 def is_slow(error: CrawlerError) -> bool:

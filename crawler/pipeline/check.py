@@ -18,6 +18,8 @@ from crawler.config.settings import (
 )
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
+from crawler.datahub.wire import openapi, restli
+from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import (
     CrawlerError,
     CredentialsRefused,
@@ -29,22 +31,27 @@ from crawler.errors import (
 )
 from crawler.http import Server
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.entities import open_mlflow
+from crawler.pipeline.listings import Listings
+from crawler.pipeline.workspaces import choose_workspace
 from crawler.sinks.lite import require_package
-from crawler.telemetry.findings import UNREADABLE
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
 
 ATTEMPTS = 2
+_NOTHING = {
+    Endpoint.RESTLI: WriteRequest(restli.PATH, restli.body([], asynchronous=False), restli.HEADERS),
+    Endpoint.OPENAPI: WriteRequest(openapi.path("tag", asynchronous=False), b"[]"),
+}
+"""Writes of no proposal at all, through each endpoint."""
 
 
 class MlflowCheck(msgspec.Struct):
     """What MLflow was found to be; UNSET where `error` ended the check before.
 
-    `version` is None before MLflow 2.0. The counts of models and versions are None where there is no model registry,
-    that of experiments, which includes deleted ones, is None where MLflow cannot list them (before 1.28.0).
+    `version` is None before MLflow 2.0. A count is None where the server does not give that listing; experiments
+    include deleted ones. `more` names the listings that have more rows than were counted: only a page of each is read.
     """
 
     url: str | UnsetType = UNSET
@@ -52,6 +59,7 @@ class MlflowCheck(msgspec.Struct):
     registered_models: int | UnsetType | None = UNSET
     model_versions: int | UnsetType | None = UNSET
     experiments: int | UnsetType | None = UNSET
+    more: list[str] = []
     error: CrawlerError | None = None
 
 
@@ -70,11 +78,15 @@ class DatahubCheck(msgspec.Struct):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """What `check` found. `output` is DataHub or a file's path, `unreadable` are rows of MLflow that cannot be read."""
+    """What `check` found. `output` is DataHub or a file's path.
+
+    `warnings` and `failures` say what of MLflow is missing, empty or cannot be read, as in the report of a crawl.
+    """
 
     mlflow: MlflowCheck
     output: DatahubCheck | Path
-    unreadable: list[FindingSummary]
+    failures: list[FindingSummary]
+    warnings: list[FindingSummary] = []
 
     @property
     def errors(self) -> list[CrawlerError]:
@@ -86,7 +98,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     def exit_code(self) -> ExitCode:
         """The exit code of the worst that was found."""
         codes = [error.exit_code for error in self.errors]
-        return max(codes, default=ExitCode.FAILURES if self.unreadable else ExitCode.OK)
+        return max(codes, default=ExitCode.FAILURES if self.failures else ExitCode.OK)
 
 
 async def check(settings: Settings) -> CheckResult:
@@ -100,7 +112,7 @@ async def check(settings: Settings) -> CheckResult:
     report = Report(settings.run_id)
     mlflow = await _check_mlflow(settings.mlflow, report)
     output = await _check_output(settings.sink, report)
-    return CheckResult(mlflow, output, report.failures)
+    return CheckResult(mlflow, output, report.failures, report.warnings)
 
 
 async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck:
@@ -109,6 +121,7 @@ async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck
         async with open_mlflow(settings, report.mlflow, report.time) as client:
             found.url = client.url
             found.version = await client.version()
+            await choose_workspace(client, found.version, report)
             await _count(client, found, report)
     except CrawlerError as error:
         found.error = error
@@ -116,24 +129,27 @@ async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck
 
 
 async def _count(client: MlflowClient, found: MlflowCheck, report: Report) -> None:
-    try:
-        found.registered_models = await _rows(client, REGISTERED_MODELS, report)
-        found.model_versions = await _rows(client, MODEL_VERSIONS, report)
-    except RegistryMissing:
-        found.registered_models = found.model_versions = None
-    try:
-        found.experiments = await _rows(client, EXPERIMENTS, report)
-    except ExperimentsMissing:
-        found.experiments = None
+    """Count the first page of each listing, which is all of it where no other one follows."""
+    listings = Listings(client, report)
+    models = await _first_rows(listings, REGISTERED_MODELS, found)
+    versions = await _first_rows(listings, MODEL_VERSIONS, found)
+    experiments = await _first_rows(listings, EXPERIMENTS, found)
+    await listings.require_any()
+    found.registered_models, found.model_versions, found.experiments = models, versions, experiments
+    if listings.wants_filter(MODEL_VERSIONS):
+        # A crawl asks for the versions of each model.
+        listings.forgive(MODEL_VERSIONS)
+    listings.tell_failures()
+    listings.tell_nothing()
 
 
-async def _rows(client: MlflowClient, resource: Resource[Any], report: Report) -> int:
-    rows = 0
-    async for step in client.pages(resource):
-        rows += len(step.rows)
-        for text in step.unreadable:
-            report(UNREADABLE[resource.name].found(text))
-    return rows
+async def _first_rows(listings: Listings, resource: Resource[Any], found: MlflowCheck) -> int | None:
+    """Return the number of rows on the first page; None where there is none."""
+    async for step in listings.steps(resource):
+        if not step.is_last:
+            found.more.append(resource.name)
+        return len(step.rows)
+    return None
 
 
 async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Path:
@@ -150,7 +166,7 @@ async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Pa
             found.version = await client.version()
             if sink.endpoint is Endpoint.OPENAPI:
                 require_openapi(found.version)
-            await client.require_batches()
+            await client.require_batches(_NOTHING[sink.endpoint])
             found.token_accepted = sink.server.token is not None
             found.queue_lag = await _queue_lag(client)
     except CrawlerError as error:

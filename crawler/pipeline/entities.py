@@ -173,7 +173,7 @@ async def open_mlflow(settings: MlflowSettings, traffic: Traffic, timing: Timing
 
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)
-        yield MlflowClient(tracking, registry, settings.page_size, timing)
+        yield MlflowClient(tracking, registry, settings.page_size, timing, settings.workspace)
 
 
 async def _each(stream: EntityStream) -> AsyncIterator[Entity]:

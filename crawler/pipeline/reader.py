@@ -1,29 +1,21 @@
 """The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from itertools import chain
 
 from crawler.checkpoint.intervals import EVERYTHING, Bounds
 from crawler.checkpoint.protocol import Progress
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.decoding import Row
-from crawler.mlflow.paging.step import Step
-from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
-from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
+from crawler.pipeline.listings import Listings
+from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
+from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
-from crawler.telemetry.findings import (
-    EXPERIMENTS_MISSING,
-    NOT_READ,
-    NULL_START_TIME_UNKNOWN,
-    REGISTRY_MISSING,
-    UNREADABLE,
-)
+from crawler.telemetry.findings import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
 
 
 class Reader:
@@ -46,24 +38,24 @@ class Reader:
         self._progress = progress
         self._experiment_ids: list[str] = []
         self._to_read = 0
+        self._listings = Listings(client, listener)
+        self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
         self._runs = RunStage(client, mapper, send, listener, progress, workers)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
 
     async def read(self) -> None:
-        """Read the whole server. Raises ServerError where it cannot go on."""
-        self._listener(SourceOpened(self._client.url, await self._client.version()))
+        """Read the whole server; a listing that fails costs only itself. Raises ServerError where it cannot go on."""
+        version = await self._client.version()
+        self._listener(SourceOpened(self._client.url, version))
+        if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
+            self._mapper.in_workspace(workspace)
         await self._send(self._mapper.stages(), None)
-        try:
-            await self._read_registry()
-        except* RegistryMissing:
-            self._listener(REGISTRY_MISSING.found())
-        try:
-            await self._runs.read(self._plan_runs())
-        except* ExperimentsMissing:
-            self._listener(EXPERIMENTS_MISSING.found())
+        await self._registry.read()
+        await self._runs.read(self._plan_runs())
         await self._version_runs.find(self._experiment_ids)
         await self._name_null_start_times()
+        self._listings.tell_nothing()
         self._is_complete = True
 
     def held(self) -> Iterator[Entity]:
@@ -76,25 +68,10 @@ class Reader:
                 self._listener(NOT_READ.found(urn))
             yield from self._mapper.held()
 
-    async def _read_registry(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_models())
-            tasks.create_task(self._read_versions())
-        await self._send(self._mapper.versions_complete(), None)
-
-    async def _read_models(self) -> None:
-        async for step in self._steps(REGISTERED_MODELS):
-            self._listener(RowsRead(REGISTERED_MODELS.name, len(step.rows)))
-            await self._send(map(self._mapper.registered_model, step.rows), None)
-
-    async def _read_versions(self) -> None:
-        async for step in self._steps(MODEL_VERSIONS):
-            self._listener(RowsRead(MODEL_VERSIONS.name, len(step.rows)))
-            await self._send(chain.from_iterable(map(self._mapper.model_version, step.rows)), None)
-
     async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
         """Send the containers of all active experiments, and yield them in sets, a page of the listing at a time."""
-        async for step in self._steps(EXPERIMENTS):
+        async for step in self._listings.steps(EXPERIMENTS):
+            self._listings.tell_failures()
             self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
             active = [experiment for experiment in step.rows if experiment.lifecycle_stage != "deleted"]
             self._listener(RowsRead(EXPERIMENTS.name, len(active)))
@@ -107,6 +84,8 @@ class Reader:
             del step, active
             for experiment_set in experiment_sets(self._client.url, names, self._gaps, self._set_size):
                 yield experiment_set
+        await self._listings.require_any()
+        self._listings.tell_failures()
 
     def _gaps(self, experiment_id: str) -> list[Bounds]:
         """Return the start times of an experiment that no earlier crawl has read."""
@@ -122,13 +101,6 @@ class Reader:
 
     def _set_size(self) -> int:
         return even_size(self._to_read, self._client.runs.experiment_ids.ids)
-
-    async def _steps(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
-        """Yield the pages of a listing, and name what of them cannot be read."""
-        async for step in self._client.pages(resource):
-            for text in step.unreadable:
-                self._listener(UNREADABLE[resource.name].found(text))
-            yield step
 
     async def _name_null_start_times(self) -> None:
         """Name the experiments that have runs without start time, which no page shows."""

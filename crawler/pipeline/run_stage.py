@@ -11,13 +11,15 @@ from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
+from crawler.mlflow.refusals import is_missing
+from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped
-from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
+from crawler.telemetry.findings import EXPERIMENT_UNREAD, LISTING_UNREAD, UNREADABLE
 
 Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
@@ -56,9 +58,15 @@ class RunStage:
         self._underway: set[Reading] = set()
         # Parts of sets that were taken apart. They are read before what is not begun yet.
         self._parts: list[Reading] = []
+        self._is_answered = False
+        self._missing: CrawlerError | None = None
+        """The refusal of a server that has no search of runs."""
 
     async def read(self, sets: AsyncIterator[ExperimentSet]) -> None:
-        """Read all sets to their ends. What fails is a finding, unless the server does."""
+        """Read all sets to their ends. What fails is a finding, unless the server does.
+
+        A server that has no search of runs is asked once.
+        """
 
         async def readings() -> AsyncIterator[Reading]:
             async for each in sets:
@@ -66,6 +74,8 @@ class RunStage:
                     yield self._reading(RunSource(partition, self._client.runs), each.experiments)
 
         await work_through(readings(), self._work, self._workers, self._steal)
+        if self._missing is not None:
+            self._listener(LISTING_UNREAD[RUNS.name].found(str(self._missing)))
 
     async def _work(self, reading: Reading, queue: Queue) -> None:
         await self._read(reading, queue)
@@ -74,6 +84,9 @@ class RunStage:
 
     async def _read(self, reading: Reading, queue: Queue) -> None:
         """Read to the end, or until a failure or the server's limit asks for fewer experiments."""
+        if self._missing is not None:
+            self._end(reading)
+            return
         limit = self._client.runs.experiment_ids
         if len(reading.experiments) > limit.ids:
             self._take_apart(reading, limit.ids, queue)
@@ -85,6 +98,11 @@ class RunStage:
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
+            if is_missing(error) and not self._is_answered:
+                self._missing = error
+                self._underway.discard(reading)
+                self._end(reading)
+                return
             several = len(reading.experiments)
             if several > 1:
                 self._underway.discard(reading)
@@ -119,6 +137,7 @@ class RunStage:
         """Send the entities of one page, and share what is left of the partition with idle workers."""
         windows = reading.windows
         async with reading.source.next_step(hurry=self._room(queue) > 0) as step:
+            self._is_answered = True
             for part in self._split(reading, self._room(queue)):
                 queue.give(part)
             for text in step.unreadable:

@@ -8,11 +8,12 @@ import msgspec
 from crawler.config.settings import Confirm, Endpoint, RestSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
+from crawler.datahub.unknown_aspects import named_unknown
 from crawler.datahub.versions import reads_back, require_openapi, unsupported_aspects
 from crawler.datahub.wire.openapi import OpenApiWire
 from crawler.datahub.wire.protocol import GmsWire, Wire
 from crawler.datahub.wire.restli import RestliWire
-from crawler.http import Server
+from crawler.http import Response, Server
 from crawler.http.traffic import Traffic
 from crawler.sinks.gms_lookup import GmsLookup
 from crawler.sinks.gms_writer import GmsWriter
@@ -32,7 +33,7 @@ async def open_gms_sink(
         SettingsError: Its version does not have the endpoint of the settings.
         ServerError: It cannot be reached, or is no GMS.
     """
-    async with Server("DataHub", settings.server, traffic, counts="sent") as server:
+    async with Server("DataHub", settings.server, traffic, counts="sent", is_final=_names_unknown) as server:
         client = GmsClient(server)
         version = await client.version()
         if settings.endpoint is Endpoint.OPENAPI:
@@ -59,6 +60,9 @@ async def open_gms_sink(
         yield GmsSink(facts, writer, lookup, settings)
 
 
+_WORDS = 64_000
+
+
 class GmsSink:
     """Writes to one GMS."""
 
@@ -83,6 +87,11 @@ _WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
     Endpoint.RESTLI: RestliWire,
     Endpoint.OPENAPI: OpenApiWire,
 }
+
+
+def _names_unknown(response: Response) -> bool:
+    """Return whether the answer says that GMS does not know an aspect or entity type: the next one will, too."""
+    return named_unknown(response.body[:_WORDS].decode(errors="replace")) is not None
 
 
 def _needs_lookup(settings: RestSettings, wire: GmsWire) -> bool:

@@ -70,18 +70,74 @@ UNREADABLE = {
     "model_versions": _unreadable("model_versions", found_again=True),
     "runs": _unreadable("runs", found_again=False),
 }
-EXPERIMENTS_MISSING = FindingKind(
-    "experiments_missing",
-    "MLflow is older than 1.28.0 and cannot list experiments, so experiments and runs are skipped. Upgrade MLflow.",
+
+
+def _missing(resource: str, consequence: str) -> FindingKind:
+    return FindingKind(
+        f"{resource}_missing",
+        f"This MLflow has no listing of {resource}, so {consequence}.",
+        "warning",
+        "Nothing, unless you expect them: the sample has the server's answer. MLflow before 1.28.0 lists no "
+        "experiments, and some servers that speak its API lack listings.",
+        found_again=True,
+    )
+
+
+LISTING_MISSING = {
+    "registered_models": _missing("registered_models", "there are no model groups"),
+    "model_versions": _missing("model_versions", "there are no models"),
+    "experiments": _missing("experiments", "experiments and runs are skipped"),
+}
+
+
+def _unread(resource: str) -> FindingKind:
+    return FindingKind(
+        f"unread_{resource}",
+        f"MLflow did not give its {resource}, or not all of them. Everything else was read.",
+        "failure",
+        "The sample has MLflow's answer. Mend that, then crawl again.",
+        found_again=True,
+    )
+
+
+LISTING_UNREAD = {name: _unread(name) for name in ("registered_models", "model_versions", "experiments", "runs")}
+HIDDEN_MODEL_VERSIONS = FindingKind(
+    "hidden_model_versions",
+    "MLflow lists versions of models that it does not list themselves, so these versions were left out.",
     "warning",
-    "Upgrade MLflow to 1.28.0 or later to have experiments and runs too.",
+    "Perhaps the account may not read these models: give it the right to, if they are wanted. Models that were deleted "
+    "or renamed while they were read look the same; the next crawl has them right.",
+    found_again=True,
+)
+WORKSPACES_UNREAD = FindingKind(
+    "workspaces_unread",
+    "MLflow has several workspaces and none is chosen, so only its default is read.",
+    "warning",
+    "Choose one with --workspace, MLFLOW_WORKSPACE or workspace in the recipe; crawl once for each, each with a "
+    "platform_instance of its own, since names are not unique over workspaces.",
+    found_again=True,
+)
+WORKSPACE_IGNORED = FindingKind(
+    "workspace_ignored",
+    "A workspace is chosen, but this MLflow has no workspaces: all of it is read.",
+    "warning",
+    "Leave out --workspace, MLFLOW_WORKSPACE or workspace, or start MLflow 3.10 or later with --enable-workspaces.",
+    found_again=True,
+)
+NOTHING_LISTED = FindingKind(
+    "nothing_listed",
+    "MLflow lists nothing at all: no model, no version, no experiment.",
+    "warning",
+    "An account without any right sees the same as on an empty server: look at its rights, and whether this is the "
+    "server (and the workspace) that you mean.",
     found_again=True,
 )
 REGISTRY_MISSING = FindingKind(
     "registry_missing",
-    "This MLflow keeps its data where no model registry can be, so there are no registered models.",
+    "This MLflow has no model registry, so there are no registered models and model versions.",
     "warning",
-    "Nothing, unless you expect models: a file store of MLflow 1.x has no registry; use a database.",
+    "Nothing, unless you expect models: the sample has the server's answer. A file store of MLflow 1.x has no "
+    "registry, nor have some servers that speak MLflow's API.",
     found_again=True,
 )
 EXPERIMENT_UNREAD = FindingKind(
@@ -159,6 +215,12 @@ REFUSED = FindingKind(
     "DataHub refuses proposals with status {status}.",
     "failure",
     "The sample has DataHub's words. Mend the cause (403: a privilege, 422: a value), then replay the dead letters.",
+)
+UNKNOWN_THERE = FindingKind(
+    "unknown_{what}",
+    "DataHub says that it does not know {what}, so all of it was left out, without asking again.",
+    "failure",
+    "Upgrade DataHub to a version that knows it, then replay the dead letters.",
 )
 NOT_TAKEN = FindingKind(
     "not_taken",
@@ -263,6 +325,8 @@ OUT_OF_TIME = FindingKind(
 
 CATALOGUE: tuple[FindingKind, ...] = (
     *UNREADABLE.values(),
+    *LISTING_MISSING.values(),
+    *LISTING_UNREAD.values(),
     *(kind for kind in dict(globals()).values() if isinstance(kind, FindingKind)),
 )
 """All kinds."""

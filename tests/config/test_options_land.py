@@ -19,6 +19,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "source_mapping_to_platform": ({"A": "b"}, "mapping.source_mapping_to_platform", {"A": "b"}),
     "env": ("qa", "mapping.env", "QA"),
     "platform_instance": ("east", "mapping.platform_instance", "east"),
+    "workspace": ("team-a", "mlflow.workspace", "team-a"),
     "page_size": ("77", "mlflow.page_size", 77),
     "min_threads": (3, "mlflow.tracking.min_concurrency", 3),
     "max_threads": (3, "mlflow.tracking.concurrency", 3),

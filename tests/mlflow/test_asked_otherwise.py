@@ -61,7 +61,7 @@ class Tracking:
         app.router.add_post(f"{API}/runs/search", self._search_runs)
         app.router.add_get(f"{API}/runs/get", self._get_run)
         app.router.add_post(f"{API}/experiments/search", self._experiments)
-        app.router.add_get(f"{API}/registered-models/search", self._nothing)
+        app.router.add_get(f"{API}/registered-models/search", self._models)
         app.router.add_get(f"{API}/model-versions/search", self._versions)
         async with TestServer(app) as server:
             yield str(server.make_url("")).rstrip("/")
@@ -100,8 +100,8 @@ class Tracking:
     async def _versions(self, _request: web.Request) -> web.Response:
         return web.json_response({"model_versions": [{"name": "m", "version": "1", "run_id": LOST}]})
 
-    async def _nothing(self, _request: web.Request) -> web.Response:
-        return web.json_response({})
+    async def _models(self, _request: web.Request) -> web.Response:
+        return web.json_response({"registered_models": [{"name": "m"}]})
 
 
 def is_by_id(query: Query) -> bool:

@@ -187,6 +187,7 @@ async def test_a_run_of_a_version_that_no_worker_survives_costs_itself_only(how:
         lambda kind, query, rows: lost(kind, query, rows) if " IN " in query.get("filter", "") else False,
     )
     mlflow.experiments = []
+    mlflow.models = [{"name": "m"}]
     mlflow.versions = [{"name": "m", "version": str(n), "run_id": run_id(n)} for n in range(30, 38)]
     # In an experiment of the trash.
     mlflow.experiments = ["1"]
@@ -256,6 +257,7 @@ async def test_all_else_is_delivered_where_runs_without_start_time_cannot_be_ask
 ) -> None:
     mlflow = Mlflow(how, lambda kind, query, _: kind == "runs" and not query.get("filter") and "page_token" in query)
     # A version that waits for a run that is nowhere.
+    mlflow.models = [{"name": "m"}]
     mlflow.versions = [{"name": "m", "version": "1", "run_id": run_id(1_000)}]
     done = await crawled(mlflow, tmp_path)
     assert runs_of(done.urns) == {run_urn(run_id(number)) for number in range(RUNS)}

@@ -1,0 +1,105 @@
+"""MLflow's listings, each of which fails by itself: what fails is named once, in the server's words."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from crawler.errors import CrawlerError, RequestRefused
+from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.decoding import Row
+from crawler.mlflow.paging.step import Step
+from crawler.mlflow.refusals import is_missing, no_listing, wants_filter
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.mlflow.row_errors import is_of_one_request
+from crawler.telemetry.events import Listener
+from crawler.telemetry.findings import (
+    LISTING_MISSING,
+    LISTING_UNREAD,
+    NOTHING_LISTED,
+    REGISTRY_MISSING,
+    UNREADABLE,
+    Finding,
+)
+
+_LISTED = (REGISTERED_MODELS, MODEL_VERSIONS, EXPERIMENTS)
+
+
+class Listings:
+    """Reads the listings that are paged by offset, and remembers which of them failed."""
+
+    def __init__(self, client: MlflowClient, listener: Listener) -> None:
+        """Read through `client`; `listener` hears of rows that cannot be read, and of what failed when it is told."""
+        self.client = client
+        self._listener = listener
+        self._failed: dict[str, CrawlerError] = {}
+        self._has_rows: set[str] = set()
+        self._told: set[str] = set()
+
+    async def steps(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
+        """Yield the pages of a listing to its end, or until it fails. Raises what is not of this listing alone."""
+        try:
+            async for step in self.pages(resource):
+                yield step
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            self._failed.setdefault(resource.name, error)
+
+    async def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
+        """Yield the pages of what passes a filter. Raises whatever it fails with."""
+        async for step in self.client.pages(resource, filter_text):
+            for text in step.unreadable:
+                self._listener(UNREADABLE[resource.name].found(text))
+            if step.rows or step.unreadable:
+                self._has_rows.add(resource.name)
+            yield step
+
+    def error_of(self, resource: Resource[Any]) -> CrawlerError | None:
+        """Return why a listing failed; None if it did not."""
+        return self._failed.get(resource.name)
+
+    def wants_filter(self, resource: Resource[Any]) -> bool:
+        """Return whether a listing may have been refused for the want of a filter."""
+        error = self.error_of(resource)
+        return error is not None and resource.name not in self._has_rows and wants_filter(error)
+
+    def forgive(self, resource: Resource[Any]) -> None:
+        """Forget that a listing failed: it was read in another way."""
+        self._failed.pop(resource.name, None)
+
+    def tell_failures(self) -> None:
+        """Name each listing that failed, once: one finding where all of the registry is missing."""
+        models, versions = self.error_of(REGISTERED_MODELS), self.error_of(MODEL_VERSIONS)
+        if models is not None and versions is not None and is_missing(models) and is_missing(versions):
+            self._tell({REGISTERED_MODELS.name, MODEL_VERSIONS.name}, REGISTRY_MISSING.found(models.message))
+        for name, error in self._failed.items():
+            is_absent = is_missing(error)
+            kind = LISTING_MISSING[name] if is_absent else LISTING_UNREAD[name]
+            self._tell({name}, kind.found(error.message if is_absent else str(error)))
+
+    def _tell(self, names: set[str], finding: Finding) -> None:
+        if not names <= self._told:
+            self._told |= names
+            self._listener(finding)
+
+    async def require_any(self) -> None:
+        """Raise ServerError, or the server's refusal, where no listing at all could be read."""
+        if self._has_rows:
+            return
+        failed = [error for each in _LISTED if (error := self.error_of(each)) is not None]
+        if len(failed) == len(_LISTED):
+            raise no_listing(next((each for each in failed if not is_missing(each)), failed[0]), self.client.url)
+        if self.client.registry_url != self.client.url and (error := self.error_of(EXPERIMENTS)) and is_missing(error):
+            await self._require_tracking()
+
+    def tell_nothing(self) -> None:
+        """Warn if everything that was listed is empty."""
+        if not self._has_rows:
+            self._listener(NOTHING_LISTED.found())
+
+    async def _require_tracking(self) -> None:
+        """Raise WrongServer where the tracking server, beside which there is a registry, is none."""
+        try:
+            await self.client.require_models()
+        except RequestRefused as refused:
+            if is_missing(refused):
+                raise no_listing(refused, self.client.url) from None

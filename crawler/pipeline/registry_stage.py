@@ -1,0 +1,138 @@
+"""The stage of the model registry: registered models, then the versions of those that are listed."""
+
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
+
+from crawler.errors import CrawlerError
+from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mlflow.entities import ModelVersion, RegisteredModel
+from crawler.mlflow.name_filter import name_filter
+from crawler.mlflow.refusals import wants_filter
+from crawler.mlflow.resources import MODEL_VERSIONS, REGISTERED_MODELS
+from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.listings import Listings
+from crawler.pipeline.run_stage import Send
+from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
+from crawler.telemetry.events import Listener, RowsRead, RowsSkipped
+from crawler.telemetry.findings import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
+
+_HIDDEN = "model versions of models that are not listed"
+
+
+class RegistryStage:
+    """Reads the registry once and sends what its rows map to.
+
+    Versions come with the models that are listed, not by themselves: an account may see versions of models that it may
+    not read. A model that was made after its page was read is found by reading the models once more.
+    """
+
+    def __init__(self, listings: Listings, mapper: CrawlMapper, send: Send, listener: Listener, workers: int) -> None:
+        """Ask for the versions of at most `workers` models at a time, where they are had by model only."""
+        self._listings = listings
+        self._mapper = mapper
+        self._send = send
+        self._listener = listener
+        self._workers = workers
+        self._names: set[str] = set()
+        self._waiting: dict[str, list[ModelVersion]] = {}
+        """Versions of models that are not listed yet, by the model's name."""
+        self._is_whole = True
+
+    async def read(self) -> None:
+        """Read all of it, as far as it can be listed. Raises what the server fails with."""
+        await self._read_models()
+        await self._read_versions()
+        if self._waiting:
+            await self._read_models()
+            await self._send_known()
+        self._tell_hidden()
+        await self._send(self._mapper.versions_complete(), None)
+
+    async def _read_models(self) -> None:
+        """Send the models that are not known yet."""
+        async for step in self._listings.steps(REGISTERED_MODELS):
+            self._is_whole &= not step.unreadable
+            new = [model for model in step.rows if model.name not in self._names]
+            self._names.update(model.name for model in new)
+            await self._send_models(new)
+
+    async def _send_models(self, models: list[RegisteredModel]) -> None:
+        self._listener(RowsRead(REGISTERED_MODELS.name, len(models)))
+        await self._send(map(self._mapper.registered_model, models), None)
+
+    async def _read_versions(self) -> None:
+        async for step in self._listings.steps(MODEL_VERSIONS):
+            await self._take(step.rows)
+        if self._listings.wants_filter(MODEL_VERSIONS) and self._listings.error_of(REGISTERED_MODELS) is None:
+            await self._read_by_model()
+
+    async def _read_by_model(self) -> None:
+        """Ask for the versions of each model by its name. What was refused stays so if that is refused, too."""
+        names = sorted(self._names, key=lambda name: ("'" in name, name))
+        if names and await self._is_refused(names[0]):
+            return
+        self._listings.forgive(MODEL_VERSIONS)
+
+        async def others() -> AsyncIterator[str]:
+            for name in names[1:]:
+                yield name
+
+        async def work(name: str, _queue: WorkStealingQueue[str]) -> None:
+            if (error := await self._read_versions_of(name)) is not None:
+                self._tell_unread(name, error)
+
+        await work_through(others(), work, self._workers)
+
+    async def _is_refused(self, name: str) -> bool:
+        """Read the versions of one model. Returns whether the server refuses this, too."""
+        error = await self._read_versions_of(name)
+        if error is None:
+            return False
+        if wants_filter(error):
+            return True
+        self._tell_unread(name, error)
+        return False
+
+    async def _read_versions_of(self, name: str) -> CrawlerError | None:
+        """Send the versions of one model. Returns why they could not be read, if so."""
+        try:
+            async for step in self._listings.pages(MODEL_VERSIONS, name_filter(name)):
+                await self._take([version for version in step.rows if version.name == name])
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            return error
+        return None
+
+    def _tell_unread(self, name: str, error: CrawlerError) -> None:
+        self._listener(LISTING_UNREAD[MODEL_VERSIONS.name].found(f"{name}: {error}"))
+
+    @property
+    def _knows_all_models(self) -> bool:
+        """Whether a model that is not known is not listed, rather than not readable."""
+        return self._is_whole and self._listings.error_of(REGISTERED_MODELS) is None
+
+    async def _take(self, versions: list[ModelVersion]) -> None:
+        """Send versions of known models; the others wait."""
+        if not self._knows_all_models:
+            await self._send_versions(versions)
+            return
+        for version in versions:
+            if version.name not in self._names:
+                self._waiting.setdefault(version.name, []).append(version)
+        await self._send_versions([version for version in versions if version.name in self._names])
+
+    async def _send_known(self) -> None:
+        for name in self._names & self._waiting.keys() if self._knows_all_models else list(self._waiting):
+            await self._send_versions(self._waiting.pop(name))
+
+    async def _send_versions(self, versions: Iterable[ModelVersion]) -> None:
+        versions = list(versions)
+        self._listener(RowsRead(MODEL_VERSIONS.name, len(versions)))
+        await self._send(chain.from_iterable(map(self._mapper.model_version, versions)), None)
+
+    def _tell_hidden(self) -> None:
+        for name, versions in self._waiting.items():
+            self._listener(HIDDEN_MODEL_VERSIONS.found(f"{name}: {len(versions)}", len(versions)))
+            self._listener(RowsSkipped(_HIDDEN, len(versions)))
+        self._waiting.clear()

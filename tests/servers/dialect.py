@@ -1,0 +1,123 @@
+"""A strict double of servers that speak MLflow's REST API in a dialect of their own."""
+
+import json
+import re
+from base64 import b64decode
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.mlflow.listings import meets, number_token
+
+API = "/api/2.0/mlflow"
+Rows = list[dict[str, Any]]
+_NAMED = re.compile(r"""name = (?:'([^']*)'|"([^"]*)")""")
+
+
+class Dialect:
+    """What the server has, and how it speaks; `async with dialect.serve() as url: …`.
+
+    `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
+    `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
+    `forbidden_headers`. `seen` counts its requests.
+    """
+
+    def __init__(self) -> None:
+        self.models: Rows = [{"name": "fraud"}, {"name": "it's"}]
+        self.versions: Rows = [version("fraud", "1", "r1"), version("fraud", "2", ""), version("it's", "1", "")]
+        self.experiments: Rows = [{"experiment_id": "1", "name": "churn"}]
+        self.runs: Rows = [run(f"r{number}", 1_000 + number) for number in range(3)]
+        self.refusals: dict[str, tuple[int, Any]] = {}
+        self.versions_by_name = False
+        self.order_by_text = False
+        self.forbidden_headers: set[str] = set()
+        self.seen: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        """Yields the URL."""
+        app = web.Application()
+        app.router.add_get(f"{API}/registered-models/search", self._search_models)
+        app.router.add_get(f"{API}/model-versions/search", self._search_versions)
+        app.router.add_post(f"{API}/experiments/search", self._search_experiments)
+        app.router.add_post(f"{API}/runs/search", self._search_runs)
+        app.router.add_get(f"{API}/runs/get", self._get_run)
+        async with TestServer(app) as server:
+            yield str(server.make_url("")).rstrip("/")
+
+    async def _search_models(self, request: web.Request) -> web.Response:
+        return self._refused(request) or self._page("registered_models", self.models, request.query)
+
+    async def _search_versions(self, request: web.Request) -> web.Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        filtered = request.query.get("filter", "")
+        if not filtered:
+            if self.versions_by_name:
+                return _error(400, "INVALID_PARAMETER_VALUE", "Missing filter: please specify name='…' or run_id='…'")
+            return self._page("model_versions", self.versions, request.query)
+        match = _NAMED.fullmatch(filtered)
+        if match is None:
+            return _error(400, "INVALID_PARAMETER_VALUE", f"Unsupported filter query: {filtered}")
+        name = match[1] or match[2]
+        return self._page("model_versions", [each for each in self.versions if each["name"] == name], request.query)
+
+    async def _search_experiments(self, request: web.Request) -> web.Response:
+        return self._refused(request) or self._page("experiments", self.experiments, await request.json())
+
+    async def _search_runs(self, request: web.Request) -> web.Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        query = await request.json()
+        bounds = query.get("filter", "").split(" AND ")
+        found = [each for each in self.runs if all(meets(each["info"], bound) for bound in bounds)]
+        return self._page(
+            "runs", [each for each in found if each["info"]["experiment_id"] in query["experiment_ids"]], query
+        )
+
+    async def _get_run(self, request: web.Request) -> web.Response:
+        found = [each for each in self.runs if each["info"]["run_id"] == request.query["run_id"]]
+        return web.json_response({"run": found[0]}) if found else _error(404, "RESOURCE_DOES_NOT_EXIST", "no such run")
+
+    def _refused(self, request: web.Request) -> web.Response | None:
+        listing = request.path.removeprefix(f"{API}/").removesuffix("/search")
+        self.seen[listing] += 1
+        if named := [each for each in self.forbidden_headers if each in request.headers]:
+            return _error(500, "FEATURE_DISABLED", f"{named} is not supported")
+        if listing not in self.refusals:
+            return None
+        status, body = self.refusals[listing]
+        return (
+            web.Response(status=status, text=body) if isinstance(body, str) else web.json_response(body, status=status)
+        )
+
+    def _page(self, key: str, rows: Rows, query: Any) -> web.Response:
+        order_by = query.getall("order_by", []) if hasattr(query, "getall") else query.get("order_by")
+        is_text = isinstance(order_by, str) or (
+            isinstance(order_by, list) and len(order_by) < 2 and hasattr(query, "getall")
+        )
+        if self.order_by_text and not is_text:
+            return _error(400, "INVALID_PARAMETER_VALUE", "order_by is invalid")
+        token = query.get("page_token")
+        offset = int(json.loads(b64decode(token))["offset"]) if token else 0
+        page = rows[offset : offset + int(query["max_results"])]
+        following = number_token(offset + len(page)) if offset + len(page) < len(rows) else ""
+        return web.json_response({key: page, **({"next_page_token": following} if following else {})})
+
+
+def version(name: str, number: str, run_id: str) -> dict[str, Any]:
+    """A model version as MLflow lists it."""
+    return {"name": name, "version": number, "run_id": run_id, "creation_timestamp": 1, "last_updated_timestamp": 1}
+
+
+def run(run_id: str, start_time: int, experiment_id: str = "1") -> dict[str, Any]:
+    """A run as MLflow lists it."""
+    return {"info": {"run_id": run_id, "experiment_id": experiment_id, "start_time": start_time, "status": "FINISHED"}}
+
+
+def _error(status: int, code: str, message: str) -> web.Response:
+    return web.json_response({"error_code": code, "message": message}, status=status)
