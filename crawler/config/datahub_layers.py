@@ -27,9 +27,8 @@ def datahub_layers(
     stored = Layer(place="~/.datahubenv")
     if not (from_environment or recipe["server"] or variables["server"]):
         stored = _stored(flags, environment, home)
-    named = flags["server"] or recipe["server"]
-    if not (flags["server"] or variables["server"]) or (recipe["server"] and not flags["server"]):
-        variables = _for_another_server(variables, named, recipe, environment, remarks)
+    if not flags["server"] and (recipe["server"] or not variables["server"]):
+        variables = _for_another_server(variables, recipe, environment, remarks)
     system = Layer(
         place="environment",
         options={"server": variables["server"], "authorization": system_client(environment)},
@@ -45,25 +44,21 @@ def _stored(flags: Layer, environment: Mapping[str, str], home: Path | None) -> 
     return _with_token(stored) if stored["server"] and same else Layer(place=stored.place)
 
 
-def _for_another_server(
-    variables: Layer, recipe_server: str | None, recipe: Layer, environment: Mapping[str, str], remarks: Remarks
-) -> Layer:
+def _for_another_server(variables: Layer, recipe: Layer, environment: Mapping[str, str], remarks: Remarks) -> Layer:
     """Return the variables without the credentials that DataHub's clients do not send to a server named elsewhere.
 
     DATAHUB_GMS_TOKEN is for the server of the environment only. DATAHUB_AUTH_TYPE is also for that of ~/.datahubenv,
     and for the recipe's if that is the environment's too.
     """
-    by_type = bool(environment.get("DATAHUB_AUTH_TYPE"))
-    if by_type and (recipe_server is None or same_server(variables["server"] or "", recipe_server)):
+    server = recipe["server"]
+    if environment.get("DATAHUB_AUTH_TYPE") and (server is None or same_server(variables["server"] or "", server)):
         return variables
-    sent_elsewhere = [option for option in ("auth", "token", "token_file") if variables[option] is not None]
-    if sent_elsewhere and not has_credentials(recipe) and recipe_server is not None:
-        name = variables.name_of(sent_elsewhere[0])
+    option = next((each for each in ("token", "token_file") if variables[each] is not None), None)
+    if option is not None and server is not None and not has_credentials(recipe):
+        name = variables.name_of(option)
         remarks.note(
             f"{name} is not sent to the recipe's DataHub, as in `datahub ingest`: it is for the server in "
-            f"DATAHUB_GMS_URL. To send it, write token: ${{{name}}} under sink.config."
-            if name == "DATAHUB_GMS_TOKEN"
-            else f"{name} is not sent to the recipe's DataHub: it is for the server in DATAHUB_GMS_URL."
+            f"DATAHUB_GMS_URL. To send it, write {option}: ${{{name}}} under sink.config."
         )
     return variables.without(CREDENTIALS)
 

@@ -102,13 +102,9 @@ def _datahub_sign_in(environment: Mapping[str, str]) -> _Given:
         return {"token_file": ("DATAHUB_AUTH_TOKEN_FILE", Path(file))}
     if kind == "k8s_oidc":
         return {"token_file": ("DATAHUB_AUTH_TYPE", K8S_TOKEN_FILE)}
-    if kind != "pat":
-        return {"auth": ("DATAHUB_AUTH_TYPE", {"type": kind})}
-    if not environment.get("DATAHUB_GMS_TOKEN"):
-        raise SettingsError(
-            "DATAHUB_AUTH_TYPE is pat, but there is no token.", "Set DATAHUB_AUTH_TOKEN_FILE or DATAHUB_GMS_TOKEN."
-        )
-    return _datahub_token(environment)
+    if kind == "pat" and (token := _datahub_token(environment)):
+        return token
+    return {"auth": ("DATAHUB_AUTH_TYPE", {"type": kind})}
 
 
 def _secret(environment: Mapping[str, str], name: str, option: str) -> _Given:

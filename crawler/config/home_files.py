@@ -1,7 +1,5 @@
 """Files of the home folder that the clients of MLflow and DataHub, and requests, look into."""
 
-import configparser
-import netrc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,10 +42,14 @@ def datahubenv(environment: Mapping[str, str], home: Path | None) -> Layer:
 def mlflow_credentials(home: Path | None) -> Layer:
     """Return user name and password of ~/.mlflow/credentials, as MLflow's client reads them."""
     place = "~/.mlflow/credentials"
+    path = None if home is None else home / ".mlflow" / "credentials"
+    if path is None or not path.exists():
+        return Layer(place=place)
+    import configparser  # noqa: PLC0415  only this file needs it
+
     parser = configparser.ConfigParser()
     try:
-        if home is not None:
-            parser.read(home / ".mlflow" / "credentials")
+        parser.read(path)
         stored = parser["mlflow"] if parser.has_section("mlflow") else {}
         username, password = stored.get("mlflow_tracking_username"), stored.get("mlflow_tracking_password")
     except (configparser.Error, UnicodeDecodeError):
@@ -65,8 +67,12 @@ def netrc_credentials(environment: Mapping[str, str], home: Path | None, host: s
     paths = [Path(named)] if named is not None else [home / name for name in (".netrc", "_netrc") if home is not None]
     path = next((path for path in map(_expanded, paths) if path.exists()), None)
     place = "NETRC" if named is not None else "~/.netrc"
+    if path is None:
+        return Layer(place=place)
+    import netrc  # noqa: PLC0415  only this file needs it
+
     try:
-        found = None if path is None else netrc.netrc(path).authenticators(host)
+        found = netrc.netrc(path).authenticators(host)
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
         found = None
     if found is None or not any(found):

@@ -17,7 +17,7 @@ from crawler.config.remarks import Remarks
 from crawler.config.sections import DEFAULT_FILE, NoOptions, Pipeline
 from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
 from crawler.config.sink import Sink, load_sink
-from crawler.config.source import load_source, mapping_settings
+from crawler.config.source import Source, load_source, mapping_settings
 from crawler.config.strict import section
 from crawler.config.unsupported import UNSUPPORTED_IN_FLAGS, UNSUPPORTED_IN_PIPELINE
 from crawler.config.urls import same_server
@@ -117,9 +117,12 @@ def load_explained(
         notes=tuple(remarks.notes),
         **common,
     )
-    named = [
-        name for name in ("pipeline_name", "run_id") if getattr(settings, name) == getattr(pipeline, name) is not None
-    ]
+    return _explained(settings, pipeline, source, sink)
+
+
+def _explained(settings: Settings, pipeline: Pipeline, source: Source, sink: Sink) -> Explained:
+    own = ("pipeline_name", "run_id")
+    named = [name for name in own if getattr(settings, name) == getattr(pipeline, name) is not None]
     return Explained(
         settings,
         options={"source.config": source.options, **sink.options},

@@ -17,7 +17,10 @@ CREDENTIALS = frozenset(
 """The options that are for one server: those of a place that names another one are not sent."""
 _SIGN_INS = CREDENTIALS - {"extra_headers"}
 """Those that belong together: all of them come from one place."""
-_AUTH_HINT = "Known types are pat and k8s_oidc with token_file, and static and pat with token; or give a token."
+_AUTH_HINT = (
+    "Known are pat and k8s_oidc with token_file (DATAHUB_AUTH_TOKEN_FILE), static and pat with token "
+    "(DATAHUB_GMS_TOKEN); or give a token in the recipe."
+)
 
 
 class ServerOptions(msgspec.Struct, frozen=True):
