@@ -92,8 +92,8 @@ class Listings:
             await self._require_tracking()
 
     def tell_nothing(self) -> None:
-        """Warn if everything that was listed is empty."""
-        if not self._has_rows:
+        """Warn if there is no model and no experiment: versions alone are those of models that may not be read."""
+        if self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
             self._listener(NOTHING_LISTED.found())
 
     async def _require_tracking(self) -> None:

@@ -126,7 +126,7 @@ WORKSPACE_IGNORED = FindingKind(
 )
 NOTHING_LISTED = FindingKind(
     "nothing_listed",
-    "MLflow lists nothing at all: no model, no version, no experiment.",
+    "MLflow lists no model and no experiment at all.",
     "warning",
     "An account without any right sees the same as on an empty server: look at its rights, and whether this is the "
     "server (and the workspace) that you mean.",
