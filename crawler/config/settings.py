@@ -120,6 +120,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
         ui_url: the URL of MLflow's pages, which links in DataHub begin with.
         materialize_dataset_inputs: True also writes the dataset on its own platform that a dataset input stands for.
         source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
+        keep_url_credentials: True writes the user names and passwords that stand within URLs of MLflow's data.
     """
 
     env: str = "PROD"
@@ -128,6 +129,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     ui_url: str
     materialize_dataset_inputs: bool = False
     source_mapping_to_platform: dict[str, str] = {}
+    keep_url_credentials: bool = False
 
 
 class CaseInsensitive(Enum):

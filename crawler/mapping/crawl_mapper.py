@@ -1,21 +1,29 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
+from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper
-from crawler.mapping.experiments import experiment_entity
+from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
-from crawler.mapping.registered_models import registered_model_entity
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
-from crawler.telemetry.findings import DATASET_PLATFORM_UNKNOWN, DATASET_SCHEMA_CUT, URN_TAKEN, Finding
+from crawler.telemetry.findings import (
+    DATASET_COLUMNS_LEFT_OUT,
+    DATASET_PLATFORM_UNKNOWN,
+    DATASET_SCHEMA_CUT,
+    DATASETS_DIFFER,
+    URL_CREDENTIALS,
+    URN_TAKEN,
+    Finding,
+)
 
 
 class CrawlMapper:
@@ -40,37 +48,42 @@ class CrawlMapper:
         """Return the tags of MLflow's model stages."""
         return stage_tags()
 
-    def registered_model(self, model: RegisteredModel) -> Entity:
-        """Map a model to its group, and keep its aliases for its versions."""
-        self._versions.add_model(model)
-        return registered_model_entity(model, self._settings)
+    def registered_model(self, model: RegisteredModel) -> None:
+        """Take a model; its group is returned later, when all versions are known."""
+        self._versions.add_model(self._cleaned(model, f"registered model {model.name}"))
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
         """Return the version's user, if new; the version itself is returned later, in order."""
+        version = self._cleaned(version, f"model version {version.name} {version.version}")
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
         return self._users.take(version.user_id) if version.user_id else []
 
     def versions_complete(self) -> Iterator[Entity]:
-        """Yield the versions that wait for no run, once all models and versions are mapped."""
+        """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
         return self._versions.seal()
 
     def experiment(self, experiment: Experiment) -> Entity:
         """Map an experiment to its container; from now on its runs can be mapped."""
-        self._contexts[experiment.experiment_id] = run_context(experiment, self._settings)
-        return experiment_entity(experiment, self._settings)
+        # By its name as MLflow has it: nobody reads a guid.
+        urn = container_urn(experiment, self._settings)
+        experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
+        self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
+        return experiment_entity(urn, experiment, self._settings)
 
     def forget(self, experiment_ids: Iterable[str]) -> None:
         """Drop what the runs of experiments share, once all of these runs are mapped."""
         for experiment_id in experiment_ids:
             self._contexts.pop(experiment_id, None)
 
-    def run(self, run: Run) -> list[Entity]:
+    def run(self, run: Run, parents: Container[str] = ()) -> list[Entity]:
         """Map a run with its user, the datasets that it completes, and the versions that waited for it.
 
-        A deleted run only completes versions.
+        A deleted run only completes versions. `parents` are the ids of runs that are written too: no other run is named
+        as its parent.
         """
+        run = self._cleaned_run(run)
         if run.deleted:
             return self._versions.take(run)
         context = self._contexts.get(run.info.experiment_id)
@@ -78,7 +91,7 @@ class CrawlMapper:
             context = unknown_context(run.info.experiment_id, self._settings)
         entities = self._users.take(run_user(run))
         inputs = self._inputs(run, entities) if run.inputs else ()
-        entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id)))
+        entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
         return entities
 
@@ -89,7 +102,7 @@ class CrawlMapper:
 
     def found_run(self, run: Run) -> list[Entity]:
         """Return the versions that waited for a run which is not crawled itself."""
-        return self._versions.take(run)
+        return self._versions.take(self._cleaned_run(run))
 
     def lost_runs(self, run_ids: Iterable[str]) -> Iterator[Entity]:
         """Yield the versions of runs that do not exist."""
@@ -109,13 +122,31 @@ class CrawlMapper:
         notices, self._notices = self._notices, []
         return notices
 
+    def _cleaned(self, row: Listed, name: str) -> Listed:
+        if self._settings.keep_url_credentials:
+            return row
+        row, removed = clean_row(row)
+        if removed:
+            self._notices.append(URL_CREDENTIALS.found(name, count=removed))
+        return row
+
+    def _cleaned_run(self, run: Run) -> Run:
+        if self._settings.keep_url_credentials:
+            return run
+        run, removed = clean_run(run)
+        if removed:
+            self._notices.append(URL_CREDENTIALS.found(f"run {run.info.run_id}", count=removed))
+        return run
+
     def _inputs(self, run: Run, completed: list[Entity]) -> list[Edge]:
         """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
         edges: list[Edge] = []
         for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
             use = self._map_dataset_input(dataset_input)
-            if use.warning:
-                self._notices.append(DATASET_SCHEMA_CUT.found(use.warning))
+            if use.cut:
+                self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
+            if use.left_out:
+                self._notices.append(DATASET_COLUMNS_LEFT_OUT.found(use.left_out))
             if use.failure:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
             # An edge to a dataset that DataHub cannot take would lead nowhere.
@@ -123,4 +154,12 @@ class CrawlMapper:
                 edges.append(use.edge)
             for dataset in use.entities:
                 completed += self.datasets.merge(dataset, run)
+            if use.edge and self.datasets.is_another(use.edge.destination_urn, use.variant):
+                dataset_input_name = dataset_input.dataset.name
+                digest = dataset_input.dataset.digest or "none"
+                self._notices.append(
+                    DATASETS_DIFFER.found(
+                        f"{dataset_input_name}: run {run.info.run_id} uses another one, digest {digest}"
+                    )
+                )
         return edges

@@ -1,6 +1,7 @@
 """MLflow as a platform of DataHub: where its entities come from."""
 
 from functools import lru_cache
+from urllib.parse import quote
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
@@ -37,6 +38,16 @@ def instance_guid(settings: MappingSettings, **fields: str) -> str:
     if settings.platform_instance:
         fields["instance"] = settings.platform_instance
     return urns.guid(**fields)
+
+
+_MEANS_SOMETHING = str.maketrans(
+    {character: quote(character, safe="") for character in [*"%/?#\\", *map(chr, range(32))]}
+)
+
+
+def url_part(text: str) -> str:
+    """Return a name or an id as one part of a URL's path; where it is plain, as it is."""
+    return text if text.isalnum() else text.translate(_MEANS_SOMETHING)
 
 
 def ui_page(settings: MappingSettings, path: str) -> str:

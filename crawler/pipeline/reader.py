@@ -14,6 +14,7 @@ from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import ExperimentsMissing, RegistryMissing
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
+from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.run_stage import RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
@@ -46,7 +47,8 @@ class Reader:
         self._progress = progress
         self._experiment_ids: list[str] = []
         self._to_read = 0
-        self._runs = RunStage(client, mapper, send, listener, progress, workers)
+        self._parents = ParentRuns(client, listener)
+        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
 
@@ -85,7 +87,8 @@ class Reader:
     async def _read_models(self) -> None:
         async for step in self._steps(REGISTERED_MODELS):
             self._listener(RowsRead(REGISTERED_MODELS.name, len(step.rows)))
-            await self._send(map(self._mapper.registered_model, step.rows), None)
+            for model in step.rows:
+                self._mapper.registered_model(model)
 
     async def _read_versions(self) -> None:
         async for step in self._steps(MODEL_VERSIONS):
@@ -100,6 +103,7 @@ class Reader:
             self._listener(RowsRead(EXPERIMENTS.name, len(active)))
             if deleted := len(step.rows) - len(active):
                 self._listener(RowsSkipped("deleted experiments", deleted))
+            self._parents.add_experiments(experiment.experiment_id for experiment in active)
             await self._send(map(self._mapper.experiment, active), None)
             if step.is_last:
                 self._listener(ExperimentsListed())

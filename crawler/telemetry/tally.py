@@ -7,6 +7,7 @@ import msgspec
 
 from crawler.telemetry.findings import Finding
 from crawler.telemetry.logs import encodable
+from crawler.url_credentials import strip_text
 
 SAMPLES = 5
 
@@ -41,4 +42,4 @@ class Tally(msgspec.Struct):
         summary = found.setdefault(finding.code, FindingSummary(finding.code, encodable(finding.message)))
         summary.count += finding.count
         if finding.sample and len(summary.samples) < SAMPLES:
-            summary.samples.append(encodable(finding.sample))
+            summary.samples.append(strip_text(encodable(finding.sample)))
