@@ -14,7 +14,7 @@ from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
 from crawler.telemetry.findings import (
     DATASET_COLUMNS_LEFT_OUT,
     DATASET_PLATFORM_UNKNOWN,
@@ -35,6 +35,7 @@ class CrawlMapper:
 
     def __init__(self, settings: MappingSettings, delivered: Callable[[str], bool] = lambda _urn: False) -> None:
         self._settings = settings
+        self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
         self._versions = VersionIndex(settings)
@@ -83,14 +84,15 @@ class CrawlMapper:
         A deleted run only completes versions. `parents` are the ids of runs that are written too: no other run is named
         as its parent.
         """
-        run = self._cleaned_run(run)
+        if self._cleans:
+            run = self._cleaned_run(run)
         if run.deleted:
             return self._versions.take(run)
         context = self._contexts.get(run.info.experiment_id)
         if context is None:
             context = unknown_context(run.info.experiment_id, self._settings)
         entities = self._users.take(run_user(run))
-        inputs = self._inputs(run, entities) if run.inputs else ()
+        inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
         entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
         return entities
@@ -102,7 +104,7 @@ class CrawlMapper:
 
     def found_run(self, run: Run) -> list[Entity]:
         """Return the versions that waited for a run which is not crawled itself."""
-        return self._versions.take(self._cleaned_run(run))
+        return self._versions.take(self._cleaned_run(run) if self._cleans else run)
 
     def lost_runs(self, run_ids: Iterable[str]) -> Iterator[Entity]:
         """Yield the versions of runs that do not exist."""
@@ -123,7 +125,7 @@ class CrawlMapper:
         return notices
 
     def _cleaned(self, row: Listed, name: str) -> Listed:
-        if self._settings.keep_url_credentials:
+        if not self._cleans:
             return row
         row, removed = clean_row(row)
         if removed:
@@ -131,17 +133,15 @@ class CrawlMapper:
         return row
 
     def _cleaned_run(self, run: Run) -> Run:
-        if self._settings.keep_url_credentials:
-            return run
         run, removed = clean_run(run)
         if removed:
             self._notices.append(URL_CREDENTIALS.found(f"run {run.info.run_id}", count=removed))
         return run
 
-    def _inputs(self, run: Run, completed: list[Entity]) -> list[Edge]:
+    def _inputs(self, run: Run, inputs: RunInputs, completed: list[Entity]) -> list[Edge]:
         """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
         edges: list[Edge] = []
-        for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
+        for dataset_input in inputs.dataset_inputs:
             use = self._map_dataset_input(dataset_input)
             if use.cut:
                 self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
@@ -149,17 +149,14 @@ class CrawlMapper:
                 self._notices.append(DATASET_COLUMNS_LEFT_OUT.found(use.left_out))
             if use.failure:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
+            edge = use.edge
             # An edge to a dataset that DataHub cannot take would lead nowhere.
-            if use.edge and use.edge not in edges and not urns.problem(use.edge.destination_urn):
-                edges.append(use.edge)
+            if edge and edge not in edges and not urns.problem(edge.destination_urn):
+                edges.append(edge)
             for dataset in use.entities:
                 completed += self.datasets.merge(dataset, run)
-            if use.edge and self.datasets.is_another(use.edge.destination_urn, use.variant):
-                dataset_input_name = dataset_input.dataset.name
-                digest = dataset_input.dataset.digest or "none"
-                self._notices.append(
-                    DATASETS_DIFFER.found(
-                        f"{dataset_input_name}: run {run.info.run_id} uses another one, digest {digest}"
-                    )
-                )
+            if edge and self.datasets.is_another(edge.destination_urn, use.variant):
+                name, digest = dataset_input.dataset.name, dataset_input.dataset.digest or "none"
+                sample = f"{name}: run {run.info.run_id} uses another one, digest {digest}"
+                self._notices.append(DATASETS_DIFFER.found(sample))
         return edges

@@ -112,15 +112,16 @@ class DatasetMapper:
     def use(self, dataset_input: DatasetInput) -> DatasetUse:
         """Return the datasets of the input, and the run's edge to it, which says which dataset of that name it is."""
         dataset = dataset_input.dataset
-        shared = Dataset(dataset.name, dataset.source_type, dataset.schema)
         short = len(dataset.schema or "") <= REMEMBERED_CHARACTERS
-        mapped = self._remembered(shared) if short else self._map(shared)
-        edge = None
-        if mapped.entities:
-            edge = Edge(destination_urn=mapped.entities[0].urn, properties=_edge_properties(dataset_input) or None)
-        return DatasetUse(edge, mapped.entities, _variant(dataset), mapped.cut, mapped.left_out, mapped.failure)
+        map_ = self._remembered if short else self._map
+        mapped = map_(dataset.name, dataset.source_type, dataset.schema)
+        edge = Edge(mapped.entities[0].urn, _edge_properties(dataset_input) or None) if mapped.entities else None
+        # The process that goes on with a crawl must come to the same number, so it cannot be Python's hash.
+        variant = crc32(f"{dataset.digest}\0{dataset.source_type}\0{dataset.source}\0{dataset.schema}".encode())
+        return DatasetUse(edge, mapped.entities, variant, mapped.cut, mapped.left_out, mapped.failure)
 
-    def _map(self, dataset: Dataset) -> _Mapped:
+    def _map(self, name: str, source_type: str, schema: str | None) -> _Mapped:
+        dataset = Dataset(name, source_type, schema)
         in_place = dataset.source_type in _IN_PLACE
         platform = None if in_place else source_platform(dataset.source_type, self._settings)
         hosted = not in_place and self._settings.materialize_dataset_inputs
@@ -144,20 +145,14 @@ class DatasetMapper:
 def _edge_properties(dataset_input: DatasetInput) -> dict[str, str]:
     """Return the tags of this use, and what tells its dataset from others of the name."""
     dataset = dataset_input.dataset
-    properties = as_dict(dataset_input.tags)
-    for name, value in (
-        ("mlflow.data.digest", dataset.digest),
-        ("mlflow.data.source_type", dataset.source_type),
-        ("mlflow.data.source", dataset.source[:MAX_PROPERTY_CHARACTERS]),
-    ):
-        if value:
-            properties.setdefault(name, value)
-    return properties
-
-
-def _variant(dataset: Dataset) -> int:
-    """Return a hash that is the same in the process that goes on with a crawl."""
-    return crc32("\0".join((dataset.digest, dataset.source_type, dataset.source, dataset.schema or "")).encode())
+    properties: dict[str, str] = {}
+    if dataset.digest:
+        properties["mlflow.data.digest"] = dataset.digest
+    if dataset.source_type:
+        properties["mlflow.data.source_type"] = dataset.source_type
+    if dataset.source:
+        properties["mlflow.data.source"] = dataset.source[:MAX_PROPERTY_CHARACTERS]
+    return properties | as_dict(dataset_input.tags)
 
 
 def source_platform(source_type: str, settings: MappingSettings) -> str | None:

@@ -95,7 +95,14 @@ def run_entity(
     `inputs` are its datasets, `outputs` the URNs of its model versions, `parents` the ids of runs that are written.
     """
     tags = as_dict(run.data.tags)
-    aspects: list[Aspect] = [_properties(run, tags, context), *context.container, _training(run), *context.common]
+    start, end = known_time(run.info.start_time), known_time(run.info.end_time)
+    created = start or end or context.created
+    aspects: list[Aspect] = [
+        _properties(run, tags, context, created),
+        *context.container,
+        _training(run),
+        *context.common,
+    ]
     if outputs:
         edges = [Edge(destination_urn=urn) for urn in outputs]
         aspects.append(DataProcessInstanceOutput(outputs=_NO_URNS, output_edges=edges))
@@ -103,7 +110,7 @@ def run_entity(
         aspects.append(DataProcessInstanceInput(inputs=_NO_URNS, input_edges=list(inputs)))
     if (parent := tags.get(PARENT_TAG)) and parent in parents and parent != run.info.run_id:
         aspects.append(DataProcessInstanceRelationships(parent_instance=run_urn(parent), upstream_instances=[]))
-    if event := _end_event(run):
+    if event := _end_event(run, start, end):
         aspects.append(event)
     return Entity("dataProcessInstance", run_urn(run.info.run_id), tuple(aspects))
 
@@ -120,13 +127,12 @@ def training_metrics(run: Run) -> list[NamedValue]:
     return [NamedValue(metric.key, text) for metric, text in zip(metrics, texts, strict=True)]
 
 
-def _properties(run: Run, tags: dict[str, str], context: RunContext) -> DataProcessInstanceProperties:
+def _properties(run: Run, tags: dict[str, str], context: RunContext, created: int) -> DataProcessInstanceProperties:
     info = run.info
-    started = known_time(info.start_time) or known_time(info.end_time) or context.created
     return DataProcessInstanceProperties(
         # MLflow 1.28 and 1.29 keep the name in the tag only.
         name=info.run_name or tags.get(NAME_TAG) or info.run_id,
-        created=TimeStamp(time=started, actor=user_urn(run_user(run))),
+        created=TimeStamp(time=created, actor=user_urn(run_user(run))),
         custom_properties=tags,
         external_url=context.pages + url_part(info.run_id),
     )
@@ -142,23 +148,20 @@ def _training(run: Run) -> MLTrainingRunProperties:
     )
 
 
-def _end_event(run: Run) -> DataProcessInstanceRunEvent | None:
+def _end_event(run: Run, start: int | None, end: int | None) -> DataProcessInstanceRunEvent | None:
     """Return how the run ended; None for one that has not.
 
     The status says whether it has: a run that was resumed still has its former end time. Where MLflow knows no end time
     of a run that has ended, the event stands at its start, without a duration.
     """
-    info = run.info
-    if info.status in _UNDER_WAY:
-        return None
-    start, end = known_time(info.start_time), known_time(info.end_time)
-    at = end or (start if info.status in _RESULTS else None)
-    if not at:
+    status = run.info.status
+    at = end or (start if status in _RESULTS else None)
+    if not at or status in _UNDER_WAY:
         return None
     return DataProcessInstanceRunEvent(
         timestamp_millis=at,
         status="COMPLETE",
-        result=_RESULTS.get(info.status, _SKIPPED),
+        result=_RESULTS.get(status, _SKIPPED),
         partition_spec=_WHOLE_TABLE,
         duration_millis=end - start if end and start is not None else None,
     )

@@ -9,4 +9,4 @@ def known_time(time: int | None) -> int | None:
 
     Seconds in place of ms are kept: nothing tells them from a time in January 1970.
     """
-    return time if time is not None and 0 <= time < _YEAR_10000 else None
+    return None if time is None or not 0 <= time < _YEAR_10000 else time

@@ -273,8 +273,8 @@ def test_row_a_dataset_is_written_once_and_its_use_is_on_the_edge() -> None:
     assert one(entities, "dataset", "datasetProperties") == {"customProperties": {}, "tags": []}
     edges = [value["inputEdges"][0] for key, value in aspects(entities).items() if key[1] == "dataProcessInstanceInput"]
     assert [edge["properties"] for edge in edges] == [
-        {"mlflow.data.context": "training"},
-        {"mlflow.data.context": "eval"},
+        {"mlflow.data.source_type": "local", "mlflow.data.context": "training"},
+        {"mlflow.data.source_type": "local", "mlflow.data.context": "eval"},
     ]
 
 
@@ -380,7 +380,7 @@ def test_row_a_model_name_with_a_quote_is_a_name_like_any_other() -> None:
 
 @pytest.mark.parametrize(
     ("status", "result"),
-    [("FINISHED", "SUCCESS"), ("FAILED", "FAILURE"), ("KILLED", "SKIPPED"), ("RUNNING", "SKIPPED")],
+    [("FINISHED", "SUCCESS"), ("FAILED", "FAILURE"), ("KILLED", "SKIPPED"), ("OF_MLFLOW_4", "SKIPPED")],
 )
 def test_results(status: str, result: str) -> None:
     ended = run(status=status, start_time=1, end_time=4)

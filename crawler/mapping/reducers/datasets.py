@@ -76,10 +76,11 @@ class DatasetReducer:
         facts = self._held.get(dataset.urn)
         if facts is None:
             facts = self._held[dataset.urn] = _Facts()
-        elif _upstream(facts) != next((each for each in dataset.aspects if type(each) is UpstreamLineage), None):
+        elif _has_another_upstream(dataset, facts):
             self._set(dataset.urn, facts, _AFTER_ALL_RUNS, _NO_UPSTREAM)
         for aspect in dataset.aspects:
-            if aspect.NAME not in facts.aspects or facts.aspects[aspect.NAME][0] < rank:
+            known = facts.aspects.get(aspect.NAME)
+            if known is None or known[0] < rank:
                 self._set(dataset.urn, facts, rank, aspect)
         self._held.move_to_end(dataset.urn)
         return [self._release()] if len(self._held) > self._limit else []
@@ -134,8 +135,12 @@ class DatasetReducer:
         return Entity("dataset", urn, tuple(aspect for _, aspect in facts.aspects.values()))
 
 
-def _upstream(facts: _Facts) -> Aspect | None:
-    return facts.aspects[UpstreamLineage.NAME][1] if UpstreamLineage.NAME in facts.aspects else None
+def _has_another_upstream(dataset: Entity, facts: _Facts) -> bool:
+    known = facts.aspects.get(UpstreamLineage.NAME)
+    for aspect in dataset.aspects:
+        if isinstance(aspect, UpstreamLineage):
+            return known is None or known[1] != aspect
+    return known is not None
 
 
 def _aspect_type(name: str) -> type[Aspect]:
