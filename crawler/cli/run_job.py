@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 
 from crawler.cli.interruption import Interruption, Job, Limits
 from crawler.errors import CrawlerError, ExitCode, Interrupted
@@ -11,8 +10,6 @@ from crawler.telemetry.progress import show_progress
 from crawler.telemetry.report import Report
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
-
-_log = logging.getLogger("crawler")
 
 
 def run_job(job: Job, report: Report, limits: Limits, *, live: bool) -> ExitCode:
@@ -29,7 +26,6 @@ def run_job(job: Job, report: Report, limits: Limits, *, live: bool) -> ExitCode
     except CrawlerError as error:
         report(error_found(error))
         report.finish("failed")
-        _log.error(error)
         return ExitCode(error.exit_code)
     report.finish("failures" if report.failures else "success")
     return ExitCode.FAILURES if report.failures else ExitCode.OK

@@ -75,7 +75,8 @@ def human_seconds(seconds: float) -> str:
 
 
 def _print_all(console: "Console", report: Report, report_path: Path | None) -> None:
-    console.print(_proposals(report) if report.replayed else _entities(report))
+    if report.read.total() or report.delivered.total():
+        console.print(_proposals(report) if report.replayed else _entities(report))
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
         _print_findings(console, title, findings)

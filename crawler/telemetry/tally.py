@@ -36,6 +36,16 @@ class Tally(msgspec.Struct):
     dead_letters: int = 0
     dead_letters_path: Path | None = None
 
+    def count_at_most(self, entity_type: str, most: int) -> None:
+        """Let no more than `most` entities of a type count as delivered."""
+        excess = self.delivered[entity_type] - most
+        if excess <= 0:
+            return
+        self.delivered[entity_type] = most
+        for method, count in self.confirmed[entity_type].most_common():
+            self.confirmed[entity_type][method] = max(0, count - excess)
+            excess = max(0, excess - count)
+
     def add_finding(self, finding: Finding) -> None:
         """Count a finding under its code."""
         found = self.failures if finding.severity == "failure" else self.warnings
