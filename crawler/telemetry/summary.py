@@ -75,7 +75,8 @@ def human_seconds(seconds: float) -> str:
 
 
 def _print_all(console: "Console", report: Report, report_path: Path | None) -> None:
-    if report.read.total() or report.delivered.total():
+    # The tags of the stages are written whatever MLflow says.
+    if report.read.total() or report.skipped.total() or report.delivered.total() > report.delivered["tag"]:
         console.print(_proposals(report) if report.replayed else _entities(report))
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
