@@ -44,7 +44,8 @@ class Loop:
         async with asyncio.TaskGroup() as tasks:
             await self._add(mapper.stages(), tasks)
             async for models in self._pages(REGISTERED_MODELS):
-                await self._add(map(mapper.registered_model, models.rows), tasks)
+                for model in models.rows:
+                    mapper.registered_model(model)
             async for versions in self._pages(MODEL_VERSIONS):
                 for version in versions.rows:
                     await self._add(mapper.model_version(version), tasks)

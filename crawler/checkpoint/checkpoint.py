@@ -222,6 +222,8 @@ class Checkpoint:
         self._delivered_before = self._database.urn_hashes()
         if "findings" in settings:
             self._tally = decode_tally(settings["findings"].encode())
+            # Runs of windows that are not done are read and delivered once more.
+            self._tally.count_at_most(_RUN, runs)
         self.resumed = Resumed(decode_tally(encode_tally(self._tally)), runs, deleted)
 
 

@@ -5,22 +5,30 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from msgspec import UNSET
 
 from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
 from crawler.errors import ExitCode
 from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck, check
-from crawler.telemetry.logs import configure_logging, printable
+from crawler.telemetry.logs import configure_logging, encodable, printable
 from crawler.telemetry.tally import FindingSummary
 
 
 def check_command(arguments: argparse.Namespace) -> ExitCode:
     """Check both sides, print what was found, and return the exit code of the worst."""
-    configure_logging("text", verbose=arguments.verbose)
+    configure_logging("text", arguments.log_level)
     result = asyncio.run(check(settings_of(arguments)))
-    write_output("".join(f"{printable(line)}\n" for line in _lines(result)))
+    if arguments.json:
+        write_output(f"{msgspec.json.encode(result, enc_hook=_as_text).decode()}\n")
+    else:
+        write_output("".join(f"{printable(line)}\n" for line in _lines(result)))
     return result.exit_code
+
+
+def _as_text(value: object) -> str:
+    return encodable(str(value))
 
 
 def _lines(result: CheckResult) -> Iterator[str]:

@@ -22,7 +22,7 @@ _log = logging.getLogger("crawler")
 
 def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     """Crawl, then write the report and print the summary, whatever happens."""
-    configure_logging(arguments.log_format, verbose=arguments.verbose)
+    configure_logging(arguments.log_format, arguments.log_level)
     if arguments.show_config:
         return show_config(arguments)
     report = Report(run_id="")
@@ -36,7 +36,7 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
     report.run_id = settings.run_id
     for note in settings.notes:
         _log.info(note)
-    live = sys.stderr.isatty() and not arguments.no_progress
+    live = sys.stderr.isatty() and not arguments.no_progress and arguments.log_level != "error"
     with final_report(report, arguments, place, profile):
         return run_crawl(settings, report, live=live)
 

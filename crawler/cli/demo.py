@@ -35,7 +35,7 @@ Next, with your own servers:
 
 def demo_command(arguments: argparse.Namespace) -> ExitCode:
     """Run the demo in a folder of its own and return the crawl's exit code."""
-    configure_logging("text", verbose=False)
+    configure_logging("text")
     signal.signal(signal.SIGTERM, _terminate)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with _folder(arguments.directory) as folder:

@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Connects to MLflow and DataHub as a crawl would, prints versions and counts, and writes nothing.",
     )
     _add_mlflow(_add_servers(check))
+    check.add_argument("--json", action="store_true", help="print what was found as JSON, for programs")
     demo = commands.add_parser(
         "demo",
         help="crawl a sample MLflow server into an embedded catalog: no DataHub needed",
@@ -120,7 +121,6 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--directory", type=Path, metavar="DIR", help="keep everything here (default: a temporary folder)"
     )
-    demo.set_defaults(verbose=False)
     return parser
 
 
@@ -159,7 +159,18 @@ def _add_servers(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         choices=("restli", "openapi"),
         help="DataHub API to write to (default restli; openapi needs DataHub >= 1.0.1)",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log more, such as each retry")
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="log lines of this level or above (default info)",
+    )
+    for flags, value, what in (
+        (("-v", "--verbose"), "debug", "log more, such as each retry"),
+        (("-q", "--quiet"), "error", "log errors only, show no progress, and no summary unless something failed"),
+    ):
+        level.add_argument(*flags, dest="log_level", action="store_const", const=value, help=what)
     return group
 
 

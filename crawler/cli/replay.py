@@ -24,7 +24,7 @@ from crawler.telemetry.report import Report
 
 def replay_command(arguments: argparse.Namespace) -> ExitCode:
     """Send the proposals of a file, then write the report and print the summary, whatever happens."""
-    configure_logging(arguments.log_format, verbose=arguments.verbose)
+    configure_logging(arguments.log_format, arguments.log_level)
     report = Report(run_id="")
     report.replayed = arguments.file
     place = place_for(arguments.report, "report")
@@ -51,7 +51,7 @@ def _run(settings: DeliverySettings, descriptor: int, arguments: argparse.Namesp
         unconfirmed: bool = arguments.unconfirmed
         await replay(descriptor, settings, only=only, unconfirmed=unconfirmed, report=report, stop=stop)
 
-    live = sys.stderr.isatty() and not arguments.no_progress
+    live = sys.stderr.isatty() and not arguments.no_progress and arguments.log_level != "error"
     return run_job(job, report, Limits(settings.grace, settings.max_duration), live=live)
 
 

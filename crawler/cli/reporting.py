@@ -58,7 +58,11 @@ def _write_files(report: Report, report_place: AtomicFile | None, profile_place:
 def _write_summary(report: Report, arguments: argparse.Namespace) -> None:
     """Write the summary for people, or the report as the last log line."""
     if arguments.log_format == "json":
-        _log.info("Ended: %s.", report.status, extra={"report": report.to_dict()})
+        why = f" {report.failures[-1].message}" if report.status == "failed" and report.failures else ""
+        level = logging.ERROR if report.status == "failed" else logging.INFO
+        _log.log(level, "Ended: %s.%s", report.status, why, extra={"report": report.to_dict()})
+        return
+    if arguments.log_level == "error" and report.status == "success":
         return
     with suppress(OSError):
         print_summary(report, report_path=arguments.report, stream=sys.stderr)

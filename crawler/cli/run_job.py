@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 
 from crawler.cli.interruption import Interruption, Job, Limits
 from crawler.errors import CrawlerError, ExitCode, Interrupted
@@ -13,8 +12,6 @@ from crawler.telemetry.report import Report
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 _EXIT_CODES = {"success": ExitCode.OK, "unconfirmed": ExitCode.UNCONFIRMED, "failures": ExitCode.FAILURES}
-
-_log = logging.getLogger("crawler")
 
 
 def run_job(job: Job, report: Report, limits: Limits, *, live: bool) -> ExitCode:
@@ -31,7 +28,6 @@ def run_job(job: Job, report: Report, limits: Limits, *, live: bool) -> ExitCode
     except CrawlerError as error:
         report(error_found(error))
         report.finish("failed")
-        _log.error(error)
         return ExitCode(error.exit_code)
     report.finish()
     return _EXIT_CODES[report.status]

@@ -146,6 +146,8 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """Also write the dataset on its own platform (S3, Snowflake, …) that an MLflow dataset stands for."""
     source_mapping_to_platform: dict[str, str] = {}
     """The DataHub platform for each source type of an MLflow dataset, beside the known ones."""
+    keep_url_credentials: bool = False
+    """Write the user names and passwords that stand within URLs of MLflow's data (`https://ann:secret@host`)."""
     stateful_ingestion: Options | None = None
     """The removal of what vanished from MLflow; can only be switched off yet."""
     page_size: PageSize = 1024

@@ -139,6 +139,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
         materialize_dataset_inputs: True also writes the dataset on its own platform that a dataset input stands for.
         source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
         workspace: the workspace that links name; None until the server has said that it has any.
+        keep_url_credentials: True writes the user names and passwords that stand within URLs of MLflow's data.
     """
 
     env: str = "PROD"
@@ -148,6 +149,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     materialize_dataset_inputs: bool = False
     source_mapping_to_platform: dict[str, str] = {}
     workspace: str | None = None
+    keep_url_credentials: bool = False
 
 
 class CaseInsensitive(Enum):

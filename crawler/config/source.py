@@ -69,6 +69,7 @@ def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings
         ui_url=_ui_url(source.base_external_url) if source.base_external_url else tracking_url,
         materialize_dataset_inputs=source.materialize_dataset_inputs,
         source_mapping_to_platform=source.source_mapping_to_platform,
+        keep_url_credentials=source.keep_url_credentials,
     )
 
 

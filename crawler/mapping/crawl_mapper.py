@@ -1,6 +1,6 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from msgspec import structs
 
@@ -8,16 +8,24 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
+from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper
-from crawler.mapping.experiments import experiment_entity
+from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
-from crawler.mapping.registered_models import registered_model_entity
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
-from crawler.telemetry.findings import DATASET_PLATFORM_UNKNOWN, DATASET_SCHEMA_CUT, URN_TAKEN, Finding
+from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
+from crawler.telemetry.findings import (
+    DATASET_COLUMNS_LEFT_OUT,
+    DATASET_PLATFORM_UNKNOWN,
+    DATASET_SCHEMA_CUT,
+    DATASETS_DIFFER,
+    URL_CREDENTIALS,
+    URN_TAKEN,
+    Finding,
+)
 
 
 class CrawlMapper:
@@ -29,6 +37,7 @@ class CrawlMapper:
 
     def __init__(self, settings: MappingSettings, delivered: Callable[[str], bool] = lambda _urn: False) -> None:
         self._settings = settings
+        self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
         self._versions = VersionIndex(settings)
@@ -47,45 +56,51 @@ class CrawlMapper:
         """Return the tags of MLflow's model stages."""
         return stage_tags()
 
-    def registered_model(self, model: RegisteredModel) -> Entity:
-        """Map a model to its group, and keep its aliases for its versions."""
-        self._versions.add_model(model)
-        return registered_model_entity(model, self._settings)
+    def registered_model(self, model: RegisteredModel) -> None:
+        """Take a model; its group is returned later, when all versions are known."""
+        self._versions.add_model(self._cleaned(model, f"registered model {model.name}"))
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
         """Return the version's user, if new; the version itself is returned later, in order."""
+        version = self._cleaned(version, f"model version {version.name} {version.version}")
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
         return self._users.take(version.user_id) if version.user_id else []
 
     def versions_complete(self) -> Iterator[Entity]:
-        """Yield the versions that wait for no run, once all models and versions are mapped."""
+        """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
         return self._versions.seal()
 
     def experiment(self, experiment: Experiment) -> Entity:
         """Map an experiment to its container; from now on its runs can be mapped."""
-        self._contexts[experiment.experiment_id] = run_context(experiment, self._settings)
-        return experiment_entity(experiment, self._settings)
+        # By its name as MLflow has it: nobody reads a guid.
+        urn = container_urn(experiment, self._settings)
+        experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
+        self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
+        return experiment_entity(urn, experiment, self._settings)
 
     def forget(self, experiment_ids: Iterable[str]) -> None:
         """Drop what the runs of experiments share, once all of these runs are mapped."""
         for experiment_id in experiment_ids:
             self._contexts.pop(experiment_id, None)
 
-    def run(self, run: Run) -> list[Entity]:
+    def run(self, run: Run, parents: Container[str] = ()) -> list[Entity]:
         """Map a run with its user, the datasets that it completes, and the versions that waited for it.
 
-        A deleted run only completes versions.
+        A deleted run only completes versions. `parents` are the ids of runs that are written too: no other run is named
+        as its parent.
         """
+        if self._cleans:
+            run = self._cleaned_run(run)
         if run.deleted:
             return self._versions.take(run)
         context = self._contexts.get(run.info.experiment_id)
         if context is None:
             context = unknown_context(run.info.experiment_id, self._settings)
         entities = self._users.take(run_user(run))
-        inputs = self._inputs(run, entities) if run.inputs else ()
-        entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id)))
+        inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
+        entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
         return entities
 
@@ -96,7 +111,7 @@ class CrawlMapper:
 
     def found_run(self, run: Run) -> list[Entity]:
         """Return the versions that waited for a run which is not crawled itself."""
-        return self._versions.take(run)
+        return self._versions.take(self._cleaned_run(run) if self._cleans else run)
 
     def lost_runs(self, run_ids: Iterable[str]) -> Iterator[Entity]:
         """Yield the versions of runs that do not exist."""
@@ -116,18 +131,39 @@ class CrawlMapper:
         notices, self._notices = self._notices, []
         return notices
 
-    def _inputs(self, run: Run, completed: list[Entity]) -> list[Edge]:
+    def _cleaned(self, row: Listed, name: str) -> Listed:
+        if not self._cleans:
+            return row
+        row, removed = clean_row(row)
+        if removed:
+            self._notices.append(URL_CREDENTIALS.found(name, count=removed))
+        return row
+
+    def _cleaned_run(self, run: Run) -> Run:
+        run, removed = clean_run(run)
+        if removed:
+            self._notices.append(URL_CREDENTIALS.found(f"run {run.info.run_id}", count=removed))
+        return run
+
+    def _inputs(self, run: Run, inputs: RunInputs, completed: list[Entity]) -> list[Edge]:
         """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
         edges: list[Edge] = []
-        for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
+        for dataset_input in inputs.dataset_inputs:
             use = self._map_dataset_input(dataset_input)
-            if use.warning:
-                self._notices.append(DATASET_SCHEMA_CUT.found(use.warning))
+            if use.cut:
+                self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
+            if use.left_out:
+                self._notices.append(DATASET_COLUMNS_LEFT_OUT.found(use.left_out))
             if use.failure:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
+            edge = use.edge
             # An edge to a dataset that DataHub cannot take would lead nowhere.
-            if use.edge and use.edge not in edges and not urns.problem(use.edge.destination_urn):
-                edges.append(use.edge)
+            if edge and edge not in edges and not urns.problem(edge.destination_urn):
+                edges.append(edge)
             for dataset in use.entities:
                 completed += self.datasets.merge(dataset, run)
+            if edge and self.datasets.is_another(edge.destination_urn, use.variant):
+                name, digest = dataset_input.dataset.name, dataset_input.dataset.digest or "none"
+                sample = f"{name}: run {run.info.run_id} uses another one, digest {digest}"
+                self._notices.append(DATASETS_DIFFER.found(sample))
         return edges

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -23,7 +24,7 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM, platform_aspect
 from crawler.mlflow.entities import Dataset, DatasetInput, as_dict
 
-MAX_SCHEMA_CHARACTERS = 4_096
+MAX_PROPERTY_CHARACTERS = 4_096
 """Longer property values are left out of DataHub's search index (`SEARCH_DOCUMENT_MAX_VALUE_LENGTH`)."""
 
 REMEMBERED_DATASETS = 256
@@ -78,8 +79,12 @@ class DatasetUse(msgspec.Struct, frozen=True):
     edge: Edge | None
     """The run's edge to the dataset; None with a `failure`."""
     entities: list[Entity]
-    warning: str | None = None
-    """Why the schema is not written as a whole."""
+    variant: int = 0
+    """A number that is the same for the same dataset: of one name there may be several, which share a URN."""
+    cut: str | None = None
+    """Why the text of the schema is not written as a whole."""
+    left_out: str | None = None
+    """Which columns are not written."""
     failure: str | None = None
     """Which source type stands for no platform of DataHub."""
 
@@ -88,7 +93,8 @@ class _Mapped(msgspec.Struct, frozen=True):
     """What a dataset is mapped to, whichever run uses it."""
 
     entities: list[Entity] = []
-    warning: str | None = None
+    cut: str | None = None
+    left_out: str | None = None
     failure: str | None = None
 
 
@@ -104,22 +110,25 @@ class DatasetMapper:
         self._remembered = lru_cache(REMEMBERED_DATASETS)(self._map)
 
     def use(self, dataset_input: DatasetInput) -> DatasetUse:
-        """Return the datasets of the input, and the run's edge to it, which has the tags of this use."""
+        """Return the datasets of the input, and the run's edge to it, which says which dataset of that name it is."""
         dataset = dataset_input.dataset
         short = len(dataset.schema or "") <= REMEMBERED_CHARACTERS
-        mapped = self._remembered(dataset) if short else self._map(dataset)
-        edge = None
-        if mapped.entities:
-            edge = Edge(destination_urn=mapped.entities[0].urn, properties=as_dict(dataset_input.tags) or None)
-        return DatasetUse(edge, mapped.entities, mapped.warning, mapped.failure)
+        map_ = self._remembered if short else self._map
+        mapped = map_(dataset.name, dataset.source_type, dataset.schema)
+        edge = Edge(mapped.entities[0].urn, _edge_properties(dataset_input) or None) if mapped.entities else None
+        # The process that goes on with a crawl must come to the same number, so it cannot be Python's hash.
+        variant = crc32(f"{dataset.digest}\0{dataset.source_type}\0{dataset.source}\0{dataset.schema}".encode())
+        return DatasetUse(edge, mapped.entities, variant, mapped.cut, mapped.left_out, mapped.failure)
 
-    def _map(self, dataset: Dataset) -> _Mapped:
+    def _map(self, name: str, source_type: str, schema: str | None) -> _Mapped:
+        dataset = Dataset(name, source_type, schema)
         in_place = dataset.source_type in _IN_PLACE
         platform = None if in_place else source_platform(dataset.source_type, self._settings)
         hosted = not in_place and self._settings.materialize_dataset_inputs
         if hosted and platform is None:
             return _Mapped(failure=f"{dataset.name}: source type {dataset.source_type}")
-        columns = _columns(dataset.schema)
+        listed = _columns(dataset.schema)
+        columns = None if listed is None else _takeable(listed)
         upstream = urns.dataset(platform, dataset.name, _ENV) if platform else None
         if upstream and urns.problem(upstream):
             # Longer than the name on platform mlflow. Lineage to it would lead nowhere.
@@ -127,7 +136,23 @@ class DatasetMapper:
         entities = [_entity(PLATFORM, dataset, columns, upstream)]
         if hosted and platform is not None:
             entities.append(_entity(platform, dataset, columns, None))
-        return _Mapped(entities, _warning(dataset, columns))
+        left_out = len(listed or ()) - len(columns or ())
+        return _Mapped(
+            entities, _cut(dataset, columns), f"{dataset.name}: {left_out} of its columns" if left_out else None
+        )
+
+
+def _edge_properties(dataset_input: DatasetInput) -> dict[str, str]:
+    """Return the tags of this use, and what tells its dataset from others of the name."""
+    dataset = dataset_input.dataset
+    properties: dict[str, str] = {}
+    if dataset.digest:
+        properties["mlflow.data.digest"] = dataset.digest
+    if dataset.source_type:
+        properties["mlflow.data.source_type"] = dataset.source_type
+    if dataset.source:
+        properties["mlflow.data.source"] = dataset.source[:MAX_PROPERTY_CHARACTERS]
+    return properties | as_dict(dataset_input.tags)
 
 
 def source_platform(source_type: str, settings: MappingSettings) -> str | None:
@@ -144,7 +169,7 @@ def _entity(platform: str, dataset: Dataset, columns: list[Column] | None, upstr
     platform_urn = urns.data_platform(platform)
     properties: dict[str, str] = {}
     if columns is None and dataset.schema is not None:
-        properties["schema"] = dataset.schema[:MAX_SCHEMA_CHARACTERS]
+        properties["schema"] = dataset.schema[:MAX_PROPERTY_CHARACTERS]
     aspects: list[Aspect] = [
         platform_aspect(platform_urn),
         DatasetProperties(custom_properties=properties, tags=[]),
@@ -167,6 +192,15 @@ def _columns(schema: str | None) -> list[Column] | None:
         return msgspec.convert([(column["name"], column["type"]) for column in columns], list[Column])
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError, KeyError, TypeError):
         return None
+
+
+def _takeable(columns: list[Column]) -> list[Column]:
+    """Return the columns with a name, the first of each name: DataHub takes no others, which pandas has."""
+    first: dict[str, Column] = {}
+    for column in columns:
+        if column[0]:
+            first.setdefault(column[0], column)
+    return list(first.values())
 
 
 def _schema(platform: str, platform_urn: str, columns: list[Column]) -> SchemaMetadata:
@@ -195,7 +229,7 @@ def _field(name: str, native_type: str, platform: str) -> SchemaField:
     )
 
 
-def _warning(dataset: Dataset, columns: list[Column] | None) -> str | None:
-    if columns is None and dataset.schema is not None and len(dataset.schema) > MAX_SCHEMA_CHARACTERS:
+def _cut(dataset: Dataset, columns: list[Column] | None) -> str | None:
+    if columns is None and dataset.schema is not None and len(dataset.schema) > MAX_PROPERTY_CHARACTERS:
         return f"{dataset.name}: schema of {len(dataset.schema)} characters"
     return None

@@ -11,7 +11,15 @@ from crawler.datahub.aspects import (
     TimeStamp,
 )
 from crawler.datahub.proposals import Entity
-from crawler.mapping.platform import PLATFORM_URN, instance_guid, platform_instance, platform_instance_urn, ui_page
+from crawler.mapping.platform import (
+    PLATFORM_URN,
+    instance_guid,
+    platform_instance,
+    platform_instance_urn,
+    ui_page,
+    url_part,
+)
+from crawler.mapping.times import known_time
 from crawler.mlflow.entities import Experiment, as_dict
 
 NOTE_TAG = "mlflow.note.content"
@@ -23,11 +31,11 @@ def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
     return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=experiment.name))
 
 
-def experiment_entity(experiment: Experiment, settings: MappingSettings) -> Entity:
+def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings) -> Entity:
     """Map an experiment to a container, with the aspects that DataHub's ingestion adds to every container."""
     return Entity(
         "container",
-        container_urn(experiment, settings),
+        urn,
         (
             _properties(experiment, settings),
             platform_instance(settings),
@@ -48,13 +56,14 @@ def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerP
         name=experiment.name,
         description=description,
         custom_properties=key | tags | {"artifacts_location": experiment.artifact_location},
-        external_url=ui_page(settings, f"experiments/{experiment.experiment_id}"),
+        external_url=ui_page(settings, f"experiments/{url_part(experiment.experiment_id)}"),
         created=_time_stamp(experiment.creation_time),
         last_modified=_time_stamp(experiment.last_update_time),
     )
 
 
 def _time_stamp(time: int | None) -> TimeStamp | None:
+    time = known_time(time)
     return None if time is None else TimeStamp(time)
 
 

@@ -15,10 +15,11 @@ from crawler.datahub.aspects import (
     VersionTag,
 )
 from crawler.datahub.proposals import Entity
-from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page
+from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page, url_part
 from crawler.mapping.registered_models import model_group_urn, version_tag
 from crawler.mapping.runs import hyper_params, run_urn, training_metrics
 from crawler.mapping.stages import stage_tag_urn
+from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import ModelVersion, Run, as_dict
 
@@ -43,8 +44,8 @@ def model_version_entity(
         platform_instance(settings),
         NOT_REMOVED,
     ]
-    if version.current_stage:
-        aspects.append(GlobalTags(tags=[TagAssociation(tag=stage_tag_urn(version.current_stage))]))
+    if stage_tag := stage_tag_urn(version.current_stage):
+        aspects.append(GlobalTags(tags=[TagAssociation(tag=stage_tag)]))
     return Entity(
         "mlModel", model_urn(version.name, version.version, settings), tuple(aspects), ordering_key=version.name
     )
@@ -56,13 +57,15 @@ def _properties(version: ModelVersion, run: Run | None, settings: MappingSetting
     return MLModelProperties(
         custom_properties=tags,
         description=version.description,
-        created=TimeStamp(version.creation_timestamp, user_urn(version.user_id) if version.user_id else None),
-        last_modified=TimeStamp(version.last_updated_timestamp),
+        created=TimeStamp(
+            known_time(version.creation_timestamp) or 0, user_urn(version.user_id) if version.user_id else None
+        ),
+        last_modified=TimeStamp(known_time(version.last_updated_timestamp) or 0),
         tags=[f"{key}:{value}" for key, value in tags.items()],
         # A group's URN is longer than a model's, so DataHub may take the version only.
         groups=[] if urns.problem(group) else [group],
         training_jobs=[run_urn(run.info.run_id)] if run else [],
-        external_url=ui_page(settings, f"models/{version.name}/versions/{version.version}"),
+        external_url=ui_page(settings, f"models/{url_part(version.name)}/versions/{url_part(version.version)}"),
         hyper_params=hyper_params(run) if run else None,
         training_metrics=training_metrics(run) if run else None,
     )

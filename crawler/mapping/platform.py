@@ -40,6 +40,16 @@ def instance_guid(settings: MappingSettings, **fields: str) -> str:
     return urns.guid(**fields)
 
 
+_MEANS_SOMETHING = str.maketrans(
+    {character: quote(character, safe="") for character in [*"%/?#\\", *map(chr, range(32))]}
+)
+
+
+def url_part(text: str) -> str:
+    """Return a name or an id as one part of a URL's path; where it is plain, as it is."""
+    return text if text.isalnum() else text.translate(_MEANS_SOMETHING)
+
+
 def ui_page(settings: MappingSettings, path: str) -> str:
     """Return the URL of a page of MLflow's UI."""
     return f"{settings.ui_url.rstrip('/')}/#/{path}{ui_query(settings)}"

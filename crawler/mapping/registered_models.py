@@ -13,6 +13,7 @@ from crawler.datahub.aspects import (
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import ACTOR, PLATFORM, platform_instance, ui_page
+from crawler.mapping.times import known_time
 from crawler.mlflow.entities import RegisteredModel, as_dict
 
 
@@ -21,15 +22,14 @@ def model_group_urn(name: str, settings: MappingSettings) -> str:
     return urns.ml_model_group(PLATFORM, name, settings.env)
 
 
-def registered_model_entity(model: RegisteredModel, settings: MappingSettings) -> Entity:
-    """Map a registered model to a model group (aspect mlModelGroupProperties)."""
-    latest = model.latest_versions[0].version if model.latest_versions else None
+def registered_model_entity(model: RegisteredModel, newest: str | None, settings: MappingSettings) -> Entity:
+    """Map a registered model to a model group (aspect mlModelGroupProperties), whose version is the `newest`."""
     properties = MLModelGroupProperties(
         custom_properties=as_dict(model.tags),
         description=model.description,
-        created=TimeStamp(model.creation_timestamp),
-        last_modified=TimeStamp(model.last_updated_timestamp),
-        version=version_tag(latest, model.last_updated_timestamp),
+        created=TimeStamp(known_time(model.creation_timestamp) or 0),
+        last_modified=TimeStamp(known_time(model.last_updated_timestamp) or 0),
+        version=version_tag(newest, model.last_updated_timestamp),
         external_url=ui_page(settings, f"models/{quote(model.name, safe='')}"),
     )
     return Entity(
@@ -43,5 +43,5 @@ def version_tag(version: str | None, time: int) -> VersionTag:
     """Return a version's name as DataHub's VersionTag; `time` in ms since epoch."""
     return VersionTag(
         version_tag=version,
-        metadata_attribution=MetadataAttribution(time=time, actor=ACTOR, source_detail={}),
+        metadata_attribution=MetadataAttribution(time=known_time(time) or 0, actor=ACTOR, source_detail={}),
     )

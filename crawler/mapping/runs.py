@@ -1,6 +1,6 @@
 """Run → data process instance."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 from msgspec import structs
@@ -25,14 +25,15 @@ from crawler.datahub.aspects import (
     TimeStamp,
 )
 from crawler.datahub.proposals import Entity
-from crawler.mapping.experiments import container_urn
 from crawler.mapping.metric_values import python_texts
-from crawler.mapping.platform import PLATFORM, platform_instance, ui_page, ui_query
+from crawler.mapping.platform import PLATFORM, platform_instance, ui_page, ui_query, url_part
+from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
 
 _run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
 PARENT_TAG = "mlflow.parentRunId"
+NAME_TAG = "mlflow.runName"
 _SUBTYPE = SubTypes(type_names=["ML Training Run"])
 _NO_PROPERTIES: dict[str, str] = {}
 _NO_URNS: list[str] = []
@@ -41,7 +42,9 @@ _SKIPPED = RunResult(type="SKIPPED", native_result_type=PLATFORM)
 _RESULTS = {
     "FINISHED": RunResult(type="SUCCESS", native_result_type=PLATFORM),
     "FAILED": RunResult(type="FAILURE", native_result_type=PLATFORM),
+    "KILLED": _SKIPPED,
 }
+_UNDER_WAY = frozenset({"RUNNING", "SCHEDULED"})
 
 
 class RunContext(msgspec.Struct, frozen=True):
@@ -58,18 +61,18 @@ class RunContext(msgspec.Struct, frozen=True):
     """The aspects that the runs of all experiments have."""
 
 
-def run_context(experiment: Experiment, settings: MappingSettings) -> RunContext:
+def run_context(container_urn: str, experiment: Experiment, settings: MappingSettings) -> RunContext:
     """Return what the runs of an experiment share."""
     context = unknown_context(experiment.experiment_id, settings)
-    container = ContainerOf(container=container_urn(experiment, settings))
-    return structs.replace(context, created=experiment.creation_time or 0, container=(container,))
+    container = ContainerOf(container=container_urn)
+    return structs.replace(context, created=known_time(experiment.creation_time) or 0, container=(container,))
 
 
 def unknown_context(experiment_id: str, settings: MappingSettings) -> RunContext:
     """Return the same for an experiment that MLflow did not list."""
     return RunContext(
         created=0,
-        pages=ui_page(structs.replace(settings, workspace=None), f"experiments/{experiment_id}/runs/"),
+        pages=ui_page(structs.replace(settings, workspace=None), f"experiments/{url_part(experiment_id)}/runs/"),
         query=ui_query(settings),
         container=(),
         common=(platform_instance(settings), _SUBTYPE, NOT_REMOVED),
@@ -86,19 +89,31 @@ def run_user(run: Run) -> str:
     return run.info.user_id or PLATFORM
 
 
-def run_entity(run: Run, context: RunContext, inputs: Sequence[Edge], outputs: Sequence[str]) -> Entity:
-    """Map a run to a data process instance. `inputs` are its datasets, `outputs` the URNs of its model versions."""
+def run_entity(
+    run: Run, context: RunContext, inputs: Sequence[Edge], outputs: Sequence[str], parents: Container[str]
+) -> Entity:
+    """Map a run to a data process instance.
+
+    `inputs` are its datasets, `outputs` the URNs of its model versions, `parents` the ids of runs that are written.
+    """
     tags = as_dict(run.data.tags)
-    aspects: list[Aspect] = [_properties(run, tags, context), *context.container, _training(run), *context.common]
+    start, end = known_time(run.info.start_time), known_time(run.info.end_time)
+    created = start or end or context.created
+    aspects: list[Aspect] = [
+        _properties(run, tags, context, created),
+        *context.container,
+        _training(run),
+        *context.common,
+    ]
     if outputs:
         edges = [Edge(destination_urn=urn) for urn in outputs]
         aspects.append(DataProcessInstanceOutput(outputs=_NO_URNS, output_edges=edges))
     if inputs:
         aspects.append(DataProcessInstanceInput(inputs=_NO_URNS, input_edges=list(inputs)))
-    if parent := tags.get(PARENT_TAG):
+    if (parent := tags.get(PARENT_TAG)) and parent in parents and parent != run.info.run_id:
         aspects.append(DataProcessInstanceRelationships(parent_instance=run_urn(parent), upstream_instances=[]))
-    if run.info.end_time:
-        aspects.append(_ended(run, run.info.end_time))
+    if event := _end_event(run, start, end):
+        aspects.append(event)
     return Entity("dataProcessInstance", run_urn(run.info.run_id), tuple(aspects))
 
 
@@ -114,14 +129,14 @@ def training_metrics(run: Run) -> list[NamedValue]:
     return [NamedValue(metric.key, text) for metric, text in zip(metrics, texts, strict=True)]
 
 
-def _properties(run: Run, tags: dict[str, str], context: RunContext) -> DataProcessInstanceProperties:
+def _properties(run: Run, tags: dict[str, str], context: RunContext, created: int) -> DataProcessInstanceProperties:
     info = run.info
-    started = info.start_time or info.end_time or context.created
     return DataProcessInstanceProperties(
-        name=info.run_name or info.run_id,
-        created=TimeStamp(time=started, actor=user_urn(run_user(run))),
+        # MLflow 1.28 and 1.29 keep the name in the tag only.
+        name=info.run_name or tags.get(NAME_TAG) or info.run_id,
+        created=TimeStamp(time=created, actor=user_urn(run_user(run))),
         custom_properties=tags,
-        external_url=context.pages + info.run_id + context.query,
+        external_url=context.pages + url_part(info.run_id) + context.query,
     )
 
 
@@ -129,18 +144,26 @@ def _training(run: Run) -> MLTrainingRunProperties:
     return MLTrainingRunProperties(
         id=run.info.run_id,
         custom_properties=_NO_PROPERTIES,
-        output_urls=[run.info.artifact_uri],
+        output_urls=[run.info.artifact_uri] if run.info.artifact_uri else _NO_URNS,
         hyper_params=hyper_params(run),
         training_metrics=training_metrics(run),
     )
 
 
-def _ended(run: Run, end_time: int) -> DataProcessInstanceRunEvent:
-    start_time = run.info.start_time
+def _end_event(run: Run, start: int | None, end: int | None) -> DataProcessInstanceRunEvent | None:
+    """Return how the run ended; None for one that has not.
+
+    The status says whether it has: a run that was resumed still has its former end time. Where MLflow knows no end time
+    of a run that has ended, the event stands at its start, without a duration.
+    """
+    status = run.info.status
+    at = end or (start if status in _RESULTS else None)
+    if not at or status in _UNDER_WAY:
+        return None
     return DataProcessInstanceRunEvent(
-        timestamp_millis=end_time,
+        timestamp_millis=at,
         status="COMPLETE",
-        result=_RESULTS.get(run.info.status, _SKIPPED),
+        result=_RESULTS.get(status, _SKIPPED),
         partition_spec=_WHOLE_TABLE,
-        duration_millis=None if start_time is None else end_time - start_time,
+        duration_millis=end - start if end and start is not None else None,
     )

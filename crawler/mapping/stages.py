@@ -26,7 +26,7 @@ def stage_tags() -> list[Entity]:
     return [
         Entity(
             "tag",
-            stage_tag_urn(stage.name),
+            urns.tag(_tag_name(stage.name)),
             (
                 TagProperties(
                     name=_tag_name(stage.name),
@@ -40,10 +40,13 @@ def stage_tags() -> list[Entity]:
     ]
 
 
-def stage_tag_urn(stage: str) -> str:
-    """Return urn:li:tag:mlflow_production and so on."""
-    return urns.tag(_tag_name(stage))
+def stage_tag_urn(stage: str | None) -> str | None:
+    """Return urn:li:tag:mlflow_production and so on; None for no stage, or one whose tag is not written."""
+    return _TAG_URNS.get(stage.lower()) if stage else None
 
 
 def _tag_name(stage: str) -> str:
     return f"{PLATFORM}_{stage.lower()}"
+
+
+_TAG_URNS = {stage.name.lower(): urns.tag(_tag_name(stage.name)) for stage in _STAGES}

@@ -53,11 +53,13 @@ class RunData(_Message, frozen=True):
 
 
 class Dataset(_Message, frozen=True):
-    """`schema` is JSON text of the dataset's own making, if any."""
+    """`schema` and `source` are JSON text of the dataset's own making. MLflow knows it by name and `digest`."""
 
     name: str
     source_type: str = ""
     schema: str | None = None
+    digest: str = ""
+    source: str = ""
 
 
 class DatasetInput(_Message, frozen=True):

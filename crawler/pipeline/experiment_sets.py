@@ -67,3 +67,12 @@ def even_slices(items: Sequence[Item], most: int) -> list[Sequence[Item]]:
 def slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Return the items in order, at most `size` at a time."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def search_scopes(experiment_ids: Sequence[str], most: int, runs: int) -> list[Sequence[str]]:
+    """Return the experiments of each search for `runs` runs by id, `most` at a time.
+
+    One scope of no experiment stands for asking for each run alone, where that takes fewer requests.
+    """
+    scopes = slices(experiment_ids, most)
+    return scopes if 0 < len(scopes) <= runs else [[]]

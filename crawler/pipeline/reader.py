@@ -10,6 +10,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
@@ -40,7 +41,8 @@ class Reader:
         self._to_read = 0
         self._listings = Listings(client, listener)
         self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
-        self._runs = RunStage(client, mapper, send, listener, progress, workers)
+        self._parents = ParentRuns(client, listener)
+        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
 
@@ -77,6 +79,7 @@ class Reader:
             self._listener(RowsRead(EXPERIMENTS.name, len(active)))
             if deleted := len(step.rows) - len(active):
                 self._listener(RowsSkipped("deleted experiments", deleted))
+            self._parents.add_experiments(experiment.experiment_id for experiment in active)
             await self._send(map(self._mapper.experiment, active), None)
             if step.is_last:
                 self._listener(ExperimentsListed())

@@ -5,7 +5,7 @@ from itertools import chain
 
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.entities import ModelVersion, RegisteredModel
+from crawler.mlflow.entities import ModelVersion
 from crawler.mlflow.name_filter import name_filter
 from crawler.mlflow.refusals import wants_filter
 from crawler.mlflow.resources import MODEL_VERSIONS, REGISTERED_MODELS
@@ -49,16 +49,14 @@ class RegistryStage:
         await self._send(self._mapper.versions_complete(), None)
 
     async def _read_models(self) -> None:
-        """Send the models that are not known yet."""
+        """Take the models that are not known yet; their groups are sent once all versions are known."""
         async for step in self._listings.steps(REGISTERED_MODELS):
             self._is_whole &= not step.unreadable
             new = [model for model in step.rows if model.name not in self._names]
             self._names.update(model.name for model in new)
-            await self._send_models(new)
-
-    async def _send_models(self, models: list[RegisteredModel]) -> None:
-        self._listener(RowsRead(REGISTERED_MODELS.name, len(models)))
-        await self._send(map(self._mapper.registered_model, models), None)
+            self._listener(RowsRead(REGISTERED_MODELS.name, len(new)))
+            for model in new:
+                self._mapper.registered_model(model)
 
     async def _read_versions(self) -> None:
         async for step in self._listings.steps(MODEL_VERSIONS):

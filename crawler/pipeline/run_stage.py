@@ -15,6 +15,7 @@ from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
+from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -46,6 +47,7 @@ class RunStage:
         send: Send,
         listener: Listener,
         progress: Progress,
+        parents: ParentRuns,
         workers: int,
     ) -> None:
         """Map each run with `mapper`, hand its entities to `send`."""
@@ -54,6 +56,7 @@ class RunStage:
         self._send = send
         self._listener = listener
         self._progress = progress
+        self._parents = parents
         self._workers = workers
         self._underway: set[Reading] = set()
         # Parts of sets that were taken apart. They are read before what is not begun yet.
@@ -152,7 +155,8 @@ class RunStage:
 
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
         windows.count(runs)
-        await self._send((entity for run in _let_go(runs) for entity in self._mapper.run(run)), windows.ack)
+        parents = await self._parents.of(runs)
+        await self._send((entity for run in _let_go(runs) for entity in self._mapper.run(run, parents)), windows.ack)
 
     def _count(self, runs: list[Run]) -> None:
         deleted = sum(run.deleted for run in runs)

@@ -7,7 +7,7 @@ from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.row_errors import is_of_one_request
-from crawler.pipeline.experiment_sets import slices
+from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, UNREADABLE
@@ -57,7 +57,7 @@ class VersionRuns:
 
     async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> None:
         """Take out of `missing` the runs that are found, and send their versions."""
-        for some in self._search_scopes(experiment_ids, len(missing)):
+        for some in search_scopes(experiment_ids, self._client.runs.experiment_ids.ids, len(missing)):
             found = await self._client.runs.by_id(sorted(missing), some)
             for text in found.unreadable:
                 self._listener(UNREADABLE["runs"].found(text))
@@ -68,8 +68,3 @@ class VersionRuns:
                 await self._send(self._mapper.found_run(run))
             if not missing:
                 return
-
-    def _search_scopes(self, experiment_ids: Sequence[str], runs: int) -> list[Sequence[str]]:
-        """Return the experiments of each search; none where it takes fewer requests to ask for each run alone."""
-        scopes = slices(experiment_ids, self._client.runs.experiment_ids.ids)
-        return scopes if 0 < len(scopes) <= runs else [[]]

@@ -55,12 +55,15 @@ async def open_file_sink(
         sink = FileSink(settings, file, wire, traffic, timing)
         listener(OutputOpened(sink.facts.target))
         try:
-            yield sink
-        except BaseException as error:
-            sink.close(target, error)
+            try:
+                yield sink
+            except BaseException as error:
+                sink.close(target, error)
+                raise
+            sink.close(target, None)
+        except BaseException:
             listener(OutputOpened(f"{target.temp_path} (incomplete)"))
             raise
-        sink.close(target, None)
 
 
 class _Form(msgspec.Struct, frozen=True):

@@ -185,6 +185,31 @@ DATASET_SCHEMA_CUT = FindingKind(
     "warning",
     "Nothing: only the text of a schema that is no list of columns is cut.",
 )
+DATASET_COLUMNS_LEFT_OUT = FindingKind(
+    "dataset_columns",
+    "A dataset has columns without a name, or several of one name, of which DataHub takes only the first.",
+    "warning",
+    "Give the columns names of their own before they are logged.",
+)
+DATASETS_DIFFER = FindingKind(
+    "datasets_differ",
+    "Different datasets have one name, so they are one dataset in DataHub: it has the schema of the newest run, and no "
+    "upstream unless it is that of all. Each run's input edge says which one it used.",
+    "warning",
+    "Name datasets when they are logged: `mlflow.data.from_pandas(df, name=…)`. Autologging names them all `dataset`.",
+)
+URL_CREDENTIALS = FindingKind(
+    "url_credentials",
+    "User names and passwords within URLs of MLflow's data were left out. keep_url_credentials: true would write them.",
+    "warning",
+    "Remove them in MLflow too, and change those that are still valid: whoever reads MLflow has them.",
+)
+PARENTS_UNKNOWN = FindingKind(
+    "parents_unknown",
+    "Whether the parents of some runs are crawled could not be told, so the runs name none. Run it again.",
+    "failure",
+    "Crawl again when MLflow answers.",
+)
 DATASET_PLATFORM_UNKNOWN = FindingKind(
     "dataset_platform_unknown",
     "No DataHub platform is known for a dataset's source type, so it was not materialized. "

@@ -32,14 +32,14 @@ class _TextFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
-def configure_logging(log_format: str, *, verbose: bool) -> None:
-    """Send all log lines to standard error, as `text` or `json`."""
+def configure_logging(log_format: str, level: str = "info") -> None:
+    """Send log lines of a level or above to standard error, as `text` or `json`."""
     handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(_JsonFormatter())
     else:
-        handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+        handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

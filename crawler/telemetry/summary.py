@@ -75,7 +75,9 @@ def human_seconds(seconds: float) -> str:
 
 
 def _print_all(console: "Console", report: Report, report_path: Path | None) -> None:
-    console.print(_proposals(report) if report.replayed else _entities(report))
+    # The tags of the stages are written whatever MLflow says.
+    if report.read.total() or report.skipped.total() or report.delivered.total() > report.delivered["tag"]:
+        console.print(_proposals(report) if report.replayed else _entities(report))
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
         _print_findings(console, title, findings)

@@ -7,6 +7,7 @@ import msgspec
 
 from crawler.telemetry.findings import Finding
 from crawler.telemetry.logs import encodable
+from crawler.url_credentials import strip_text
 
 SAMPLES = 5
 
@@ -39,10 +40,20 @@ class Tally(msgspec.Struct):
     unconfirmed_proposals: int = 0
     unconfirmed_path: Path | None = None
 
+    def count_at_most(self, entity_type: str, most: int) -> None:
+        """Let no more than `most` entities of a type count as delivered."""
+        excess = self.delivered[entity_type] - most
+        if excess <= 0:
+            return
+        self.delivered[entity_type] = most
+        for method, count in self.confirmed[entity_type].most_common():
+            self.confirmed[entity_type][method] = max(0, count - excess)
+            excess = max(0, excess - count)
+
     def add_finding(self, finding: Finding) -> None:
         """Count a finding under its code."""
         found = self.failures if finding.severity == "failure" else self.warnings
         summary = found.setdefault(finding.code, FindingSummary(finding.code, encodable(finding.message)))
         summary.count += finding.count
         if finding.sample and len(summary.samples) < SAMPLES:
-            summary.samples.append(encodable(finding.sample))
+            summary.samples.append(strip_text(encodable(finding.sample)))

@@ -17,6 +17,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "base_external_url": ("https://ui/", "mapping.ui_url", "https://ui/"),
     "materialize_dataset_inputs": ("true", "mapping.materialize_dataset_inputs", True),
     "source_mapping_to_platform": ({"A": "b"}, "mapping.source_mapping_to_platform", {"A": "b"}),
+    "keep_url_credentials": (True, "mapping.keep_url_credentials", True),
     "env": ("qa", "mapping.env", "QA"),
     "platform_instance": ("east", "mapping.platform_instance", "east"),
     "workspace": ("team-a", "mlflow.workspace", "team-a"),

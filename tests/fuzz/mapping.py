@@ -39,7 +39,9 @@ class Read(msgspec.Struct):
 def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[Entity]:
     """All that the crawl would write, in its order."""
     mapper = CrawlMapper(settings)
-    entities = [*mapper.stages(), *map(mapper.registered_model, read.models)]
+    entities = mapper.stages()
+    for model in read.models:
+        mapper.registered_model(model)
     for version in read.versions:
         entities += mapper.model_version(version)
     entities += mapper.versions_complete()

@@ -39,7 +39,7 @@ def test_what_check_finds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     monkeypatch.setattr(check, "check", found)
     monkeypatch.setattr(check, "settings_of", lambda _: None)
-    check.check_command(Namespace(verbose=False))
+    check.check_command(Namespace(log_level="info", json=False))
     lines = _shown(capsys)
     assert len(lines) == 2
     for line in lines:

@@ -1,5 +1,6 @@
 """Each dataset once a crawl, told by the newest run, within bounds of memory."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import msgspec
@@ -48,7 +49,7 @@ def words(use: Use) -> Entity:
     told: dict[type[Aspect], Aspect] = {
         DatasetProperties: DatasetProperties(custom_properties={"told by": str(number)}, tags=[]),
         TagProperties: TagProperties(name=str(number), description="", color_hex=""),
-        UpstreamLineage: UpstreamLineage(upstreams=[str(number)]),  # type: ignore[list-item]
+        UpstreamLineage: UpstreamLineage(upstreams=[str(number % 2)]),  # type: ignore[list-item]
     }
     return Entity("dataset", name, tuple(told[kind] for kind in kinds))
 
@@ -57,10 +58,20 @@ def run(use: Use) -> Run:
     return Run(RunInfo(f"{use[2]:03}", start_time=use[1]))
 
 
-def newest(order: list[Use]) -> dict[tuple[str, str], Aspect]:
-    """Of each dataset and kind of aspect, what the run told that started last."""
+def newest(order: list[Use], told_by: Callable[[Use], Entity] | None = None) -> dict[tuple[str, str], Aspect]:
+    """Of each dataset and kind of aspect, what the run told that started last; no upstream that not all runs told."""
+    told_by = told_by or words
     ranked = sorted(order, key=lambda use: (use[1] or 0, use[2]))
-    return {(use[0], aspect.NAME): aspect for use in ranked for aspect in words(use).aspects}
+    found = {(use[0], aspect.NAME): aspect for use in ranked for aspect in told_by(use).aspects}
+    for name in {use[0] for use in order}:
+        told = [aspect_of(told_by(use), UpstreamLineage) for use in order if use[0] == name]
+        if any(each != told[0] for each in told):
+            found[name, UpstreamLineage.NAME] = UpstreamLineage(upstreams=[])
+    return found
+
+
+def aspect_of(entity: Entity, kind: type[Aspect]) -> Aspect | None:
+    return next((aspect for aspect in entity.aspects if type(aspect) is kind), None)
 
 
 def written(entities: list[Entity]) -> dict[tuple[str, str], Aspect]:
@@ -87,6 +98,7 @@ def test_an_aspect_that_only_an_older_run_told_is_kept() -> None:
         catalog.merge(words(use), run(use))
     (entity,) = catalog.finish()
     assert {aspect.NAME for aspect in entity.aspects} == {"datasetProperties", "tagProperties", "upstreamLineage"}
+    assert aspect_of(entity, UpstreamLineage) == UpstreamLineage(upstreams=[])
 
 
 @given(uses, st.integers(1, 5))
@@ -147,7 +159,7 @@ kept_uses = uses.map(
 def told_by(use: Use) -> Entity:
     """As `words`, of aspects that datasets have and that can be kept."""
     name, _, number, kinds = use
-    upstream = Upstream(dataset=str(number), type="COPY", audit_stamp=TimeStamp(0, "a"))
+    upstream = Upstream(dataset=str(number % 2), type="COPY", audit_stamp=TimeStamp(0, "a"))
     told: dict[type[Aspect], Aspect] = {
         DatasetProperties: DatasetProperties(custom_properties={"told by": str(number)}, tags=[]),
         UpstreamLineage: UpstreamLineage(upstreams=[upstream]),
@@ -187,7 +199,32 @@ def test_each_aspect_of_a_real_dataset_is_kept_as_it_is() -> None:
     assert {aspect.NAME for aspect in entity.aspects} == set(datasets_reducer._ASPECTS)
 
 
-@pytest.mark.parametrize("packed", [b"", b"x", msgspec.msgpack.encode(("d", {"unknown": ((1, "r"), {})}))])
+variants_of = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 2)), max_size=12)
+
+
+@given(variants_of, st.integers(0, 12))
+def test_a_name_with_several_datasets_is_told_once_also_by_the_crawl_that_goes_on(
+    order: list[tuple[str, int]], cut: int
+) -> None:
+    catalog = DatasetReducer()
+    catalog.watch()
+    told: list[str] = []
+    for index, (name, variant) in enumerate(order):
+        if index == cut:
+            kept = [packed for _, packed in catalog.snapshot()]
+            catalog = DatasetReducer()
+            for packed in kept:
+                catalog.restore(packed)
+        catalog.merge(words((name, index, index, KINDS[:1])), run((name, index, index, KINDS)))
+        told += [name] if catalog.is_another(name, variant) else []
+    assert sorted(told) == [name for name in "ab" if len({each[1] for each in order if each[0] == name}) > 1]
+
+
+def test_of_a_dataset_that_is_not_held_nothing_is_told() -> None:
+    assert not DatasetReducer().is_another("a", 1)
+
+
+@pytest.mark.parametrize("packed", [b"", b"x", msgspec.msgpack.encode(("d", None, False, {"unknown": ((1, "r"), {})}))])
 def test_what_was_not_kept_by_a_catalog_is_told(packed: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         DatasetReducer().restore(packed)

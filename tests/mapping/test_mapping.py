@@ -19,7 +19,7 @@ from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
 from crawler.datahub.wire.file import FileWire
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mapping.datasets import MAX_SCHEMA_CHARACTERS
+from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mlflow.entities import (
     Alias,
     Dataset,
@@ -150,14 +150,18 @@ def everything(
 ) -> list[Entity]:
     """All that a crawl of these rows writes, in its order."""
     mapper = CrawlMapper(mapping)
-    entities = [*mapper.stages(), *(mapper.registered_model(model) for model in models)]
+    entities = mapper.stages()
+    for model in models:
+        mapper.registered_model(model)
     entities += [entity for version in versions for entity in mapper.model_version(version)]
     entities += mapper.versions_complete()
     experiment = experiment or Experiment("1", "exp")
     entities.append(mapper.experiment(experiment))
+    runs = list(runs)
+    written = {run.info.run_id for run in runs if not run.deleted}
     for run in runs:
         entities += mapper.run(
-            structs.replace(run, info=structs.replace(run.info, experiment_id=experiment.experiment_id))
+            structs.replace(run, info=structs.replace(run.info, experiment_id=experiment.experiment_id)), written
         )
     entities += mapper.lost_runs(mapper.missing_runs)
     return [*entities, *mapper.held()]
@@ -269,8 +273,8 @@ def test_row_a_dataset_is_written_once_and_its_use_is_on_the_edge() -> None:
     assert one(entities, "dataset", "datasetProperties") == {"customProperties": {}, "tags": []}
     edges = [value["inputEdges"][0] for key, value in aspects(entities).items() if key[1] == "dataProcessInstanceInput"]
     assert [edge["properties"] for edge in edges] == [
-        {"mlflow.data.context": "training"},
-        {"mlflow.data.context": "eval"},
+        {"mlflow.data.source_type": "local", "mlflow.data.context": "training"},
+        {"mlflow.data.source_type": "local", "mlflow.data.context": "eval"},
     ]
 
 
@@ -278,7 +282,7 @@ def test_row_a_schema_of_a_tensor_is_cut_with_a_warning() -> None:
     mapper = CrawlMapper(PLAIN)
     mapper.run(run(inputs=use("x", '{"mlflow_tensorspec": "' + "y" * 9_000 + '"}')))
     value = one(mapper.held(), "dataset", "datasetProperties")
-    assert len(value["customProperties"]["schema"]) == MAX_SCHEMA_CHARACTERS
+    assert len(value["customProperties"]["schema"]) == MAX_PROPERTY_CHARACTERS
     assert [(notice.code, notice.severity) for notice in mapper.take_notices()] == [("dataset_schema_cut", "warning")]
     assert mapper.take_notices() == []
 
@@ -291,7 +295,7 @@ def test_row_the_creator_of_a_version_is_the_resource_of_that_user() -> None:
 
 
 def test_row_parent() -> None:
-    entities = everything(PLAIN, runs=[run("child", tags={"mlflow.parentRunId": "r9"})])
+    entities = everything(PLAIN, runs=[run("child", tags={"mlflow.parentRunId": "r9"}), run("r9")])
     parent = one(entities, "dataProcessInstance", "dataProcessInstanceRelationships")
     assert parent == {"parentInstance": everything(PLAIN, runs=[run("r9")])[-1].urn, "upstreamInstances": []}
 
@@ -354,7 +358,7 @@ def test_row_a_dataset_without_schema_and_a_run_without_inputs() -> None:
 def test_a_schema_without_columns_is_a_property_as_it_stands(schema: str) -> None:
     entities = everything(PLAIN, runs=[run(inputs=use("x", schema))])
     value = one(entities, "dataset", "datasetProperties")
-    assert value["customProperties"] == {"schema": schema[:MAX_SCHEMA_CHARACTERS]}
+    assert value["customProperties"] == {"schema": schema[:MAX_PROPERTY_CHARACTERS]}
     assert not any(key[1] == "schemaMetadata" for key in aspects(entities))
 
 
@@ -376,7 +380,7 @@ def test_row_a_model_name_with_a_quote_is_a_name_like_any_other() -> None:
 
 @pytest.mark.parametrize(
     ("status", "result"),
-    [("FINISHED", "SUCCESS"), ("FAILED", "FAILURE"), ("KILLED", "SKIPPED"), ("RUNNING", "SKIPPED")],
+    [("FINISHED", "SUCCESS"), ("FAILED", "FAILURE"), ("KILLED", "SKIPPED"), ("OF_MLFLOW_4", "SKIPPED")],
 )
 def test_results(status: str, result: str) -> None:
     ended = run(status=status, start_time=1, end_time=4)
@@ -417,7 +421,9 @@ def test_what_repeats_is_the_same_object_each_time() -> None:
     mapper = CrawlMapper(MappingSettings(ui_url="http://x", platform_instance="i"))
     entities = [mapper.experiment(Experiment(number, number)) for number in "12"]
     entities += [entity for number in "12" for entity in mapper.run(run(number, experiment_id=number))]
-    entities += [mapper.registered_model(RegisteredModel(name)) for name in "ab"]
+    for name in "ab":
+        mapper.registered_model(RegisteredModel(name))
+    entities += mapper.versions_complete()
     repeated = {id(each) for entity in entities for each in entity.aspects if each.NAME == "dataPlatformInstance"}
     assert len(repeated) == 1
 

@@ -28,7 +28,7 @@ MAY_DIFFER = {
     ("dataProcessInstance", "dataProcessInstanceOutput"): {"outputEdges"},
     ("dataProcessInstance", "dataProcessInstanceInput"): {"inputEdges"},
     ("dataset", "datasetProperties"): {"customProperties"},
-    ("mlModelGroup", "mlModelGroupProperties"): {"externalUrl"},
+    ("mlModelGroup", "mlModelGroupProperties"): {"externalUrl", "version"},
     ("container", "containerProperties"): {"externalUrl", "created", "lastModified"},
     ("mlModel", "versionProperties"): {"aliases"},
 }
@@ -36,6 +36,8 @@ MAY_DIFFER = {
 STILL_HOLDS: dict[str, Callable[[Any, Any], bool]] = {
     "outputEdges": lambda ours, theirs: all(edge in ours for edge in theirs),
     "inputEdges": lambda ours, theirs: _destinations(ours) == _destinations(theirs),
+    # The official connector names the first of `latest_versions`, which are one a stage, as the newest.
+    "version": lambda ours, theirs: int(ours.get("versionTag", 0)) > int(theirs.get("versionTag", 0)),
     "aliases": lambda ours, theirs: theirs == [] and ours != [],
 }
 # What the official connector does not write at all.

@@ -5,14 +5,16 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
+from crawler.datahub.aspects import UpstreamLineage
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn, model_version_entity
 from crawler.mapping.registered_models import registered_model_entity
-from crawler.mapping.runs import run_urn
+from crawler.mapping.runs import PARENT_TAG, run_urn
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_entity
 from crawler.mlflow.entities import ModelVersion, Run
@@ -21,6 +23,7 @@ from tests.simulation.tracking_server import Row, TrackingServer, VersionKey
 
 T = TypeVar("T")
 OUTPUT = "dataProcessInstanceOutput"
+_NO_UPSTREAM = UpstreamLineage(upstreams=[])
 
 Key = tuple[str, str]
 """URN and aspect."""
@@ -109,11 +112,23 @@ class Mapped:
 
     def _map_models(self) -> None:
         for name, history in self._server.models.items():
-            entities = [registered_model_entity(_read(row), self._settings) for row in self._within(history)]
+            newest = self._newest_versions(name)
+            rows = [_read(row) for row in self._within(history)]
+            entities = [registered_model_entity(row, each, self._settings) for row in rows for each in newest]
             if self._stands(history):
                 self._demand(entities, (name,))
             else:
                 self._allow(entities)
+
+    def _newest_versions(self, name: str) -> list[str | None]:
+        """Return which version of a model may be the newest: none is older than one that was there throughout."""
+        numbers = [key[1] for key, history in self._server.versions.items() if key[0] == name and self._within(history)]
+        sure = [number for number in numbers if self._can_be_read(self._server.versions[name, number])]
+        newest: list[str | None] = [str(number) for number in numbers if number >= max(sure, default=0)]
+        return newest if sure else [*newest, None]
+
+    def _can_be_read(self, history: History[Row[Any]]) -> bool:
+        return self._stands(history) and all(row.entity is not None for row in self._within(history))
 
     def _map_versions(self) -> None:
         for key, history in self._server.versions.items():
@@ -201,7 +216,20 @@ class Mapped:
             mapper.experiment(_read(container))
             entities += mapper.run(row.entity)
             entities += mapper.held()
+            # Where other runs tell another upstream of a dataset, it has none.
+            entities += [
+                structs.replace(each, aspects=(*each.aspects[:-1], _NO_UPSTREAM))
+                for each in entities
+                if _has_upstream(each)
+            ]
+            if parents := self._parents_of(row.entity):
+                entities += mapper.run(row.entity, parents)
         return entities
+
+    def _parents_of(self, run: Run) -> set[str]:
+        """Return the parents of a run that are crawled, if MLflow can say so."""
+        named = {tag.value for tag in run.data.tags if tag.key == PARENT_TAG} & self._server.runs.keys()
+        return {parent for parent in named if any(row.active for row in self._within(self._server.runs[parent]))}
 
     def _demand_run(self, run_id: str, states: list[list[Entity]], names: tuple[str, ...]) -> None:
         """The run itself, and what comes with it in all of its states."""
@@ -213,6 +241,10 @@ class Mapped:
                 self._demand(entities, names)
             else:
                 self._allow(entities)
+
+
+def _has_upstream(entity: Entity) -> bool:
+    return isinstance(entity.aspects[-1], UpstreamLineage)
 
 
 def _read(row: Row[T]) -> T:

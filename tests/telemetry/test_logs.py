@@ -7,7 +7,7 @@ import sys
 PROGRAM = """
 import logging
 from crawler.telemetry.logs import configure_logging
-configure_logging("json", verbose=False)
+configure_logging("json")
 try:
     raise ValueError("two\\nlines")
 except ValueError:

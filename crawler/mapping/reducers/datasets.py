@@ -1,7 +1,8 @@
 """Each dataset once a crawl, although thousands of runs use it and may each describe it differently.
 
 MLflow knows a dataset only as an input of a run, and different ones share a name (autologging calls them all
-"dataset"). Of each aspect the newest run's is written, whatever order the runs are read in.
+"dataset"). Of each aspect the newest run's is written, whatever order the runs are read in; but lineage only if all
+runs that use the name tell the same, since a wrong upstream is worse than none.
 """
 
 from collections import OrderedDict
@@ -26,14 +27,33 @@ REMEMBERED_DATASETS = 200_000
 
 Rank = tuple[int, str]
 """Start time (ms since epoch) and id of a run."""
-_Facts = dict[str, tuple[Rank, Aspect]]
-"""Aspects by name, each with the rank of its run."""
+_AFTER_ALL_RUNS: Rank = (2**62, "")
+_NO_UPSTREAM = UpstreamLineage(upstreams=[])
 
 _ASPECTS: dict[str, type[Aspect]] = {
     aspect.NAME: aspect for aspect in (DataPlatformInstance, DatasetProperties, SchemaMetadata, Status, UpstreamLineage)
 }
+
+
+class _Facts(msgspec.Struct):
+    """What runs say of one dataset: aspects by name, each with the rank of its run."""
+
+    aspects: dict[str, tuple[Rank, Aspect]] = {}
+    variant: int | None = None
+    """The variant of the first use."""
+    differs: bool = False
+    """Whether there was a use of another variant."""
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    urn: str
+    variant: int | None
+    differs: bool
+    aspects: dict[str, tuple[Rank, msgspec.Raw]]
+
+
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[str, dict[str, tuple[Rank, msgspec.Raw]]]).decode
+_unpack = msgspec.msgpack.Decoder(_Packed).decode
 
 
 class DatasetReducer:
@@ -53,14 +73,28 @@ class DatasetReducer:
         if dataset.urn in self._released:
             return []
         rank = (run.info.start_time or 0, run.info.run_id)
-        held = self._held.setdefault(dataset.urn, {})
+        facts = self._held.get(dataset.urn)
+        if facts is None:
+            facts = self._held[dataset.urn] = _Facts()
+        elif _has_another_upstream(dataset, facts):
+            self._set(dataset.urn, facts, _AFTER_ALL_RUNS, _NO_UPSTREAM)
         for aspect in dataset.aspects:
-            if aspect.NAME not in held or held[aspect.NAME][0] < rank:
-                held[aspect.NAME] = (rank, aspect)
-                if self._changed is not None:
-                    self._changed[dataset.urn] = held
+            known = facts.aspects.get(aspect.NAME)
+            if known is None or known[0] < rank:
+                self._set(dataset.urn, facts, rank, aspect)
         self._held.move_to_end(dataset.urn)
         return [self._release()] if len(self._held) > self._limit else []
+
+    def is_another(self, urn: str, variant: int) -> bool:
+        """Return True the first time that a dataset which is held is used in another variant than before."""
+        facts = self._held.get(urn)
+        if facts is None or facts.differs or facts.variant == variant:
+            return False
+        facts.differs = facts.variant is not None
+        facts.variant = variant
+        if self._changed is not None:
+            self._changed[urn] = facts
+        return facts.differs
 
     def finish(self) -> Iterator[Entity]:
         """Release all datasets that are held."""
@@ -75,7 +109,7 @@ class DatasetReducer:
         """Yield the URN and the packed facts of each dataset that has changed since the last call."""
         changed, self._changed = self._changed or {}, {}
         for urn, facts in changed.items():
-            yield urn, _pack((urn, facts))
+            yield urn, _pack((urn, facts.variant, facts.differs, facts.aspects))
 
     def restore(self, packed: bytes) -> None:
         """Hold the facts of one dataset again.
@@ -83,16 +117,30 @@ class DatasetReducer:
         Raises:
             msgspec.MsgspecError: They are not the packed facts of a dataset.
         """
-        urn, facts = _unpack(packed)
-        self._held[urn] = {
+        kept = _unpack(packed)
+        aspects = {
             name: (rank, msgspec.msgpack.decode(aspect, type=_aspect_type(name)))
-            for name, (rank, aspect) in facts.items()
+            for name, (rank, aspect) in kept.aspects.items()
         }
+        self._held[kept.urn] = _Facts(aspects, kept.variant, kept.differs)
+
+    def _set(self, urn: str, facts: _Facts, rank: Rank, aspect: Aspect) -> None:
+        facts.aspects[aspect.NAME] = (rank, aspect)
+        if self._changed is not None:
+            self._changed[urn] = facts
 
     def _release(self) -> Entity:
-        urn, aspects = self._held.popitem(last=False)
+        urn, facts = self._held.popitem(last=False)
         self._released.add_if_new(urn)
-        return Entity("dataset", urn, tuple(aspect for _, aspect in aspects.values()))
+        return Entity("dataset", urn, tuple(aspect for _, aspect in facts.aspects.values()))
+
+
+def _has_another_upstream(dataset: Entity, facts: _Facts) -> bool:
+    known = facts.aspects.get(UpstreamLineage.NAME)
+    for aspect in dataset.aspects:
+        if isinstance(aspect, UpstreamLineage):
+            return known is None or known[1] != aspect
+    return known is not None
 
 
 def _aspect_type(name: str) -> type[Aspect]:

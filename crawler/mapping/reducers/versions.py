@@ -1,5 +1,6 @@
-"""The model versions of a crawl by the run that made them: the one thing that is held in memory as a whole.
+"""The models of a crawl, and their versions by the run that made them: the one thing that is held as a whole.
 
+A model says which of its versions is the newest, so it waits for all of them.
 A version gets its params and metrics from its run, whenever that is read; the versions of one model are released in
 ascending order, since DataHub keeps their version set in that order.
 """
@@ -8,15 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
 import msgspec
+from msgspec import structs
 
 from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
+from crawler.mapping.registered_models import registered_model_entity
 from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(ModelVersion).decode
+_unpack_model = msgspec.msgpack.Decoder(RegisteredModel).decode
 
 _DELIVERED = Entity("mlModel", "", ())
 """Stands for the entity of a version that DataHub has already."""
@@ -37,6 +41,7 @@ class VersionIndex:
 
     def __init__(self, settings: MappingSettings) -> None:
         self._settings = settings
+        self._groups: dict[str, bytes] = {}
         self._aliases: dict[tuple[str, str], list[str]] = {}
         self._owners: dict[str, list[_Waiting]] = {}
         self._models: dict[str, list[_Waiting]] = {}
@@ -44,7 +49,10 @@ class VersionIndex:
         self._unseen: set[str] = set()
 
     def add_model(self, model: RegisteredModel) -> None:
-        """Keep the model's aliases, which no version has itself."""
+        """Keep a model until all versions are there, and its aliases, which no version has itself."""
+        if model.name in self._groups:
+            return
+        self._groups[model.name] = _pack(structs.replace(model, aliases=[]))
         for alias in model.aliases:
             self._aliases.setdefault((model.name, alias.version), []).append(alias.alias)
 
@@ -69,9 +77,11 @@ class VersionIndex:
         return None
 
     def seal(self) -> Iterator[Entity]:
-        """Order the versions, which are all there, and release those that wait for no run."""
+        """Release the models, and of the versions, which are all there, those that wait for no run, in order."""
         self._owners.clear()
-        for name in list(self._models):
+        for name in [*self._groups]:
+            yield self._group(name)
+        for name in [*self._models]:
             self._order(name)
             yield from self._release(name)
 
@@ -115,12 +125,23 @@ class VersionIndex:
         return [each.urn for versions in self._models.values() for each in versions if each.entity is None]
 
     def finish(self) -> Iterator[Entity]:
-        """Release the versions that have their run and wait only for an older version, as when a crawl ends early."""
+        """Release what would have come with later rows, as when a crawl ends early.
+
+        Those are models, and versions that have their run and wait only for an older version.
+        """
+        for name in [*self._groups]:
+            yield self._group(name)
         for versions in self._models.values():
             for waiting in reversed(versions):
                 if waiting.entity is not None:
                     yield waiting.entity
         self._models.clear()
+
+    def _group(self, name: str) -> Entity:
+        model = _unpack_model(self._groups.pop(name))
+        versions = [version.version for version in model.latest_versions]
+        versions += [_unpack(waiting.packed).version for waiting in self._models.get(name, ()) if waiting.packed]
+        return registered_model_entity(model, max(versions, key=_sort_key, default=None), self._settings)
 
     def _release(self, name: str) -> Iterator[Entity]:
         versions = self._models.get(name, [])

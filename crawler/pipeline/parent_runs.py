@@ -1,0 +1,75 @@
+"""Which runs that others name as their parents are written: DataHub must not be led to a run that it never gets.
+
+A parent is mostly read before its children, since it starts before them, and the latest runs are remembered. Otherwise
+(it is deleted, of another experiment, or was read by an earlier part of this crawl) MLflow is asked for it by its id.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from crawler.errors import CrawlerError
+from crawler.mapping.runs import PARENT_TAG
+from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.entities import Run
+from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.telemetry.events import Listener
+from crawler.telemetry.findings import PARENTS_UNKNOWN
+
+REMEMBERED_RUNS = 20_000
+RUN_IDS_A_REQUEST = 200
+
+_RUN_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
+
+
+class ParentRuns:
+    """Remembers of the latest `remembered` runs, read or asked for, whether they are written."""
+
+    def __init__(self, client: MlflowClient, listener: Listener, remembered: int = REMEMBERED_RUNS) -> None:
+        self._client = client
+        self._listener = listener
+        self._limit = remembered
+        self._written: dict[str, bool] = {}
+        self._experiment_ids: dict[str, None] = {}
+
+    def add_experiments(self, experiment_ids: Iterable[str]) -> None:
+        """Add experiments whose runs are crawled. A parent that is asked for counts only if it is of one of these."""
+        self._experiment_ids |= dict.fromkeys(experiment_ids)
+
+    async def of(self, runs: Sequence[Run]) -> frozenset[str]:
+        """Return the ids of those parents of the runs that are written."""
+        known = {run.info.run_id: not run.deleted for run in runs}
+        wanted = {tag.value for run in runs if not run.deleted for tag in run.data.tags if tag.key == PARENT_TAG}
+        for parent in wanted - known.keys():
+            if parent in self._written:
+                known[parent] = self._written.pop(parent)
+        if unknown := sorted(filter(_RUN_ID.fullmatch, wanted - known.keys())):
+            known |= await self._ask(unknown)
+        self._remember(known)
+        return frozenset(parent for parent in wanted if known.get(parent))
+
+    def _remember(self, known: dict[str, bool]) -> None:
+        self._written |= known
+        for run_id in list(islice(self._written, max(0, len(self._written) - self._limit))):
+            del self._written[run_id]
+
+    async def _ask(self, run_ids: Sequence[str]) -> dict[str, bool]:
+        written: dict[str, bool] = {}
+        for some in slices(run_ids, RUN_IDS_A_REQUEST):
+            try:
+                written |= await self._look_up(some)
+            except CrawlerError as error:
+                if not is_of_one_request(error):
+                    raise
+                self._listener(PARENTS_UNKNOWN.found(str(error), count=len(some)))
+        return written
+
+    async def _look_up(self, run_ids: Sequence[str]) -> dict[str, bool]:
+        written = dict.fromkeys(run_ids, False)
+        for scope in search_scopes(list(self._experiment_ids), self._client.runs.experiment_ids.ids, len(run_ids)):
+            missing = [run_id for run_id in run_ids if not written[run_id]]
+            found = await self._client.runs.by_id_beside_pages(missing, scope) if missing else None
+            for run in found.runs if found else ():
+                written[run.info.run_id] = not run.deleted and run.info.experiment_id in self._experiment_ids
+        return written
