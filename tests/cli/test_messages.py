@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import answering, closed_port
+from tests.cli.test_cli import answering
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.commands import run
@@ -75,7 +75,7 @@ async def test_check_prints_json(golden_server: MlflowServer, tmp_path: Path) ->
 
 
 async def test_check_prints_json_of_what_is_wrong(tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{closed_port()}"
-    code, output, _ = await run("check", "--json", "--mlflow-uri", nobody, folder=tmp_path)
+    async with answering(200, "<html>not MLflow</html>") as url:
+        code, output, _ = await run("check", "--json", "--mlflow-uri", url, folder=tmp_path)
     assert code != 0
-    assert "127.0.0.1" in json.loads(output)["mlflow"]["error"]
+    assert url in json.loads(output)["mlflow"]["error"]
