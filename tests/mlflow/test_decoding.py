@@ -65,7 +65,7 @@ RUN: dict[str, Any] = {
 DECODED = Run(
     RunInfo("r1", "7", "name", "u", "FINISHED", 1700000000000, 1700000000001, "s3://a", "active"),
     RunData([Metric("m", 0.5)], [KeyValue("p", "1")], [KeyValue("t", "")]),
-    RunInputs([DatasetInput(Dataset("d", "local"), [KeyValue("c", "train")])]),
+    RunInputs([DatasetInput(Dataset("d", "local", digest="x"), [KeyValue("c", "train")])]),
 )
 VERSION = {"name": "m", "version": "3", "creation_timestamp": 1, "current_stage": "None", "run_id": "r1"}
 
