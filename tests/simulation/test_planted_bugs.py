@@ -26,7 +26,7 @@ from tests.simulation.simulation import simulate
 
 pytestmark = pytest.mark.slow
 
-FIRST_SEEDS = 100
+FIRST_SEEDS = 150
 
 Patch = Any
 
