@@ -19,7 +19,7 @@ CRAWLER = Path(crawler.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 KEY = re.compile(r"(?<![\w/.<{-])[a-z]+(?:_[a-z]+)+\b(?!\()|\b[a-z_]+(?=: (?:true|false)\b)")
-OF_OTHERS = {"--backend-store-uri", "page_token", "start_time"}
+OF_OTHERS = {"--allowed-hosts", "--backend-store-uri", "--enable-workspaces", "page_token", "start_time"}
 """Words of MLflow."""
 PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 

@@ -138,7 +138,7 @@ def test_an_unknown_field_changes_nothing(path: tuple[Any, ...], key: str, value
 IN_DATASET = ("inputs", "dataset_inputs", 0)
 REQUIRED = {("info",), ("info", "run_id"), ("data", "metrics", 0, "key"), (*IN_DATASET, "dataset")}
 REQUIRED |= {(*IN_DATASET, "dataset", "name")}
-UNREAD = {"run_uuid", "digest", "timestamp", "step"}
+UNREAD = {"run_uuid", "timestamp", "step"}
 FIELDS = [(*path, key) for path in paths(RUN) for key in at(RUN, path)]
 DEFAULTS: dict[tuple[Any, ...], Any] = {
     **{("info", key): "" for key in ("experiment_id", "run_name", "user_id", "status", "artifact_uri")},
@@ -153,7 +153,7 @@ DEFAULTS: dict[tuple[Any, ...], Any] = {
     ("inputs", "dataset_inputs"): [],
     (*IN_DATASET, "tags"): [],
     **{(*IN_DATASET, "tags", 0, key): "" for key in ("key", "value")},
-    (*IN_DATASET, "dataset", "source_type"): "",
+    **{(*IN_DATASET, "dataset", key): "" for key in ("source_type", "digest")},
 }
 
 
