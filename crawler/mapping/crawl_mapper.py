@@ -109,9 +109,10 @@ class CrawlMapper:
         """Run ids that versions name and that were not mapped."""
         return self._versions.unseen
 
-    def found_run(self, run: Run) -> list[Entity]:
-        """Return the versions that waited for a run which is not crawled itself."""
-        return self._versions.take(self._cleaned_run(run) if self._cleans else run)
+    def found_run(self, run: Run) -> Iterator[Entity]:
+        """Yield the versions that waited for a run which is not crawled itself."""
+        # They are released where they are sent, or another sender could come between and change their order.
+        yield from self._versions.take(self._cleaned_run(run) if self._cleans else run)
 
     def lost_runs(self, run_ids: Iterable[str]) -> Iterator[Entity]:
         """Yield the versions of runs that do not exist."""

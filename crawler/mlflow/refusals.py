@@ -1,9 +1,11 @@
 """What a refused search says about a listing, and about a server that gives no listing at all. Pure."""
 
 import re
+from typing import Any
 
 from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, ServerError, WrongServer
 from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, PROXY_UNAUTHORIZED, UNPROCESSABLE
+from crawler.mlflow.resources import REGISTERED_MODELS, Resource
 
 API = "/api/2.0/mlflow"
 _NO_REGISTRY = "registry functionality is unavailable"
@@ -28,13 +30,13 @@ def refuses_order_list(error: RequestRefused) -> bool:
     return error.status in {BAD_REQUEST, UNPROCESSABLE} and bool(_ORDER_BY.search(error.answer))
 
 
-def no_listing(error: CrawlerError, url: str) -> CrawlerError:
-    """Return the error of a server that gives no listing at all; `error` is why not."""
+def no_listing(error: CrawlerError, url: str, resource: Resource[Any] = REGISTERED_MODELS) -> CrawlerError:
+    """Return the error of a server that gives no listing at all; `error` is why it does not give `resource`."""
     if not isinstance(error, RequestRefused):
         return error
     if _has_no_endpoint(error):
         return WrongServer(
-            f"{url} is not an MLflow server: it has no {API}/registered-models/search ({error.status}).",
+            f"{url} is not an MLflow server: it has no {API}/{resource.endpoint} ({error.status}).",
             "Give the URL that MLflow's own client uses (MLFLOW_TRACKING_URI), with the base path if there is one.",
         )
     if error.status == PROXY_UNAUTHORIZED:

@@ -82,11 +82,12 @@ class Listings:
             self._listener(finding)
 
     async def require_any(self) -> None:
-        """Raise ServerError, or the server's refusal, where a server gives no listing at all."""
-        failed = [error for each in _LISTED if (error := self.error_of(each)) is not None]
-        if len(failed) == len(_LISTED) and not self._has_rows:
-            raise no_listing(next((each for each in failed if not is_missing(each)), failed[0]), self.client.url)
+        """Raise ServerError, or the server's refusal, where a server gives no listing, or an empty one at most."""
+        failed = [(each, error) for each in _LISTED if (error := self.error_of(each)) is not None]
         experiments = self.error_of(EXPERIMENTS)
+        if experiments is not None and len(failed) > 1 and not self._has_rows:
+            refused, error = next((each for each in failed if not is_missing(each[1])), failed[0])
+            raise no_listing(error, self.client.url, refused)
         if experiments is not None and is_missing(experiments) and self.client.registry_url != self.client.url:
             await self._require_tracking()
 

@@ -61,6 +61,7 @@ def deliver(state: Checkpoint, entity_type: str, urn: str, ack: Ack | None = Non
 def window(state: Checkpoint, experiment: str, since: int | None, until: int | None, rows: int = 0) -> None:
     windows = WindowTracker([experiment], state.new_ack)
     for number in range(rows):
+        windows.count([Run(RunInfo(f"run {since} {number}", experiment_id=experiment))])
         deliver(state, RUN, f"run {since} {number}", windows.ack)
     windows.end(Window(since, until, {experiment: rows}))
 

@@ -69,6 +69,7 @@ async def test_check_prints_json(golden_server: MlflowServer, tmp_path: Path) ->
         "registered_models": 5,
         "model_versions": 18,
         "experiments": 7,
+        "more": [],
         "error": None,
     }
     assert found["output"]["version"] == "v1.7.0"

@@ -72,7 +72,7 @@ async def test_a_thousand_runs_cost_no_more_writes_than_without(tmp_path: Path) 
         async with dialect.serve() as url, Gms(lacks=lacks, alternate=False) as gms:
             server = MlflowServer("", url, tmp_path, 0, tmp_path)
             report = await crawl_settings(settings_for_gms(server, tmp_path, gms, max_threads=4))
-        writes.append(len(gms.batches))
+        writes.append(len(gms.answers))
         assert (report.rejected == 0) == (not lacks)
         assert report.read["runs"] == 1_000
     assert writes[1] <= writes[0] + 4 * len(LACKS)

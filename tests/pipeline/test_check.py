@@ -9,7 +9,7 @@ from aiohttp import web
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Endpoint
-from crawler.errors import CredentialsRefused, RequestRefused
+from crawler.errors import CredentialsRefused, WrongServer
 from crawler.pipeline.check import CheckResult, DatahubCheck, check
 from tests.gms.server import Gms, Handler
 from tests.servers.dialect import Dialect
@@ -55,6 +55,6 @@ async def test_an_endpoint_that_a_proxy_does_not_let_through(endpoint: Endpoint,
     gms.around = closed(WAYS[endpoint])
     async with gms:
         _, datahub = await checked(gms, tmp_path, endpoint)
-    assert isinstance(datahub.error, RequestRefused)
+    assert isinstance(datahub.error, WrongServer)
     assert f"{WAYS[endpoint]} answered 404" in str(datahub.error)
     assert "no route" in str(datahub.error)

@@ -21,7 +21,7 @@ from crawler.config.load import load
 from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, Settings
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
-from crawler.errors import CredentialsRefused, Interrupted, OutputError, SettingsError, WrongServer
+from crawler.errors import CredentialsRefused, Interrupted, OutputError, ServerError, SettingsError, WrongServer
 from crawler.http.traffic import Traffic
 from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.crawl import crawl
@@ -199,14 +199,14 @@ async def test_a_crawl_that_fails_leaves_the_old_file_and_says_what_is_incomplet
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, output=output), home=tmp_path)
     broken = structs.replace(EXPERIMENTS, decode=_fails)
     monkeypatch.setattr("crawler.pipeline.reader.EXPERIMENTS", broken)
-    with pytest.raises(WrongServer):
+    with pytest.raises(ServerError):
         await crawl_settings(settings)
     assert output.read_text() == "[]"
     assert len(json.loads((tmp_path / "proposals.json.part").read_text())) > 0
 
 
 def _fails(_body: bytes) -> Iterator[None]:
-    raise WrongServer("a page that is none")
+    raise ServerError("nothing listens any more")
 
 
 async def test_a_full_disk_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def run(quick: bool, repeats: int) -> Result:
         f"What the double took can be read back {lag:.0f} s later; it does not tell how far its queue is.",
         "Required of each crawl: exit code 0, nothing unconfirmed, no failure, no dead letter.",
     ]
-    return Result("queue", f"{runs:,} runs into a queue that lags by {lag:.0f} s", _rows(rounds, lag), notes)
+    return Result("slow_queue", f"{runs:,} runs into a queue that lags by {lag:.0f} s", _rows(rounds, lag), notes)
 
 
 def _crawl(runs: int, lag: float) -> Cost:
