@@ -577,8 +577,10 @@ async def test_an_output_without_room_is_told(
 async def test_where_no_dead_letters_can_be_kept_that_is_told_at_once(
     golden_server: MlflowServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "mlflow-datahub-dead-letters.jsonl").mkdir()
-    given = ("crawl", "--mlflow-uri", golden_server.url, "-o", "out.json", "--report", "report.json")
+    recipe = recipe_file(tmp_path, golden_server.url)
+    recipe.write_text(f"{recipe.read_text()}run_id: nightly\n")
+    (tmp_path / "mlflow-datahub-dead-letters-nightly.jsonl").mkdir()
+    given = ("crawl", "-c", recipe, "-o", "out.json", "--report", "report.json")
     code, _, errors = await run(*given, folder=tmp_path)
     assert code == 0, errors
     (warning,) = json.loads((tmp_path / "report.json").read_text())["warnings"]
