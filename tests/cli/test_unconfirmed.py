@@ -128,6 +128,28 @@ async def test_what_arrives_within_the_grace_is_confirmed(golden_server: MlflowS
     assert report_in(tmp_path)["written"]["proposals"] == ALL
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_signal_while_only_the_queue_is_waited_for_keeps_what_is_not_confirmed(
+    golden_server: MlflowServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    async with Gms() as gms:
+        gms.shelf.queue.clear()
+        waiting = told_when_all_is_taken(gms)
+        process = await start(*command(golden_server, gms, "--grace", "100ms"), folder=tmp_path)
+        await waiting.wait()
+        process.send_signal(number)
+        code, _, errors = await ended(process)
+        assert code == 4, errors
+        assert len(gms.history) == ALL
+        kept = letters(kept_in(tmp_path, "unconfirmed"))
+        assert set(kept) == set(gms.aspects)
+        report = report_in(tmp_path)
+        assert (report["status"], report["failures"], report["rejected"]) == ("unconfirmed", [], 0)
+        assert report["unconfirmed"]["entities"] == ENTITIES
+        assert report["written"]["proposals"] == 0
+        assert "Everything was taken" in errors
+
+
 def told_when_all_is_taken(gms: Gms) -> asyncio.Event:
     """Set once DataHub is asked for what it has, and was sent everything."""
     taken = asyncio.Event()
