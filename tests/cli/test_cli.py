@@ -258,7 +258,8 @@ async def test_a_full_disk(golden_server: MlflowServer, tmp_path: Path) -> None:
     assert "No space left on device" in errors
 
 
-async def test_a_signal_stops_cleanly_and_keeps_what_was_read(golden_server: MlflowServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_stops_cleanly_and_keeps_what_was_read(tmp_path: Path, number: signal.Signals) -> None:
     held, arrived = asyncio.Event(), asyncio.Event()
 
     async def hold(request: web.Request) -> web.Response:
@@ -277,7 +278,7 @@ async def test_a_signal_stops_cleanly_and_keeps_what_was_read(golden_server: Mlf
             folder=tmp_path,
         )
         await arrived.wait()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, errors = await process.communicate()
         held.set()
     assert process.returncode == 143, errors.decode()
