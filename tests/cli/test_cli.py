@@ -513,8 +513,8 @@ async def test_paths_that_are_not_utf_8_are_spelt_out(golden_server: MlflowServe
     assert "proposals in letters\\udcff; send them" in errors
     assert json.loads(report.read_bytes())["dead_letters"]["path"].endswith("letters\\udcff")
     async with Gms() as gms:
-        again = ("replay", letters.name, "--datahub-url", gms.url, "--report", report.name, "--log-format", "json")
-        code, _, errors = await run(*again, folder=tmp_path)
+        again = ("replay", letters.name, "--any-target", "--datahub-url", gms.url, "--report", report.name)
+        code, _, errors = await run(*again, "--log-format", "json", folder=tmp_path)
     assert code == 0, errors
     assert json.loads(errors.splitlines()[-1])["report"]["replayed"] == "letters\\udcff"
     lite = ("--sink", "lite", "-o", odd("lite"), "--state", odd("lite state"))
