@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def dead_letters_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crawl's dead letters go to the working directory, where tests must leave nothing."""
-    monkeypatch.setattr("crawler.delivery.delivery.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
+    monkeypatch.setattr("crawler.delivery.dead_letters.FOLDER", tmp_path)
 
 
 @pytest.fixture(scope="session")

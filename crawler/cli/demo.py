@@ -16,6 +16,7 @@ from crawler.cli.crawl import run_crawl
 from crawler.cli.demo_server.lineage import Catalog, Lineage
 from crawler.cli.demo_server.sample import fill
 from crawler.cli.demo_server.server import mlflow_server
+from crawler.cli.interruption import terminating_signals
 from crawler.cli.standard_streams import write_output
 from crawler.config.flags import Flags
 from crawler.config.load import load
@@ -36,7 +37,7 @@ Next, with your own servers:
 def demo_command(arguments: argparse.Namespace) -> ExitCode:
     """Run the demo in a folder of its own and return the crawl's exit code."""
     configure_logging("text")
-    signal.signal(signal.SIGTERM, _terminate)
+    _hear_termination()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with _folder(arguments.directory) as folder:
         console.print("Starting a real MLflow server …")
@@ -57,6 +58,11 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
     return exit_code
 
 
+def _hear_termination() -> None:
+    for number in terminating_signals():
+        signal.signal(number, _terminate)
+
+
 def _terminate(_number: int, _frame: object) -> None:
     """End the demo as Ctrl-C does, so that its server and folder go with it."""
     raise SystemExit(ExitCode.TERMINATED)
@@ -65,11 +71,14 @@ def _terminate(_number: int, _frame: object) -> None:
 @contextmanager
 def _termination_held_back() -> Iterator[None]:
     """Keep a signal from ending a crawl whose event loop is half made; the crawl lets it come once it can hear it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    held_back = terminating_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        # The crawl's event loop has left them to the system, which would end the demo at once.
+        _hear_termination()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
 
 
 def _settings(url: str, catalog: Path) -> Settings:

@@ -12,6 +12,13 @@ Job = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set. Raises CrawlerError, Interrupted after the event."""
 
 
+def terminating_signals() -> set[signal.Signals]:
+    """Return SIGTERM and SIGHUP, which a closed terminal sends; not SIGHUP where it is ignored, as below `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return {signal.SIGTERM}
+    return {signal.SIGTERM, signal.SIGHUP}
+
+
 class Limits(msgspec.Struct, frozen=True):
     """In seconds: `grace` is how long a clean stop may take, `duration` when the job is stopped by itself."""
 
@@ -37,7 +44,7 @@ class Interruption:
         """The exit code of a job that was ended by this."""
         if not self._signals:
             return ExitCode.FAILURES
-        return ExitCode.TERMINATED if signal.SIGTERM in self._signals else ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED if set(self._signals) == {signal.SIGINT} else ExitCode.TERMINATED
 
     async def run(self, job: Job) -> None:
         """Run the job in the main thread's event loop."""
@@ -61,10 +68,11 @@ class Interruption:
             self.out_of_time = not stop.is_set()
             end()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = {signal.SIGINT, *terminating_signals()}
+        for number in numbers:
             loop.add_signal_handler(number, on_signal, number)
         # Who runs the job may have held them back until there is someone to hear them.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
         if self._limits.duration is not None:
             loop.call_later(self._limits.duration, on_time_out)
         await job(stop)

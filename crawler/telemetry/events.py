@@ -61,6 +61,10 @@ class OutputOpened(msgspec.Struct, frozen=True):
     version: str | None = None
 
 
+class OutputLost(msgspec.Struct, frozen=True):
+    """The output could not be written to its end: what was told as delivered to it is not there."""
+
+
 class BatchTaken(msgspec.Struct, frozen=True):
     """The sink took a batch."""
 
@@ -149,6 +153,7 @@ Event = (
     | ExperimentDone
     | SourceOpened
     | OutputOpened
+    | OutputLost
     | BatchTaken
     | ProposalsDecided
     | Outcomes

@@ -286,9 +286,9 @@ NO_SYSTEM_METADATA = FindingKind(
 )
 NOT_SENT = FindingKind(
     "not_sent",
-    "It ended before these proposals were delivered. Run it again, or replay the dead letters.",
+    "It ended before these proposals were delivered. Run it again.",
     "failure",
-    "Crawl again, or replay the dead letters.",
+    "Crawl again, or replay the dead letters where the summary names any. For a file none are kept.",
 )
 DEAD_LETTERS_UNWRITABLE = FindingKind(
     "dead_letters",
@@ -302,6 +302,19 @@ DEAD_LETTERS_NOWHERE = FindingKind(
     "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to.",
     "warning",
     "Give --dead-letters the path of a file in a folder that can be written to.",
+)
+LETTERS_ELSEWHERE = FindingKind(
+    "letters_elsewhere",
+    "The crawl that is resumed kept proposals in another file, {path}, which are counted here too. Replay both.",
+    "warning",
+    "Replay that file too. Crawl in the same folder, or with the same --dead-letters, to have one file.",
+)
+NO_TARGET = FindingKind(
+    "no_target",
+    "These dead letters do not say which DataHub they were kept for, so that was not checked. An older release wrote "
+    "them.",
+    "warning",
+    "Make sure that they were for this DataHub.",
 )
 OLD_DATAHUB = FindingKind(
     "old_datahub",

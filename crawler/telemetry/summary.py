@@ -204,6 +204,8 @@ def _verdict(report: Report) -> str:
     where = f" to {printable(report.output)}" if report.output else ""
     took = human_seconds(report.duration)
     done = f"{entities:,} entities in {report.proposals:,} proposals delivered{where} in {took}."
+    if report.status == "failed" and not report.proposals:
+        done = f"Nothing was delivered{where}; it took {took}."
     if report.dry_run:
         done = f"Dry run: nothing was written; {sum(report.mapped.values()):,} entities would be."
     failed = sum(finding.count for finding in report.failures)

@@ -11,7 +11,9 @@ import msgspec
 import psutil
 import pytest
 
+from crawler.cli.demo import _termination_held_back
 from crawler.cli.demo_server.server import mlflow_server
+from crawler.cli.interruption import terminating_signals
 from crawler.errors import SettingsError, Unreachable
 from tests.servers.environments import PYTHON, mlflow_environment
 from tests.support.commands import run
@@ -62,14 +64,23 @@ async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path)
 
 @pytest.mark.slow
 @beside_mlflow
-@pytest.mark.parametrize("moment", ["Starting", "Crawling"])
-async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Starting", signal.SIGTERM),
+        ("Crawling", signal.SIGTERM),
+        ("Crawling", signal.SIGHUP),
+    ],
+)
+async def test_a_signal_takes_the_demos_server_and_folder_with_it(
+    tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
     (tmp_path / "temporary").mkdir()
     process = await start_demo(tmp_path)
     assert process.stdout is not None
     while not (line := await process.stdout.readline()).startswith(moment.encode()):
         assert line, (await process.communicate())[1].decode()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = await process.communicate()
     assert process.returncode == 143, errors.decode()
     assert "Traceback" not in errors.decode()
@@ -78,6 +89,20 @@ async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path
     # Killed they are by now, but a process takes a moment to end.
     _, alive = psutil.wait_procs(left, timeout=10)
     assert alive == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_crawl_is_heard_too(number: signal.Signals) -> None:
+    """An event loop that ends leaves its signals to the system."""
+    before = {each: signal.getsignal(each) for each in terminating_signals()}
+    try:
+        with _termination_held_back():
+            signal.signal(number, signal.SIG_DFL)
+        with pytest.raises(SystemExit):
+            signal.raise_signal(number)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 async def test_a_folder_that_is_there_is_not_filled(tmp_path: Path) -> None:

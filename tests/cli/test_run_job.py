@@ -60,7 +60,7 @@ def test_what_ends_well_after_its_time_is_no_failure() -> None:
     assert ended(job, duration=SOON) == (ExitCode.OK, "success", [])
 
 
-@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_what_was_only_waited_for_at_a_stop_is_not_confirmed(number: signal.Signals | None) -> None:
     report = Report("r")
 
@@ -111,6 +111,36 @@ def test_the_first_signal_is_the_first_also_after_the_time() -> None:
     assert ended(job, duration=SOON) == (ExitCode.TERMINATED, "interrupted", OUT_OF_TIME)
     assert went_on
     assert ended(cut_off, duration=SOON) == (ExitCode.TERMINATED, "interrupted", OUT_OF_TIME)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT], ExitCode.INTERRUPTED),
+        ([signal.SIGTERM], ExitCode.TERMINATED),
+        ([signal.SIGHUP], ExitCode.TERMINATED),
+        ([signal.SIGHUP, signal.SIGTERM], ExitCode.TERMINATED),
+        ([signal.SIGINT, signal.SIGHUP], ExitCode.TERMINATED),
+    ],
+)
+def test_the_exit_code_says_which_signal_ended_it(numbers: list[signal.Signals], code: ExitCode) -> None:
+    async def job(stop: asyncio.Event) -> None:
+        await send(*numbers)
+        await stopped(stop)
+
+    assert ended(job) == (code, "interrupted", [])
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    async def job(stop: asyncio.Event) -> None:
+        await send(signal.SIGHUP)
+        assert not stop.is_set()
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert ended(job) == (ExitCode.OK, "success", [])
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_time_that_runs_out_after_a_signal_is_not_what_ended_it() -> None:

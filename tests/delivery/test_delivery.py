@@ -25,6 +25,7 @@ from crawler.errors import RequestRefused, ServerError, Unreachable
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Event, Outcomes, tell_all
 from crawler.telemetry.report import Report
+from tests.support.dead_letters import ORIGIN
 
 
 class SlowSink:
@@ -65,7 +66,7 @@ def delivery_to(sink: SlowSink, report: Report | None = None, letters: Path = Pa
 def resumable_delivery_to(sink: SlowSink, report: Report, letters: Path, notes: "Notes | None") -> Delivery:
     """A delivery after which another crawl may go on, if `notes` listens."""
     listener = report if notes is None else tell_all([report, notes])
-    dead_letters = DeadLetters(letters, listener)
+    dead_letters = DeadLetters(letters, ORIGIN, listener)
     outcomes = OutcomePublisher(sink.wire, listener, dead_letters, is_resumable=notes is not None)
     return Delivery(sink, outcomes, listener, report.time)
 

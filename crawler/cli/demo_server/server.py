@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from crawler.cli.interruption import terminating_signals
 from crawler.errors import SettingsError, Unreachable
 
 START_SECONDS = 240  # it ends earlier if the process does
@@ -52,7 +53,7 @@ def _signals_later() -> Iterator[None]:
     came: list[int] = []
     handlers = {
         number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in {signal.SIGINT, *terminating_signals()}
     }
     try:
         yield
