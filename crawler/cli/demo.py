@@ -70,15 +70,18 @@ def _terminate(_number: int, _frame: object) -> None:
 
 @contextmanager
 def _termination_held_back() -> Iterator[None]:
-    """Keep a signal from ending a crawl whose event loop is half made; the crawl lets it come once it can hear it."""
-    held_back = terminating_signals()
-    signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+    """Keep a signal from ending a crawl whose event loop is half made: what its loop does not hear comes at the end."""
+    heard: list[int] = []
+    for number in terminating_signals():
+        # Blocking them would not do: any other thread could take one, and Python would raise in this one.
+        signal.signal(number, lambda number, _frame: heard.append(number))
     try:
         yield
     finally:
         # The crawl's event loop has left them to the system, which would end the demo at once.
         _hear_termination()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
+    if heard:
+        raise SystemExit(ExitCode.TERMINATED)
 
 
 def _settings(url: str, catalog: Path) -> Settings:

@@ -68,11 +68,8 @@ class Interruption:
             self.out_of_time = not stop.is_set()
             end()
 
-        numbers = {signal.SIGINT, *terminating_signals()}
-        for number in numbers:
+        for number in {signal.SIGINT, *terminating_signals()}:
             loop.add_signal_handler(number, on_signal, number)
-        # Who runs the job may have held them back until there is someone to hear them.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
         if self._limits.duration is not None:
             loop.call_later(self._limits.duration, on_time_out)
         await job(stop)
