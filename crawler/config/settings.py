@@ -243,8 +243,8 @@ class FileSettings(_LocalSettings, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """The absolute path, or what `-` means."""
-        return "standard output" if self.path == Path("-") else super().target
+        """No file in particular: each crawl may write another one, and none is ever resumed."""
+        return "a file"
 
 
 class LiteSettings(_LocalSettings, frozen=True, kw_only=True):
