@@ -37,13 +37,14 @@ class UnknownAspects:
         return bool(self._words)
 
     def learn(self, answer: str, batch: Batch, wire: Wire) -> bool:
-        """Note what the refusal of a batch names. Returns False where the batch holds none of that."""
+        """Note what the refusal of a batch names. Returns False where the batch holds none of that.
+
+        Another batch may have been refused for the same before: this one was on its way.
+        """
         named = named_unknown(answer)
-        if named is None or named in self._words:
+        if named is None or not any(named in (kind, (kind[0], "")) for kind in _kinds(batch, wire)):
             return False
-        if not any(named in (kind, (kind[0], "")) for kind in _kinds(batch, wire)):
-            return False
-        self._words[named] = answer
+        self._words.setdefault(named, answer)
         return True
 
     def words(self, kind: Kind) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, ServerError, WrongServer
 from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, PROXY_UNAUTHORIZED, UNPROCESSABLE
-from crawler.mlflow.resources import REGISTERED_MODELS, Resource
+from crawler.mlflow.resources import Resource
 
 API = "/api/2.0/mlflow"
 _NO_REGISTRY = "registry functionality is unavailable"
@@ -30,7 +30,7 @@ def refuses_order_list(error: RequestRefused) -> bool:
     return error.status in {BAD_REQUEST, UNPROCESSABLE} and bool(_ORDER_BY.search(error.answer))
 
 
-def no_listing(error: CrawlerError, url: str, resource: Resource[Any] = REGISTERED_MODELS) -> CrawlerError:
+def no_listing(error: CrawlerError, url: str, resource: Resource[Any]) -> CrawlerError:
     """Return the error of a server that gives no listing at all; `error` is why it does not give `resource`."""
     if not isinstance(error, RequestRefused):
         return error

@@ -102,4 +102,4 @@ class Listings:
             await self.client.require_models()
         except RequestRefused as refused:
             if is_missing(refused):
-                raise no_listing(refused, self.client.url) from None
+                raise no_listing(refused, self.client.url, REGISTERED_MODELS) from None

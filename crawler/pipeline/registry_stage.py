@@ -121,8 +121,9 @@ class RegistryStage:
         await self._send_versions([version for version in versions if version.name in self._names])
 
     async def _send_known(self) -> None:
-        for name in self._names & self._waiting.keys() if self._knows_all_models else list(self._waiting):
-            await self._send_versions(self._waiting.pop(name))
+        for name in list(self._waiting):
+            if name in self._names or not self._knows_all_models:
+                await self._send_versions(self._waiting.pop(name))
 
     async def _send_versions(self, versions: Iterable[ModelVersion]) -> None:
         versions = list(versions)

@@ -58,7 +58,8 @@ class RunStage:
         self._progress = progress
         self._parents = parents
         self._workers = workers
-        self._underway: set[Reading] = set()
+        self._underway: dict[Reading, None] = {}
+        """In the order in which they were begun, so that the same one is split each time."""
         # Parts of sets that were taken apart. They are read before what is not begun yet.
         self._parts: list[Reading] = []
         self._is_answered = False
@@ -94,7 +95,7 @@ class RunStage:
         if len(reading.experiments) > limit.ids:
             self._take_apart(reading, limit.ids, queue)
             return
-        self._underway.add(reading)
+        self._underway[reading] = None
         try:
             while not reading.source.is_done:
                 await self._step(reading, queue)
@@ -103,16 +104,16 @@ class RunStage:
                 raise
             if is_missing(error) and not self._is_answered:
                 self._missing = error
-                self._underway.discard(reading)
+                self._underway.pop(reading, None)
                 self._end(reading)
                 return
             several = len(reading.experiments)
             if several > 1:
-                self._underway.discard(reading)
+                self._underway.pop(reading, None)
                 self._take_apart(reading, min(limit.ids, (several + 1) // 2), queue)
                 return
             self._fail(reading, error)
-        self._underway.discard(reading)
+        self._underway.pop(reading, None)
         self._end(reading)
 
     def _end(self, reading: Reading) -> None:

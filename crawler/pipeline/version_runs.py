@@ -53,7 +53,7 @@ class VersionRuns:
         else:
             for run_id in sorted(missing):
                 self._listener(LOST_RUNS.found(f"run {run_id}"))
-        await self._send(self._mapper.lost_runs(missing))
+        await self._send(self._mapper.lost_runs(sorted(missing)))
 
     async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> None:
         """Take out of `missing` the runs that are found, and send their versions."""
