@@ -198,8 +198,10 @@ class Checkpoint:
                     "Give the same settings to go on with it, or --state another path to start afresh.",
                 )
             self._resume(settings)
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
-            raise self._database.damaged(f"{type(error).__name__} {error}") from None
+        except KeyError as error:
+            raise self._database.damaged(f"it has no {error}") from None
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise self._database.damaged(str(error)) from None
 
     def _begin(self) -> None:
         settings = {

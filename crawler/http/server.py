@@ -73,7 +73,7 @@ class Server:
         self._exchange = Exchange(name, settings, headers, keep_alive=keep_alive, proxy=proxy_url)
         self._observer = TrafficObserver(self._exchange, self._vegas, traffic, counts, _loop_time)
         rate = settings.requests_per_second or (None if keep_alive else CONNECTIONS_PER_SECOND)
-        log = OutageLog(name, settings, traffic)
+        log = OutageLog(name, address.host, settings, traffic)
         availability = Availability(settings.patience, _loop_time, log)
         stage: Stage = self._observer
         if settings.renewal is not None:
@@ -166,8 +166,9 @@ class Server:
         last = out.last
         error = self._classifier.error(last, path) if isinstance(last, Response) else unreachable(last, self._peer)
         if out.since is None:
-            return Unreachable(error.message, error.hint)
-        silence = f"It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
+            silence = f"It has never answered, for {out.seconds:.0f} s."
+        else:
+            silence = f"It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
         return Unreachable(f"{error.message} {silence}", error.hint)
 
 

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawler.config.durations import human_seconds
 from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import printable
 from crawler.telemetry.report import Report, peak_rss_bytes
-from crawler.telemetry.summary import KINDS, human_bytes, human_seconds
+from crawler.telemetry.summary import KINDS, human_bytes
 from crawler.telemetry.timing import slowest
 
 if TYPE_CHECKING:

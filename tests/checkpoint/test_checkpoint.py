@@ -217,7 +217,7 @@ def test_datasets_that_cannot_be_restored_are_told_as_damage(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spoilt", "words"),
     [
-        ({"fingerprint": "no JSON"}, "DecodeError"),
+        ({"fingerprint": "no JSON"}, "JSON is malformed"),
         ({"fingerprint": "[]"}, "Expected `object`"),
         ({"findings": "{}"}, "missing required field `warnings`"),
     ],
