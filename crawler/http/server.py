@@ -165,11 +165,11 @@ class Server:
     def _still_out(self, out: StillOut, path: str) -> Unreachable:
         last = out.last
         error = self._classifier.error(last, path) if isinstance(last, Response) else unreachable(last, self._peer)
-        if out.since is None:
-            silence = f"It has never answered, for {out.seconds:.0f} s."
+        if out.since is not None:
+            silence = f" It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
         else:
-            silence = f"It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
-        return Unreachable(f"{error.message} {silence}", error.hint)
+            silence = f" It has not answered once in {out.seconds:.0f} s." if out.seconds >= 1 else ""
+        return Unreachable(f"{error.message}{silence}", error.hint)
 
 
 def _loop_time() -> float:

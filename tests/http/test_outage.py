@@ -159,6 +159,12 @@ def test_a_server_that_starts_late_is_waited_for_from_the_first_request_on(
     assert len(flaky.seen_while_out) < 70
 
 
+def _waited(begin: float, patience: float) -> str:
+    if begin:
+        return f"It has answered nobody for {patience:.0f} s, since"
+    return f"It has not answered once in {patience:.0f} s" if patience >= 1 else "connection refused"
+
+
 @pytest.mark.parametrize("begin", [0, 10])
 @pytest.mark.parametrize("patience", [0.3, 3, 1_000])
 def test_patience_holds_from_the_first_request_on_however_short_it_is(
@@ -168,7 +174,7 @@ def test_patience_holds_from_the_first_request_on_however_short_it_is(
 
     async def scenario(server: Server) -> None:
         await _ask_on_and_on(server, begin)
-        with pytest.raises(Unreachable, match=r"answered nobody for" if begin else r"It has never answered, for"):
+        with pytest.raises(Unreachable, match=_waited(begin, patience)):
             await server.get("/x")
         assert patience <= asyncio.get_running_loop().time() - begin <= patience + 4 * LATENCY
 
