@@ -1,12 +1,16 @@
 """What ends a job before its end: a signal, or its time limit."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from crawler.config.durations import human_seconds
 from crawler.errors import ExitCode
+
+_log = logging.getLogger("crawler")
 
 Job = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set. Raises CrawlerError, Interrupted after the event."""
@@ -20,7 +24,7 @@ def terminating_signals() -> set[signal.Signals]:
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """In seconds: `grace` is how long a clean stop may take, `duration` when the job is stopped by itself."""
+    """In seconds: `duration` is when the job is stopped by itself, `grace` how long a clean stop then may take."""
 
     grace: float
     duration: float | None = None
@@ -53,23 +57,25 @@ class Interruption:
         loop = asyncio.get_running_loop()
         assert task is not None  # noqa: S101  a coroutine runs in a task
 
-        def end() -> None:
+        def end(why: str) -> None:
             if not stop.is_set():
                 stop.set()
                 loop.call_later(self._limits.grace, task.cancel)
+                grace = human_seconds(self._limits.grace)
+                _log.info("%s: nothing more is read; what is read is delivered, for at most %s (--grace).", why, grace)
 
         def on_signal(number: signal.Signals) -> None:
             self._signals.append(number)
             if len(self._signals) > 1:
                 task.cancel()
-            end()
+            end(number.name)
 
-        def on_time_out() -> None:
+        def on_time_out(seconds: float) -> None:
             self.out_of_time = not stop.is_set()
-            end()
+            end(f"{human_seconds(seconds)} are over (--max-duration)")
 
         for number in {signal.SIGINT, *terminating_signals()}:
             loop.add_signal_handler(number, on_signal, number)
         if self._limits.duration is not None:
-            loop.call_later(self._limits.duration, on_time_out)
+            loop.call_later(self._limits.duration, on_time_out, self._limits.duration)
         await job(stop)

@@ -235,9 +235,15 @@ def _add_sink(group: argparse._ArgumentGroup, *, dead_letters: str) -> None:
 def _add_limits(parser: argparse.ArgumentParser, what: str) -> None:
     group = parser.add_argument_group("limits")
     group.add_argument("--patience", metavar="DURATION", help="how long to wait for a server that is down (default 5m)")
-    group.add_argument("--max-duration", metavar="DURATION", help=f"stop the {what} cleanly after this time")
     group.add_argument(
-        "--grace", metavar="DURATION", help="how long a clean stop after a signal may take (default 25s)"
+        "--max-duration",
+        metavar="DURATION",
+        help=f"stop the {what} cleanly after this time; it ends within --grace then",
+    )
+    group.add_argument(
+        "--grace",
+        metavar="DURATION",
+        help="how long a clean stop after a signal or --max-duration may take (default 25s)",
     )
 
 

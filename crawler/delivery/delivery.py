@@ -208,11 +208,13 @@ class Delivery:
 
         A resumed crawl would send it.
         """
+        unanswered = [entity for batch in self._queues.drain_cut_off() for entity in batch.entities]
         unsent = [entity for batch in self._queues.drain() for entity in batch.entities]
         if self._outcomes.is_resumable:
             if self._read_back is not None:
                 self._read_back.forget()
         else:
+            self._outcomes.abandoned(unanswered, reason, findings.NOT_ANSWERED)
             self._outcomes.abandoned(unsent, reason)
             self._keep_unverified()
         self._outcomes.sync()

@@ -10,6 +10,7 @@ from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import RequestRefused
 from crawler.telemetry import findings
 from crawler.telemetry.events import Listener, Outcome, Outcomes, ProposalsDecided
+from crawler.telemetry.findings import FindingKind
 
 NOT_STORED_REASON = "DataHub took it, but does not have it."
 UNCONFIRMED_REASON = "DataHub took it, but was not seen to have it in time."
@@ -129,12 +130,12 @@ class OutcomePublisher:
             self._finish([gone])
         self.delivered([_without(entity, missing)], method)
 
-    def abandoned(self, entities: Sequence[EncodedEntity], reason: str) -> None:
-        """Count pieces that are not sent, since all ends."""
+    def abandoned(self, entities: Sequence[EncodedEntity], reason: str, kind: FindingKind = findings.NOT_SENT) -> None:
+        """Count pieces that are given up, since all ends: NOT_SENT, or NOT_ANSWERED where the sink may have them."""
         for entity in entities:
-            self._listener(findings.NOT_SENT.found(entity.urn, len(entity.proposals)))
+            self._listener(kind.found(entity.urn, len(entity.proposals)))
         letters = self._letters if self._keeps_unsent else None
-        self._rejected(entities, letters, code=findings.NOT_SENT.code, reason=reason)
+        self._rejected(entities, letters, code=kind.code, reason=reason)
 
     def sync(self) -> None:
         """Put the dead letters so far on the disk and publish their entities. Call it now and then, and at the end."""

@@ -101,11 +101,12 @@ def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
 
 def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Listener) -> None:
     resumed = checkpoint.resumed if checkpoint is not None else None
+    expected = None if checkpoint is None else checkpoint.runs_expected
     if resumed is None:
-        listener(Started(settings.run_id, settings.dry_run))
+        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected))
         return
     _log.info("Going on with the crawl %s, which delivered %d runs.", settings.run_id, resumed.runs)
-    listener(Started(settings.run_id, resumed=resumed.tally))
+    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected))
     _tell_letters_elsewhere(settings, resumed.tally, listener)
     listener(RowsRead("runs", resumed.runs))
     if resumed.deleted_runs:

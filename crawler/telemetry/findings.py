@@ -284,6 +284,13 @@ NO_SYSTEM_METADATA = FindingKind(
     "Let /openapi/v3/entity answer `systemMetadata=true`: something before DataHub may drop it.",
     found_again=True,
 )
+NOT_ANSWERED = FindingKind(
+    "not_answered",
+    "It ended while requests with these proposals were under way: DataHub may have them. Run it again, or replay the "
+    "dead letters; what arrives twice does no harm.",
+    "failure",
+    "Crawl again, or replay the dead letters.",
+)
 NOT_SENT = FindingKind(
     "not_sent",
     "It ended before these proposals were delivered. Run it again.",

@@ -56,6 +56,8 @@ class Report:
         self.batches = 0
         self.experiments_listed = False
         self.experiments_done = 0
+        self.runs_expected: int | None = None
+        """How many runs the last whole crawl of this server read, where the state tells."""
         self.unverified = Unverified(0, 0)
         """What waits to be seen in DataHub, which took it."""
         self.queue_lag: int | None = None
@@ -85,6 +87,7 @@ class Report:
             case Started():
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
+                self.runs_expected = event.runs_expected
             case SourceOpened():
                 self.mlflow.version = event.version
             case OutputOpened():
@@ -147,6 +150,11 @@ class Report:
     def dead_letters_path(self) -> Path | None:
         """The file of dead letters, if there are any."""
         return self.tally.dead_letters_path
+
+    @property
+    def runs_done(self) -> int:
+        """Runs that were delivered."""
+        return self.delivered["dataProcessInstance"]
 
     def activity(self) -> tuple[int, ...]:
         """Return counters some of which change whenever anything happens."""

@@ -156,7 +156,7 @@ async def test_unknown_flags_and_commands_are_usage_errors(tmp_path: Path) -> No
 
 
 async def crawl_of(url: str, folder: Path, **options: object) -> tuple[int, str, dict[str, Any]]:
-    recipe = recipe_file(folder, url, {"retry_max_times": 1, **options})
+    recipe = recipe_file(folder, url, {"retry_max_times": 1, "patience_sec": 0, **options})
     code, _, errors = await run("crawl", "-c", recipe, "--report", "report.json", folder=folder)
     return code, errors, json.loads((folder / "report.json").read_text())
 

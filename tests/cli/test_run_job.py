@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -75,8 +76,12 @@ def test_what_was_only_waited_for_at_a_stop_is_not_confirmed(number: signal.Sign
     assert (report.status, report.failures) == ("unconfirmed", [])
 
 
-def test_what_was_ended_by_its_time_says_so() -> None:
-    assert ended(stopped, duration=SOON) == (ExitCode.FAILURES, "interrupted", OUT_OF_TIME)
+def test_what_was_ended_by_its_time_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "crawler"):
+        assert ended(stopped, duration=SOON, grace=90) == (ExitCode.FAILURES, "interrupted", OUT_OF_TIME)
+    assert caplog.messages == [
+        "0.0 s are over (--max-duration): nothing more is read; what is read is delivered, for at most 1m30s (--grace)."
+    ]
 
 
 def test_a_stop_takes_the_grace_at_most_whatever_asks_for_it() -> None:

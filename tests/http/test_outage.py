@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import re
+import socket
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from crawler.errors import RequestRefused, Unreachable
 from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.outage import PAUSE_CAP
+from crawler.http.outage_log import TELL_AFTER
 from crawler.http.traffic import Traffic
 from tests.http.conftest import no_tls
 from tests.simulation.virtual_clock import run_virtually
@@ -144,16 +146,57 @@ def test_patience_counts_from_the_last_good_answer(traffic: Traffic) -> None:
     _run(flaky, traffic, scenario, patience=100)
 
 
-def test_a_server_that_never_answered_is_not_waited_for(traffic: Traffic) -> None:
-    flaky = Flaky(0, 1e9)
+@pytest.mark.parametrize("status", [None, 503])
+def test_a_server_that_starts_late_is_waited_for_from_the_first_request_on(
+    traffic: Traffic, status: int | None
+) -> None:
+    flaky = Flaky(0, 240, status)
 
     async def scenario(server: Server) -> None:
-        with pytest.raises(Unreachable) as caught:
-            await server.get("/x")
-        assert "It has answered nobody" not in caught.value.message
+        assert (await server.get("/x")).status == 200
 
     _run(flaky, traffic, scenario)
-    assert len(flaky.seen) == 8
+    assert len(flaky.seen_while_out) < 70
+
+
+def _waited(begin: float, patience: float) -> str:
+    if begin:
+        return f"It has answered nobody for {patience:.0f} s, since"
+    return f"It has not answered once in {patience:.0f} s" if patience >= 1 else "connection refused"
+
+
+@pytest.mark.parametrize("begin", [0, 10])
+@pytest.mark.parametrize("patience", [0.3, 3, 1_000])
+def test_patience_holds_from_the_first_request_on_however_short_it_is(
+    traffic: Traffic, begin: float, patience: float
+) -> None:
+    flaky = Flaky(begin, 1e9)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, begin)
+        with pytest.raises(Unreachable, match=_waited(begin, patience)):
+            await server.get("/x")
+        assert patience <= asyncio.get_running_loop().time() - begin <= patience + 4 * LATENCY
+
+    _run(flaky, traffic, scenario, patience)
+
+
+def test_a_host_that_is_unknown_is_not_waited_for(traffic: Traffic) -> None:
+    """Neither at first nor later."""
+    unknown = mock.AsyncMock(
+        side_effect=aiohttp.ClientConnectorDNSError(
+            SimpleNamespace(host="h", port=1, ssl=None),  # type: ignore[arg-type]
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        )
+    )
+
+    async def scenario(server: Server) -> None:
+        with pytest.raises(Unreachable, match="host name of MLflow, h:1, is unknown"):
+            await server.get("/x")
+        assert asyncio.get_running_loop().time() == 0
+
+    _run(mock.MagicMock(send=unknown), traffic, scenario)
+    assert unknown.await_count == 1
 
 
 def test_without_patience_nothing_is_waited_for(traffic: Traffic) -> None:
@@ -196,6 +239,10 @@ def test_a_500_is_no_outage(traffic: Traffic) -> None:
     assert len(flaky.seen_while_out) == 3
 
 
+def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+
+
 def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(
     traffic: Traffic, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -209,15 +256,35 @@ def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(
             shown.append((traffic.outage, traffic.patience))
 
     _run(flaky, traffic, scenario)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(warnings) == 2
-    assert warnings[0].startswith("MLflow gives no answer for ")
-    assert "(connection refused)" in warnings[0]
-    ended = re.match(r"MLflow answers again, after (\d+) s", warnings[1])
-    assert ended is not None
+    begun, *reminders, ended = _told(caplog)
+    told = re.fullmatch(
+        r"MLflow at h:1 gives no answer, for (\S+) s now \(connection refused\): waiting up to 5m00s for it\.", begun
+    )
+    assert told is not None
+    # Before the tries of the first request are used up.
+    assert TELL_AFTER <= float(told[1]) < TELL_AFTER + PAUSE_CAP
+    assert 2 <= len(reminders) <= 3
+    assert all(reminder.startswith("MLflow at h:1 still gives no answer, for ") for reminder in reminders)
     # The first probe that is answered comes at most one pause after the server is back.
-    assert 190 <= int(ended[1]) <= 190 + PAUSE_CAP + 1
+    assert re.fullmatch(r"MLflow at h:1 answers again, after 3m(1[0-9]|2[01])s\.", ended)
     assert shown == [("connection refused", 300.0)]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+def test_what_may_be_the_fault_of_a_request_is_told_when_it_is_known_to_be_none(
+    traffic: Traffic, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    _run(Flaky(10, 60, status), traffic, lambda server: _ask_in_parallel(server, 70))
+    begun, ended = _told(caplog)
+    assert f"(status {status}): waiting up to 5m00s" in begun
+    assert "answers again" in ended
+
+
+def test_a_moment_without_answers_is_not_told(traffic: Traffic, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "crawler.http"):
+        _run(Flaky(10, 10 + TELL_AFTER / 2), traffic, lambda server: _ask_in_parallel(server, 30))
+    assert traffic.retries
+    assert [record for record in caplog.records if record.name == "crawler.http"] == []
 
 
 def test_who_probes_may_be_given_up_and_another_probes_on(traffic: Traffic) -> None:
@@ -305,7 +372,7 @@ def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(
     with caplog.at_level(logging.WARNING):
         _run(flaky, traffic, scenario, slots=4)
     assert traffic.outage == ""
-    assert [record.getMessage().partition(",")[0] for record in caplog.records][1:] == ["MLflow answers again"]
+    assert [record.getMessage().partition(",")[0] for record in caplog.records][1:] == ["MLflow at h:1 answers again"]
 
 
 def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic: Traffic) -> None:

@@ -301,7 +301,7 @@ async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
             {
                 "sink": {
                     "type": "datahub-rest",
-                    "config": {"server": f"http://127.0.0.1:{closed_port()}", "retry_max_times": 0},
+                    "config": {"server": f"http://127.0.0.1:{closed_port()}", "patience_sec": 0.1},
                 }
             }
         )
