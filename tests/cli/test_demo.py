@@ -13,7 +13,7 @@ import pytest
 
 from crawler.cli.demo_server.server import mlflow_server
 from crawler.errors import SettingsError, Unreachable
-from tests.servers.environments import PYTHON, mlflow_environment
+from tests.servers.environments import DEMO, PYTHON, mlflow_environment
 from tests.support.commands import run
 from tests.support.crawls import ROOT, plain_environment
 
@@ -25,7 +25,7 @@ beside_mlflow = pytest.mark.skipif(
 
 async def start_demo(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     """The packages of the tests beside an MLflow of the version that the demo's extra names."""
-    python = mlflow_environment("3.17.2") / "bin" / "python"
+    python = mlflow_environment(DEMO) / "bin" / "python"
     packages = Path(msgspec.__file__).parents[1]
     # It is measured where the tests are.
     (folder / "sitecustomize.py").write_text("import coverage\n\ncoverage.process_startup()\n")
@@ -72,7 +72,7 @@ async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path)
     ]
     assert [way.index(step) for step in steps] == sorted(way.index(step) for step in steps)
     assert "Traceback" not in errors
-    python = str(mlflow_environment("3.17.2") / "bin" / "python")
+    python = str(mlflow_environment(DEMO) / "bin" / "python")
     # The summary's last line is one line for grep where there is no terminal.
     without_paths = output.replace(str(tmp_path), "").replace(python, "")
     assert [line for line in without_paths.splitlines() if len(line) > 80 and not line.startswith("Done: ")] == []
