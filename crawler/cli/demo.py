@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -34,9 +35,9 @@ from crawler.telemetry.summary import KINDS, print_summary
 LOOK = """\
 The catalog is {catalog}
 Look at it with DataHub's own command:
-  HOME={folder} \
+  HOME={folder} \\
     {python} -m datahub lite ls
-  HOME={folder} \
+  HOME={folder} \\
     {python} -m datahub lite search churn
 """
 KEEP = """\
@@ -90,11 +91,17 @@ def _terminate(_number: int, _frame: object) -> None:
 
 @contextmanager
 def _termination_held_back() -> Iterator[None]:
-    """Keep a signal from ending a crawl whose event loop is half made; the crawl lets it come once it can hear it."""
+    """Keep a signal from ending a crawl whose event loop is half made; the crawl lets it come once it can hear it.
+
+    One that a thread of a library takes, which does not hold it back, is sent on to the main thread, which does.
+    """
+    main = threading.get_ident()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGTERM, lambda number, _: signal.pthread_kill(main, number))
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, _terminate)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 

@@ -1,7 +1,7 @@
 """Environments with one MLflow version each, built once and kept in the user's cache folder.
 
-`python tests/servers/environments.py` builds all of them. `requirements/VERSION.txt` pins all that the server and client of
-a version import, also what it does not say itself, such as setuptools, and nothing else is installed: none of what only
+`python tests/servers/environments.py` builds all of them. `requirements/VERSION.txt` pins all that a version's server
+and client import, also what it does not say itself, such as setuptools. Nothing else is installed: none of what only
 models need (scikit-learn, matplotlib, …). MLflow 3.18 is its wheel alone, which runs on what 3.17.2 needs.
 """
 
