@@ -14,6 +14,7 @@ from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import (
     LISTING_MISSING,
     LISTING_UNREAD,
+    MENDED,
     NOTHING_LISTED,
     REGISTRY_MISSING,
     UNREADABLE,
@@ -49,6 +50,8 @@ class Listings:
         async for step in self.client.pages(resource, filter_text):
             for text in step.unreadable:
                 self._listener(UNREADABLE[resource.name].found(text))
+            for text in step.mended:
+                self._listener(MENDED[resource.name].found(text))
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step

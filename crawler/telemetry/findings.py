@@ -72,6 +72,24 @@ UNREADABLE = {
 }
 
 
+def _mended(resource: str, *, found_again: bool) -> FindingKind:
+    return FindingKind(
+        f"mended_{resource}",
+        f"MLflow lists {resource} with values that no catalog can hold: these were replaced or left out.",
+        "warning",
+        "Nothing, if the values are not missed: the sample names them. docs/values.md has the rules.",
+        found_again=found_again,
+    )
+
+
+MENDED = {
+    "experiments": _mended("experiments", found_again=True),
+    "registered_models": _mended("registered_models", found_again=True),
+    "model_versions": _mended("model_versions", found_again=True),
+    "runs": _mended("runs", found_again=False),
+}
+
+
 def _missing(resource: str, consequence: str) -> FindingKind:
     return FindingKind(
         f"{resource}_missing",
@@ -370,6 +388,7 @@ OUT_OF_TIME = FindingKind(
 
 CATALOGUE: tuple[FindingKind, ...] = (
     *UNREADABLE.values(),
+    *MENDED.values(),
     *LISTING_MISSING.values(),
     *LISTING_UNREAD.values(),
     *(kind for kind in dict(globals()).values() if isinstance(kind, FindingKind)),

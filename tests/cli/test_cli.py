@@ -229,7 +229,7 @@ def _mlflow_with_login(folder: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("version", "told"), [("2.20.4", None), ("3.17.2", "3.17.2")])
+@pytest.mark.parametrize(("version", "told"), [("2.20.4", None), ("3.18.0", "3.18.0")])
 async def test_a_static_prefix_is_a_base_path(version: str, told: str | None, tmp_path: Path) -> None:
     """MLflow 2 has /api and /version beside the prefix and only /ajax-api below it; MLflow 3 has all of them below."""
     with mlflow_server(version, tmp_path / "server", static_prefix="/ml/flow") as server:
