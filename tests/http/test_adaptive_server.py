@@ -1,15 +1,23 @@
-"""The real client at a real server whose workers become more and fewer under way."""
+"""The real client at servers that bear more or less under way: over sockets, or virtually where time decides."""
 
 import asyncio
+from typing import Self
+from unittest import mock
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
+from crawler.config.settings import ServerSettings
 from crawler.errors import Unreachable
 from crawler.http import Server
+from crawler.http.exchange import Request
 from crawler.http.limiter.semaphore import DynamicSemaphore
+from crawler.http.responses import Response
 from crawler.http.traffic import Traffic
 from tests.http.conftest import Connect, Serve, ServeRaw
+from tests.simulation.network import SEAM
+from tests.simulation.virtual_clock import run_virtually
 
 WORK_SECONDS = 0.02
 FEW = 6
@@ -29,16 +37,35 @@ class Workers:
         self._semaphore = DynamicSemaphore(lambda: self.number)
 
     async def answer(self, _: web.Request) -> web.Response:
+        """Over a socket."""
+        return web.json_response({}, status=await self._work())
+
+    async def send(self, _: Request) -> Response:
+        """In place of the innermost stage, where time is virtual: a machine's pauses look like a slow server."""
+        return Response(await self._work(), b"{}", CIMultiDict())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    async def _work(self) -> int:
         if self._present >= self._refuses_beyond:
             self.refused += 1
-            return web.json_response({}, status=429)
+            return 429
         self._present += 1
         self.queues.append(max(0, self._present - self.number))
         self.arrived.set()
         async with self._semaphore:
             await asyncio.sleep(WORK_SECONDS)
         self._present -= 1
-        return web.json_response({"rows": []})
+        return 200
+
+
+def _virtual_server(workers: Workers, traffic: Traffic) -> Server:
+    with mock.patch(SEAM, return_value=workers):
+        return Server("MLflow", ServerSettings(url="http://virtual:1"), traffic)
 
 
 async def _ask(server: Server, requests: int, clients: int = 16) -> None:
@@ -54,29 +81,33 @@ async def _ask(server: Server, requests: int, clients: int = 16) -> None:
             tasks.create_task(client())
 
 
-@pytest.mark.slow
-async def test_workers_that_become_more_and_fewer_are_followed(
-    serve: Serve, connect: Connect, traffic: Traffic
-) -> None:
+def test_workers_that_become_more_and_fewer_are_followed(traffic: Traffic) -> None:
     workers = Workers(2)
-    server = await connect(await serve(workers.answer))
-    assert traffic.concurrency == 4
-    await _ask(server, 60)
-    workers.number = 8
-    await _ask(server, 240)
-    assert traffic.concurrency >= 8
-    workers.number = 1
-    await _ask(server, 60)
+
+    async def ask() -> None:
+        async with _virtual_server(workers, traffic) as server:
+            assert traffic.concurrency == 4
+            await _ask(server, 60)
+            workers.number = 8
+            await _ask(server, 240)
+            assert traffic.concurrency >= 8
+            workers.number = 1
+            await _ask(server, 60)
+
+    run_virtually(ask)
     assert max(workers.queues[-20:]) <= FEW
     assert traffic.concurrency <= 8
     assert traffic.in_flight == 0
 
 
-@pytest.mark.slow
-async def test_few_requests_are_refused(serve: Serve, connect: Connect, traffic: Traffic) -> None:
+def test_few_requests_are_refused(traffic: Traffic) -> None:
     workers = Workers(100, refuses_beyond=3)
-    server = await connect(await serve(workers.answer))
-    await _ask(server, 400)
+
+    async def ask() -> None:
+        async with _virtual_server(workers, traffic) as server:
+            await _ask(server, 400)
+
+    run_virtually(ask)
     assert traffic.retries == workers.refused
     assert workers.refused <= 10
 
