@@ -180,7 +180,7 @@ async def test_versions_of_models_that_are_not_listed_are_not_written(tmp_path: 
 
 async def test_versions_of_a_model_that_cannot_be_read_are_written(tmp_path: Path) -> None:
     dialect = Dialect()
-    dialect.models[0]["creation_timestamp"] = "soon"
+    dialect.models[0]["tags"] = "none"
     report, proposals = await crawled(dialect, tmp_path)
     assert entities(proposals) == ALL | {"mlModelGroup": 1}
     assert codes(report) == ([], ["unreadable_registered_models"])
