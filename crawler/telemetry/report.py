@@ -1,9 +1,11 @@
 """What a crawl or a replay did, as numbers that grow: the live view, the summary and `--report` read it."""
 
+import re
 import resource
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -27,6 +29,8 @@ from crawler.telemetry.events import (
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.tally import FindingSummary, Tally
 from crawler.telemetry.timing import Party, Timing
+
+_PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 
 
 class Report:
@@ -222,6 +226,10 @@ class Report:
 
 def peak_rss_bytes() -> int:
     """Return the most memory that this process ever held, in bytes."""
+    with suppress(OSError):
+        # Linux hands ru_maxrss on to what a process starts: a crawl started by a large one would tell that one's peak.
+        if held := _PEAK.search(Path("/proc/self/status").read_bytes()):
+            return int(held[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
