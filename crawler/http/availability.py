@@ -8,7 +8,7 @@ from typing import Protocol
 import aiohttp
 
 from crawler.http.exchange import Request, Stage
-from crawler.http.failures import AttemptResult, is_transient
+from crawler.http.failures import AttemptResult, LostHost, is_transient
 from crawler.http.limiter.rate import Clock
 from crawler.http.responses import Response, is_json, stands_in_front
 from crawler.http.status_policy import is_silence
@@ -158,7 +158,7 @@ class AvailabilityObserver:
         if self._availability.outage is not None and not request.is_probe:
             raise ServerOut
         try:
-            response = await self._next.send(request)
+            response = await self._exchange(request)
         except (aiohttp.ClientError, TimeoutError) as error:
             if is_transient(error):
                 self._availability.unanswered(error)
@@ -169,3 +169,11 @@ class AvailabilityObserver:
             self._availability.answered()
             self._availability.has_served |= is_json(response)
         return response
+
+    async def _exchange(self, request: Request) -> Response:
+        try:
+            return await self._next.send(request)
+        except aiohttp.ClientConnectorDNSError as error:
+            if self._availability.answers:
+                raise LostHost(*error.args) from None
+            raise

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import aiohttp
@@ -26,14 +27,26 @@ from tests.simulation.virtual_clock import run_virtually
 LATENCY = 0.1
 
 
+_KEY: Any = SimpleNamespace(host="h", port=1, ssl=None)
+
+
+def _refused() -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorError(_KEY, OSError(errno.ECONNREFUSED, "Connection refused"))
+
+
+def _unknown_host() -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorDNSError(_KEY, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+
 class Flaky:
-    """A server that is out in `begin <= t < end`, and then breaks connections or gives `status`."""
+    """A server that is out in `begin <= t < end`, and then fails as `failure` says or gives `status`."""
 
     def __init__(self, begin: float, end: float, status: int | None = None, **headers: str) -> None:
         self.begin = begin
         self.end = end
         self.status = status
         self.headers = headers
+        self.failure = _refused
         self.seen: list[float] = []
         self.poisoned: set[str] = set()
 
@@ -45,10 +58,7 @@ class Flaky:
         path = request.url.rpartition("/")[2]
         if self.begin <= now < self.end:
             if self.status is None:
-                raise aiohttp.ClientConnectorError(
-                    SimpleNamespace(host="h", port=1, ssl=None),  # type: ignore[arg-type]
-                    OSError(errno.ECONNREFUSED, "Connection refused"),
-                )
+                raise self.failure()
             return Response(status=self.status, body=b"", headers=self.headers)
         return Response(status=504 if path in self.poisoned else 200, body=b"{}", headers={})
 
@@ -181,14 +191,8 @@ def test_patience_holds_from_the_first_request_on_however_short_it_is(
     _run(flaky, traffic, scenario, patience)
 
 
-def test_a_host_that_is_unknown_is_not_waited_for(traffic: Traffic) -> None:
-    """Neither at first nor later."""
-    unknown = mock.AsyncMock(
-        side_effect=aiohttp.ClientConnectorDNSError(
-            SimpleNamespace(host="h", port=1, ssl=None),  # type: ignore[arg-type]
-            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
-        )
-    )
+def test_a_host_that_was_never_known_is_not_waited_for(traffic: Traffic) -> None:
+    unknown = mock.AsyncMock(side_effect=_unknown_host())
 
     async def scenario(server: Server) -> None:
         with pytest.raises(Unreachable, match="host name of MLflow, h:1, is unknown"):
@@ -197,6 +201,23 @@ def test_a_host_that_is_unknown_is_not_waited_for(traffic: Traffic) -> None:
 
     _run(mock.MagicMock(send=unknown), traffic, scenario)
     assert unknown.await_count == 1
+
+
+@pytest.mark.parametrize("outage", [20, 1e9])
+def test_a_host_that_has_answered_may_be_unknown_for_a_while(traffic: Traffic, outage: float) -> None:
+    """As a service of Kubernetes that restarts."""
+    flaky = Flaky(10, 10 + outage)
+    flaky.failure = _unknown_host
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        if outage == 20:
+            await server.get("/x")
+            return
+        with pytest.raises(Unreachable, match=r"host name of MLflow, h:1, is unknown.*answered nobody for 1.. s"):
+            await server.get("/x")
+
+    _run(flaky, traffic, scenario, patience=100)
 
 
 def test_without_patience_nothing_is_waited_for(traffic: Traffic) -> None:
