@@ -1,5 +1,6 @@
 """What all tests share: real MLflow servers, one a version for each process that runs tests."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Try fewer examples of each property where the slow tests are left out."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # Below nohup all commands that tests start would ignore it; what is heard here, they hear too.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     if config.option.markexpr == "not slow" and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
 
