@@ -11,7 +11,7 @@ from benchmarks.progress import say
 from benchmarks.results import Result, Row
 from benchmarks.servers import ROOT, WORKERS, Mlflow, mlflow_on_sqlite
 
-SHAPES = (Data(runs=20_000, experiments=20), Data(runs=20_000, experiments=1))
+SHAPES = (Data(runs=20_000, experiments=20), Data(runs=20_000, experiments=1), Data(runs=20_000, experiments=1_000))
 CORES = 2
 BOUND = 1.12
 
@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 
 def run(quick: bool, repeats: int) -> Result:
-    """Runs in many experiments and in one, all processes on the same two cores."""
+    """Runs in twenty experiments, in one and in a thousand, all processes on the same two cores."""
     cores = keep_to_cores(CORES)
     rows: list[Row] = []
     for data in (QUICK,) if quick else SHAPES:
@@ -70,4 +70,4 @@ def _rows(data: Data, pairs: list[Pair], cores: int) -> list[Row]:
 
 
 def _case(data: Data) -> str:
-    return f"{data.runs:,} runs, {data.experiments} experiment{'s' if data.experiments > 1 else ''}"
+    return f"{data.runs:,} runs, {data.experiments:,} experiment{'s' if data.experiments > 1 else ''}"

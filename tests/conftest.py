@@ -1,5 +1,6 @@
 """What all tests share: real MLflow servers, one a version for each process that runs tests."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Try fewer examples of each property where the slow tests are left out."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # Below nohup all commands that tests start would ignore it; what is heard here, they hear too.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     if config.option.markexpr == "not slow" and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
 
@@ -52,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def dead_letters_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crawl's dead letters go to the working directory, where tests must leave nothing."""
-    monkeypatch.setattr("crawler.delivery.delivery.DEFAULT_PATH", tmp_path / "dead-letters.jsonl")
+    monkeypatch.setattr("crawler.delivery.dead_letters.FOLDER", tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,14 @@ import msgspec
 
 from crawler.atomic_files import lock_file
 from crawler.checkpoint.acks import Window, WindowAck
-from crawler.checkpoint.fingerprint import differences
+from crawler.checkpoint.fingerprint import differences, source_of
 from crawler.checkpoint.intervals import EVERYTHING, Bounds, Intervals
 from crawler.checkpoint.kept_tally import decode_tally, encode_tally
 from crawler.checkpoint.sqlite import Changes, Database
 from crawler.errors import SettingsError
+from crawler.mlflow.resources import RUNS
 from crawler.telemetry.counting import count
-from crawler.telemetry.events import Event, Outcomes
+from crawler.telemetry.events import Event, Outcomes, RowsRead
 from crawler.telemetry.tally import Tally
 
 SECONDS_BETWEEN_WRITES = 1.0
@@ -57,6 +58,13 @@ class Resumed(msgspec.Struct, frozen=True):
     deleted_runs: int
 
 
+class _Whole(msgspec.Struct, frozen=True):
+    """The last crawl that came to its end: whose runs it read, and how many these were."""
+
+    source: dict[str, str]
+    runs: int
+
+
 class _Done(msgspec.Struct):
     """The windows of one experiment that are done."""
 
@@ -84,6 +92,9 @@ class Checkpoint:
         """`run_id` is that of a new crawl; the attribute is that of the crawl which is resumed, if one is."""
         self.run_id = run_id
         self.resumed: Resumed | None = None
+        self.runs_expected: int | None = None
+        """How many runs the last whole crawl of the same server read; None where there was none."""
+        self._runs = 0
         self._path = path
         self._fingerprint = fingerprint
         self._clock = clock
@@ -114,7 +125,9 @@ class Checkpoint:
     def __call__(self, event: Event) -> None:
         """Note which entities are finished, and count."""
         count(event, self._tally)
-        if isinstance(event, Outcomes):
+        if isinstance(event, RowsRead) and event.resource == RUNS.name:
+            self._runs += event.count
+        elif isinstance(event, Outcomes):
             for outcome in event.entities:
                 if outcome.kept:
                     self._pending.add(outcome.entity_type, outcome.urn)
@@ -153,7 +166,8 @@ class Checkpoint:
 
     def finish(self) -> None:
         """Say that all is delivered or named as a finding: the next crawl begins anew."""
-        self._pending.changes = Changes(settings={"finished": "true"}, afresh=True)
+        whole = msgspec.json.encode(_Whole(source_of(self._fingerprint), self._runs)).decode()
+        self._pending.changes = Changes(settings={"finished": "true", "whole": whole}, afresh=True)
         self._reducer = None
         self._write()
 
@@ -186,10 +200,15 @@ class Checkpoint:
 
     def _read(self) -> None:
         settings = self._database.settings()
-        if settings.get("finished", "true") == "true":
-            self._begin()
-            return
         try:
+            kept = {"whole": settings["whole"]} if "whole" in settings else {}
+            for text in kept.values():
+                whole = msgspec.json.decode(text, type=_Whole)
+                if whole.source == source_of(self._fingerprint):
+                    self.runs_expected = whole.runs
+            if settings.get("finished", "true") == "true":
+                self._begin(kept)
+                return
             then = msgspec.json.decode(settings["fingerprint"], type=dict[str, str])
             if then != self._fingerprint:
                 raise SettingsError(
@@ -198,11 +217,13 @@ class Checkpoint:
                     "Give the same settings to go on with it, or --state another path to start afresh.",
                 )
             self._resume(settings)
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
-            raise self._database.damaged(f"{type(error).__name__} {error}") from None
+        except KeyError as error:
+            raise self._database.damaged(f"it has no {error}") from None
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise self._database.damaged(str(error)) from None
 
-    def _begin(self) -> None:
-        settings = {
+    def _begin(self, kept: dict[str, str]) -> None:
+        settings = kept | {
             "finished": "false",
             "run_id": self.run_id,
             "fingerprint": msgspec.json.encode(self._fingerprint).decode(),

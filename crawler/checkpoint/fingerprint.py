@@ -5,6 +5,9 @@ import msgspec
 from crawler.config.settings import Settings
 from crawler.telemetry.logs import encodable
 
+_SERVER = "MLflow's URL"
+_WORKSPACE = "the workspace"
+
 
 def fingerprint(settings: Settings) -> dict[str, str]:
     """Return by name where from, where to and how a crawl maps, without secrets. Its speed does not matter."""
@@ -12,14 +15,19 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     mapping = msgspec.structs.asdict(settings.mapping)
     # Links name what was chosen below, where anything was: the state of an older version has none.
     del mapping["workspace"]
-    chosen = {} if mlflow.workspace is None else {"the workspace": mlflow.workspace}
+    chosen = {} if mlflow.workspace is None else {_WORKSPACE: mlflow.workspace}
     return {
-        "MLflow's URL": mlflow.tracking.url,
+        _SERVER: mlflow.tracking.url,
         "the registry's URL": (mlflow.registry or mlflow.tracking).url,
         "the sink": encodable(settings.sink.target),
         **chosen,
         **{name: _text(mapping[name]) for name in sorted(mapping)},
     }
+
+
+def source_of(fingerprint: dict[str, str]) -> dict[str, str]:
+    """Return the part that says whose runs are read."""
+    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE) if name in fingerprint}
 
 
 def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -72,7 +72,8 @@ def _kept(summaries: dict[str, FindingSummary]) -> list[FindingSummary]:
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else encodable(str(path))
+    # The crawl that goes on may do so in another folder.
+    return None if path is None else encodable(str(path.absolute()))
 
 
 def _path(text: str | None) -> Path | None:

@@ -1,21 +1,28 @@
 """`demo`: a sample MLflow server, crawled into DataHub Lite and shown."""
 
 import argparse
+import shlex
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.tree import Tree
 
 from crawler.cli.crawl import run_crawl
 from crawler.cli.demo_server.lineage import Catalog, Lineage
-from crawler.cli.demo_server.sample import fill
+from crawler.cli.demo_server.look import make_home
+from crawler.cli.demo_server.sample import RUNS, fill
 from crawler.cli.demo_server.server import mlflow_server
+from crawler.cli.demo_server.steps import step
+from crawler.cli.demo_server.typed import typed_command, typed_python
+from crawler.cli.interruption import terminating_signals
 from crawler.cli.standard_streams import write_output
 from crawler.config.flags import Flags
 from crawler.config.load import load
@@ -25,36 +32,61 @@ from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import KINDS, print_summary
 
+LOOK = """\
+The catalog is {catalog}
+Look at it with DataHub's own command:
+  HOME={folder} \\
+    {python} -m datahub lite ls
+  HOME={folder} \\
+    {python} -m datahub lite search churn
+"""
+KEEP = """\
+The folder stays until the system clears its temporary files. Keep it elsewhere:
+  {command} demo --directory DIR
+"""
 NEXT = """\
+
 Next, with your own servers:
-  mlflow-datahub-crawler check --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
-  mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
-  mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000 -o proposals.json    # no DataHub needed
-  mlflow-datahub-crawler crawl -c recipe.yml                                           # a recipe of `datahub ingest`"""
+  {command} check \\
+    --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
+  {command} crawl \\
+    --mlflow-uri http://localhost:5000 --datahub-url http://localhost:8080
+
+Without a DataHub, or with a recipe of `datahub ingest`:
+  {command} crawl \\
+    --mlflow-uri http://localhost:5000 -o proposals.json
+  {command} crawl -c recipe.yml
+"""
 
 
 def demo_command(arguments: argparse.Namespace) -> ExitCode:
-    """Run the demo in a folder of its own and return the crawl's exit code."""
+    """Run the demo in a folder of its own, which stays unless the demo is interrupted. Return the crawl's exit code."""
     configure_logging("text")
-    signal.signal(signal.SIGTERM, _terminate)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    _hear_termination()
+    console = Console(highlight=False, markup=False)
     with _folder(arguments.directory) as folder:
-        console.print("Starting a real MLflow server …")
-        with mlflow_server(folder) as url:
-            console.print(f"MLflow is at {url}. Filling it with sample data …")
-            fill(url)
-            settings = _settings(url, folder / "datahub.db")
+        catalog = folder / "datahub.db"
+        with _filled_server(folder, console) as url:
+            settings = _settings(url, catalog)
             report = Report(settings.run_id)
             with _termination_held_back():
                 console.print("Crawling it into DataHub Lite …")
                 exit_code = run_crawl(settings, report, live=sys.stderr.isatty())
         print_summary(report, report_path=None, stream=sys.stdout)
+        if exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            raise SystemExit(exit_code)
         if exit_code == ExitCode.OK:
-            _show(folder / "datahub.db", console)
-        if arguments.directory:
-            console.print(f"The catalog is {folder / 'datahub.db'}.")
-    write_output(f"{NEXT}\n")
+            _show(catalog, console)
+            make_home(folder, catalog)
+            names = {"folder": shlex.quote(str(folder)), "catalog": catalog, "python": typed_python()}
+            write_output((LOOK if arguments.directory else LOOK + KEEP).format(command=typed_command(), **names))
+    write_output(NEXT.format(command=typed_command()))
     return exit_code
+
+
+def _hear_termination() -> None:
+    for number in terminating_signals():
+        signal.signal(number, _terminate)
 
 
 def _terminate(_number: int, _frame: object) -> None:
@@ -64,12 +96,29 @@ def _terminate(_number: int, _frame: object) -> None:
 
 @contextmanager
 def _termination_held_back() -> Iterator[None]:
-    """Keep a signal from ending a crawl whose event loop is half made; the crawl lets it come once it can hear it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    """Keep a signal from ending a crawl whose event loop is half made: what its loop does not hear comes at the end."""
+    heard: list[int] = []
+    for number in terminating_signals():
+        # Blocking them would not do: any other thread could take one, and Python would raise in this one.
+        signal.signal(number, lambda number, _frame: heard.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        # The crawl's event loop has left them to the system, which would end the demo at once.
+        _hear_termination()
+    if heard:
+        raise SystemExit(ExitCode.TERMINATED)
+
+
+@contextmanager
+def _filled_server(folder: Path, console: Console) -> Iterator[str]:
+    with ExitStack() as stack:
+        with step(console, "Starting a real MLflow server …"):
+            url = stack.enter_context(mlflow_server(folder))
+        with step(console, f"MLflow is at {url}. Filling it with sample data …") as told:
+            for runs in fill(url):
+                told(f"{runs} of {RUNS} runs")
+        yield url
 
 
 def _settings(url: str, catalog: Path) -> Settings:
@@ -79,21 +128,30 @@ def _settings(url: str, catalog: Path) -> Settings:
 
 @contextmanager
 def _folder(directory: Path | None) -> Iterator[Path]:
-    if directory is None:
-        with tempfile.TemporaryDirectory(prefix="mlflow-datahub-demo-") as name:
-            yield Path(name)
-        return
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-datahub-demo-")) if directory is None else _make(directory)
+    try:
+        yield folder
+    except (SystemExit, KeyboardInterrupt):
+        if directory is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _make(directory: Path) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=False)
     except OSError as error:
         raise SettingsError(f"Cannot make the folder {directory}: {error.strerror}.", "Name a new one.") from None
-    yield directory.resolve()
+    return directory.resolve()
 
 
 def _show(catalog_path: Path, console: Console) -> None:
     with closing(Catalog(catalog_path)) as catalog:
         console.print(_counts(catalog.entities()))
-        console.print(_way(catalog.lineage_of_a_production_model()))
+        lineage = catalog.lineage_of_a_production_model()
+    console.print(f"Where the model {lineage.model} in production comes from:")
+    console.print(_way(lineage))
+    console.print()
 
 
 def _counts(entities: dict[str, int]) -> Table:
@@ -106,8 +164,9 @@ def _counts(entities: dict[str, int]) -> Table:
     return table
 
 
-def _way(lineage: Lineage) -> str:
-    lines = [f"\nWhere the model {lineage.model} in production comes from:"]
-    for depth, (kind, name) in enumerate(lineage.steps):
-        lines.append(f"  {'   ' * depth}└─ {kind}: {name}")
-    return "\n".join([*lines, ""])
+def _way(lineage: Lineage) -> Tree:
+    first, *rest = (f"{kind}: {name}" for kind, name in lineage.steps)
+    branch = tree = Tree(first)
+    for text in rest:
+        branch = branch.add(text)
+    return tree

@@ -1,19 +1,30 @@
 """What ends a job before its end: a signal, or its time limit."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from crawler.config.durations import human_seconds
 from crawler.errors import ExitCode
+
+_log = logging.getLogger("crawler")
 
 Job = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set. Raises CrawlerError, Interrupted after the event."""
 
 
+def terminating_signals() -> set[signal.Signals]:
+    """Return SIGTERM and SIGHUP, which a closed terminal sends; not SIGHUP where it is ignored, as below `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return {signal.SIGTERM}
+    return {signal.SIGTERM, signal.SIGHUP}
+
+
 class Limits(msgspec.Struct, frozen=True):
-    """In seconds: `grace` is how long a clean stop may take, `duration` when the job is stopped by itself."""
+    """In seconds: `duration` is when the job is stopped by itself, `grace` how long a clean stop then may take."""
 
     grace: float
     duration: float | None = None
@@ -37,7 +48,7 @@ class Interruption:
         """The exit code of a job that was ended by this."""
         if not self._signals:
             return ExitCode.FAILURES
-        return ExitCode.TERMINATED if signal.SIGTERM in self._signals else ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED if set(self._signals) == {signal.SIGINT} else ExitCode.TERMINATED
 
     async def run(self, job: Job) -> None:
         """Run the job in the main thread's event loop."""
@@ -46,25 +57,25 @@ class Interruption:
         loop = asyncio.get_running_loop()
         assert task is not None  # noqa: S101  a coroutine runs in a task
 
-        def end() -> None:
+        def end(why: str) -> None:
             if not stop.is_set():
                 stop.set()
                 loop.call_later(self._limits.grace, task.cancel)
+                grace = human_seconds(self._limits.grace)
+                _log.info("%s: nothing more is read; what is read is delivered, for at most %s (--grace).", why, grace)
 
         def on_signal(number: signal.Signals) -> None:
             self._signals.append(number)
             if len(self._signals) > 1:
                 task.cancel()
-            end()
+            end(number.name)
 
-        def on_time_out() -> None:
+        def on_time_out(seconds: float) -> None:
             self.out_of_time = not stop.is_set()
-            end()
+            end(f"{human_seconds(seconds)} are over (--max-duration)")
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in {signal.SIGINT, *terminating_signals()}:
             loop.add_signal_handler(number, on_signal, number)
-        # Who runs the job may have held them back until there is someone to hear them.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         if self._limits.duration is not None:
-            loop.call_later(self._limits.duration, on_time_out)
+            loop.call_later(self._limits.duration, on_time_out, self._limits.duration)
         await job(stop)

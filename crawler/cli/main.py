@@ -52,7 +52,7 @@ needed. What fails again goes to a new file of dead letters.
 """
 REPLAY_EPILOG = """\
 examples:
-  mlflow-datahub-crawler replay mlflow-datahub-dead-letters.jsonl --datahub-url http://localhost:8080
+  mlflow-datahub-crawler replay mlflow-datahub-dead-letters-RUN_ID.jsonl --datahub-url http://localhost:8080
   mlflow-datahub-crawler replay dead-letters.jsonl -c recipe.yml --type mlModel --code not_sent
   gunzip < proposals.json.gz | mlflow-datahub-crawler replay - --datahub-url http://localhost:8080
 """
@@ -142,6 +142,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unconfirmed", action="store_true", help="ask DataHub first, and send only what it does not have by now"
     )
+    parser.add_argument(
+        "--any-target", action="store_true", help="send dead letters that were kept for another DataHub, too"
+    )
     _add_servers(parser)
     output = parser.add_argument_group("output")
     _add_sink(output, dead_letters="the next free FILE.N.jsonl")
@@ -183,7 +186,7 @@ def _add_mlflow(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    _add_sink(group, dead_letters="mlflow-datahub-dead-letters.jsonl")
+    _add_sink(group, dead_letters="mlflow-datahub-dead-letters-RUN_ID.jsonl")
     group.add_argument(
         "--state", type=Path, metavar="PATH", help="keep a checkpoint here: the next crawl resumes one that was cut off"
     )
@@ -232,9 +235,15 @@ def _add_sink(group: argparse._ArgumentGroup, *, dead_letters: str) -> None:
 def _add_limits(parser: argparse.ArgumentParser, what: str) -> None:
     group = parser.add_argument_group("limits")
     group.add_argument("--patience", metavar="DURATION", help="how long to wait for a server that is down (default 5m)")
-    group.add_argument("--max-duration", metavar="DURATION", help=f"stop the {what} cleanly after this time")
     group.add_argument(
-        "--grace", metavar="DURATION", help="how long a clean stop after a signal may take (default 25s)"
+        "--max-duration",
+        metavar="DURATION",
+        help=f"stop the {what} cleanly after this time; it ends within --grace then",
+    )
+    group.add_argument(
+        "--grace",
+        metavar="DURATION",
+        help="how long a clean stop after a signal or --max-duration may take (default 25s)",
     )
 
 

@@ -28,16 +28,17 @@ def replay_command(arguments: argparse.Namespace) -> ExitCode:
     report = Report(run_id="")
     report.replayed = arguments.file
     place = place_for(arguments.report, "report")
-    dead_letters = (arguments.dead_letters or new_dead_letters(arguments.file)).resolve()
-    written = {"report": place, **letters_of(dead_letters)}
-    _require_apart(arguments.file, **written)
+    _require_apart(arguments.file, report=place, **letters_of(arguments.dead_letters))
     with ExitStack() as stack:
         with report_settings_errors(report, place):
-            settings = structs.replace(delivery_settings_of(arguments), dead_letters=dead_letters)
+            settings = delivery_settings_of(arguments)
+            dead_letters = settings.dead_letters or new_dead_letters(arguments.file, settings.run_id)
+            settings = structs.replace(settings, dead_letters=dead_letters.resolve())
             profile = place_for(arguments.profile, "profile")
             # Before the event loop runs, a signal can end the wait for the writer of a named pipe.
             descriptor = stack.enter_context(open_input(arguments.file))
         # No report is written where this fails: it could be what overwrites another file.
+        written = {"report": place, **letters_of(settings.dead_letters)}
         _require_apart(arguments.file, **written, profile=profile, output=output_of(settings))
         report.run_id = settings.run_id
         with final_report(report, arguments, place, profile):
@@ -48,8 +49,8 @@ def _run(settings: DeliverySettings, descriptor: int, arguments: argparse.Namesp
     only = ReplayFilter(frozenset(arguments.type or ()), frozenset(arguments.code or ()))
 
     async def job(stop: asyncio.Event) -> None:
-        unconfirmed: bool = arguments.unconfirmed
-        await replay(descriptor, settings, only=only, unconfirmed=unconfirmed, report=report, stop=stop)
+        how: dict[str, bool] = {"unconfirmed": arguments.unconfirmed, "any_target": arguments.any_target}
+        await replay(descriptor, settings, only=only, **how, report=report, stop=stop)
 
     live = sys.stderr.isatty() and not arguments.no_progress and arguments.log_level != "error"
     return run_job(job, report, Limits(settings.grace, settings.max_duration), live=live)

@@ -1,4 +1,4 @@
-"""Durations as rclone accepts them: `90` and `90s`, `5m`, `1h30m`, `1.5h`, `500ms`."""
+"""Durations as rclone accepts them: `90` and `90s`, `5m`, `1h30m`, `1.5h`, `500ms`; and as messages show them."""
 
 import re
 
@@ -27,6 +27,15 @@ def duration(text: str) -> Duration:
     if seconds > LONGEST:
         raise ValueError(f"expected a duration of at most 366d, got {text[:40]!r}")
     return Duration(seconds)
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration as 1h02m, 3m20s or 4.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
 def _falling(units: list[str]) -> bool:

@@ -241,6 +241,11 @@ class FileSettings(_LocalSettings, frozen=True, kw_only=True):
     nested_json: bool = False
     lines: bool = False
 
+    @property
+    def target(self) -> str:
+        """No file in particular: each crawl may write another one, and none is ever resumed."""
+        return "a file"
+
 
 class LiteSettings(_LocalSettings, frozen=True, kw_only=True):
     """A sink: DataHub Lite, the catalog that acryl-datahub keeps in a local file.
@@ -261,7 +266,8 @@ SinkSettings = RestSettings | FileSettings | LiteSettings
 - `server`: the HTTP server that is written to, or None.
 - `output_file`: the local file that is written, or None.
 - `target`: names the destination; a resumed crawl must have the same.
-- `is_resumable`: True if the sink keeps what an earlier crawl wrote, so that a crawl into it can be resumed.
+- `is_resumable`: True if the sink keeps what an earlier crawl wrote, so that a crawl into it can be resumed, and what
+  could not be sent can be sent later.
 """
 
 
@@ -272,7 +278,7 @@ class DeliverySettings(_Settings, frozen=True, kw_only=True):
         run_id: the run id in the system metadata of each proposal; DataHub's rollback works by it.
         pipeline_name: the pipeline name there.
         sink: where proposals go.
-        dead_letters: the file for proposals that cannot be delivered; None for the default.
+        dead_letters: the file for proposals that cannot be delivered; None for one of the run in the working directory.
         max_duration: the seconds after which the job is stopped cleanly; None for no limit.
         grace: the most seconds that a clean stop may take; Kubernetes kills 30 s after SIGTERM.
         dry_run: True delivers nothing.

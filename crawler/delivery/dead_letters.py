@@ -1,21 +1,65 @@
-"""What DataHub does not have, kept so that `replay` can send it again: JSON Lines, one proposal each, when and why."""
+"""What DataHub does not have, kept so that `replay` can send it again: JSON Lines, one proposal each, with its reason.
+
+Each line names the run and the target that it was for, and a file holds letters for one target only.
+"""
 
 import os
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 
 from crawler.atomic_files import open_for_owner, reason_of
+from crawler.config.urls import same_server
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
 from crawler.telemetry import findings
 from crawler.telemetry.events import DeadLettersKept, Listener, UnconfirmedKept
+from crawler.telemetry.logs import encodable
 
-DEFAULT_PATH = Path("mlflow-datahub-dead-letters.jsonl")
+FOLDER = Path()
+"""Where dead letters are kept unless a path is given: the working directory."""
+_LONGEST_RUN_ID = 100
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Whose letters they are: those of a run, for a target.
+
+    `target` is that of the sink's settings: the URL of DataHub without credentials, or the path of a catalog or a file.
+    """
+
+    run_id: str
+    target: str
+
+
+class _Line(msgspec.Struct):
+    """What a line says of its origin; those of older releases say nothing."""
+
+    target: str = ""
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+
+
+def default_path(run_id: str) -> Path:
+    """Return where the dead letters of a run are kept unless a path is given: in the working directory, by its id."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", run_id)[:_LONGEST_RUN_ID]
+    return FOLDER / f"mlflow-datahub-dead-letters-{name}.jsonl"
+
+
+def same_target(one: str, other: str) -> bool:
+    """Return True if both name the same DataHub, or the same catalog or file."""
+    if one.rstrip("/") == other.rstrip("/"):
+        return True
+    if not same_server(one, other):
+        return False
+    return urlsplit(one).path.rstrip("/") == urlsplit(other).path.rstrip("/")
 
 
 class DeadLetters:
@@ -30,6 +74,7 @@ class DeadLetters:
     def __init__(
         self,
         path: Path,
+        origin: Origin,
         listener: Listener,
         *,
         kept: type[DeadLettersKept | UnconfirmedKept] = DeadLettersKept,
@@ -40,6 +85,7 @@ class DeadLetters:
         `kept` is what it hears of the first, `system_metadata` that with which DataHub took what is not confirmed.
         """
         self.path = path
+        self._origin = Origin(*map(encodable, msgspec.structs.astuple(origin)))
         self._listener = listener
         self._kept = kept
         self._system_metadata = system_metadata
@@ -63,6 +109,24 @@ class DeadLetters:
                 "Give --dead-letters the path of a file in a folder that exists and can be written to.",
             )
 
+    def require_unmixed(self) -> None:
+        """Raise SettingsError where the file holds letters for another target. Those that name none are older ones."""
+        for target in self._targets():
+            if target and not same_target(target, self._origin.target):
+                raise SettingsError(
+                    f"{self.path} holds what was kept for {target}, and this is for {self._origin.target}.",
+                    "Give --dead-letters another path.",
+                )
+
+    def _targets(self) -> Iterator[str]:
+        """Yield the target of each line that can be read."""
+        if self.problem() or not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    yield _decode_line(line).target
+
     def write(self, proposals: Iterable[Proposal], *, code: str, reason: str, status: int | None = None) -> bool:
         """Add proposals to the file. Returns whether they are in it; they are kept with the next `sync`.
 
@@ -77,8 +141,9 @@ class DeadLetters:
         try:
             if self._descriptor is None:
                 self._descriptor = open_for_owner(self.path, os.O_RDWR | os.O_APPEND)
-            metadata = self._system_metadata
-            lines = [_line(letter, metadata, now, code, reason, status) for letter in letters]
+            why: dict[str, object] = {"code": code, "reason": reason, "status": status}
+            head = {"at": now, **msgspec.structs.asdict(self._origin), **why}
+            lines = [_line(letter, self._system_metadata, head) for letter in letters]
             _append(self._descriptor, b"".join(lines))
         except (OSError, ValueError) as error:
             self._not_kept(first, len(letters), reason_of(error))
@@ -129,9 +194,7 @@ def _problem(path: Path) -> str | None:
     return None if os.access(path.resolve().parent, os.W_OK | os.X_OK) else "Its folder cannot be written to"
 
 
-def _line(
-    letter: Proposal, metadata: msgspec.Raw | None, at: datetime, code: str, reason: str, status: int | None
-) -> bytes:
+def _line(letter: Proposal, metadata: msgspec.Raw | None, head: Mapping[str, object]) -> bytes:
     # A line break in JSON can only be a blank between values: it goes, or the letter would be two lines.
     broken = b"\n" in letter.aspect or b"\r" in letter.aspect
     aspect = msgspec.json.format(letter.aspect, indent=-1) if broken else letter.aspect
@@ -144,8 +207,7 @@ def _line(
     }
     if metadata is not None:
         proposal["systemMetadata"] = orjson.Fragment(bytes(metadata))
-    line = {"at": at, "code": code, "reason": reason, "status": status, "proposal": proposal}
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+    return orjson.dumps({**head, "proposal": proposal}, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 
 
 def _append(descriptor: int, lines: bytes) -> None:

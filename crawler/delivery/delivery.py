@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import msgspec
+
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
-from crawler.delivery.dead_letters import DEFAULT_PATH, DeadLetters, unconfirmed_beside
+from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, unconfirmed_beside
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
 from crawler.delivery.sender import Sender
@@ -72,6 +74,8 @@ class Delivery:
         self._listener = listener
         self._timing = timing
         self._encoder = Encoder(sink.wire, sink.facts.unsupported, validator)
+        self._filed_urns: set[int] = set()
+        """Hashes of those of `add_proposals` and `add_unconfirmed`: a file may have an entity in several places."""
         self._queues = SenderQueues(sink)
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
         self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, outcomes, listener)
@@ -123,7 +127,9 @@ class Delivery:
             self._outcomes.refused_here(encoded, refusals)
         if not encoded.proposals:
             return None
-        self._listener(EntitiesMapped(encoded.entity_type, 1))
+        if (urn_hash := hash(encoded.urn)) not in self._filed_urns:
+            self._filed_urns.add(urn_hash)
+            self._listener(EntitiesMapped(encoded.entity_type, 1))
         return encoded
 
     async def wait_for_room(self) -> None:
@@ -202,11 +208,13 @@ class Delivery:
 
         A resumed crawl would send it.
         """
+        unanswered = [entity for batch in self._queues.drain_cut_off() for entity in batch.entities]
         unsent = [entity for batch in self._queues.drain() for entity in batch.entities]
         if self._outcomes.is_resumable:
             if self._read_back is not None:
                 self._read_back.forget()
         else:
+            self._outcomes.abandoned(unanswered, reason, findings.NOT_ANSWERED)
             self._outcomes.abandoned(unsent, reason)
             self._keep_unverified()
         self._outcomes.sync()
@@ -241,21 +249,40 @@ async def open_delivery(
 ) -> AsyncIterator[Delivery]:
     """Open the sink of the settings and a delivery to it.
 
-    Raises SettingsError or ServerError where the sink cannot be opened.
+    Raises SettingsError or ServerError where the sink cannot be opened, or dead letters cannot be kept where the
+    settings say.
     """
     metadata = encode_system_metadata(SystemMetadata(_now(), settings.run_id, settings.pipeline_name))
-    letters = unconfirmed = None
-    if not settings.dry_run:
-        path = settings.dead_letters or DEFAULT_PATH
-        letters = DeadLetters(path, listener)
-        unconfirmed = DeadLetters(unconfirmed_beside(path), listener, kept=UnconfirmedKept, system_metadata=metadata)
-    if letters is not None and settings.dead_letters is not None:
-        letters.check()
-    elif letters is not None and (problem := letters.problem()):
-        listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
+    letters, unconfirmed = (None, None) if settings.dry_run else _dead_letters(settings, metadata, listener)
     async with open_sink(settings, metadata, traffic, timing, listener) as sink:
-        outcomes = OutcomePublisher(sink.wire, listener, letters, unconfirmed, is_resumable=is_resumable)
+        outcomes = OutcomePublisher(
+            sink.wire,
+            listener,
+            letters,
+            unconfirmed,
+            is_resumable=is_resumable,
+            keeps_unsent=settings.sink.is_resumable,
+        )
         yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace)
+
+
+def _dead_letters(
+    settings: DeliverySettings, metadata: msgspec.Raw, listener: Listener
+) -> tuple[DeadLetters, DeadLetters]:
+    """Return the files of dead letters and of what is not confirmed. Raises SettingsError where they cannot be used."""
+    path = settings.dead_letters or default_path(settings.run_id)
+    origin = Origin(settings.run_id, settings.sink.target)
+    letters = DeadLetters(path, origin, listener)
+    unconfirmed = DeadLetters(
+        unconfirmed_beside(path), origin, listener, kept=UnconfirmedKept, system_metadata=metadata
+    )
+    if settings.dead_letters is not None:
+        letters.check()
+    elif problem := letters.problem():
+        listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
+    for file in (letters, unconfirmed):
+        file.require_unmixed()
+    return letters, unconfirmed
 
 
 def _validator(settings: DeliverySettings) -> Validator | None:

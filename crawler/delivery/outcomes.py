@@ -10,6 +10,7 @@ from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import RequestRefused
 from crawler.telemetry import findings
 from crawler.telemetry.events import Listener, Outcome, Outcomes, ProposalsDecided
+from crawler.telemetry.findings import FindingKind
 
 NOT_STORED_REASON = "DataHub took it, but does not have it."
 UNCONFIRMED_REASON = "DataHub took it, but was not seen to have it in time."
@@ -20,7 +21,8 @@ class OutcomePublisher:
     """Decides the proposals of entities under way, writes dead letters, and publishes an `Outcome` for each entity.
 
     An entity of which something is kept in a file is published once that is on the disk, which the next `sync` sees
-    to. With `is_resumable`, another crawl may go on where this one ends, so what was not sent is no failure.
+    to. With `is_resumable`, another crawl may go on where this one ends, so what was not sent is no failure. Without
+    `keeps_unsent`, what was not sent is named and not kept: into what is written there, nothing can be sent later.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class OutcomePublisher:
         unconfirmed: DeadLetters | None = None,
         *,
         is_resumable: bool = False,
+        keeps_unsent: bool = True,
     ) -> None:
         """Publish to `listener`. Without files for `letters` and the `unconfirmed`, as in a dry run, none are kept."""
         self.is_resumable = is_resumable
         self._wire = wire
         self._listener = listener
         self._letters = letters
+        self._keeps_unsent = keeps_unsent
         self._unconfirmed = unconfirmed
         self._unsynced: list[Pending] = []
         self._to_publish: list[EncodedEntity] = []
@@ -79,7 +83,7 @@ class OutcomePublisher:
             self._listener(
                 findings.REFUSED.found(f"{entity.urn}: {reason}", len(entity.proposals), status=refusal.status)
             )
-        self._rejected(entities, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
+        self._rejected(entities, self._letters, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
 
     def unknown(self, what: str, entities: Sequence[EncodedEntity], words: str) -> None:
         """Count pieces that are left out, since DataHub does not know `what` they are; `words` are its own."""
@@ -87,20 +91,22 @@ class OutcomePublisher:
         count = sum(len(entity.proposals) for entity in entities)
         finding = kind.found(entities[0].urn, count, what=what)
         self._listener(finding)
-        self._rejected(entities, code=finding.code, reason=words)
+        self._rejected(entities, self._letters, code=finding.code, reason=words)
 
     def not_taken(self, entities: Sequence[EncodedEntity]) -> None:
         """Count pieces that an answer does not list although the request was taken."""
         for entity in entities:
             for proposal in entity.proposals:
                 self._listener(findings.NOT_TAKEN.found(f"{entity.urn}: {self._wire.aspect_name(proposal)}"))
-        self._rejected(entities, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
+        self._rejected(entities, self._letters, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
 
     def not_stored(self, entity: EncodedEntity, missing: Sequence[bytes], method: str) -> None:
         """Count a piece that DataHub took, but of which it does not have the `missing` proposals."""
         names = ", ".join(map(self._wire.aspect_name, missing))
         self._listener(findings.NOT_STORED.found(f"{entity.urn}: {names}", len(missing)))
-        self._rejected([entity.holding(list(missing))], code=findings.NOT_STORED.code, reason=NOT_STORED_REASON)
+        self._rejected(
+            [entity.holding(list(missing))], self._letters, code=findings.NOT_STORED.code, reason=NOT_STORED_REASON
+        )
         self.delivered([_without(entity, missing)], method)
 
     def unconfirmed(self, entity: EncodedEntity, missing: Sequence[bytes], method: str | None = None) -> None:
@@ -124,11 +130,12 @@ class OutcomePublisher:
             self._finish([gone])
         self.delivered([_without(entity, missing)], method)
 
-    def abandoned(self, entities: Sequence[EncodedEntity], reason: str) -> None:
-        """Count pieces that are not sent, since all ends."""
+    def abandoned(self, entities: Sequence[EncodedEntity], reason: str, kind: FindingKind = findings.NOT_SENT) -> None:
+        """Count pieces that are given up, since all ends: NOT_SENT, or NOT_ANSWERED where the sink may have them."""
         for entity in entities:
-            self._listener(findings.NOT_SENT.found(entity.urn, len(entity.proposals)))
-        self._rejected(entities, code=findings.NOT_SENT.code, reason=reason)
+            self._listener(kind.found(entity.urn, len(entity.proposals)))
+        letters = self._letters if self._keeps_unsent else None
+        self._rejected(entities, letters, code=kind.code, reason=reason)
 
     def sync(self) -> None:
         """Put the dead letters so far on the disk and publish their entities. Call it now and then, and at the end."""
@@ -141,13 +148,19 @@ class OutcomePublisher:
         self._publish(entities)
 
     def _rejected(
-        self, entities: Sequence[EncodedEntity], *, code: str, reason: str, status: int | None = None
+        self,
+        entities: Sequence[EncodedEntity],
+        letters: DeadLetters | None,
+        *,
+        code: str,
+        reason: str,
+        status: int | None = None,
     ) -> None:
         is_kept = True
-        if self._letters is not None:
+        if letters is not None:
             read = self._wire.proposal
             proposals = (read(entity, encoded) for entity in entities for encoded in entity.proposals)
-            is_kept = self._letters.write(proposals, code=code, reason=reason, status=status)
+            is_kept = letters.write(proposals, code=code, reason=reason, status=status)
         finished: list[EncodedEntity] = []
         for entity in entities:
             pending, count = entity.pending, len(entity.proposals)

@@ -15,7 +15,8 @@ class SenderQueue:
     """The batches of one sender: written in order, one request at a time.
 
     `packer` packs entities that have an ordering key. `writing` is what is left of the batch at hand, last part first,
-    `load` the number of batches that are queued or being written.
+    `cut_off` the part that was being written when the sender was cancelled, `load` the number of batches that are
+    queued or being written.
     """
 
     def __init__(self, packer: Packer | PackerByType) -> None:
@@ -23,6 +24,7 @@ class SenderQueue:
         self.packer = packer
         self.batches: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED)
         self.writing: list[Batch] = []
+        self.cut_off: list[Batch] = []
         self.load = 0
 
     async def take(self) -> bool:
@@ -87,11 +89,15 @@ class SenderQueues:
             await queue.batches.join()
 
     def drain(self) -> list[Batch]:
-        """Remove and return every batch that has not been written, including those in flight."""
+        """Remove and return every batch that was not sent to its end, apart from those that were cut off."""
         queued = [batch for queue in self.all for batch in queue.drain()]
         full = [batch for _, batch in self._full]
         self._full.clear()
         return [*queued, *full, *self._packer.flush()]
+
+    def drain_cut_off(self) -> list[Batch]:
+        """Remove and return every batch that was being written when its sender was cancelled: the sink may have it."""
+        return [batch for queue in self.all for batch in _emptied(queue.cut_off)]
 
     def _fill(self, queue: SenderQueue, batches: list[Batch]) -> None:
         queue.load += len(batches)
@@ -105,6 +111,11 @@ class SenderQueues:
             # An entity was cut: its pieces stay in one queue, and so in order.
             batches += self._packer.flush()
         self._fill(min(self.all, key=lambda queue: queue.load), batches)
+
+
+def _emptied(batches: list[Batch]) -> Iterable[Batch]:
+    while batches:
+        yield batches.pop(0)
 
 
 def _drained(batches: asyncio.Queue[Batch | None]) -> Iterable[Batch]:

@@ -1,5 +1,6 @@
 """Writes the batches of the queues to the sink, and bisects what is refused."""
 
+import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -58,6 +59,9 @@ class Sender:
         part = queue.writing[-1]
         try:
             written = await self._sink.write(part)
+        except asyncio.CancelledError:
+            queue.cut_off.append(queue.writing.pop())
+            raise
         except Unreachable as error:
             if not error.timed_out:
                 raise

@@ -1,13 +1,14 @@
 """When the server last answered, and the outage that it is in. The inner stage observes it, the outer one waits."""
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import aiohttp
 
 from crawler.http.exchange import Request, Stage
-from crawler.http.failures import AttemptResult, is_transient
+from crawler.http.failures import AttemptResult, LostHost, is_transient
 from crawler.http.limiter.rate import Clock
 from crawler.http.responses import Response, is_json, stands_in_front
 from crawler.http.status_policy import is_silence
@@ -16,11 +17,14 @@ from crawler.http.status_policy import is_silence
 class OutageListener(Protocol):
     """Who logs outages; `silence` is for how many seconds the server has answered nobody."""
 
+    def unanswered(self, last: AttemptResult, silence: float) -> None:
+        """An attempt was not answered: `last` is its result."""
+
     def outage_begun(self, last: AttemptResult, silence: float) -> None:
         """The server is out: `last` is the result of the last attempt."""
 
-    def outage_ended(self, silence: float) -> None:
-        """The server is back."""
+    def answered_again(self, silence: float) -> None:
+        """The server has answered, after a silence."""
 
     def outage_given_up(self, silence: float) -> None:
         """The server did not come back in time."""
@@ -86,10 +90,13 @@ class Availability:
 
     def answered(self) -> None:
         """Note an answer, whatever its status: it ends an outage."""
+        self.answers += 1
+        if self._silent_since is None:
+            return
+        silence, self._silent_since = self._silence(), None
         if self.outage is not None:
             self._finish(self.outage)
-        self.answers += 1
-        self._silent_since = None
+        self._listener.answered_again(silence)
 
     def is_displaced(self, response: Response) -> bool:
         """Return True if something before the server answered in its place, which may pass as it has come."""
@@ -99,14 +106,15 @@ class Availability:
         """Return True if a response is as good as none."""
         return self.is_displaced(response) or (is_silence(response.status) and not response.packed)
 
-    def unanswered(self) -> None:
+    def unanswered(self, last: AttemptResult) -> None:
         """Note a failure; the first one after an answer begins the silence."""
         if self._silent_since is None:
             self._silent_since = self._clock()
+        self._listener.unanswered(last, self._silence())
 
     def begin_outage(self, last: AttemptResult) -> Outage | None:
-        """Return a new outage, or None if patience is over or the server never answered."""
-        if not self.answers or self.patience_left() <= 0:
+        """Return a new outage, or None if patience is over."""
+        if self.patience_left() <= 0:
             return None
         self.outage = Outage(last)
         self._listener.outage_begun(last, self._silence())
@@ -115,10 +123,15 @@ class Availability:
     def give_up(self, outage: Outage) -> None:
         """End an outage that outlasted patience."""
         self._finish(outage, self.still_out(outage.last))
+        self._listener.outage_given_up(self._silence())
 
     def patience_left(self) -> float:
         """Return the seconds of silence that are still waited for."""
         return self._patience - self._silence()
+
+    def retry_seconds_left(self) -> float:
+        """Return for how long requests that nobody answers are retried; without patience, attempts alone decide."""
+        return max(self.patience_left(), 0.0) if self._patience else math.inf
 
     def still_out(self, last: AttemptResult) -> StillOut:
         """Return the error of a request that is not answered any more."""
@@ -128,10 +141,6 @@ class Availability:
     def _finish(self, outage: Outage, given_up: StillOut | None = None) -> None:
         self.outage = None
         outage.end(given_up)
-        if given_up is None:
-            self._listener.outage_ended(self._silence())
-        else:
-            self._listener.outage_given_up(self._silence())
 
     def _silence(self) -> float:
         return 0.0 if self._silent_since is None else self._clock() - self._silent_since
@@ -149,14 +158,22 @@ class AvailabilityObserver:
         if self._availability.outage is not None and not request.is_probe:
             raise ServerOut
         try:
-            response = await self._next.send(request)
+            response = await self._exchange(request)
         except (aiohttp.ClientError, TimeoutError) as error:
             if is_transient(error):
-                self._availability.unanswered()
+                self._availability.unanswered(error)
             raise
         if self._availability.is_silence(response):
-            self._availability.unanswered()
+            self._availability.unanswered(response)
         else:
             self._availability.answered()
             self._availability.has_served |= is_json(response)
         return response
+
+    async def _exchange(self, request: Request) -> Response:
+        try:
+            return await self._next.send(request)
+        except aiohttp.ClientConnectorDNSError as error:
+            if self._availability.answers:
+                raise LostHost(*error.args) from None
+            raise

@@ -24,12 +24,16 @@ Failure = aiohttp.ClientError | TimeoutError
 AttemptResult = Response | Failure
 
 
+class LostHost(aiohttp.ClientConnectorDNSError):
+    """The name of a host that has answered before is unknown: a service that restarts may be without one."""
+
+
 def is_transient(error: BaseException) -> TypeGuard[Failure]:
-    """Return True if the next exchange may succeed; a bad certificate or an unknown host will fail again."""
+    """Return True if the next exchange may succeed; a bad certificate or a misspelt host will fail again."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return is_retryable(error.status)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return error.os_error.errno != socket.EAI_NONAME
+        return isinstance(error, LostHost) or error.os_error.errno != socket.EAI_NONAME
     failure = tls_failure(error)
     if failure is not None and is_lasting(failure):
         return False

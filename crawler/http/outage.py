@@ -55,7 +55,7 @@ class OutageWaiter:
                         return await self._next.send(_probe(request))
                 outage = self._availability.outage or self._availability.begin_outage(silent.last)
                 if outage is None:
-                    if self._health_check is not None:
+                    if self._health_check is not None or not self._availability.retry_seconds_left():
                         raise self._availability.still_out(silent.last) from None
                     return response_or_raise(silent.last)
             except ServerOut:

@@ -17,6 +17,7 @@ from crawler.http.limiter.rate import Sleep
 from crawler.http.responses import Response
 from crawler.http.retry_budget import RetryBudget
 from crawler.http.status_policy import INTERNAL_ERROR, is_retryable, is_silence, is_success
+from crawler.http.unreachable import short_reason
 
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 30.0
@@ -40,9 +41,13 @@ class RetryListener(Protocol):
 
 
 class AnswerCount(Protocol):
-    """How often the server has answered: to any request."""
+    """How often the server has answered, to any request, and how long its silence is borne."""
 
     answers: int
+
+    def retry_seconds_left(self) -> float:
+        """Return for how long requests are still retried if nobody is answered."""
+        ...
 
 
 class Silent(Exception):
@@ -69,7 +74,7 @@ class Retrier:
     """The stage that makes up to `attempts` attempts; the last one's result is the outcome, response or error.
 
     `is_displaced` tells answers of what stands before the server, which may pass. With an empty `budget` one request at
-    a time is retried. Raises Silent if the server answers nobody.
+    a time is retried, and none beyond the patience with a server that answers nobody. Raises Silent there.
     """
 
     def __init__(
@@ -155,14 +160,14 @@ class Retrier:
     def _failure(self, result: AttemptResult) -> FailedAttempt | None:
         """Return None for a result that is the outcome: retries would change nothing."""
         if not isinstance(result, Response):
-            return FailedAttempt(type(result).__name__, is_timeout=isinstance(result, TimeoutError))
+            return FailedAttempt(short_reason(result), is_timeout=isinstance(result, TimeoutError))
         if self._is_displaced(result):
             return FailedAttempt("an answer of something before it", requested_wait(result), is_internal_error=True)
         cut_off = is_cut_off(result)
         if result.packed or not (cut_off or is_retryable(result.status)) or self._is_final(result):
             return None
         return FailedAttempt(
-            reason="an answer that is cut off" if cut_off else str(result.status),
+            reason="an answer that is cut off" if cut_off else f"status {result.status}",
             wait=requested_wait(result),
             is_internal_error=cut_off or result.status == INTERNAL_ERROR,
         )
@@ -196,6 +201,8 @@ class _Course:
         self._internal_errors += self.failed.is_internal_error
         if state.attempt_number >= self._attempts or self._internal_errors >= ATTEMPTS_AT_500:
             return True
+        if self._answered.retry_seconds_left() <= 0:
+            return True
         paid = self._budget.take(timed_out=self.failed.is_timeout)
         stops = not paid and self.on_credit and self.is_silent()
         self.on_credit = not paid
@@ -203,4 +210,4 @@ class _Course:
 
     def wait(self, state: RetryCallState) -> float:
         """Return the seconds until the next attempt."""
-        return self.failed.wait or _full_jitter(state)
+        return min(self.failed.wait or _full_jitter(state), self._answered.retry_seconds_left())

@@ -73,7 +73,7 @@ class Server:
         self._exchange = Exchange(name, settings, headers, keep_alive=keep_alive, proxy=proxy_url)
         self._observer = TrafficObserver(self._exchange, self._vegas, traffic, counts, _loop_time)
         rate = settings.requests_per_second or (None if keep_alive else CONNECTIONS_PER_SECOND)
-        log = OutageLog(name, settings, traffic)
+        log = OutageLog(name, address.host, settings, traffic)
         availability = Availability(settings.patience, _loop_time, log)
         stage: Stage = self._observer
         if settings.renewal is not None:
@@ -165,10 +165,11 @@ class Server:
     def _still_out(self, out: StillOut, path: str) -> Unreachable:
         last = out.last
         error = self._classifier.error(last, path) if isinstance(last, Response) else unreachable(last, self._peer)
-        if out.since is None:
-            return Unreachable(error.message, error.hint)
-        silence = f"It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
-        return Unreachable(f"{error.message} {silence}", error.hint)
+        if out.since is not None:
+            silence = f" It has answered nobody for {out.seconds:.0f} s, since {out.since:%Y-%m-%d %H:%M:%S} UTC."
+        else:
+            silence = f" It has not answered once in {out.seconds:.0f} s." if out.seconds >= 1 else ""
+        return Unreachable(f"{error.message}{silence}", error.hint)
 
 
 def _loop_time() -> float:

@@ -70,4 +70,4 @@ def _load_client_certificate(context: ssl.SSLContext, name: str, certificate: Pa
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "it is not in PEM form").replace("_", " ").lower()
-    return (error.strerror or type(error).__name__).lower()
+    return (error.strerror or "it cannot be read").lower()

@@ -87,6 +87,7 @@ def _bad_certificate(failure: ssl.SSLCertVerificationError, peer: Peer) -> Unrea
 
 def _no_handshake(failure: ssl.SSLError, peer: Peer) -> Unreachable:
     reason = failure.reason or "unknown"
+    shown = reason.replace("_", " ").lower()
     if is_no_tls(failure):
         return Unreachable(
             f"{peer} does not speak TLS.",
@@ -94,10 +95,10 @@ def _no_handshake(failure: ssl.SSLError, peer: Peer) -> Unreachable:
         )
     if "CERTIFICATE_REQUIRED" in reason or reason.endswith("ALERT_HANDSHAKE_FAILURE"):
         return Unreachable(
-            f"{peer} broke off the TLS handshake ({reason}).",
+            f"{peer} broke off the TLS handshake ({shown}).",
             "It may want a client certificate: see client_certificate_path and client_key_path.",
         )
-    return Unreachable(f"The TLS connection to {peer} failed ({reason}).", "Its log says more.")
+    return Unreachable(f"The TLS connection to {peer} failed ({shown}).", "Its log says more.")
 
 
 def _no_connection(error: aiohttp.ClientConnectorError, peer: Peer) -> Unreachable:

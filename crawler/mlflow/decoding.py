@@ -1,6 +1,6 @@
 """Decoding whole pages of MLflow's search endpoints, straight from the bytes.
 
-A row of a wrong shape costs only itself.
+A row of a wrong shape costs only itself, and an unusual value (`mending.py`) not even its row.
 """
 
 import json
@@ -11,6 +11,7 @@ import msgspec
 
 from crawler.errors import DecodeError
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.mending import mend
 
 Row = TypeVar("Row")
 
@@ -18,11 +19,15 @@ _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Page(msgspec.Struct, Generic[Row], frozen=True):
-    """The rows of one answer, the token of the next page (empty on the last), and texts on rows of a wrong shape."""
+    """The rows of one answer and the token of the next page (empty on the last).
+
+    Texts: `unreadable` on rows of a wrong shape, which are lost; `mended` on values of others that were changed.
+    """
 
     rows: list[Row]
     token: str = ""
     unreadable: list[str] = []
+    mended: list[str] = []
 
 
 class _Runs(msgspec.Struct):
@@ -70,12 +75,16 @@ def _decode_leniently(body: bytes, rows: str, row: type[Row]) -> Page[Row]:
         raise DecodeError("MLflow's answer has no text at $.next_page_token.") from None
     read: list[Row] = []
     unreadable: list[str] = []
+    mended: list[str] = []
     for index, raw in enumerate(answer.get(rows, [])):
         try:
-            read.append(_convert(raw, row))
+            one, changes = _convert_mended(raw, row)
         except msgspec.ValidationError as error:
             unreadable.append(f"{_name(raw)}: {_with_path(str(error), f'$.{rows}[{index}]')}")
-    return Page(read, token, unreadable)
+        else:
+            read.append(one)
+            mended += [f"{_name(raw)}: {change}" for change in changes]
+    return Page(read, token, unreadable, mended)
 
 
 def _loads(body: bytes) -> Any:
@@ -83,6 +92,18 @@ def _loads(body: bytes) -> Any:
         return _without_nulls(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"MLflow's answer is not JSON: {error}.") from None
+
+
+def _convert_mended(raw: object, row: type[Row]) -> tuple[Row, list[str]]:
+    """Convert a row, mended if it must be. Return it with texts on what was changed. Raise ValidationError."""
+    try:
+        return _convert(raw, row), []
+    except msgspec.ValidationError:
+        try:
+            mended, changes = mend(raw)
+        except RecursionError:
+            raise msgspec.ValidationError("Nested too deeply") from None
+        return _convert(mended, row), changes
 
 
 def _convert(raw: object, row: type[Row]) -> Row:
@@ -160,6 +181,6 @@ def decode_run(body: bytes) -> Run:
     except _NOT_AS_EXPECTED:
         raw = _loads(body)
     try:
-        return _convert(raw, _OneRun).run
+        return _convert_mended(raw, _OneRun)[0].run
     except msgspec.ValidationError as error:
         raise DecodeError(f"MLflow's answer to runs/get cannot be read: {error}.") from None

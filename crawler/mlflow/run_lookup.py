@@ -17,11 +17,15 @@ from crawler.mlflow.row_errors import row_error_text
 
 
 class FoundRuns(msgspec.Struct, frozen=True):
-    """Runs that were found by id. Texts: `failed` of runs that MLflow fails for, `unreadable` of a wrong shape."""
+    """Runs that were found by id. Texts: `failed` of runs that MLflow fails for, `unreadable` of a wrong shape.
+
+    `mended` has texts on values that were changed.
+    """
 
     runs: list[Run] = []
     failed: list[str] = []
     unreadable: list[str] = []
+    mended: list[str] = []
 
 
 class RunLookup:
@@ -76,6 +80,7 @@ class RunLookup:
             page = self._api.decoded(RUNS.decode, body)
         found.runs.extend(page.rows)
         found.unreadable.extend(page.unreadable)
+        found.mended.extend(page.mended)
 
     async def _get(self, run_id: str) -> Run | None:
         try:

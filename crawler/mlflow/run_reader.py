@@ -173,7 +173,7 @@ class RunReader:
             lost = [each.behind(after) for each in step.skipped[len(found) :]]
             texts = texts + [_describe(asked, each) for each in lost]
             rows = rows + found
-        return Step(rows, window, texts, is_last=step.is_last)
+        return Step(rows, window, texts, step.mended, is_last=step.is_last)
 
     async def _search_once(self, query: dict[str, object]) -> Page[Run]:
         return RUNS.decode(await self._api.search(RUNS, query, TRIES_WHERE_BISECTING))

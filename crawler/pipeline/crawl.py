@@ -11,13 +11,17 @@ from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
+from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
+from crawler.telemetry.findings import LETTERS_ELSEWHERE
+from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
+from crawler.telemetry.tally import Tally
 
 _log = logging.getLogger("crawler")
 
@@ -97,14 +101,27 @@ def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
 
 def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Listener) -> None:
     resumed = checkpoint.resumed if checkpoint is not None else None
+    expected = None if checkpoint is None else checkpoint.runs_expected
     if resumed is None:
-        listener(Started(settings.run_id, settings.dry_run))
+        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected))
         return
     _log.info("Going on with the crawl %s, which delivered %d runs.", settings.run_id, resumed.runs)
-    listener(Started(settings.run_id, resumed=resumed.tally))
+    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected))
+    _tell_letters_elsewhere(settings, resumed.tally, listener)
     listener(RowsRead("runs", resumed.runs))
     if resumed.deleted_runs:
         listener(RowsSkipped("deleted runs", resumed.deleted_runs))
+
+
+def _tell_letters_elsewhere(settings: Settings, before: Tally, listener: Listener) -> None:
+    """Name the files in which the interrupted crawl kept something, unless this one adds to them."""
+    letters = settings.dead_letters or default_path(settings.run_id)
+    for path, then, count in (
+        (letters, before.dead_letters_path, before.dead_letters),
+        (unconfirmed_beside(letters), before.unconfirmed_path, before.unconfirmed_proposals),
+    ):
+        if then is not None and count and str(then) != encodable(str(path.absolute())):
+            listener(LETTERS_ELSEWHERE.found(str(then), count, path=then))
 
 
 def _watched(settings: Settings, report: Report) -> AbstractAsyncContextManager[None]:

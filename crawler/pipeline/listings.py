@@ -14,6 +14,7 @@ from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import (
     LISTING_MISSING,
     LISTING_UNREAD,
+    MENDED,
     NOTHING_LISTED,
     REGISTRY_MISSING,
     UNREADABLE,
@@ -49,6 +50,8 @@ class Listings:
         async for step in self.client.pages(resource, filter_text):
             for text in step.unreadable:
                 self._listener(UNREADABLE[resource.name].found(text))
+            for text in step.mended:
+                self._listener(MENDED[resource.name].found(text))
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step
@@ -87,7 +90,8 @@ class Listings:
         experiments = self.error_of(EXPERIMENTS)
         if experiments is not None and len(failed) > 1 and not self._has_rows:
             refused, error = next((each for each in failed if not is_missing(each[1])), failed[0])
-            raise no_listing(error, self.client.url, refused)
+            url = self.client.url if refused is EXPERIMENTS else self.client.registry_url
+            raise no_listing(error, url, refused)
         if experiments is not None and is_missing(experiments) and self.client.registry_url != self.client.url:
             await self._require_tracking()
 

@@ -1,6 +1,7 @@
 """A replay: the proposals of a file, delivered as those of a crawl are."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from difflib import get_close_matches
@@ -11,14 +12,22 @@ from msgspec import structs
 
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
+from crawler.delivery.dead_letters import same_target
 from crawler.delivery.delivery import Delivery, open_delivery
 from crawler.errors import CrawlerError, InputError, Interrupted, SettingsError
-from crawler.proposal_files.input_file import new_dead_letters, open_input, read_pieces, require_not_replayed
+from crawler.pipeline.entities_once import EachEntityOnce
+from crawler.proposal_files.input_file import (
+    is_regular,
+    new_dead_letters,
+    open_input,
+    read_pieces,
+    require_not_replayed,
+)
 from crawler.proposal_files.proposal_json import FiledProposal
 from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started
-from crawler.telemetry.findings import UNREADABLE_PROPOSALS
+from crawler.telemetry.findings import NO_TARGET, UNREADABLE_PROPOSALS
 from crawler.telemetry.report import Report
 
 MAX_ASPECTS = 200
@@ -57,22 +66,24 @@ async def replay(
     *,
     only: ReplayFilter | None = None,
     unconfirmed: bool = False,
+    any_target: bool = False,
     report: Report | None = None,
     stop: asyncio.Event | None = None,
 ) -> Report:
     """Send the proposals of a file, which is a path or an open descriptor, and return what became of them.
 
     What fails again goes to `settings.dead_letters`, by default the next free `FILE.N.jsonl`. With `unconfirmed`,
-    DataHub is asked first, and what it has by now is not sent again. `stop` ends it early.
+    DataHub is asked first, and what it has by now is not sent again. With `any_target`, dead letters that were kept for
+    another DataHub are sent to this one. `stop` ends it early.
 
     Example:
         report = await replay("dead-letters.jsonl", load("recipe.yml"))
         print(report.status, report.proposals, report.rejected)
 
     Raises:
-        SettingsError: The file cannot be opened, or is the one that dead letters would be added to; DataHub cannot be
-            asked; or `only` names an entity type that is neither in the file nor one that a crawl writes. The others
-            are sent then.
+        SettingsError: The file cannot be opened, or is the one that dead letters would be added to; it has dead letters
+            for another target; DataHub cannot be asked; or `only` names an entity type that is neither in the file nor
+            one that a crawl writes. The others are sent then.
         InputError: The file cannot be read to its end.
         Interrupted: It was stopped.
         CrawlerError: DataHub, or the output, fails for good.
@@ -83,11 +94,15 @@ async def replay(
     async with AsyncExitStack() as stack:
         if not isinstance(file, int):
             report.replayed = file = Path(file)
-            dead_letters = settings.dead_letters or new_dead_letters(file)
+            dead_letters = settings.dead_letters or new_dead_letters(file, settings.run_id)
             require_not_replayed(dead_letters, "dead letters", file)
             settings = structs.replace(settings, dead_letters=dead_letters)
             file = stack.enter_context(open_input(file))
-        opening = open_delivery(settings, report, report.datahub, report.time)
+        # A file is no catalog: what is in it can be looked at before it is sent anywhere.
+        target = settings.sink.target if settings.sink.is_resumable and not any_target else None
+        if target is not None and is_regular(file):
+            await _require_target(file, target, stop)
+        opening = open_delivery(settings, EachEntityOnce(report), report.datahub, report.time)
         delivery = await unless_stopped(stack.enter_async_context(opening), stop)
         if unconfirmed and not delivery.can_recheck:
             raise SettingsError(
@@ -95,7 +110,7 @@ async def replay(
                 "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint "
                 "openapi give --confirm stored. Or leave --unconfirmed out to send everything again.",
             )
-        feed = ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed)
+        feed = ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed, target=target)
         await delivery.deliver(feed, stop)
         feed.require_known_types()
     report.finish()
@@ -132,13 +147,18 @@ class ProposalFeed:
         stop: asyncio.Event,
         *,
         unconfirmed: bool = False,
+        target: str | None = None,
     ) -> None:
-        """Read from a descriptor, not beyond `stop`. With `unconfirmed`, DataHub may have them by now."""
+        """Read from a descriptor, not beyond `stop`, nor beyond a dead letter for another target than this, if given.
+
+        With `unconfirmed`, DataHub may have them by now.
+        """
         self._descriptor = descriptor
         self._only = only
         self._listener = listener
         self._stop = stop
         self._unconfirmed = unconfirmed
+        self._target = target
         self._types: set[str] = set()
         self._held: dict[str, FiledProposal] = {}
         """Proposals of the entity at hand, by the aspect's name."""
@@ -147,10 +167,10 @@ class ProposalFeed:
         """Yield all of them; raise at the end what ended the reading."""
         failure: CrawlerError | None = None
         try:
-            async for found in self._read():
+            async for found in _read(self._descriptor, self._stop):
                 for chunk in self._take(found):
                     yield chunk
-        except (InputError, Interrupted) as error:
+        except (InputError, Interrupted, SettingsError) as error:
             failure = error
         for chunk in self.drain():
             yield chunk
@@ -173,19 +193,15 @@ class ProposalFeed:
             found, self._held = list(self._held.values()), {}
             yield ProposalChunk(found, self._unconfirmed)
 
-    async def _read(self) -> AsyncIterator[FiledProposal | UnreadablePart]:
-        reader = ProposalReader()
-        async for piece in read_pieces(self._descriptor, self._stop):
-            for found in reader.feed(piece):
-                yield found
-        for found in reader.end():
-            yield found
-
     def _take(self, found: FiledProposal | UnreadablePart) -> Iterator[ProposalChunk]:
         """Hold a proposal that is to be sent. Yields the entity before it, if it is of another one."""
         if isinstance(found, UnreadablePart):
             self._listener(UNREADABLE_PROPOSALS.found(f"{found.where}: {found.reason}"))
             return
+        if self._target is not None:
+            _check_target(found, self._target)
+            if found.code and not found.target:
+                self._listener(NO_TARGET.found(found.proposal.urn))
         self._listener(RowsRead("proposals", 1))
         self._types.add(found.proposal.entity_type)
         if skipped := self._only.skips(found):
@@ -197,6 +213,32 @@ class ProposalFeed:
         if not same or proposal.aspect_name in self._held or len(self._held) == MAX_ASPECTS:
             yield from self.drain()
         self._held[proposal.aspect_name] = found
+
+
+async def _read(descriptor: int, stop: asyncio.Event) -> AsyncIterator[FiledProposal | UnreadablePart]:
+    reader = ProposalReader()
+    async for piece in read_pieces(descriptor, stop):
+        for found in reader.feed(piece):
+            yield found
+    for found in reader.end():
+        yield found
+
+
+async def _require_target(descriptor: int, target: str, stop: asyncio.Event) -> None:
+    """Read a regular file once more, to find what is for another target before anything is sent."""
+    begin = os.lseek(descriptor, 0, os.SEEK_CUR)
+    async for found in _read(descriptor, stop):
+        if isinstance(found, FiledProposal):
+            _check_target(found, target)
+    os.lseek(descriptor, begin, os.SEEK_SET)
+
+
+def _check_target(found: FiledProposal, target: str) -> None:
+    if found.target and not same_target(found.target, target):
+        raise SettingsError(
+            f"The file has dead letters that were kept for {found.target}, and they would be sent to {target}.",
+            "Name the DataHub that they are for, or give --any-target to send them here.",
+        )
 
 
 def _ordering_key(proposal: Proposal) -> str:

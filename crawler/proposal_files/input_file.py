@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crawler.atomic_files import reason_of
-from crawler.delivery.dead_letters import DEFAULT_PATH, unconfirmed_beside
+from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.errors import InputError, SettingsError
 from crawler.stopping import interrupted, unless_stopped
 
@@ -62,12 +62,14 @@ async def read_pieces(descriptor: int, stop: asyncio.Event) -> AsyncIterator[byt
         yield piece
 
 
-def new_dead_letters(path: Path) -> Path:
+def new_dead_letters(read: Path, run_id: str) -> Path:
     """Return where to keep what fails again: for dead-letters.jsonl dead-letters.2.jsonl, or the next free number.
 
-    What is unconfirmed has the same name with the other word. For a pipe, they are in the working directory.
+    What is unconfirmed has the same name with the other word. For a pipe, they are where those of a crawl with this run
+    id would be.
     """
-    read = path if path != STDIN and path.is_file() else DEFAULT_PATH
+    if read == STDIN or not read.is_file():
+        return default_path(run_id)
     name, _, last = read.stem.rpartition(".")
     if not name or not last.isdecimal():
         name, last = read.stem, "1"
@@ -89,10 +91,15 @@ def require_not_replayed(written: Path, what: str, read: Path) -> None:
         )
 
 
+def is_regular(descriptor: int) -> bool:
+    """Return True for a file that can be read more than once."""
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
 async def _until_readable(descriptor: int) -> None:
     """Wait for the writer of a pipe without blocking the event loop. A regular file can be read at once."""
     await asyncio.sleep(0)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+    if is_regular(descriptor):
         return
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()

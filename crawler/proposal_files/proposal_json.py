@@ -10,13 +10,14 @@ _NAME = re.compile("[A-Za-z][A-Za-z0-9]*")
 
 
 class FiledProposal(msgspec.Struct, frozen=True):
-    """A proposal of a file; `code` is its failure code where it is a dead letter.
+    """A proposal of a file; `code` is its failure code where it is a dead letter, `target` what it was to be sent to.
 
     `last_observed` (ms since epoch) is that of its system metadata, if it has any.
     """
 
     proposal: Proposal
     code: str = ""
+    target: str = ""
     last_observed: int | None = None
 
 
@@ -44,6 +45,7 @@ class _Object(msgspec.Struct, rename="camel"):
     aspect: _Aspect | None = None
     proposal: "_Object | None" = None
     code: str = ""
+    target: str = ""
     system_metadata: _SystemMetadata | None = None
 
 
@@ -72,7 +74,7 @@ def decode_proposal(text: bytes) -> FiledProposal:
     if inner.change_type != "UPSERT":
         raise NoProposal(f"its changeType is {inner.change_type}, and only UPSERT can be sent again")
     metadata = inner.system_metadata
-    return FiledProposal(proposal, outer.code, None if metadata is None else metadata.last_observed)
+    return FiledProposal(proposal, outer.code, outer.target, None if metadata is None else metadata.last_observed)
 
 
 def _aspect(aspect: _Aspect | None) -> bytes:

@@ -25,7 +25,8 @@ from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import OutputError, SettingsError
 from crawler.http.traffic import Traffic
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
-from crawler.telemetry.events import Listener, OutputOpened
+from crawler.telemetry.events import Listener, OutputLost, OutputOpened
+from crawler.telemetry.findings import NOT_SENT
 from crawler.telemetry.timing import Timing
 
 
@@ -63,6 +64,9 @@ async def open_file_sink(
             sink.close(target, None)
         except BaseException:
             listener(OutputOpened(f"{target.temp_path} (incomplete)"))
+            if sink.is_broken:
+                listener(NOT_SENT.found(str(target.temp_path), sink.proposals))
+                listener(OutputLost())
             raise
 
 
@@ -93,6 +97,10 @@ class FileSink:
         self._timing = timing
         self._form = _LINES if settings.lines else _ARRAY
         self._is_empty = True
+        self.proposals = 0
+        """How many are in batches that were written."""
+        self.is_broken = False
+        """Whether something could not be written, so that the file is no JSON, or not the whole of it."""
 
     def packer(self) -> Packer:
         """Return a packer of batches that are small enough to wait in memory."""
@@ -108,8 +116,9 @@ class FileSink:
             with self._timing.on_disk():
                 self._append(batch)
         except OSError as error:
-            raise _failed(self._path, error) from None
+            raise self._failed(error) from None
         self._traffic.bytes += batch.bytes
+        self.proposals += sum(len(entity.proposals) for entity in batch.entities)
         return Written(self.facts.verification_method)
 
     def _append(self, batch: Batch) -> None:
@@ -122,7 +131,7 @@ class FileSink:
     def close(self, target: AtomicFile, error: BaseException | None) -> None:
         """Close the array and the file; without an `error` the file replaces the old one."""
         try:
-            if not isinstance(error, OutputError):
+            if not self.is_broken:
                 self._file.write(self._form.empty if self._is_empty else self._form.end)
             if self._path != STDOUT:
                 self._file.close()
@@ -131,7 +140,13 @@ class FileSink:
             if error is None:
                 target.publish()
         except OSError as failed:
-            raise _failed(self._path, failed) from error
+            raise self._failed(failed) from error
+
+    def _failed(self, error: OSError) -> OutputError:
+        self.is_broken = True
+        gone = "Whoever read it has gone."
+        hint = gone if error.errno == EPIPE else "Make room or give another path, then run it again."
+        return OutputError(f"Writing {self._path} failed: {error.strerror}.", hint)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -141,8 +156,3 @@ def _open(path: Path) -> BinaryIO:
         return sys.stdout.buffer
     flags = os.O_WRONLY | os.O_TRUNC
     return os.fdopen(open_for_owner(path, flags), "wb", buffering=1 << 20)
-
-
-def _failed(path: Path, error: OSError) -> OutputError:
-    hint = "Whoever read it has gone." if error.errno == EPIPE else "Make room or give another path, then run it again."
-    return OutputError(f"Writing {path} failed: {error.strerror}.", hint)

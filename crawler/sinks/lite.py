@@ -13,6 +13,7 @@ import msgspec
 from crawler.atomic_files import OWNER_ONLY, lock_file
 from crawler.config.settings import LiteSettings
 from crawler.datahub.batching import Batch, Packer
+from crawler.datahub.lite_catalog import open_lite_catalog
 from crawler.datahub.validation import UNFIT, as_wrapper
 from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.protocol import Wire
@@ -106,14 +107,13 @@ class LiteSink:
 
 
 def _open(settings: LiteSettings) -> "DataHubLiteLocal":
-    from datahub.configuration.common import ConfigurationError  # noqa: PLC0415  takes 2 s and 100 MB
-    from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415
+    from datahub.configuration.common import ConfigurationError  # noqa: PLC0415  takes 1 s
 
     try:
         is_new = not settings.path.exists()
         if settings.kind == "sqlite" and not is_new:
             _check_format(settings)
-        catalog = get_datahub_lite({"type": settings.kind, "config": {"file": str(settings.path)}})
+        catalog = open_lite_catalog(settings.kind, settings.path)
         if is_new:
             settings.path.chmod(OWNER_ONLY)
     except (sqlite3.Error, OSError) as error:

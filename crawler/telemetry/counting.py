@@ -3,7 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from crawler.telemetry.events import DeadLettersKept, Event, Outcome, Outcomes, ProposalsDecided, UnconfirmedKept
+from crawler.telemetry.events import (
+    DeadLettersKept,
+    Event,
+    Outcome,
+    Outcomes,
+    OutputLost,
+    ProposalsDecided,
+    UnconfirmedKept,
+)
 from crawler.telemetry.findings import Finding
 from crawler.telemetry.tally import Tally
 
@@ -17,6 +25,8 @@ def count(event: Event, tally: Tally) -> None:
             tally.unconfirmed_proposals += event.unconfirmed
         case Outcomes():
             _count_outcomes(event.entities, tally)
+        case OutputLost():
+            tally.lose_delivered()
         case Finding():
             tally.add_finding(event)
         case DeadLettersKept():

@@ -11,11 +11,15 @@ from crawler.telemetry.tally import Tally
 
 
 class Started(msgspec.Struct, frozen=True):
-    """The work begins. `run_id` is that of the crawl that is resumed, of which `resumed` has the counts, if one is."""
+    """The work begins. `run_id` is that of the crawl that is resumed, of which `resumed` has the counts, if one is.
+
+    `runs_expected` is how many runs the last whole crawl of this server read, where its state tells.
+    """
 
     run_id: str
     dry_run: bool = False
     resumed: Tally | None = None
+    runs_expected: int | None = None
 
 
 class RowsRead(msgspec.Struct, frozen=True):
@@ -59,6 +63,10 @@ class OutputOpened(msgspec.Struct, frozen=True):
 
     target: str
     version: str | None = None
+
+
+class OutputLost(msgspec.Struct, frozen=True):
+    """The output could not be written to its end: what was told as delivered to it is not there."""
 
 
 class BatchTaken(msgspec.Struct, frozen=True):
@@ -149,6 +157,7 @@ Event = (
     | ExperimentDone
     | SourceOpened
     | OutputOpened
+    | OutputLost
     | BatchTaken
     | ProposalsDecided
     | Outcomes

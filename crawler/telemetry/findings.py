@@ -72,6 +72,24 @@ UNREADABLE = {
 }
 
 
+def _mended(resource: str, *, found_again: bool) -> FindingKind:
+    return FindingKind(
+        f"mended_{resource}",
+        f"MLflow lists {resource} with values that no catalog can hold: these were replaced or left out.",
+        "warning",
+        "Nothing, if the values are not missed: the sample names them. docs/values.md has the rules.",
+        found_again=found_again,
+    )
+
+
+MENDED = {
+    "experiments": _mended("experiments", found_again=True),
+    "registered_models": _mended("registered_models", found_again=True),
+    "model_versions": _mended("model_versions", found_again=True),
+    "runs": _mended("runs", found_again=False),
+}
+
+
 def _missing(resource: str, consequence: str) -> FindingKind:
     return FindingKind(
         f"{resource}_missing",
@@ -284,11 +302,18 @@ NO_SYSTEM_METADATA = FindingKind(
     "Let /openapi/v3/entity answer `systemMetadata=true`: something before DataHub may drop it.",
     found_again=True,
 )
-NOT_SENT = FindingKind(
-    "not_sent",
-    "It ended before these proposals were delivered. Run it again, or replay the dead letters.",
+NOT_ANSWERED = FindingKind(
+    "not_answered",
+    "It ended while requests with these proposals were under way: DataHub may have them. Run it again, or replay the "
+    "dead letters; what arrives twice does no harm.",
     "failure",
     "Crawl again, or replay the dead letters.",
+)
+NOT_SENT = FindingKind(
+    "not_sent",
+    "It ended before these proposals were delivered. Run it again.",
+    "failure",
+    "Crawl again, or replay the dead letters where the summary names any. For a file none are kept.",
 )
 DEAD_LETTERS_UNWRITABLE = FindingKind(
     "dead_letters",
@@ -302,6 +327,19 @@ DEAD_LETTERS_NOWHERE = FindingKind(
     "What DataHub refuses could not be kept here. Give --dead-letters a path that can be written to.",
     "warning",
     "Give --dead-letters the path of a file in a folder that can be written to.",
+)
+LETTERS_ELSEWHERE = FindingKind(
+    "letters_elsewhere",
+    "The crawl that is resumed kept proposals in another file, {path}, which are counted here too. Replay both.",
+    "warning",
+    "Replay that file too. Crawl in the same folder, or with the same --dead-letters, to have one file.",
+)
+NO_TARGET = FindingKind(
+    "no_target",
+    "These dead letters do not say which DataHub they were kept for, so that was not checked. An older release wrote "
+    "them.",
+    "warning",
+    "Make sure that they were for this DataHub.",
 )
 OLD_DATAHUB = FindingKind(
     "old_datahub",
@@ -350,6 +388,7 @@ OUT_OF_TIME = FindingKind(
 
 CATALOGUE: tuple[FindingKind, ...] = (
     *UNREADABLE.values(),
+    *MENDED.values(),
     *LISTING_MISSING.values(),
     *LISTING_UNREAD.values(),
     *(kind for kind in dict(globals()).values() if isinstance(kind, FindingKind)),

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawler.config.durations import human_seconds
 from crawler.http.traffic import Traffic
+from crawler.telemetry.eta import Growth, seconds_left
 from crawler.telemetry.logs import printable
 from crawler.telemetry.report import Report, peak_rss_bytes
-from crawler.telemetry.summary import KINDS, human_bytes, human_seconds
+from crawler.telemetry.summary import KINDS, human_bytes
 from crawler.telemetry.timing import slowest
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 REDRAW_SECONDS = 0.5
 LOG_SECONDS = 10.0
 RATE_SECONDS = 10.0
+BAR_WIDTH = 60
 
 _log = logging.getLogger("crawler.progress")
 
@@ -55,6 +58,7 @@ class Rates:
         self._report = report
         self._clock = clock
         self._points: deque[_Point] = deque()
+        self._growth = Growth()
         self.note()
 
     def note(self) -> None:
@@ -62,6 +66,7 @@ class Rates:
         now = self._clock()
         report = self._report
         self._points.append(_Point(now, report.read["runs"], report.proposals, report.time.shares()))
+        self._growth.note(now, report.runs_done)
         while len(self._points) > 2 and now - self._points[0].at > RATE_SECONDS:
             self._points.popleft()
 
@@ -76,6 +81,14 @@ class Rates:
         return self._rate(lambda point: point.proposals)
 
     @property
+    def seconds_left(self) -> float | None:
+        """The time until as many runs are delivered as the last whole crawl read; None where that cannot be told."""
+        total = self._report.runs_expected
+        if total is None or self._report.mlflow.outage or self._report.datahub.outage:
+            return None
+        return seconds_left(self._growth.points, total, self._clock())
+
+    @property
     def limit(self) -> str:
         """What limits the crawl, in words."""
         return slowest(self._points[0].shares, self._points[-1].shares)
@@ -86,24 +99,15 @@ class Rates:
         return (count(last) - count(first)) / elapsed if elapsed > 0 else 0.0
 
 
-def seconds_left(report: Report) -> float | None:
-    """Estimate the time that is left from the experiments done so far. None while not all experiments are known."""
-    done, total = report.experiments_done, report.read["experiments"]
-    if not report.experiments_listed or not done or done >= total:
-        return None
-    return report.duration * (total - done) / done
-
-
 def progress_line(report: Report, rates: Rates) -> str:
     """Return the progress in one line."""
     rates.note()
-    left = seconds_left(report)
     return (
         f"{human_seconds(report.duration)}: {_read_so_far(report, rates)} read; "
         f"{report.proposals:,} proposals ({rates.proposals:,.0f}/s) delivered; "
         f"{report.mlflow.in_flight + report.datahub.in_flight} requests in flight, "
         f"{report.mlflow.retries + report.datahub.retries:,} retries; {_limit(report, rates)}"
-        + (f"; about {human_seconds(left)} left" if left is not None else "")
+        + (f"; {left}" if (left := _left(report, rates)) else "")
     )
 
 
@@ -130,7 +134,20 @@ def _waiting_in_queue(report: Report) -> str:
 def _read_so_far(report: Report, rates: Rates) -> str:
     if report.replayed:
         return f"{report.read['proposals']:,} proposals"
-    return f"{report.read['experiments']:,} experiments, {report.read['runs']:,} runs ({rates.runs:,.0f}/s)"
+    experiments = f"{report.read['experiments']:,} experiments"
+    if report.experiments_listed:
+        experiments = f"{report.experiments_done:,} of {experiments}"
+    return f"{experiments}, {report.read['runs']:,} runs ({rates.runs:,.0f}/s)"
+
+
+def _left(report: Report, rates: Rates) -> str:
+    """Return how far the crawl is, and how long it still takes, where the last one tells how many runs there are."""
+    total, done = report.runs_expected, report.runs_done
+    if not total or done >= total:
+        return ""
+    left = rates.seconds_left
+    time_left = "" if left is None else f", about {human_seconds(left)} left"
+    return f"{done / total:.0%} of the {total:,} runs of last time delivered{time_left}"
 
 
 @asynccontextmanager
@@ -200,6 +217,7 @@ class _ConsoleStream(io.TextIOBase):
 def live_view(report: Report, rates: Rates) -> "RenderableType":
     """Return the view that is redrawn every REDRAW_SECONDS."""
     from rich.console import Group  # noqa: PLC0415
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -212,17 +230,17 @@ def live_view(report: Report, rates: Rates) -> "RenderableType":
     for name, key, entity_type in kinds:
         read = f"{report.read[key]:,}" if key else ""
         table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}")
-    left = seconds_left(report)
     lines = [
         f"File     {_read_so_far(report, rates)} read"
         if report.replayed
         else f"MLflow   {rates.runs:>8,.0f} runs/s        {_traffic(report.mlflow)}",
         f"DataHub  {rates.proposals:>8,.0f} proposals/s   {_traffic(report.datahub)}",
         f"{human_seconds(report.duration)} elapsed"
-        + (f", about {human_seconds(left)} left" if left is not None else "")
-        + f", at most {human_bytes(peak_rss_bytes())} of memory; {_limit(report, rates)}"
-        + _findings(report),
+        f", at most {human_bytes(peak_rss_bytes())} of memory; {_limit(report, rates)}" + _findings(report),
     ]
+    if left := _left(report, rates):
+        bar = ProgressBar(total=report.runs_expected, completed=report.runs_done, width=BAR_WIDTH)
+        return Group(table, bar, Text("\n".join([left, *lines])))
     return Group(table, Text("\n".join(lines)))
 
 

@@ -1,9 +1,11 @@
 """What a crawl or a replay did, as numbers that grow: the live view, the summary and `--report` read it."""
 
+import re
 import resource
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -27,6 +29,8 @@ from crawler.telemetry.events import (
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.tally import FindingSummary, Tally
 from crawler.telemetry.timing import Party, Timing
+
+_PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 
 
 class Report:
@@ -56,6 +60,8 @@ class Report:
         self.batches = 0
         self.experiments_listed = False
         self.experiments_done = 0
+        self.runs_expected: int | None = None
+        """How many runs the last whole crawl of this server read, where the state tells."""
         self.unverified = Unverified(0, 0)
         """What waits to be seen in DataHub, which took it."""
         self.queue_lag: int | None = None
@@ -85,6 +91,7 @@ class Report:
             case Started():
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
+                self.runs_expected = event.runs_expected
             case SourceOpened():
                 self.mlflow.version = event.version
             case OutputOpened():
@@ -147,6 +154,11 @@ class Report:
     def dead_letters_path(self) -> Path | None:
         """The file of dead letters, if there are any."""
         return self.tally.dead_letters_path
+
+    @property
+    def runs_done(self) -> int:
+        """Runs that were delivered."""
+        return self.delivered["dataProcessInstance"]
 
     def activity(self) -> tuple[int, ...]:
         """Return counters some of which change whenever anything happens."""
@@ -214,6 +226,10 @@ class Report:
 
 def peak_rss_bytes() -> int:
     """Return the most memory that this process ever held, in bytes."""
+    with suppress(OSError):
+        # Linux hands ru_maxrss on to what a process starts: a crawl started by a large one would tell that one's peak.
+        if held := _PEAK.search(Path("/proc/self/status").read_bytes()):
+            return int(held[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

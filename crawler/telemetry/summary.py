@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from crawler.config.durations import human_seconds
 from crawler.http.traffic import Traffic
 from crawler.telemetry.logs import printable
 from crawler.telemetry.report import Report, peak_rss_bytes
@@ -63,15 +64,6 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= _KIB
     return f"{count:.1f} GiB"
-
-
-def human_seconds(seconds: float) -> str:
-    """Return a duration as 1h02m, 3m20s or 4.2 s."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
 def _print_all(console: "Console", report: Report, report_path: Path | None) -> None:
@@ -204,6 +196,8 @@ def _verdict(report: Report) -> str:
     where = f" to {printable(report.output)}" if report.output else ""
     took = human_seconds(report.duration)
     done = f"{entities:,} entities in {report.proposals:,} proposals delivered{where} in {took}."
+    if report.status == "failed" and not report.proposals:
+        done = f"Nothing was delivered{where}; it took {took}."
     if report.dry_run:
         done = f"Dry run: nothing was written; {sum(report.mapped.values()):,} entities would be."
     failed = sum(finding.count for finding in report.failures)

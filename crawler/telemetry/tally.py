@@ -50,6 +50,13 @@ class Tally(msgspec.Struct):
             self.confirmed[entity_type][method] = max(0, count - excess)
             excess = max(0, excess - count)
 
+    def lose_delivered(self) -> None:
+        """Let nothing count as delivered: what was is rejected."""
+        self.rejected += self.proposals
+        self.proposals = 0
+        self.delivered.clear()
+        self.confirmed.clear()
+
     def add_finding(self, finding: Finding) -> None:
         """Count a finding under its code."""
         found = self.failures if finding.severity == "failure" else self.warnings

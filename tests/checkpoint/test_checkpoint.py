@@ -26,7 +26,7 @@ from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.coverage import Window
 from crawler.pipeline.windows import WindowTracker
-from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
+from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided, RowsRead
 from crawler.telemetry.findings import URN_INVALID
 from tests.support.examples import examples
 
@@ -177,7 +177,10 @@ def test_a_finished_state_holds_nothing_of_the_crawl_any_more(tmp_path: Path) ->
     with closing(sqlite3.connect(path)) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         left = {name: database.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
-    assert [(name, row[:2]) for name, rows in left.items() for row in rows] == [("setting", ("finished", "true"))]
+    assert [(name, row[:2]) for name, rows in left.items() for row in rows] == [
+        ("setting", ("finished", "true")),
+        ("setting", ("whole", '{"source":{"MLflow\'s URL":"http://mlflow"},"runs":0}')),
+    ]
 
 
 def test_names_that_are_no_unicode_are_known_again(tmp_path: Path) -> None:
@@ -218,7 +221,7 @@ def test_datasets_that_cannot_be_restored_are_told_as_damage(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spoilt", "words"),
     [
-        ({"fingerprint": "no JSON"}, "DecodeError"),
+        ({"fingerprint": "no JSON"}, "JSON is malformed"),
         ({"fingerprint": "[]"}, "Expected `object`"),
         ({"findings": "{}"}, "missing required field `warnings`"),
     ],
@@ -391,7 +394,7 @@ from pathlib import Path
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.pipeline.windows import WindowTracker
 from crawler.mlflow.paging.coverage import Window
-from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided
+from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided, RowsRead
 
 ticks = count()
 with Checkpoint(Path(sys.argv[1]), {"env": "PROD"}, "killed", clock=lambda: float(next(ticks))) as state:
@@ -449,3 +452,28 @@ def test_what_two_crawls_did_adds_up(folders: Callable[[], Path], done: list[Any
                     window(state, experiment, since, None if since is None else since + length)
     with checkpoint(both) as first, checkpoint(one) as second:
         assert [first.gaps(each) for each in "12"] == [second.gaps(each) for each in "12"]
+
+
+def whole_crawl(path: Path, runs: int, fingerprint: dict[str, str] = FINGERPRINT) -> int | None:
+    """A crawl that comes to its end; what it expected."""
+    with Checkpoint(path, fingerprint, "whole") as state:
+        state(RowsRead("runs", runs - 1))
+        state(RowsRead("experiments", 1_000))
+        state(RowsRead("runs", 1))
+        state.finish()
+    return state.runs_expected
+
+
+def test_the_runs_of_the_last_whole_crawl_are_expected_of_the_next_of_the_same_server(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    assert whole_crawl(path, 70) is None
+    for _ in range(2):
+        with checkpoint(path) as state:
+            # One that is cut off changes nothing.
+            state(RowsRead("runs", 3))
+        assert state.runs_expected == 70
+    assert whole_crawl(path, 80) == 70
+    # Other settings of the mapping read the same runs.
+    assert whole_crawl(path, 90, {**FINGERPRINT, "env": "DEV"}) == 80
+    assert whole_crawl(path, 9, {**FINGERPRINT, "MLflow's URL": "http://other"}) is None
+    assert whole_crawl(path, 9, {**FINGERPRINT, "MLflow's URL": "http://other", "the workspace": "w"}) is None

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,18 @@ def recipe_in(folder: Path, server: MlflowServer, gms: Gms) -> Path:
     return recipe_file(folder, server.url, sink=sink)
 
 
+def report_in(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / "report.json").read_bytes())
+    return read
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServer, tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     async with Gms() as gms:
         assert await crawl_process(recipe_in(tmp_path / "whole", golden_server, gms), None) == 0
         expected: Values = dict(gms.aspects)
+        whole = report_in(tmp_path / "whole")
     async with Gms(latency=0.15) as gms:
         recipe = recipe_in(tmp_path / "killed", golden_server, gms)
         codes: list[int] = []
@@ -52,4 +59,10 @@ async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServ
         assert gms.violations == [], codes
         assert gms.aspects == expected, codes
     assert [each.name for each in recipe.parent.glob("state.db*") if each.suffix != ".lock"] == ["state.db"]
-    assert json.loads(recipe.with_name("report.json").read_bytes())["failures"] == []
+    report = report_in(recipe.parent)
+    assert report["failures"] == []
+    # What was written once more counts as often as it is there: once.
+    assert report["read"] == whole["read"]
+    assert report["written"]["entities"] == whole["written"]["entities"], codes
+    confirmed = {entity_type: sum(ways.values()) for entity_type, ways in report["confirmed"].items()}
+    assert confirmed == report["written"]["entities"]

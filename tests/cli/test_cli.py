@@ -156,7 +156,7 @@ async def test_unknown_flags_and_commands_are_usage_errors(tmp_path: Path) -> No
 
 
 async def crawl_of(url: str, folder: Path, **options: object) -> tuple[int, str, dict[str, Any]]:
-    recipe = recipe_file(folder, url, {"retry_max_times": 1, **options})
+    recipe = recipe_file(folder, url, {"retry_max_times": 1, "patience_sec": 0, **options})
     code, _, errors = await run("crawl", "-c", recipe, "--report", "report.json", folder=folder)
     return code, errors, json.loads((folder / "report.json").read_text())
 
@@ -229,7 +229,7 @@ def _mlflow_with_login(folder: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("version", "told"), [("2.20.4", None), ("3.17.2", "3.17.2")])
+@pytest.mark.parametrize(("version", "told"), [("2.20.4", None), ("3.18.0", "3.18.0")])
 async def test_a_static_prefix_is_a_base_path(version: str, told: str | None, tmp_path: Path) -> None:
     """MLflow 2 has /api and /version beside the prefix and only /ajax-api below it; MLflow 3 has all of them below."""
     with mlflow_server(version, tmp_path / "server", static_prefix="/ml/flow") as server:
@@ -258,7 +258,8 @@ async def test_a_full_disk(golden_server: MlflowServer, tmp_path: Path) -> None:
     assert "No space left on device" in errors
 
 
-async def test_a_signal_stops_cleanly_and_keeps_what_was_read(golden_server: MlflowServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_stops_cleanly_and_keeps_what_was_read(tmp_path: Path, number: signal.Signals) -> None:
     held, arrived = asyncio.Event(), asyncio.Event()
 
     async def hold(request: web.Request) -> web.Response:
@@ -277,7 +278,7 @@ async def test_a_signal_stops_cleanly_and_keeps_what_was_read(golden_server: Mlf
             folder=tmp_path,
         )
         await arrived.wait()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, errors = await process.communicate()
         held.set()
     assert process.returncode == 143, errors.decode()
@@ -512,8 +513,8 @@ async def test_paths_that_are_not_utf_8_are_spelt_out(golden_server: MlflowServe
     assert "proposals in letters\\udcff; send them" in errors
     assert json.loads(report.read_bytes())["dead_letters"]["path"].endswith("letters\\udcff")
     async with Gms() as gms:
-        again = ("replay", letters.name, "--datahub-url", gms.url, "--report", report.name, "--log-format", "json")
-        code, _, errors = await run(*again, folder=tmp_path)
+        again = ("replay", letters.name, "--any-target", "--datahub-url", gms.url, "--report", report.name)
+        code, _, errors = await run(*again, "--log-format", "json", folder=tmp_path)
     assert code == 0, errors
     assert json.loads(errors.splitlines()[-1])["report"]["replayed"] == "letters\\udcff"
     lite = ("--sink", "lite", "-o", odd("lite"), "--state", odd("lite state"))
@@ -577,8 +578,10 @@ async def test_an_output_without_room_is_told(
 async def test_where_no_dead_letters_can_be_kept_that_is_told_at_once(
     golden_server: MlflowServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "mlflow-datahub-dead-letters.jsonl").mkdir()
-    given = ("crawl", "--mlflow-uri", golden_server.url, "-o", "out.json", "--report", "report.json")
+    recipe = recipe_file(tmp_path, golden_server.url)
+    recipe.write_text(f"{recipe.read_text()}run_id: nightly\n")
+    (tmp_path / "mlflow-datahub-dead-letters-nightly.jsonl").mkdir()
+    given = ("crawl", "-c", recipe, "-o", "out.json", "--report", "report.json")
     code, _, errors = await run(*given, folder=tmp_path)
     assert code == 0, errors
     (warning,) = json.loads((tmp_path / "report.json").read_text())["warnings"]

@@ -11,9 +11,11 @@ import msgspec
 import psutil
 import pytest
 
+from crawler.cli.demo import _termination_held_back
 from crawler.cli.demo_server.server import mlflow_server
+from crawler.cli.interruption import terminating_signals
 from crawler.errors import SettingsError, Unreachable
-from tests.servers.environments import PYTHON, mlflow_environment
+from tests.servers.environments import DEMO, PYTHON, mlflow_environment
 from tests.support.commands import run
 from tests.support.crawls import ROOT, plain_environment
 
@@ -25,10 +27,11 @@ beside_mlflow = pytest.mark.skipif(
 
 async def start_demo(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     """The packages of the tests beside an MLflow of the version that the demo's extra names."""
-    python = mlflow_environment("3.17.2") / "bin" / "python"
+    python = mlflow_environment(DEMO) / "bin" / "python"
     packages = Path(msgspec.__file__).parents[1]
     # It is measured where the tests are.
     (folder / "sitecustomize.py").write_text("import coverage\n\ncoverage.process_startup()\n")
+    (folder / "temporary").mkdir()
     paths = os.pathsep.join(map(str, (folder, ROOT, packages)))
     return await asyncio.create_subprocess_exec(
         *(str(python), "-m", "crawler", "demo", *arguments),
@@ -39,37 +42,68 @@ async def start_demo(folder: Path, *arguments: str) -> asyncio.subprocess.Proces
     )
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def type_again(command: str) -> str:
+    """What a command that the demo printed writes, where the demo's packages are found."""
+    paths = os.pathsep.join(map(str, (ROOT, Path(msgspec.__file__).parents[1])))
+    process = await asyncio.create_subprocess_shell(
+        command, stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"], "PYTHONPATH": paths}
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
 @pytest.mark.slow
 @beside_mlflow
 async def test_the_demo_shows_counts_lineage_and_what_to_do_next(tmp_path: Path) -> None:
-    process = await start_demo(tmp_path, "--directory", str(tmp_path / "demo"))
+    process = await start_demo(tmp_path)
     output, errors = (text.decode() for text in await process.communicate())
     assert process.returncode == 0, errors
     assert "Done: 59 entities in 384 proposals delivered" in output
     way = output[output.index("Where the model churn-classifier in production comes from:") :]
     steps = [
         "hosted dataset: warehouse.customers  on snowflake",
-        "─ dataset: warehouse.customers",
+        "─ dataset: warehouse.customers  [training]",
         "run: trial",
         "model version: churn-classifier_2 [Production]",
         "registered model: churn-classifier",
     ]
     assert [way.index(step) for step in steps] == sorted(way.index(step) for step in steps)
-    assert "mlflow-datahub-crawler crawl --mlflow-uri http://localhost:5000" in output
-    assert (tmp_path / "demo" / "datahub.db").exists()
     assert "Traceback" not in errors
+    python = str(mlflow_environment(DEMO) / "bin" / "python")
+    # The summary's last line is one line for grep where there is no terminal.
+    without_paths = output.replace(str(tmp_path), "").replace(python, "")
+    assert [line for line in without_paths.splitlines() if len(line) > 80 and not line.startswith("Done: ")] == []
+    assert f"  {python} -m crawler crawl \\\n    --mlflow-uri http://localhost:5000 -o proposals.json\n" in output
+    # Neither DataHub nor MLflow leaves anything in the home folder.
+    assert names_in(tmp_path) == {"sitecustomize.py", "__pycache__", "temporary"}
+    lines = output[output.index("Look at it") :].splitlines()
+    assert "mlmodels" in (await type_again("\n".join(lines[1:3]))).splitlines()
+    assert "churn-classifier_2" in await type_again("\n".join(lines[3:5]))
 
 
 @pytest.mark.slow
 @beside_mlflow
-@pytest.mark.parametrize("moment", ["Starting", "Crawling"])
-async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path, moment: str) -> None:
-    (tmp_path / "temporary").mkdir()
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Starting", signal.SIGTERM),
+        ("Crawling", signal.SIGTERM),
+        ("Crawling", signal.SIGHUP),
+    ],
+)
+async def test_a_signal_takes_the_demos_server_and_folder_with_it(
+    tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
     process = await start_demo(tmp_path)
     assert process.stdout is not None
     while not (line := await process.stdout.readline()).startswith(moment.encode()):
         assert line, (await process.communicate())[1].decode()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = await process.communicate()
     assert process.returncode == 143, errors.decode()
     assert "Traceback" not in errors.decode()
@@ -78,6 +112,20 @@ async def test_a_signal_takes_the_demos_server_and_folder_with_it(tmp_path: Path
     # Killed they are by now, but a process takes a moment to end.
     _, alive = psutil.wait_procs(left, timeout=10)
     assert alive == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_crawl_is_heard_too(number: signal.Signals) -> None:
+    """An event loop that ends leaves its signals to the system."""
+    before = {each: signal.getsignal(each) for each in terminating_signals()}
+    try:
+        with _termination_held_back():
+            signal.signal(number, signal.SIG_DFL)
+        with pytest.raises(SystemExit):
+            signal.raise_signal(number)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 async def test_a_folder_that_is_there_is_not_filled(tmp_path: Path) -> None:

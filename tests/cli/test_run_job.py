@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def test_what_ends_well_after_its_time_is_no_failure() -> None:
     assert ended(job, duration=SOON) == (ExitCode.OK, "success", [])
 
 
-@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_what_was_only_waited_for_at_a_stop_is_not_confirmed(number: signal.Signals | None) -> None:
     report = Report("r")
 
@@ -75,8 +76,12 @@ def test_what_was_only_waited_for_at_a_stop_is_not_confirmed(number: signal.Sign
     assert (report.status, report.failures) == ("unconfirmed", [])
 
 
-def test_what_was_ended_by_its_time_says_so() -> None:
-    assert ended(stopped, duration=SOON) == (ExitCode.FAILURES, "interrupted", OUT_OF_TIME)
+def test_what_was_ended_by_its_time_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "crawler"):
+        assert ended(stopped, duration=SOON, grace=90) == (ExitCode.FAILURES, "interrupted", OUT_OF_TIME)
+    assert caplog.messages == [
+        "0.0 s are over (--max-duration): nothing more is read; what is read is delivered, for at most 1m30s (--grace)."
+    ]
 
 
 def test_a_stop_takes_the_grace_at_most_whatever_asks_for_it() -> None:
@@ -111,6 +116,36 @@ def test_the_first_signal_is_the_first_also_after_the_time() -> None:
     assert ended(job, duration=SOON) == (ExitCode.TERMINATED, "interrupted", OUT_OF_TIME)
     assert went_on
     assert ended(cut_off, duration=SOON) == (ExitCode.TERMINATED, "interrupted", OUT_OF_TIME)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT], ExitCode.INTERRUPTED),
+        ([signal.SIGTERM], ExitCode.TERMINATED),
+        ([signal.SIGHUP], ExitCode.TERMINATED),
+        ([signal.SIGHUP, signal.SIGTERM], ExitCode.TERMINATED),
+        ([signal.SIGINT, signal.SIGHUP], ExitCode.TERMINATED),
+    ],
+)
+def test_the_exit_code_says_which_signal_ended_it(numbers: list[signal.Signals], code: ExitCode) -> None:
+    async def job(stop: asyncio.Event) -> None:
+        await send(*numbers)
+        await stopped(stop)
+
+    assert ended(job) == (code, "interrupted", [])
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    async def job(stop: asyncio.Event) -> None:
+        await send(signal.SIGHUP)
+        assert not stop.is_set()
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert ended(job) == (ExitCode.OK, "success", [])
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_time_that_runs_out_after_a_signal_is_not_what_ended_it() -> None:

@@ -13,12 +13,10 @@ from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.commands import ended, run, start
 from tests.support.crawls import recipe_file
-from tests.support.dead_letters import letters
+from tests.support.dead_letters import kept_in, letters
 
 ALL = 376
 ENTITIES = 69
-KEPT = "mlflow-datahub-unconfirmed.jsonl"
-AGAIN = "mlflow-datahub-unconfirmed.2.jsonl"
 NEVER = "1h"
 
 
@@ -36,28 +34,31 @@ def report_in(folder: Path) -> dict[str, Any]:
 class TestReplay:
     """A queue stands still while a crawl goes on; then its file is held against DataHub."""
 
-    async def crawl(self, server: MlflowServer, folder: Path, gms: Gms) -> None:
+    async def crawl(self, server: MlflowServer, folder: Path, gms: Gms) -> Path:
         gms.shelf.queue.clear()
         code, _, errors = await run(*command(server, gms, "--confirm-wait", "100ms"), folder=folder)
         gms.shelf.queue.set()
         assert code == 4, errors
         told = " ".join(errors.split())
         assert f"Everything was taken; {ENTITIES} entities could not be confirmed in time." in told
-        assert f"{KEPT}; `replay" in told
+        kept = kept_in(folder, "unconfirmed")
+        assert f"{kept.name}; `replay {kept.name}" in told
         assert "--unconfirmed` later" in told
         report = report_in(folder)
         assert (report["status"], report["failures"], report["rejected"]) == ("unconfirmed", [], 0)
         assert report["unconfirmed"]["entities"] == ENTITIES
         assert report["unconfirmed"]["proposals"] == ALL
         assert report["written"]["proposals"] == 0
-        assert set(letters(folder / KEPT)) == set(gms.aspects)
-        assert (folder / KEPT).stat().st_mode & 0o777 == 0o600
-        assert not (folder / "mlflow-datahub-dead-letters.jsonl").exists()
+        assert set(letters(kept)) == set(gms.aspects)
+        assert {letter["target"] for letter in letters(kept).values()} == {gms.url}
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert not kept_in(folder).exists()
+        return kept
 
-    async def replay(self, folder: Path, gms: Gms, *flags: str) -> tuple[int, str]:
+    async def replay(self, kept: Path, gms: Gms, *flags: str) -> tuple[int, str]:
         code, _, errors = await run(
-            *("replay", KEPT, "--unconfirmed", "--datahub-url", gms.url, "--report", "report.json", *flags),
-            folder=folder,
+            *("replay", kept.name, "--unconfirmed", "--datahub-url", gms.url, "--report", "report.json", *flags),
+            folder=kept.parent,
         )
         return code, " ".join(errors.split())
 
@@ -65,27 +66,27 @@ class TestReplay:
         self, golden_server: MlflowServer, tmp_path: Path
     ) -> None:
         async with Gms() as gms:
-            await self.crawl(golden_server, tmp_path, gms)
+            kept = await self.crawl(golden_server, tmp_path, gms)
             sent = len(gms.history)
-            code, errors = await self.replay(tmp_path, gms)
+            code, errors = await self.replay(kept, gms)
         assert code == 0, errors
         assert len(gms.history) == sent
         report = report_in(tmp_path)
         assert (report["status"], report["written"]["proposals"]) == ("success", ALL)
-        assert f"{KEPT} is no longer needed: DataHub has all of its proposals" in errors
+        assert f"{kept.name} is no longer needed: DataHub has all of its proposals" in errors
 
     @pytest.mark.parametrize("aspects", ["all", "one"])
     async def test_only_what_is_missing_is_sent(
         self, golden_server: MlflowServer, tmp_path: Path, aspects: str
     ) -> None:
         async with Gms() as gms:
-            await self.crawl(golden_server, tmp_path, gms)
+            kept = await self.crawl(golden_server, tmp_path, gms)
             gone = {key for key in gms.aspects if key[0] == "urn:li:tag:mlflow_production"}
             gone = gone if aspects == "all" else {min(gone)}
             for key in gone:
                 gms.shelf.forget(key)
             sent = len(gms.history)
-            code, errors = await self.replay(tmp_path, gms)
+            code, errors = await self.replay(kept, gms)
         assert code == 0, errors
         assert {(urn, aspect) for urn, aspect, _ in gms.history[sent:]} == gone
         assert report_in(tmp_path)["written"]["proposals"] == ALL
@@ -94,21 +95,21 @@ class TestReplay:
         self, golden_server: MlflowServer, tmp_path: Path
     ) -> None:
         async with Gms() as gms:
-            await self.crawl(golden_server, tmp_path, gms)
-            before = (tmp_path / KEPT).read_bytes()
+            kept = await self.crawl(golden_server, tmp_path, gms)
+            before = kept.read_bytes()
             gms.shelf.queue.clear()
-            code, errors = await self.replay(tmp_path, gms, "--confirm-wait", "100ms")
+            code, errors = await self.replay(kept, gms, "--confirm-wait", "100ms")
         assert code == 4, errors
-        assert (tmp_path / KEPT).read_bytes() == before
-        assert set(letters(tmp_path / AGAIN)) == set(gms.aspects)
+        assert kept.read_bytes() == before
+        assert set(letters(kept.with_suffix(".2.jsonl"))) == set(gms.aspects)
 
     async def test_a_server_that_cannot_be_asked_is_no_place_to_look(
         self, golden_server: MlflowServer, tmp_path: Path
     ) -> None:
         async with Gms() as gms:
-            await self.crawl(golden_server, tmp_path, gms)
+            kept = await self.crawl(golden_server, tmp_path, gms)
         async with Gms(version="v0.14.0") as gms:
-            code, errors = await self.replay(tmp_path, gms)
+            code, errors = await self.replay(kept, gms, "--any-target")
         assert code == 2
         assert "It takes DataHub 1.0.1 or later" in errors
         assert gms.aspects == {}
@@ -125,6 +126,28 @@ async def test_what_arrives_within_the_grace_is_confirmed(golden_server: MlflowS
         code, _, errors = await ended(process)
     assert code == 0, errors
     assert report_in(tmp_path)["written"]["proposals"] == ALL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_signal_while_only_the_queue_is_waited_for_keeps_what_is_not_confirmed(
+    golden_server: MlflowServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    async with Gms() as gms:
+        gms.shelf.queue.clear()
+        waiting = told_when_all_is_taken(gms)
+        process = await start(*command(golden_server, gms, "--grace", "100ms"), folder=tmp_path)
+        await waiting.wait()
+        process.send_signal(number)
+        code, _, errors = await ended(process)
+        assert code == 4, errors
+        assert len(gms.history) == ALL
+        kept = letters(kept_in(tmp_path, "unconfirmed"))
+        assert set(kept) == set(gms.aspects)
+        report = report_in(tmp_path)
+        assert (report["status"], report["failures"], report["rejected"]) == ("unconfirmed", [], 0)
+        assert report["unconfirmed"]["entities"] == ENTITIES
+        assert report["written"]["proposals"] == 0
+        assert "Everything was taken" in errors
 
 
 def told_when_all_is_taken(gms: Gms) -> asyncio.Event:

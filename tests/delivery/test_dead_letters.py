@@ -15,12 +15,13 @@ from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.datahub.aspects import NOT_REMOVED
 from crawler.datahub.proposals import Entity, Proposal
-from crawler.delivery.dead_letters import DeadLetters
+from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, same_target
 from crawler.delivery.delivery import open_delivery
 from crawler.errors import SettingsError
 from crawler.http.traffic import Traffic
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
+from tests.support.dead_letters import ORIGIN
 
 
 def proposal(number: int) -> Proposal:
@@ -33,7 +34,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_a_letter_tells_all_that_replay_and_people_need(tmp_path: Path) -> None:
     report = Report("r")
-    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, report)
     letters.check()
     letters.write([], code="refused_422", reason="nothing")
     assert list(tmp_path.iterdir()) == [], "no failure, no file"
@@ -44,6 +45,8 @@ def test_a_letter_tells_all_that_replay_and_people_need(tmp_path: Path) -> None:
     at = datetime.fromisoformat(str(found[0].pop("at")))
     assert timedelta(0) <= datetime.now(UTC) - at < timedelta(minutes=5)
     assert found[0] == {
+        "run_id": "r",
+        "target": "http://gms:8080",
         "code": "refused_422",
         "reason": "The server's\nwords.",
         "status": 422,
@@ -61,7 +64,7 @@ def test_a_letter_tells_all_that_replay_and_people_need(tmp_path: Path) -> None:
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "dead.jsonl", Report("r"))
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, Report("r"))
     letters.write([proposal(1)], code="x", reason="y")
     letters.sync()
     assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
@@ -72,7 +75,7 @@ def test_what_a_crash_left_behind_is_a_line_of_its_own(tmp_path: Path, left: str
     path = tmp_path / "dead.jsonl"
     path.write_text(left)
     for number in (1, 2):
-        letters = DeadLetters(path, Report("r"))
+        letters = DeadLetters(path, ORIGIN, Report("r"))
         letters.write([proposal(number)], code="x", reason="y")
         letters.sync()
     *before, first, second = path.read_text().splitlines()
@@ -81,7 +84,7 @@ def test_what_a_crash_left_behind_is_a_line_of_its_own(tmp_path: Path, left: str
 
 
 def test_an_aspect_of_many_lines_becomes_one(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "dead.jsonl", Report("r"))
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, Report("r"))
     aspect = b'{\r\n  "name": "a\\nb",\n  "weight": 1.50\n}'
     letters.write([Proposal("tag", "urn:li:tag:1", "tagProperties", aspect)], code="x", reason="y")
     letters.sync()
@@ -91,7 +94,7 @@ def test_an_aspect_of_many_lines_becomes_one(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_a_failure_of_the_report_and_no_error() -> None:
     report = Report("r")
-    letters = DeadLetters(Path("/dev/full"), report)
+    letters = DeadLetters(Path("/dev/full"), ORIGIN, report)
     letters.check()
     for _ in range(2):
         assert not letters.write(map(proposal, range(3)), code="x", reason="y")
@@ -104,7 +107,7 @@ def test_a_full_disk_is_a_failure_of_the_report_and_no_error() -> None:
 
 def test_a_device_takes_letters_too() -> None:
     report = Report("r")
-    letters = DeadLetters(Path("/dev/null"), report)
+    letters = DeadLetters(Path("/dev/null"), ORIGIN, report)
     letters.write([proposal(1)], code="x", reason="y")
     assert letters.sync()
     assert (report.dead_letters, report.failures) == (1, [])
@@ -121,7 +124,7 @@ def test_letters_reach_the_disk_together(tmp_path: Path, monkeypatch: pytest.Mon
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", synced.append)
     report = Report("r")
-    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, report)
     for number in range(100):
         assert letters.write([proposal(number)], code="x", reason="y")
     assert (len(lines(letters.path)), len(synced), report.dead_letters) == (100, 0, 0)
@@ -131,7 +134,7 @@ def test_letters_reach_the_disk_together(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_does_not_reach_the_disk_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report("r")
-    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, report)
     with monkeypatch.context() as broken:
         broken.setattr("os.fsync", failing(errno.EIO))
         for number in range(3):
@@ -150,7 +153,7 @@ def test_what_was_written_is_kept_although_the_disk_is_full_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = Report("r")
-    letters = DeadLetters(tmp_path / "dead.jsonl", report)
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, report)
     assert letters.write([proposal(1)], code="x", reason="y")
     write = os.write
     with monkeypatch.context() as full:
@@ -168,7 +171,7 @@ def test_what_was_written_is_kept_although_the_disk_is_full_then(
 
 
 def test_a_file_that_is_moved_away_keeps_its_letters(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "dead.jsonl", Report("r"))
+    letters = DeadLetters(tmp_path / "dead.jsonl", ORIGIN, Report("r"))
     for number in (1, 2):
         letters.write([proposal(number)], code="x", reason="y")
         letters.sync()
@@ -188,7 +191,7 @@ def test_a_file_that_is_moved_away_keeps_its_letters(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_told_early(tmp_path: Path, path: str, reason: str) -> None:
     (tmp_path / "file").touch()
     report = Report("r")
-    letters = DeadLetters(tmp_path / path, report)
+    letters = DeadLetters(tmp_path / path, ORIGIN, report)
     with pytest.raises(SettingsError, match=reason):
         letters.check()
     letters.write([proposal(1)], code="x", reason="y")
@@ -199,10 +202,62 @@ def test_a_file_that_may_not_be_written_is_told_early(tmp_path: Path, monkeypatc
     path = tmp_path / "dead.jsonl"
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anything
     with pytest.raises(SettingsError, match="Its folder cannot be written to"):
-        DeadLetters(path, Report("r")).check()
+        DeadLetters(path, ORIGIN, Report("r")).check()
     path.touch()
     with pytest.raises(SettingsError, match="Permission denied"):
-        DeadLetters(path, Report("r")).check()
+        DeadLetters(path, ORIGIN, Report("r")).check()
+
+
+@pytest.mark.parametrize(
+    ("run_id", "name"),
+    [
+        ("mlflow-2026_11_29-07_09_53-ab12cd", "mlflow-2026_11_29-07_09_53-ab12cd"),
+        ("../a b/v1.5", "___a_b_v1_5"),
+        ("é" * 300, "_" * 100),
+        ("", ""),
+    ],
+)
+def test_the_files_name_has_the_run_id(run_id: str, name: str) -> None:
+    assert default_path(run_id).name == f"mlflow-datahub-dead-letters-{name}.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://gms:8080", "http://gms:8080/", True),
+        ("http://gms", "https://GMS:443", True),
+        ("http://host/a", "http://host:80/a/", True),
+        ("http://host/a", "http://host/b", False),
+        ("http://gms:8080", "http://gms:8081", False),
+        ("/data/a.db", "/data/a.db", True),
+        ("/data/a.db", "/data/b.db", False),
+        ("standard output", "http://gms:8080", False),
+        ("http://[", "http://gms:8080", False),
+    ],
+)
+def test_whether_two_targets_are_one(one: str, other: str, same: bool) -> None:
+    assert same_target(one, other) == same_target(other, one) == same
+
+
+def test_a_file_takes_the_letters_of_many_runs_for_one_target(tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    path.write_text('{"at":"2026-11-24T10:00:00Z","code":"x"}\n')
+    for run_id in ("monday", "tuesday"):
+        letters = DeadLetters(path, Origin(run_id, "http://gms:8080/"), Report("r"))
+        letters.require_unmixed()
+        letters.write([proposal(1)], code="x", reason="y")
+        letters.sync()
+    assert [line.get("run_id") for line in lines(path)] == [None, "monday", "tuesday"]
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match="holds what was kept for http://gms:8080/, and this is for http://other:"):
+        DeadLetters(path, Origin("r", "http://other:8080"), Report("r")).require_unmixed()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [b'{"at":"2026-11-24T1', b"\xff\n", b"[]\n", b'{"target":1}\n', b"\n\n"])
+def test_lines_that_cannot_be_read_name_no_target(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "dead.jsonl").write_bytes(left)
+    DeadLetters(tmp_path / "dead.jsonl", ORIGIN, Report("r")).require_unmixed()
 
 
 def test_a_dry_run_writes_none(tmp_path: Path) -> None:

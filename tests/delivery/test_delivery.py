@@ -25,6 +25,7 @@ from crawler.errors import RequestRefused, ServerError, Unreachable
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Event, Outcomes, tell_all
 from crawler.telemetry.report import Report
+from tests.support.dead_letters import ORIGIN
 
 
 class SlowSink:
@@ -65,7 +66,7 @@ def delivery_to(sink: SlowSink, report: Report | None = None, letters: Path = Pa
 def resumable_delivery_to(sink: SlowSink, report: Report, letters: Path, notes: "Notes | None") -> Delivery:
     """A delivery after which another crawl may go on, if `notes` listens."""
     listener = report if notes is None else tell_all([report, notes])
-    dead_letters = DeadLetters(letters, listener)
+    dead_letters = DeadLetters(letters, ORIGIN, listener)
     outcomes = OutcomePublisher(sink.wire, listener, dead_letters, is_resumable=notes is not None)
     return Delivery(sink, outcomes, listener, report.time)
 
@@ -394,3 +395,30 @@ async def test_with_a_checkpoint_nothing_waits_for_a_full_batch_for_long(monkeyp
         await delivery._queues.all[0].batches.join()
         assert notes.urns == sink.urns == ["urn:li:tag:00001"]
         await delivery.close()
+
+
+class StuckSink(SlowSink):
+    """Takes what it gets and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuck = asyncio.Event()
+
+    async def write(self, batch: Batch) -> Written:
+        written = await super().write(batch)
+        self.stuck.set()
+        await asyncio.Event().wait()
+        return written
+
+
+async def test_what_was_sent_and_not_answered_at_the_end_is_not_called_unsent(tmp_path: Path) -> None:
+    sink, report = StuckSink(), Report("r")
+    delivery = delivery_to(sink, report, tmp_path / "dead.jsonl")
+    delivering = asyncio.create_task(delivery.deliver(Holding(), asyncio.Event()))
+    await sink.stuck.wait()
+    delivering.cancel()
+    await asyncio.wait({delivering})
+    letters = [json.loads(line) for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
+    assert [letter["code"] for letter in letters] == ["not_answered", *["not_sent"] * 3]
+    assert letters[0]["proposal"]["entityUrn"] == sink.urns[0]
+    assert {failure.code: failure.count for failure in report.failures} == {"not_answered": 1, "not_sent": 3}

@@ -124,7 +124,7 @@ async def serve_raw() -> AsyncIterator[ServeRaw]:
 
 @pytest.fixture
 async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Connect]:
-    """`await connect(url, token=…)` opens a Server that never really sleeps."""
+    """`await connect(url, token=…)` opens a Server that never really sleeps, and waits for no outage."""
     async with AsyncExitStack() as stack:
 
         async def open_server(
@@ -133,7 +133,7 @@ async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Connect]:
             keep_alive = settings.pop("keep_alive", True)
             server = Server(
                 name,
-                ServerSettings(url=url, **settings),
+                ServerSettings(url=url, **{"patience": 0.0, **settings}),
                 traffic,
                 keep_alive=keep_alive,
                 counts=counts,

@@ -157,14 +157,14 @@ async def test_a_web_page_is_the_wrong_server(serve: Serve, connect: Connect, bo
 async def test_retries_are_counted_and_told(
     serve: Serve, connect: Connect, traffic: Traffic, naps: Naps, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "crawler.http")
+    caplog.set_level(logging.DEBUG, "crawler.http")
     server = await connect(await serve(_answers(503, 500)), attempts=8)
     assert (await server.get("/x")).status == 200
     assert (traffic.requests, traffic.retries) == (3, 2)
     assert [round(nap, 1) for nap in naps] == [float(line.split(" s ")[0].split()[-1]) for line in _lines(caplog)]
     assert [line.split(" s ")[1] for line in _lines(caplog)] == [
-        "(attempt 2 of 8): 503",
-        "(attempt 3 of 8): 500",
+        "(attempt 2 of 8): status 503",
+        "(attempt 3 of 8): status 500",
     ]
 
 

@@ -4,9 +4,11 @@ import asyncio
 import errno
 import logging
 import re
+import socket
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import aiohttp
@@ -17,6 +19,7 @@ from crawler.errors import RequestRefused, Unreachable
 from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.outage import PAUSE_CAP
+from crawler.http.outage_log import TELL_AFTER
 from crawler.http.traffic import Traffic
 from tests.http.conftest import no_tls
 from tests.simulation.virtual_clock import run_virtually
@@ -24,14 +27,26 @@ from tests.simulation.virtual_clock import run_virtually
 LATENCY = 0.1
 
 
+_KEY: Any = SimpleNamespace(host="h", port=1, ssl=None)
+
+
+def _refused() -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorError(_KEY, OSError(errno.ECONNREFUSED, "Connection refused"))
+
+
+def _unknown_host() -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorDNSError(_KEY, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+
 class Flaky:
-    """A server that is out in `begin <= t < end`, and then breaks connections or gives `status`."""
+    """A server that is out in `begin <= t < end`, and then fails as `failure` says or gives `status`."""
 
     def __init__(self, begin: float, end: float, status: int | None = None, **headers: str) -> None:
         self.begin = begin
         self.end = end
         self.status = status
         self.headers = headers
+        self.failure = _refused
         self.seen: list[float] = []
         self.poisoned: set[str] = set()
 
@@ -43,10 +58,7 @@ class Flaky:
         path = request.url.rpartition("/")[2]
         if self.begin <= now < self.end:
             if self.status is None:
-                raise aiohttp.ClientConnectorError(
-                    SimpleNamespace(host="h", port=1, ssl=None),  # type: ignore[arg-type]
-                    OSError(errno.ECONNREFUSED, "Connection refused"),
-                )
+                raise self.failure()
             return Response(status=self.status, body=b"", headers=self.headers)
         return Response(status=504 if path in self.poisoned else 200, body=b"{}", headers={})
 
@@ -144,16 +156,68 @@ def test_patience_counts_from_the_last_good_answer(traffic: Traffic) -> None:
     _run(flaky, traffic, scenario, patience=100)
 
 
-def test_a_server_that_never_answered_is_not_waited_for(traffic: Traffic) -> None:
-    flaky = Flaky(0, 1e9)
+@pytest.mark.parametrize("status", [None, 503])
+def test_a_server_that_starts_late_is_waited_for_from_the_first_request_on(
+    traffic: Traffic, status: int | None
+) -> None:
+    flaky = Flaky(0, 240, status)
 
     async def scenario(server: Server) -> None:
-        with pytest.raises(Unreachable) as caught:
-            await server.get("/x")
-        assert "It has answered nobody" not in caught.value.message
+        assert (await server.get("/x")).status == 200
 
     _run(flaky, traffic, scenario)
-    assert len(flaky.seen) == 8
+    assert len(flaky.seen_while_out) < 70
+
+
+def _waited(begin: float, patience: float) -> str:
+    if begin:
+        return f"It has answered nobody for {patience:.0f} s, since"
+    return f"It has not answered once in {patience:.0f} s" if patience >= 1 else "connection refused"
+
+
+@pytest.mark.parametrize("begin", [0, 10])
+@pytest.mark.parametrize("patience", [0.3, 3, 1_000])
+def test_patience_holds_from_the_first_request_on_however_short_it_is(
+    traffic: Traffic, begin: float, patience: float
+) -> None:
+    flaky = Flaky(begin, 1e9)
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, begin)
+        with pytest.raises(Unreachable, match=_waited(begin, patience)):
+            await server.get("/x")
+        assert patience <= asyncio.get_running_loop().time() - begin <= patience + 4 * LATENCY
+
+    _run(flaky, traffic, scenario, patience)
+
+
+def test_a_host_that_was_never_known_is_not_waited_for(traffic: Traffic) -> None:
+    unknown = mock.AsyncMock(side_effect=_unknown_host())
+
+    async def scenario(server: Server) -> None:
+        with pytest.raises(Unreachable, match="host name of MLflow, h:1, is unknown"):
+            await server.get("/x")
+        assert asyncio.get_running_loop().time() == 0
+
+    _run(mock.MagicMock(send=unknown), traffic, scenario)
+    assert unknown.await_count == 1
+
+
+@pytest.mark.parametrize("outage", [20, 1e9])
+def test_a_host_that_has_answered_may_be_unknown_for_a_while(traffic: Traffic, outage: float) -> None:
+    """As a service of Kubernetes that restarts."""
+    flaky = Flaky(10, 10 + outage)
+    flaky.failure = _unknown_host
+
+    async def scenario(server: Server) -> None:
+        await _ask_on_and_on(server, 10)
+        if outage == 20:
+            await server.get("/x")
+            return
+        with pytest.raises(Unreachable, match=r"host name of MLflow, h:1, is unknown.*answered nobody for 1.. s"):
+            await server.get("/x")
+
+    _run(flaky, traffic, scenario, patience=100)
 
 
 def test_without_patience_nothing_is_waited_for(traffic: Traffic) -> None:
@@ -196,6 +260,10 @@ def test_a_500_is_no_outage(traffic: Traffic) -> None:
     assert len(flaky.seen_while_out) == 3
 
 
+def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+
+
 def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(
     traffic: Traffic, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -209,15 +277,35 @@ def test_an_outage_is_told_once_at_its_begin_and_once_at_its_end(
             shown.append((traffic.outage, traffic.patience))
 
     _run(flaky, traffic, scenario)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(warnings) == 2
-    assert warnings[0].startswith("MLflow gives no answer for ")
-    assert "(connection refused)" in warnings[0]
-    ended = re.match(r"MLflow answers again, after (\d+) s", warnings[1])
-    assert ended is not None
+    begun, *reminders, ended = _told(caplog)
+    told = re.fullmatch(
+        r"MLflow at h:1 gives no answer, for (\S+) s now \(connection refused\): waiting up to 5m00s for it\.", begun
+    )
+    assert told is not None
+    # Before the tries of the first request are used up.
+    assert TELL_AFTER <= float(told[1]) < TELL_AFTER + PAUSE_CAP
+    assert 2 <= len(reminders) <= 3
+    assert all(reminder.startswith("MLflow at h:1 still gives no answer, for ") for reminder in reminders)
     # The first probe that is answered comes at most one pause after the server is back.
-    assert 190 <= int(ended[1]) <= 190 + PAUSE_CAP + 1
+    assert re.fullmatch(r"MLflow at h:1 answers again, after 3m(1[0-9]|2[01])s\.", ended)
     assert shown == [("connection refused", 300.0)]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+def test_what_may_be_the_fault_of_a_request_is_told_when_it_is_known_to_be_none(
+    traffic: Traffic, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    _run(Flaky(10, 60, status), traffic, lambda server: _ask_in_parallel(server, 70))
+    begun, ended = _told(caplog)
+    assert f"(status {status}): waiting up to 5m00s" in begun
+    assert "answers again" in ended
+
+
+def test_a_moment_without_answers_is_not_told(traffic: Traffic, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "crawler.http"):
+        _run(Flaky(10, 10 + TELL_AFTER / 2), traffic, lambda server: _ask_in_parallel(server, 30))
+    assert traffic.retries
+    assert [record for record in caplog.records if record.name == "crawler.http"] == []
 
 
 def test_who_probes_may_be_given_up_and_another_probes_on(traffic: Traffic) -> None:
@@ -305,7 +393,7 @@ def test_a_probe_that_fails_once_the_outage_is_over_does_not_begin_another(
     with caplog.at_level(logging.WARNING):
         _run(flaky, traffic, scenario, slots=4)
     assert traffic.outage == ""
-    assert [record.getMessage().partition(",")[0] for record in caplog.records][1:] == ["MLflow answers again"]
+    assert [record.getMessage().partition(",")[0] for record in caplog.records][1:] == ["MLflow at h:1 answers again"]
 
 
 def test_a_server_that_comes_back_as_another_one_is_not_waited_for(traffic: Traffic) -> None:

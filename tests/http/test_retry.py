@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import ssl
 import weakref
 from collections.abc import Awaitable, Callable
@@ -115,14 +116,18 @@ REQUEST = Request(method="GET", url="http://h:1/x")
 
 
 class Answered:
-    """As many answers as `count` says whenever they are read."""
+    """As many answers as `count` says whenever they are read; silence is borne for some more `seconds`."""
 
-    def __init__(self, count: Callable[[], int]) -> None:
+    def __init__(self, count: Callable[[], int], seconds: float) -> None:
         self._count = count
+        self._seconds = seconds
 
     @property
     def answers(self) -> int:
         return self._count()
+
+    def retry_seconds_left(self) -> float:
+        return self._seconds
 
 
 class Answering:
@@ -150,10 +155,11 @@ def _retrier(
     *,
     capacity: int = 500,
     answers: Callable[[], int] = lambda: 0,
+    seconds: float = math.inf,
 ) -> Retrier:
     listener: Any = SimpleNamespace(retrying=told)
     following: Any = SimpleNamespace(send=send)
-    answered: Any = Answered(answers)
+    answered: Any = Answered(answers, seconds)
     return Retrier(
         following, attempts, naps, listener, lambda _: False, budget=RetryBudget(capacity), answered=answered
     )
@@ -168,7 +174,16 @@ async def test_backoff_grows_with_jitter_up_to_its_cap(naps: Naps) -> None:
     assert len(naps) == 11
     for tried, nap in enumerate(naps):
         assert 0 <= nap <= min(BACKOFF_CAP, BACKOFF_BASE * 2**tried)
-    assert told == [(number, nap, "503") for number, nap in enumerate(naps, start=2)]
+    assert told == [(number, nap, "status 503") for number, nap in enumerate(naps, start=2)]
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(0.0, 1), (1e-9, 8)])
+async def test_nothing_is_tried_beyond_patience(naps: Naps, seconds: float, tries: int) -> None:
+    attempt = Answering(503)
+    with pytest.raises(Silent):
+        await _retrier(attempt, 8, naps, seconds=seconds).send(REQUEST)
+    assert attempt.tried == tries
+    assert all(nap <= seconds for nap in naps)
 
 
 async def test_what_the_last_try_came_to_is_the_outcome_where_others_were_answered(naps: Naps) -> None:

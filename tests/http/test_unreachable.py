@@ -18,7 +18,7 @@ PEER = Peer(name="DataHub", host="gms:8080", scheme="https", timeout=120, connec
     [
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "may want a client certificate"),
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "may want a client certificate"),
-        ("TLSV1_ALERT_PROTOCOL_VERSION", r"failed \(TLSV1_ALERT_PROTOCOL_VERSION\)"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", r"failed \(tlsv1 alert protocol version\)"),
         (None, r"failed \(unknown\)"),
     ],
 )

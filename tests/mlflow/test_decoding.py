@@ -226,16 +226,50 @@ def test_numbers_may_come_as_text(
     assert (decoded.info.start_time, decoded.info.end_time, decoded.data.metrics[0].value) == (start, end, value)
 
 
-@pytest.mark.parametrize(
-    "time", [2**62, 2**63, -(2**63) - 1, 10**30, 1.5, math.nan, math.inf, "soon", str(2**63), True]
-)
-def test_a_time_that_is_none_costs_only_its_row(time: object) -> None:
+NO_TIMES = [2**62, 2**63, -(2**63) - 1, 10**30, math.nan, math.inf, "soon", "", str(2**63), "9" * 5_000, True]
+
+
+@pytest.mark.parametrize("time", NO_TIMES, ids=lambda time: repr(time)[:30])
+def test_a_time_that_is_none_is_left_out_and_named(time: object) -> None:
     # DataHub's longs do not hold it, or not the time between two of them: sent, it would fail all of its batch.
     for key in ("start_time", "end_time"):
-        decoded = decode_runs(page(RUN, with_value(("info", key), time)))
-        assert decoded.rows == [DECODED]
-        assert "r1 7: " in decoded.unreadable[0]
-        assert f"`$.runs[1].info.{key}`" in decoded.unreadable[0]
+        path = ("info", key)
+        decoded = decode_runs(page(RUN, with_value(path, time)))
+        assert decoded.rows == [DECODED, but(DECODED, path, None)]
+        assert decoded.unreadable == []
+        (change,) = decoded.mended
+        assert change.startswith(f"r1 7: {key} ")
+        assert change.endswith(" was left out: it is no time")
+        assert decode_run(json.dumps({"run": with_value(path, time)}).encode()) == but(DECODED, path, None)
+
+
+@pytest.mark.parametrize("time", [1700000000000.5, "1700000000000.5", " 1700000000000.9\n"])
+def test_a_fraction_of_a_millisecond_is_cut_and_named(time: object) -> None:
+    decoded = decode_runs(page(with_value(("info", "start_time"), time), RUN))
+    assert decoded.rows == [DECODED, DECODED]
+    assert decoded.mended == [f"r1 7: start_time {time!r} was cut to whole milliseconds"]
+
+
+@pytest.mark.parametrize("time", [1700000000000.0, "1700000000000.0", "1.7e12", " 1700000000000 "])
+def test_a_whole_number_is_a_time_however_it_is_written(time: object) -> None:
+    decoded = decode_runs(page(with_value(("info", "start_time"), time), RUN))
+    assert (decoded.rows, decoded.mended, decoded.unreadable) == ([DECODED, DECODED], [], [])
+
+
+def test_a_time_is_mended_in_every_listing() -> None:
+    for decode, kind, row, names in (
+        (decode_experiments, "experiments", {"experiment_id": "5"}, ("creation_time", "last_update_time")),
+        (decode_registered_models, "registered_models", {"name": "m"}, MODEL_TIMES),
+        (decode_model_versions, "model_versions", {"name": "m", "version": "3"}, MODEL_TIMES),
+    ):
+        body = json.dumps({kind: [row | dict.fromkeys(names, 5.5), row | dict.fromkeys(names, "soon")]}).encode()
+        cut, left_out = decode(body).rows
+        assert [getattr(cut, name) for name in names] == [5, 5]
+        assert left_out == decode(json.dumps({kind: [row]}).encode()).rows[0]
+        assert len(decode(body).mended) == 4
+
+
+MODEL_TIMES = ("creation_timestamp", "last_updated_timestamp")
 
 
 def test_numbers_come_as_protobuf_and_python_write_them() -> None:
@@ -295,13 +329,28 @@ def test_a_wrong_row_of_any_kind_is_named(
 
 
 @pytest.mark.parametrize("path", [("info", "run_id"), ("info", "run_name"), ("data", "tags", 0, "value")], ids=str)
-def test_half_a_surrogate_pair_costs_only_its_row(path: tuple[Any, ...]) -> None:
+def test_half_a_surrogate_pair_is_replaced_and_named(path: tuple[Any, ...]) -> None:
     # JSON can escape it, but no UTF-8 can hold it: passed on, it would break whatever writes it.
-    decoded = decode_runs(page(with_value(path, "a\ud800b"), RUN, with_value(path, "😀")))
-    assert decoded.rows == [DECODED, but(DECODED, path, "😀")]
-    (message,) = decoded.unreadable
-    assert "$.runs[0]" in message
-    assert message.encode()
+    decoded = decode_runs(page(with_value(path, "a\ud800b\udc00"), RUN, with_value(path, "😀")))
+    assert decoded.rows == [but(DECODED, path, "a�b�"), DECODED, but(DECODED, path, "😀")]
+    assert decoded.unreadable == []
+    (change,) = decoded.mended
+    assert "half of a surrogate pair in 'a\\ud800b\\udc00' was replaced by U+FFFD" in change
+    assert change.encode()
+
+
+def test_half_a_surrogate_pair_in_the_name_of_a_field_costs_nothing() -> None:
+    run = copy.deepcopy(RUN)
+    run["info"]["\ud800"] = run["\udfff"] = 1
+    assert decode_runs(page(run, with_value(("info", "end_time"), "soon"))).rows[0] == DECODED
+
+
+def test_what_cannot_be_mended_costs_only_its_row() -> None:
+    wrong = with_value(("info", "start_time"), "soon")
+    wrong["data"]["tags"] = 1
+    decoded = decode_runs(page(wrong, RUN))
+    assert (decoded.rows, decoded.mended) == ([DECODED], [])
+    assert "`$.runs[0].data.tags`" in decoded.unreadable[0]
 
 
 @pytest.mark.parametrize(

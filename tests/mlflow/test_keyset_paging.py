@@ -318,3 +318,10 @@ def test_stretches_that_are_given_away_follow_one_another() -> None:
     assert cursor.pages_left(4) == 17
     queries = [query_of(each) for each in (cursor, *cursor.split(5, 4))]
     assert [(query.since, query.until) for query in queries] == [(60, 260), (260, 430), (430, 600)]
+
+
+def test_runs_of_a_later_part_are_left_to_it_also_before_one_without_start_time() -> None:
+    cursor = RunCursor(0, 30)
+    step = cursor.take(page(0, 10, 20, 30, 40, None, token=5))
+    assert [row.info.start_time for row in step.rows] == [10, 20, None]
+    assert cursor.query is None

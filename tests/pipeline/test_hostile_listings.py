@@ -94,6 +94,24 @@ async def test_a_row_that_spoils_its_page_costs_itself_only(answer: bytes | int,
     assert f"between {30:032x} (start_time 1010) and {32:032x}" in report.failures[0].samples[0]
 
 
+async def test_an_unusual_value_costs_not_even_its_row(tmp_path: Path) -> None:
+    runs = [a_run(number) for number in range(12)]
+    runs[2] = a_run(2, run_name="half \ud83d")
+    runs[4] = a_run(4, start_time=1_001.5)
+    runs[7] = a_run(7, end_time="soon")
+    async with hostile(runs, lambda _, body: body) as url:
+        report, urns = await crawl(url, tmp_path)
+    assert urns == {run_urn(f"{number:032x}") for number in range(12)}
+    assert report.failures == []
+    ((code, samples),) = [(warning.code, warning.samples) for warning in report.warnings if "mended" in warning.code]
+    assert code == "mended_runs"
+    assert samples == [
+        f"{2:032x} 1: half of a surrogate pair in 'half \\ud83d' was replaced by U+FFFD",
+        f"{4:032x} 1: start_time 1001.5 was cut to whole milliseconds",
+        f"{7:032x} 1: end_time 'soon' was left out: it is no time",
+    ]
+
+
 async def test_a_server_that_spoils_every_page_is_a_named_failure(tmp_path: Path) -> None:
     requests = 0
 

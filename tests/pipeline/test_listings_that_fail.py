@@ -167,6 +167,15 @@ async def test_an_order_that_is_wanted_as_a_text(tmp_path: Path) -> None:
     assert (codes(report), entities(proposals)) == (([], []), ALL)
 
 
+async def test_where_two_servers_give_nothing_the_one_that_is_none_is_named(tmp_path: Path) -> None:
+    tracking, registry = Dialect(), Dialect()
+    tracking.refusals = registry.refusals = dict.fromkeys(OF_LISTING, NOT_HERE)
+    async with tracking.serve() as url, registry.serve() as registry_url:
+        recipe = recipe_file(tmp_path, url, {"retry_max_times": 0, "registry_uri": registry_url})
+        with pytest.raises(WrongServer, match=f"{registry_url} is not an MLflow server: it has no .*registered-models"):
+            await crawl_to_file(recipe, tmp_path)
+
+
 async def test_versions_of_models_that_are_not_listed_are_not_written(tmp_path: Path) -> None:
     dialect = Dialect()
     dialect.versions += [version("secret", "1", ""), {**version("secret", "2", ""), "user_id": "spy"}]
@@ -180,7 +189,7 @@ async def test_versions_of_models_that_are_not_listed_are_not_written(tmp_path: 
 
 async def test_versions_of_a_model_that_cannot_be_read_are_written(tmp_path: Path) -> None:
     dialect = Dialect()
-    dialect.models[0]["creation_timestamp"] = "soon"
+    dialect.models[0]["tags"] = "none"
     report, proposals = await crawled(dialect, tmp_path)
     assert entities(proposals) == ALL | {"mlModelGroup": 1}
     assert codes(report) == ([], ["unreadable_registered_models"])

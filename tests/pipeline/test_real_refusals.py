@@ -68,7 +68,7 @@ async def test_an_account_without_any_right_is_warned_of(guarded: MlflowServer, 
 
 async def test_a_host_name_that_mlflow_does_not_know(tmp_path: Path) -> None:
     options = ["--allowed-hosts", "mlflow.example.com"]
-    with mlflow_server("3.17.2", tmp_path / "server", options=options) as server, pytest.raises(ServerError) as caught:
+    with mlflow_server("3.18.0", tmp_path / "server", options=options) as server, pytest.raises(ServerError) as caught:
         await crawl_to_file(recipe_file(tmp_path, server.url, {"retry_max_times": 0}), tmp_path)
     assert "Invalid Host header - possible DNS rebinding attack detected" in caught.value.message
     assert "Perhaps" in caught.value.hint

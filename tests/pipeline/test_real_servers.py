@@ -138,7 +138,7 @@ async def test_models_and_versions_are_what_the_client_says(version: str, filled
         assert len(aliases) == 2 * (len(models) - 1)
 
 
-@pytest.mark.parametrize("version", ["2.20.4", "3.17.2"])
+@pytest.mark.parametrize("version", ["2.20.4", "3.18.0"])
 async def test_datasets_have_a_schema_that_the_client_knows(version: str, filled_server: Serve, tmp_path: Path) -> None:
     filled = filled_server(version)
     _, written = await crawled(filled, tmp_path)

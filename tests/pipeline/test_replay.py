@@ -21,7 +21,7 @@ from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.commands import run, start
 from tests.support.crawls import crawl_to_file, crawl_to_gms, recipe_file, values
-from tests.support.dead_letters import letters
+from tests.support.dead_letters import kept_in, letters
 
 ALL = 376
 endpoints = pytest.mark.parametrize("endpoint", ["restli", "openapi"])
@@ -43,7 +43,7 @@ async def crawl_with_letters(server: MlflowServer, gms: Gms, folder: Path, endpo
         folder=folder,
     )
     assert code == 1, errors
-    return folder / "mlflow-datahub-dead-letters.jsonl"
+    return kept_in(folder)
 
 
 def clean(gms: Gms) -> dict[Key, Any]:
@@ -149,7 +149,7 @@ async def test_what_was_refused_arrives_once_it_is_taken(
         gms.rule = refusing(lambda key: key == stubborn)
         code, errors, report = await replay(path.name, gms, "--endpoint", endpoint, folder=tmp_path)
         assert (code, report["read"]["proposals"]) == (1, 30), errors
-        second = tmp_path / "mlflow-datahub-dead-letters.2.jsonl"
+        second = path.with_suffix(".2.jsonl")
         assert letters(second).keys() == {stubborn}
         assert letters(second)[stubborn]["code"] == "refused_422"
         assert clean(gms) == {key: value for key, value in whole.items() if key != stubborn}
@@ -161,7 +161,7 @@ async def test_what_was_refused_arrives_once_it_is_taken(
     assert {metadata["runId"] for key, metadata in gms.system_metadata.items() if key == stubborn and metadata} == {
         report["run_id"]
     }
-    assert not (tmp_path / "mlflow-datahub-dead-letters.3.jsonl").exists()
+    assert not path.with_suffix(".3.jsonl").exists()
 
 
 async def test_only_some_types_and_codes(golden_server: MlflowServer, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
             {
                 "sink": {
                     "type": "datahub-rest",
-                    "config": {"server": f"http://127.0.0.1:{closed_port()}", "retry_max_times": 0},
+                    "config": {"server": f"http://127.0.0.1:{closed_port()}", "patience_sec": 0.1},
                 }
             }
         )
@@ -370,7 +370,7 @@ async def test_a_pipes_letters_go_to_the_working_directory(tmp_path: Path) -> No
         await asyncio.to_thread((folder / "pipe.jsonl").write_bytes, line)
         await process.communicate()
     assert process.returncode == 1
-    assert letters(tmp_path / "mlflow-datahub-dead-letters.2.jsonl").keys() == {("urn:li:tag:a", "status")}
+    assert letters(kept_in(tmp_path)).keys() == {("urn:li:tag:a", "status")}
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Runs whose start_time is NULL in MLflow's database: no MLflow can list them, so they are named, and cost no others.
 
-MLflow 1.27 to 3.17 answer 500 for each page that would hold one. Such rows come by SQL only: a run that is created
+MLflow 1.27 to 3.18 answer 500 for each page that would hold one. Such rows come by SQL only: a run that is created
 through REST without start_time has 0.
 """
 

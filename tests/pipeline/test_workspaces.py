@@ -1,4 +1,4 @@
-"""Workspaces of a real MLflow 3.17.2: one of them is read, and others are not passed over in silence."""
+"""Workspaces of a real MLflow 3.18.0: one of them is read, and others are not passed over in silence."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def post(server: MlflowServer, path: str, body: dict[str, Any], workspace: str |
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     folder = tmp_path_factory.mktemp("workspaces")
-    with mlflow_server("3.17.2", folder, options=["--enable-workspaces"]) as running:
+    with mlflow_server("3.18.0", folder, options=["--enable-workspaces"]) as running:
         post(running, "3.0/mlflow/workspaces", {"name": TEAM})
         for workspace in (None, TEAM):
             name = workspace or "default"

@@ -1,10 +1,11 @@
 """The file that a replay reads, and where it keeps what fails again."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from crawler.proposal_files.input_file import new_dead_letters
+from crawler.proposal_files.input_file import STDIN, new_dead_letters
 
 
 @pytest.mark.parametrize(
@@ -26,4 +27,10 @@ def test_the_next_file_is_one_that_is_not_there(
 ) -> None:
     for each in (name, *taken):
         (tmp_path / each).touch()
-    assert new_dead_letters(tmp_path / name) == tmp_path / expected
+    assert new_dead_letters(tmp_path / name, "r") == tmp_path / expected
+
+
+def test_a_pipes_letters_are_named_by_the_run(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for path in (tmp_path / "pipe.jsonl", STDIN):
+        assert new_dead_letters(path, "r").name == "mlflow-datahub-dead-letters-r.jsonl"

@@ -28,6 +28,7 @@ from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePar
 from crawler.sinks import Sink, open_sink
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
+from tests.support.dead_letters import ORIGIN
 
 SYSTEM_METADATA = encode_system_metadata(SystemMetadata(1_700_000_000_000, "r"))
 
@@ -77,7 +78,9 @@ def encoded(sink: Sink, proposal: Proposal) -> bytes:
 
 def written_as_dead_letters(letters: list[Proposal], path: Path) -> bytes:
     path.unlink(missing_ok=True)
-    DeadLetters(path, Report("r")).write(letters, code="refused_422", reason='It said "no"\nand more.', status=422)
+    DeadLetters(path, ORIGIN, Report("r")).write(
+        letters, code="refused_422", reason='It said "no"\nand more.', status=422
+    )
     return path.read_bytes() if letters else b""
 
 

@@ -1,7 +1,8 @@
 """Environments with one MLflow version each, built once and kept in the user's cache folder.
 
-`python tests/servers/environments.py` builds all of them. `requirements/VERSION.txt`
-pins all that a version needs, also what it does not say itself, such as setuptools.
+`python tests/servers/environments.py` builds all of them. `requirements/VERSION.txt` pins all that a version's server
+and client import, also what it does not say itself, such as setuptools. Nothing else is installed: none of what only
+models need (scikit-learn, matplotlib, …). MLflow 3.18 is its wheel alone, which runs on what 3.17.2 needs.
 """
 
 import fcntl
@@ -14,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSIONS = ("1.27.0", "1.28.0", "2.20.4", "3.17.2")
+VERSIONS = ("1.27.0", "1.28.0", "2.20.4", "3.18.0")
+DEMO = "3.17.2"  # the version that the demo's extra and the benchmarks have, of which facts were measured
 PYTHON = "3.11"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 
@@ -54,10 +56,10 @@ def _build(folder: Path, requirements: Sequence[Path]) -> None:
     python = folder / "bin" / "python"
     if uv := _uv():
         _run(uv, "venv", "--quiet", "--python", PYTHON, str(folder))
-        _run(uv, "pip", "install", "--quiet", "--python", str(python), *wanted)
+        _run(uv, "pip", "install", "--quiet", "--no-deps", "--python", str(python), *wanted)
     else:
         _run(_python(), "-m", "venv", str(folder))
-        _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+        _run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *wanted)
 
 
 def _uv() -> str | None:
@@ -92,5 +94,5 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    for each in VERSIONS:
+    for each in (*VERSIONS, DEMO):
         print(each, mlflow_environment(each), flush=True)

@@ -1,11 +1,13 @@
 """Where proposals go: the same entities in a file, in DataHub Lite and in GMS, and what happens when these fail."""
 
 import asyncio
+import io
 import json
 import os
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.crawl import crawl
 from crawler.sinks import open_sink
 from crawler.telemetry.report import Report
+from crawler.telemetry.summary import print_summary
 from crawler.telemetry.timing import Timing
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
@@ -209,6 +212,53 @@ def _fails(_body: bytes) -> Iterator[None]:
     raise ServerError("nothing listens any more")
 
 
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond a size, in bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("lacks", [1, 10, 50_000], ids=["a byte", "some", "much"])
+async def test_of_a_file_that_is_not_whole_nothing_counts_as_delivered(
+    golden_server: MlflowServer, tmp_path: Path, lacks: int
+) -> None:
+    whole = tmp_path / "whole.json"
+    fits = await crawl_settings(load(None, {}, Flags(mlflow_uri=golden_server.url, output=whole), home=tmp_path))
+    output = tmp_path / "out.json"
+    settings = load(None, {}, Flags(mlflow_uri=golden_server.url, output=output), home=tmp_path)
+    report = Report("r")
+    with disk_of(whole.stat().st_size - lacks), pytest.raises(OutputError, match="File too large"):
+        await crawl(settings, report=report)
+    report.finish("failed")
+    assert not output.exists()
+    assert (report.proposals, report.rejected) == (0, fits.proposals)
+    assert report.delivered.total() == sum(ways.total() for ways in report.confirmed.values()) == 0
+    assert {failure.code: failure.count for failure in report.failures} == {"not_sent": fits.proposals}
+    words = io.StringIO()
+    print_summary(report, report_path=None, stream=words)
+    assert f"Nothing was delivered to {output}.part (incomplete)" in words.getvalue()
+
+
+async def test_what_is_in_a_catalog_when_its_disk_is_full_is_what_is_told(
+    golden_server: MlflowServer, tmp_path: Path
+) -> None:
+    flags = Flags(mlflow_uri=golden_server.url, sink="lite", output=tmp_path / "lite.db")
+    settings = load(None, {}, flags, home=tmp_path)
+    report = Report("r")
+    with disk_of(300_000), pytest.raises(OutputError):
+        await crawl(settings, report=report)
+    lite = get_datahub_lite({"type": "sqlite", "config": {"file": str(tmp_path / "lite.db")}}, read_only=True)
+    found = len(list(lite.list_ids()))
+    lite.close()
+    assert report.delivered.total() <= found
+    assert report.proposals + report.rejected == 376
+
+
 async def test_a_full_disk_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:
     settings = load(None, {}, Flags(mlflow_uri=golden_server.url, output=Path("/dev/full")), home=tmp_path)
     with pytest.raises(OutputError, match="No space left on device"):
@@ -295,10 +345,6 @@ class TestLite:
             await crawl_settings(self.settings(golden_server, tmp_path, "duckdb"))
 
     async def test_a_disk_that_is_full(self, golden_server: MlflowServer, tmp_path: Path) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-        try:
-            with pytest.raises(OutputError, match=r"Writing .*lite\.db failed: .*Make room, then run it again\."):
-                await crawl_settings(self.settings(golden_server, tmp_path))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        words = r"Writing .*lite\.db failed: .*Make room, then run it again\."
+        with disk_of(100_000), pytest.raises(OutputError, match=words):
+            await crawl_settings(self.settings(golden_server, tmp_path))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from crawler.telemetry.progress import Rates, live_view, progress_line, seconds_left, show_progress
+from crawler.telemetry.progress import Rates, live_view, progress_line, show_progress
 from crawler.telemetry.report import Report
 from tests.support.findings import fail, warn
 
@@ -146,14 +146,6 @@ def test_rates_are_those_of_the_last_seconds() -> None:
     assert rates.runs == 20
 
 
-@pytest.mark.parametrize(("listed", "done", "total"), [(False, 5, 20), (True, 0, 20), (True, 20, 20), (True, 0, 0)])
-def test_no_time_left_where_none_is_known(listed: bool, done: int, total: int) -> None:
-    report = Report("r")
-    report.experiments_listed, report.experiments_done = listed, done
-    report.read["experiments"] = total
-    assert seconds_left(report) is None
-
-
 def test_rich_waits_until_it_is_needed() -> None:
     code = "import sys, crawler.telemetry.progress, crawler.telemetry.summary; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -185,14 +177,53 @@ def test_the_live_view_shows_kinds_rates_and_requests() -> None:
         assert expected in text
 
 
-def test_time_left_is_told_only_where_the_total_is_known() -> None:
+def paced(report: Report, *, seconds: int = 20) -> Rates:
+    """Rates after so many seconds of 100 runs each."""
+    now = 0.0
+    rates = Rates(report, clock=lambda: now)
+    for now in map(float, range(1, seconds + 1)):  # noqa: B007  the clock reads it
+        report.delivered["dataProcessInstance"] += 100
+        rates.note()
+    return rates
+
+
+def test_a_bar_and_the_time_left_where_the_last_crawl_tells_how_many_runs_there_are() -> None:
+    report = Report("r")
+    report.runs_expected = 8_000
+    rates = paced(report)
+    told = "25% of the 8,000 runs of last time delivered, about 1m00s left"
+    assert told in progress_line(report, rates)
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as capture:
+        console.print(live_view(report, rates))
+    assert told in capture.get()
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 10 in capture.get()
+
+
+@pytest.mark.parametrize("expected", [None, 0, 1_999, 2_000])
+def test_no_bar_and_no_time_left_where_no_total_is_known_or_there_are_more_by_now(expected: int | None) -> None:
+    report = Report("r")
+    report.runs_expected = expected
+    rates = paced(report)
+    shown = progress_line(report, rates) + drawn(report)
+    assert "left" not in shown
+    assert "last time" not in shown
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" not in shown
+
+
+def test_no_time_left_in_an_outage() -> None:
+    report = Report("r")
+    report.runs_expected = 8_000
+    rates = paced(report)
+    report.mlflow.outage = "connection refused"
+    assert rates.seconds_left is None
+
+
+def test_experiments_are_counted_against_all_once_all_are_listed() -> None:
     report = busy_report()
-    assert seconds_left(report) is None
+    assert ": 20 experiments, " in progress_line(report, Rates(report))
     report.experiments_listed, report.experiments_done = True, 5
-    left = seconds_left(report)
-    assert left is not None
-    assert left == pytest.approx(3 * report.duration, rel=0.5, abs=0.01)
-    assert "left" in progress_line(report, Rates(report))
+    assert ": 5 of 20 experiments, " in progress_line(report, Rates(report))
 
 
 async def test_off_a_terminal_lines_come_at_intervals(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from crawler.config.durations import human_seconds
 from crawler.telemetry.report import Report
-from crawler.telemetry.summary import human_bytes, human_seconds, print_summary
+from crawler.telemetry.summary import human_bytes, print_summary
 from tests.support.findings import fail, warn
 
 LONG = "The reason is long and " + "goes on and " * 20 + "ends here."

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from crawler.datahub.lite_catalog import open_lite_catalog
 from crawler.mapping.platform import PLATFORM_URN
-
-if TYPE_CHECKING:
-    from datahub.lite.lite_local import DataHubLiteLocal
 
 PRODUCTION = "urn:li:tag:mlflow_production"
 
@@ -26,11 +24,7 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
-        from datahub.lite.lite_util import get_datahub_lite  # noqa: PLC0415  takes 2 s and 100 MB
-
-        self._lite: DataHubLiteLocal = get_datahub_lite(
-            {"type": "sqlite", "config": {"file": str(path)}}, read_only=True
-        )
+        self._lite = open_lite_catalog("sqlite", path, read_only=True)
 
     def entities(self) -> dict[str, int]:
         """Return the number of entities by type."""
@@ -61,7 +55,8 @@ class Catalog:
             dataset = edge["destinationUrn"]
             upstreams = self._aspect(dataset, "upstreamLineage").get("upstreams", [])
             steps += [("hosted dataset", _name(upstream["dataset"])) for upstream in upstreams]
-            steps.append(("dataset", f"{_name(dataset)}  {_brief(edge.get('properties', {}))}"))
+            context = edge.get("properties", {}).get("mlflow.data.context", "")
+            steps.append(("dataset", f"{_name(dataset)}  [{context}]"))
         experiment = self._aspect(self._aspect(run, "container")["container"], "containerProperties")["name"]
         name = self._aspect(run, "dataProcessInstanceProperties")["name"]
         return [*steps, ("run", f"{name}  in experiment {experiment!r}")]
@@ -78,7 +73,3 @@ def _name(urn: str) -> str:
     """Return the name in urn:li:type:(platform,name,env), with its platform unless that is MLflow."""
     platform, name, _ = urn.split("(", 1)[1].rsplit(")", 1)[0].split(",", 2)
     return name if platform == PLATFORM_URN else f"{name}  on {platform.rsplit(':', 1)[1]}"
-
-
-def _brief(properties: dict[str, str]) -> str:
-    return "".join(f"[{value}]" for value in properties.values())

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -41,8 +42,11 @@ _PROJECTS = (
 )  # fmt: skip
 
 
-def fill(url: str) -> None:
-    """Fill the MLflow server at `url` through MLflow's own client."""
+RUNS = len(_PROJECTS) * (TRIALS + 2)
+
+
+def fill(url: str) -> Iterator[int]:
+    """Fill the MLflow server at `url` through MLflow's own client. Yields the number of runs as it grows."""
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient  # noqa: PLC0415  only the demo's extra brings it
@@ -51,20 +55,22 @@ def fill(url: str) -> None:
     client = MlflowClient(tracking_uri=url, registry_uri=url)
     chance = random.Random(7)  # noqa: S311  sample data, the same each time
     for number, project in enumerate(_PROJECTS):
-        _fill_project(client, project, STARTED + number * 10_000 * MINUTE, chance)
+        for runs in _fill_project(client, project, STARTED + number * 10_000 * MINUTE, chance):
+            yield number * RUNS // len(_PROJECTS) + runs
 
 
-def _fill_project(client: Any, project: _Project, start: int, chance: random.Random) -> None:
+def _fill_project(client: Any, project: _Project, start: int, chance: random.Random) -> Iterator[int]:
     tags = {"team": "data science", "mlflow.note.content": project.note}
     experiment = client.create_experiment(project.experiment, tags=tags)
     parent = _run(client, experiment, project, "search", start=start, params={"strategy": "random"})
     _end(client, parent, "FINISHED", start + (TRIALS + 2) * 10 * MINUTE)
-    trained = [
-        _trial(client, experiment, project, parent=parent, number=number, start=start, chance=chance)
-        for number in range(TRIALS)
-    ]
+    trained = []
+    for number in range(TRIALS):
+        yield 1 + number
+        trained.append(_trial(client, experiment, project, parent=parent, number=number, start=start, chance=chance))
     _run(client, experiment, project, "nightly retrain", start=start + 200 * MINUTE, params={"strategy": "nightly"})
     _register(client, project, [run for run in trained if run is not None])
+    yield TRIALS + 2
 
 
 def _trial(

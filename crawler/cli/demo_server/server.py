@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from crawler.cli.interruption import terminating_signals
 from crawler.errors import SettingsError, Unreachable
 
 START_SECONDS = 240  # it ends earlier if the process does
@@ -36,7 +37,11 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         try:
             with _signals_later():
                 process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
-                    _command(folder, port), stdout=output, stderr=output, env=_environment(), start_new_session=True
+                    _command(folder, port),
+                    stdout=output,
+                    stderr=output,
+                    env=_environment(folder),
+                    start_new_session=True,
                 )
             url = f"http://127.0.0.1:{port}"
             _wait_until_up(f"{url}/health", process, log)
@@ -52,7 +57,7 @@ def _signals_later() -> Iterator[None]:
     came: list[int] = []
     handlers = {
         number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in {signal.SIGINT, *terminating_signals()}
     }
     try:
         yield
@@ -65,18 +70,23 @@ def _signals_later() -> Iterator[None]:
 
 def _command(folder: Path, port: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"),
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        # Without this, MLflow 3 serves by uvicorn and an app that needs pandas.
+        *("--gunicorn-opts", "--timeout 120"),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--default-artifact-root", str(folder / "artifacts")),
     ]
 
 
-def _environment() -> dict[str, str]:
-    """Return variables for MLflow without telemetry and job runners, its own scripts first on the path."""
+def _environment(home: Path) -> dict[str, str]:
+    """Return variables for MLflow without telemetry and job runners, its own scripts first on the path.
+
+    What it and gunicorn keep at home is kept in the demo's folder.
+    """
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join((scripts, os.environ.get("PATH", "")))
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return os.environ | quiet | {"PATH": path}
+    return os.environ | quiet | {"PATH": path, "HOME": str(home)}
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

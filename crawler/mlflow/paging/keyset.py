@@ -63,6 +63,7 @@ class RunCursor:
         self._pace = Pace()
         self._coverage = Coverage(since)
         self._seen = SeenRuns()
+        self._mended: list[str] = []
         self._ties = OffsetCursor(run_id)
 
     @property
@@ -90,7 +91,7 @@ class RunCursor:
             self._by_time = False
             if self._since != self._first:
                 self.restart(self._first)
-                return Step(unreadable=page.unreadable)
+                return Step(unreadable=page.unreadable, mended=page.mended)
         page = self._within(page)
         if self._by_time:
             self._pace.learn(page.rows, None if self._ties.token else self._since)
@@ -99,8 +100,11 @@ class RunCursor:
         rows, lost = self._seen.split(step.rows)
         self._count(rows)
         window = self._advance(step.rows)
+        # Runs that come once more are mended once more.
+        mended = [text for text in step.mended if text not in self._mended]
+        self._mended = step.mended
         unreadable = [f"run {run.info.run_id} comes twice, with other data: only the first is kept" for run in lost]
-        return Step(rows, window, [*step.unreadable, *unreadable], step.skipped, step.is_last)
+        return Step(rows, window, [*step.unreadable, *unreadable], mended, step.skipped, step.is_last)
 
     def new_rows(self, rows: int) -> int:
         """Return how many of `rows` rows of the next page may be new."""
@@ -204,9 +208,10 @@ class RunCursor:
     def _within(self, page: Page[Run]) -> Page[Run]:
         """Return the page without runs of a later stretch; they sort last, so nothing of this one follows them."""
         until = self._until
-        if until is None or not self._by_time or not page.rows or (page.rows[-1].info.start_time or 0) < until:
+        if until is None or not self._by_time or _last_start_time(page.rows) < until:
             return page
-        return Page([run for run in page.rows if (run.info.start_time or 0) < until], "", page.unreadable)
+        rows = [run for run in page.rows if (run.info.start_time or 0) < until]
+        return Page(rows, "", page.unreadable, page.mended)
 
     def _advance(self, fresh: list[Run]) -> Window | None:
         """Go on behind a page with these runs, and return the window that it completed, if any."""
@@ -229,3 +234,8 @@ class RunCursor:
         ties = [run for run in rows if run.info.start_time == start_time]
         self._ties = OffsetCursor(run_id, self._ties.bisector, ties)
         return self._coverage.complete(start_time, self._seen.ties.values())
+
+
+def _last_start_time(rows: list[Run]) -> int:
+    """Return the start time of the last run that has one, else 0."""
+    return next((time for run in reversed(rows) if (time := run.info.start_time) is not None), 0)

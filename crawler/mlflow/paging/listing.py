@@ -20,6 +20,7 @@ async def read_pages(ask: Ask[Row], page_rows: int, key: Callable[[Row], object]
     Raises what `ask` raises where asking for less does not help, ServerError where the pages have no end.
     """
     cursor: OffsetCursor[Row] = OffsetCursor(key)
+    mended: list[str] = []
     while (token := cursor.token) is not None:
         most = cursor.most or page_rows
         try:
@@ -35,7 +36,10 @@ async def read_pages(ask: Ask[Row], page_rows: int, key: Callable[[Row], object]
             *(f"{key(row)} comes twice, with other data: only the first is kept" for row in lost),
             *map(describe_row, step.skipped),
         ]
-        yield Step(rows, unreadable=unreadable, is_last=step.is_last)
+        # Rows that come once more are mended once more.
+        fresh = [text for text in step.mended if text not in mended]
+        mended = step.mended
+        yield Step(rows, unreadable=unreadable, mended=fresh, is_last=step.is_last)
 
 
 def _ask_for_less(cursor: OffsetCursor[Row], rows: int, error: CrawlerError) -> bool:

@@ -58,7 +58,7 @@ class OffsetCursor(Generic[Row]):
             rows, skipped = self._take_at_gap(self._gap, page)
         else:
             rows, skipped = self._new_rows(page), []
-        return Step(rows, unreadable=page.unreadable, skipped=skipped, is_last=self.token is None)
+        return Step(rows, unreadable=page.unreadable, mended=page.mended, skipped=skipped, is_last=self.token is None)
 
     def new_rows(self, rows: int) -> int:
         """Return how many of `rows` rows of the next page do not come once more."""

@@ -14,11 +14,12 @@ class Step(msgspec.Struct, Generic[Row], frozen=True):
 
     `unreadable` describes rows that are lost: of a wrong shape, left out since the server fails for every page that
     holds them, or listed twice with different data. A cursor returns those that it left out as `skipped`; readers
-    describe them in `unreadable`. `is_last` is True where nothing follows.
+    describe them in `unreadable`. `mended` describes values that were changed. `is_last` is True where nothing follows.
     """
 
     rows: list[Row] = []
     window: Window | None = None
     unreadable: list[str] = []
+    mended: list[str] = []
     skipped: list[Skipped[Row]] = []
     is_last: bool = False

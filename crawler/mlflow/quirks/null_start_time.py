@@ -1,6 +1,6 @@
 """Runs that have no start_time in MLflow's database.
 
-MLflow (1.27 to 3.17 alike) answers 500 for every page that would hold one, so only their experiments can be named.
+MLflow (1.27 to 3.18 alike) answers 500 for every page that would hold one, so only their experiments can be named.
 """
 
 from collections import Counter
