@@ -33,7 +33,7 @@ settings.register_profile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of tests/simulation runs."""
-    parser.addoption("--seeds", type=int, default=200, help="simulate so many seeds (tests/simulation)")
+    parser.addoption("--seeds", type=int, default=100, help="simulate so many seeds (tests/simulation)")
     parser.addoption("--seed", type=int, default=None, help="simulate one seed and tell every exchange")
 
 

@@ -22,8 +22,8 @@ from tests.fuzz.regressions import REGRESSIONS
 
 ROOT = Path(__file__).parents[2]
 SEED = 0
-CASES = 3_100
-BODIES = 20_000
+CASES = 1_550
+BODIES = 10_000
 JUDGED_ONE_IN = 60
 
 
