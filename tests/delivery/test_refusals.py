@@ -88,7 +88,9 @@ async def test_a_server_that_refuses_everything_ends_the_crawl(golden_server: Ml
     assert len(gms.answers) < 200
     assert gms.aspects == {}
     kept = letters(tmp_path / "dead.jsonl")
-    assert {letter["code"] for letter in kept.values()} == {"refused_400", "not_sent"}
+    codes = {letter["code"] for letter in kept.values()}
+    # Of a request that was under way at the end it is not known what DataHub made of it.
+    assert {"refused_400", "not_sent"} <= codes <= {"refused_400", "not_sent", "not_answered"}
     assert report.rejected == len(kept)
     assert kept.keys() <= whole.keys()
     assert report.proposals == 0
