@@ -14,11 +14,10 @@ from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import (
     LISTING_MISSING,
     LISTING_UNREAD,
-    MENDED,
     NOTHING_LISTED,
     REGISTRY_MISSING,
-    UNREADABLE,
     Finding,
+    row_findings,
 )
 
 _LISTED = (REGISTERED_MODELS, MODEL_VERSIONS, EXPERIMENTS)
@@ -48,10 +47,8 @@ class Listings:
     async def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
         """Yield the pages of what passes a filter. Raises whatever it fails with."""
         async for step in self.client.pages(resource, filter_text):
-            for text in step.unreadable:
-                self._listener(UNREADABLE[resource.name].found(text))
-            for text in step.mended:
-                self._listener(MENDED[resource.name].found(text))
+            for finding in row_findings(resource.name, step.unreadable, step.mended):
+                self._listener(finding)
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step

@@ -20,7 +20,7 @@ from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped
-from crawler.telemetry.findings import EXPERIMENT_UNREAD, LISTING_UNREAD, MENDED, UNREADABLE
+from crawler.telemetry.findings import EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
 
 Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
@@ -144,10 +144,8 @@ class RunStage:
             self._is_answered = True
             for part in self._split(reading, self._room(queue)):
                 queue.give(part)
-            for text in step.unreadable:
-                self._listener(UNREADABLE["runs"].found(text))
-            for text in step.mended:
-                self._listener(MENDED["runs"].found(text))
+            for finding in row_findings("runs", step.unreadable, step.mended):
+                self._listener(finding)
             self._count(step.rows)
             inside, beyond = split_at(step.rows.copy(), step.window)
             step.rows.clear()

@@ -10,7 +10,7 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import LOST_RUNS, MENDED, RUNS_OF_VERSIONS_UNREAD, UNREADABLE
+from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
 
 RUN_IDS_A_REQUEST = 200
 
@@ -59,10 +59,8 @@ class VersionRuns:
         """Take out of `missing` the runs that are found, and send their versions."""
         for some in search_scopes(experiment_ids, self._client.runs.experiment_ids.ids, len(missing)):
             found = await self._client.runs.by_id(sorted(missing), some)
-            for text in found.unreadable:
-                self._listener(UNREADABLE["runs"].found(text))
-            for text in found.mended:
-                self._listener(MENDED["runs"].found(text))
+            for finding in row_findings("runs", found.unreadable, found.mended):
+                self._listener(finding)
             for text in found.failed:
                 self._listener(RUNS_OF_VERSIONS_UNREAD.found(text))
             for run in found.runs:

@@ -3,6 +3,7 @@
 `REFUSED.found("urn:li:tag:a: no privilege", status=403)` is one finding. docs/findings.md is generated from here.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -54,40 +55,38 @@ def error_found(error: CrawlerError) -> Finding:
     return Finding(error.code, str(error), "failure")
 
 
-def _unreadable(resource: str, *, found_again: bool) -> FindingKind:
+def _unreadable(resource: str) -> FindingKind:
     return FindingKind(
         f"unreadable_{resource}",
         f"MLflow lists {resource} that cannot be read, so they were left out.",
         "failure",
         "Look at the row in MLflow's database or log; the sample names it. Mend or delete it, then crawl again.",
-        found_again=found_again,
+        found_again=resource != _RUNS,
     )
 
 
-UNREADABLE = {
-    "experiments": _unreadable("experiments", found_again=True),
-    "registered_models": _unreadable("registered_models", found_again=True),
-    "model_versions": _unreadable("model_versions", found_again=True),
-    "runs": _unreadable("runs", found_again=False),
-}
-
-
-def _mended(resource: str, *, found_again: bool) -> FindingKind:
+def _mended(resource: str) -> FindingKind:
     return FindingKind(
         f"mended_{resource}",
         f"MLflow lists {resource} with values that no catalog can hold: these were replaced or left out.",
         "warning",
         "Nothing, if the values are not missed: the sample names them. docs/values.md has the rules.",
-        found_again=found_again,
+        found_again=resource != _RUNS,
     )
 
 
-MENDED = {
-    "experiments": _mended("experiments", found_again=True),
-    "registered_models": _mended("registered_models", found_again=True),
-    "model_versions": _mended("model_versions", found_again=True),
-    "runs": _mended("runs", found_again=False),
-}
+_RUNS = "runs"  # the only listing that a resumed crawl does not read again
+_LISTINGS = ("experiments", "registered_models", "model_versions", _RUNS)
+UNREADABLE = {name: _unreadable(name) for name in _LISTINGS}
+MENDED = {name: _mended(name) for name in _LISTINGS}
+
+
+def row_findings(resource: str, unreadable: Iterable[str], mended: Iterable[str]) -> Iterator[Finding]:
+    """Yield what is found in rows of a listing: texts on those that are lost, and on values that were changed."""
+    for text in unreadable:
+        yield UNREADABLE[resource].found(text)
+    for text in mended:
+        yield MENDED[resource].found(text)
 
 
 def _missing(resource: str, consequence: str) -> FindingKind:
