@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from crawler.cli.crawl import run_crawl
+from crawler.cli.demo_server.held_signals import signals_held_back
 from crawler.cli.demo_server.lineage import Catalog, Lineage
 from crawler.cli.demo_server.look import make_home
 from crawler.cli.demo_server.sample import RUNS, fill
@@ -69,7 +70,8 @@ def demo_command(arguments: argparse.Namespace) -> ExitCode:
         with _filled_server(folder, console) as url:
             settings = _settings(url, catalog)
             report = Report(settings.run_id)
-            with _termination_held_back():
+            # One must not end a crawl whose event loop is half made. The loop, once it is there, hears them itself.
+            with signals_held_back(terminating_signals()):
                 console.print("Crawling it into DataHub Lite …")
                 exit_code = run_crawl(settings, report, live=sys.stderr.isatty())
         print_summary(report, report_path=None, stream=sys.stdout)
@@ -92,22 +94,6 @@ def _hear_termination() -> None:
 def _terminate(_number: int, _frame: object) -> None:
     """End the demo as Ctrl-C does, so that its server and folder go with it."""
     raise SystemExit(ExitCode.TERMINATED)
-
-
-@contextmanager
-def _termination_held_back() -> Iterator[None]:
-    """Keep a signal from ending a crawl whose event loop is half made: what its loop does not hear comes at the end."""
-    heard: list[int] = []
-    for number in terminating_signals():
-        # Blocking them would not do: any other thread could take one, and Python would raise in this one.
-        signal.signal(number, lambda number, _frame: heard.append(number))
-    try:
-        yield
-    finally:
-        # The crawl's event loop has left them to the system, which would end the demo at once.
-        _hear_termination()
-    if heard:
-        raise SystemExit(ExitCode.TERMINATED)
 
 
 @contextmanager

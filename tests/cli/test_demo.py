@@ -11,7 +11,8 @@ import msgspec
 import psutil
 import pytest
 
-from crawler.cli.demo import _termination_held_back
+from crawler.cli.demo import _hear_termination
+from crawler.cli.demo_server.held_signals import signals_held_back
 from crawler.cli.demo_server.server import mlflow_server
 from crawler.cli.interruption import terminating_signals
 from crawler.errors import SettingsError, Unreachable
@@ -119,7 +120,8 @@ def test_a_signal_after_the_crawl_is_heard_too(number: signal.Signals) -> None:
     """An event loop that ends leaves its signals to the system."""
     before = {each: signal.getsignal(each) for each in terminating_signals()}
     try:
-        with _termination_held_back():
+        _hear_termination()
+        with signals_held_back(terminating_signals()):
             signal.signal(number, signal.SIG_DFL)
         with pytest.raises(SystemExit):
             signal.raise_signal(number)

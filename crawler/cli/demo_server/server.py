@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from crawler.cli.demo_server.held_signals import signals_held_back
 from crawler.cli.interruption import terminating_signals
 from crawler.errors import SettingsError, Unreachable
 
@@ -35,7 +36,8 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     process: subprocess.Popen[bytes] | None = None
     with log.open("wb") as output:
         try:
-            with _signals_later():
+            # One that came while the process is being started would leave that process behind.
+            with signals_held_back({signal.SIGINT, *terminating_signals()}):
                 process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
                     _command(folder, port),
                     stdout=output,
@@ -49,23 +51,6 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         finally:
             if process is not None:
                 _stop(process)
-
-
-@contextmanager
-def _signals_later() -> Iterator[None]:
-    """Hold signals back, since one that comes while a process is being started would leave that process behind."""
-    came: list[int] = []
-    handlers = {
-        number: signal.signal(number, lambda number, _: came.append(number))
-        for number in {signal.SIGINT, *terminating_signals()}
-    }
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for early in came:
-        signal.raise_signal(early)
 
 
 def _command(folder: Path, port: int) -> list[str]:
