@@ -5,9 +5,10 @@ import datetime as dt
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -18,8 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from crawler.config.settings import ServerSettings
-from crawler.http import Server
+from crawler.http import Response, Server
+from crawler.http.exchange import Request
 from crawler.http.traffic import Traffic
+from tests.simulation.network import SEAM
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -142,6 +145,11 @@ async def connect(naps: Naps, traffic: Traffic) -> AsyncIterator[Connect]:
             return await stack.enter_async_context(server)
 
         yield open_server
+
+
+def answered_by(send: Callable[[Request], Awaitable[Response]]) -> AbstractContextManager[object]:
+    """Within the context, what a Server sends is answered by `send` instead of over a socket."""
+    return mock.patch(SEAM, return_value=mock.MagicMock(send=send))
 
 
 def no_tls() -> aiohttp.ClientError:

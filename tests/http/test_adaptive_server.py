@@ -1,8 +1,6 @@
 """The real client at servers that bear more or less under way: over sockets, or virtually where time decides."""
 
 import asyncio
-from typing import Self
-from unittest import mock
 
 import pytest
 from aiohttp import web
@@ -15,8 +13,7 @@ from crawler.http.exchange import Request
 from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.http.responses import Response
 from crawler.http.traffic import Traffic
-from tests.http.conftest import Connect, Serve, ServeRaw
-from tests.simulation.network import SEAM
+from tests.http.conftest import Connect, Serve, ServeRaw, answered_by
 from tests.simulation.virtual_clock import run_virtually
 
 WORK_SECONDS = 0.02
@@ -44,12 +41,6 @@ class Workers:
         """In place of the innermost stage, where time is virtual: a machine's pauses look like a slow server."""
         return Response(await self._work(), b"{}", CIMultiDict())
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is open."""
-
     async def _work(self) -> int:
         if self._present >= self._refuses_beyond:
             self.refused += 1
@@ -64,7 +55,7 @@ class Workers:
 
 
 def _virtual_server(workers: Workers, traffic: Traffic) -> Server:
-    with mock.patch(SEAM, return_value=workers):
+    with answered_by(workers.send):
         return Server("MLflow", ServerSettings(url="http://virtual:1"), traffic)
 
 

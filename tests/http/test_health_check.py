@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from unittest import mock
 
 import aiohttp
 import pytest
@@ -13,7 +12,7 @@ from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.outage import MAX_OUTAGES
 from crawler.http.traffic import Traffic
-from tests.http.conftest import no_tls
+from tests.http.conftest import answered_by, no_tls
 from tests.simulation.virtual_clock import run_virtually
 
 LATENCY = 0.1
@@ -60,8 +59,7 @@ def _run(server: Stalling, scenario: Scenario, patience: float = 300.0) -> Traff
 
     async def main() -> None:
         settings = ServerSettings(url="http://h:1", patience=patience)
-        exchange = mock.MagicMock(send=server.send)
-        with mock.patch("crawler.http.server.Exchange", return_value=exchange):
+        with answered_by(server.send):
             async with Server("MLflow", settings, traffic, health_check=HEALTH_CHECK) as opened:
                 await scenario(opened)
 

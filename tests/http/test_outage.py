@@ -21,7 +21,7 @@ from crawler.http.exchange import Request
 from crawler.http.outage import PAUSE_CAP
 from crawler.http.outage_log import TELL_AFTER
 from crawler.http.traffic import Traffic
-from tests.http.conftest import no_tls
+from tests.http.conftest import answered_by, no_tls
 from tests.simulation.virtual_clock import run_virtually
 
 LATENCY = 0.1
@@ -76,8 +76,7 @@ def _run(
 ) -> None:
     async def main() -> None:
         settings = ServerSettings(url="http://h:1", patience=patience, min_concurrency=slots, concurrency=16)
-        exchange = mock.MagicMock(send=flaky.send)
-        with mock.patch("crawler.http.server.Exchange", return_value=exchange):
+        with answered_by(flaky.send):
             async with Server("MLflow", settings, traffic) as server:
                 await scenario(server)
 
