@@ -201,13 +201,12 @@ class Checkpoint:
     def _read(self) -> None:
         settings = self._database.settings()
         try:
-            kept = {"whole": settings["whole"]} if "whole" in settings else {}
-            for text in kept.values():
-                whole = msgspec.json.decode(text, type=_Whole)
-                if whole.source == source_of(self._fingerprint):
-                    self.runs_expected = whole.runs
+            whole = settings.get("whole")
+            if whole is not None:
+                last = msgspec.json.decode(whole, type=_Whole)
+                self.runs_expected = last.runs if last.source == source_of(self._fingerprint) else None
             if settings.get("finished", "true") == "true":
-                self._begin(kept)
+                self._begin({} if whole is None else {"whole": whole})
                 return
             then = msgspec.json.decode(settings["fingerprint"], type=dict[str, str])
             if then != self._fingerprint:

@@ -49,8 +49,15 @@ def _run(settings: DeliverySettings, descriptor: int, arguments: argparse.Namesp
     only = ReplayFilter(frozenset(arguments.type or ()), frozenset(arguments.code or ()))
 
     async def job(stop: asyncio.Event) -> None:
-        how: dict[str, bool] = {"unconfirmed": arguments.unconfirmed, "any_target": arguments.any_target}
-        await replay(descriptor, settings, only=only, **how, report=report, stop=stop)
+        await replay(
+            descriptor,
+            settings,
+            only=only,
+            unconfirmed=arguments.unconfirmed,
+            any_target=arguments.any_target,
+            report=report,
+            stop=stop,
+        )
 
     live = sys.stderr.isatty() and not arguments.no_progress and arguments.log_level != "error"
     return run_job(job, report, Limits(settings.grace, settings.max_duration), live=live)

@@ -83,7 +83,7 @@ class OutcomePublisher:
             self._listener(
                 findings.REFUSED.found(f"{entity.urn}: {reason}", len(entity.proposals), status=refusal.status)
             )
-        self._rejected(entities, self._letters, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
+        self._rejected(entities, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
 
     def unknown(self, what: str, entities: Sequence[EncodedEntity], words: str) -> None:
         """Count pieces that are left out, since DataHub does not know `what` they are; `words` are its own."""
@@ -91,22 +91,20 @@ class OutcomePublisher:
         count = sum(len(entity.proposals) for entity in entities)
         finding = kind.found(entities[0].urn, count, what=what)
         self._listener(finding)
-        self._rejected(entities, self._letters, code=finding.code, reason=words)
+        self._rejected(entities, code=finding.code, reason=words)
 
     def not_taken(self, entities: Sequence[EncodedEntity]) -> None:
         """Count pieces that an answer does not list although the request was taken."""
         for entity in entities:
             for proposal in entity.proposals:
                 self._listener(findings.NOT_TAKEN.found(f"{entity.urn}: {self._wire.aspect_name(proposal)}"))
-        self._rejected(entities, self._letters, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
+        self._rejected(entities, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
 
     def not_stored(self, entity: EncodedEntity, missing: Sequence[bytes], method: str) -> None:
         """Count a piece that DataHub took, but of which it does not have the `missing` proposals."""
         names = ", ".join(map(self._wire.aspect_name, missing))
         self._listener(findings.NOT_STORED.found(f"{entity.urn}: {names}", len(missing)))
-        self._rejected(
-            [entity.holding(list(missing))], self._letters, code=findings.NOT_STORED.code, reason=NOT_STORED_REASON
-        )
+        self._rejected([entity.holding(list(missing))], code=findings.NOT_STORED.code, reason=NOT_STORED_REASON)
         self.delivered([_without(entity, missing)], method)
 
     def unconfirmed(self, entity: EncodedEntity, missing: Sequence[bytes], method: str | None = None) -> None:
@@ -134,8 +132,7 @@ class OutcomePublisher:
         """Count pieces that are given up, since all ends: NOT_SENT, or NOT_ANSWERED where the sink may have them."""
         for entity in entities:
             self._listener(kind.found(entity.urn, len(entity.proposals)))
-        letters = self._letters if self._keeps_unsent else None
-        self._rejected(entities, letters, code=kind.code, reason=reason)
+        self._rejected(entities, code=kind.code, reason=reason, keep=self._keeps_unsent)
 
     def sync(self) -> None:
         """Put the dead letters so far on the disk and publish their entities. Call it now and then, and at the end."""
@@ -150,17 +147,17 @@ class OutcomePublisher:
     def _rejected(
         self,
         entities: Sequence[EncodedEntity],
-        letters: DeadLetters | None,
         *,
         code: str,
         reason: str,
         status: int | None = None,
+        keep: bool = True,
     ) -> None:
         is_kept = True
-        if letters is not None:
+        if keep and self._letters is not None:
             read = self._wire.proposal
             proposals = (read(entity, encoded) for entity in entities for encoded in entity.proposals)
-            is_kept = letters.write(proposals, code=code, reason=reason, status=status)
+            is_kept = self._letters.write(proposals, code=code, reason=reason, status=status)
         finished: list[EncodedEntity] = []
         for entity in entities:
             pending, count = entity.pending, len(entity.proposals)

@@ -97,7 +97,10 @@ class SenderQueues:
 
     def drain_cut_off(self) -> list[Batch]:
         """Remove and return every batch that was being written when its sender was cancelled: the sink may have it."""
-        return [batch for queue in self.all for batch in _emptied(queue.cut_off)]
+        cut_off = [batch for queue in self.all for batch in queue.cut_off]
+        for queue in self.all:
+            queue.cut_off.clear()
+        return cut_off
 
     def _fill(self, queue: SenderQueue, batches: list[Batch]) -> None:
         queue.load += len(batches)
@@ -111,11 +114,6 @@ class SenderQueues:
             # An entity was cut: its pieces stay in one queue, and so in order.
             batches += self._packer.flush()
         self._fill(min(self.all, key=lambda queue: queue.load), batches)
-
-
-def _emptied(batches: list[Batch]) -> Iterable[Batch]:
-    while batches:
-        yield batches.pop(0)
 
 
 def _drained(batches: asyncio.Queue[Batch | None]) -> Iterable[Batch]:

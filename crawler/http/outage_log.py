@@ -67,7 +67,7 @@ class OutageLog:
             return
         still = "" if self._told_at is None else "still "
         self._told_at = silence
-        self._traffic.outage = reason_of(last)
+        self._traffic.outage = _reason(last)
         self._traffic.silent_since = time.monotonic() - silence
         self._traffic.patience = self._patience
         _log.warning(
@@ -76,8 +76,7 @@ class OutageLog:
         )
 
 
-def reason_of(last: AttemptResult) -> str:
-    """Describe in a few words why an attempt is worth another one."""
+def _reason(last: AttemptResult) -> str:
     if not isinstance(last, Response):
         return short_reason(last)
     return "something before it answers" if stands_in_front(last) else f"status {last.status}"
