@@ -81,6 +81,14 @@ class GmsClient:
         """
         return (await self._server.post(readback.path(entity_type), body)).body
 
+    async def ask(self, path: str, body: bytes, *, attempts: int | None = None) -> bytes:
+        """Ask for stored values, or a list of entities, and return GMS' answer.
+
+        Raises:
+            RequestRefused: GMS does not show them.
+        """
+        return (await self._server.post(path, body, attempts=attempts)).body
+
     async def queue_offsets(self) -> QueueOffsets:
         """Return how far GMS' consumer is in its queue.
 

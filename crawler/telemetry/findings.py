@@ -378,6 +378,25 @@ UNREADABLE_PROPOSALS = FindingKind(
     "failure",
     "The sample says where and why. Keep the file; mend the lines, then replay it again.",
 )
+NOT_SHOWN = FindingKind(
+    "not_shown",
+    "DataHub does not show what it has of these entities, so they were not compared.",
+    "failure",
+    "The sample has DataHub's words. 403: give the token's user the privilege to read them.",
+)
+ORPHANS_NOT_LISTED = FindingKind(
+    "orphans_not_listed",
+    "DataHub does not list what it has, so what is there and not in MLflow was not found.",
+    "failure",
+    "The sample has DataHub's words. Give the token's user the privilege to read entities, and let "
+    "/openapi/v3/entity/scroll be reached.",
+)
+ORPHANS_UNKNOWN = FindingKind(
+    "orphans_unknown",
+    "Not all of MLflow was read, so what DataHub has beyond it was not looked for among these entity types.",
+    "warning",
+    "Mend what the other warnings and failures name, then compare again.",
+)
 OUT_OF_TIME = FindingKind(
     "max_duration",
     "It was ended by --max-duration before its end. Give it more time; a crawl with --state goes on where it was.",
