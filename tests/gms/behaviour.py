@@ -33,6 +33,14 @@ class Behaviour:
     """OpenAPI: the status of a ValidationException; older servers answer 500, without its message."""
     without_batch_get: bool = False
     """OpenAPI's `batchGet` answers 404: a proxy lets only the way of writing pass."""
+    reads_several_types: bool = True
+    """`/generic/batchGet` answers; an older server takes `generic` for an entity type and finds nothing."""
+    reads_timeseries: bool = False
+    """Timeseries aspects may be read back, which costs a query of the search index each: no crawl should."""
+    scroll: Literal["filtered", "unfiltered", "forbidden", "absent"] = "filtered"
+    """Entities can be listed: with a filter, without (before PR #14524), not by this user, not at all."""
+    scroll_page: int = 0
+    """Entities on a page, whatever `count` says; 0 for `count`."""
     unreadable: Collection[str] = ()
     """URNs that the token's user may not read."""
     lag: int | Callable[[str, str], int] = 0
