@@ -45,6 +45,8 @@ DEFAULTS: Mapping[str, Mapping[Path, object]] = {
         ("fields", "nullable"): False,
         ("fields", "recursive"): False,
         ("fields", "isPartOfKey"): False,
+        ("fields", "globalTags", "tags", "attribution", "sourceDetail"): {},
+        ("fields", "glossaryTerms", "terms", "attribution", "sourceDetail"): {},
     },
     "upstreamLineage": {
         ("upstreams", "auditStamp"): _UNKNOWN,
