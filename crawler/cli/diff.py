@@ -13,7 +13,7 @@ from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
 from crawler.config.settings import Settings
 from crawler.diff.differences import Differences
-from crawler.diff.run import diff
+from crawler.diff.run import diff, require_datahub
 from crawler.errors import ExitCode
 from crawler.telemetry.logs import configure_logging, printable
 from crawler.telemetry.report import Report
@@ -25,6 +25,7 @@ def diff_command(arguments: argparse.Namespace) -> ExitCode:
     """Compare, print what differs, and return 0 if nothing does, or if all of it was delivered."""
     configure_logging(arguments.log_format, arguments.log_level)
     settings = settings_of(arguments)
+    require_datahub(settings)
     require_apart(**letters_of(settings.dead_letters))
     for note in settings.notes:
         _log.info(note)

@@ -66,7 +66,7 @@ async def diff(
 async def _diff(
     settings: Settings, differences: Differences, report: Report, listener: Listener, stop: asyncio.Event, *, fix: bool
 ) -> None:
-    sink = _require_datahub(settings)
+    sink = require_datahub(settings)
     servers = (settings.mlflow.tracking, settings.mlflow.registry, sink.server)
     listener(Started(settings.run_id))
     async with (
@@ -97,7 +97,8 @@ async def _diff(
     differences.complete = True
 
 
-def _require_datahub(settings: Settings) -> RestSettings:
+def require_datahub(settings: Settings) -> RestSettings:
+    """Return the settings of the DataHub to compare with. Raises SettingsError where there is none."""
     if isinstance(settings.sink, RestSettings):
         return settings.sink
     raise SettingsError(

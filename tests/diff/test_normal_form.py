@@ -45,7 +45,7 @@ def test_no_default_is_of_an_aspect_that_is_not_written() -> None:
     assert "dataProcessInstanceRunEvent" in TIMESERIES
 
 
-SAID = {"name": "a", "customProperties": {}, "description": None, "tags": []}
+SAID: dict[str, Any] = {"name": "a", "customProperties": {}, "description": None, "tags": []}
 
 
 @pytest.mark.parametrize(
