@@ -38,13 +38,9 @@ def lines(differences: Differences, report: Report, *, fix: bool) -> Iterator[st
         yield from _kind(_NAMES.get(entity_type, entity_type), kind)
     for title, found in (("warning", report.warnings), ("wrong", report.failures)):
         yield from (f"{title}: {each.message}{_samples(each)}" for each in found)
-    if fix:
-        yield (
-            f"Sent: {sum(report.delivered.values()):,} entities in {report.proposals:,} proposals; "
-            f"{report.rejected:,} proposals were rejected, {report.unconfirmed:,} entities are not confirmed."
-        )
-        yield from _files(report)
     yield _verdict(differences, report)
+    if fix:
+        yield from _sent_lines(report)
 
 
 def _status(differences: Differences, report: Report) -> str:
@@ -99,7 +95,11 @@ def _samples(finding: FindingSummary) -> str:
     return f" ({finding.count:,}: {', '.join(finding.samples)})" if finding.samples else ""
 
 
-def _files(report: Report) -> Iterator[str]:
+def _sent_lines(report: Report) -> Iterator[str]:
+    yield (
+        f"Sent: {sum(report.delivered.values()):,} entities in {report.proposals:,} proposals; "
+        f"{report.rejected:,} proposals were rejected, {report.unconfirmed:,} entities are not confirmed."
+    )
     if report.dead_letters:
         yield f"Dead letters: {report.dead_letters:,} proposals in {encodable(str(report.dead_letters_path))}"
     if report.unconfirmed:
