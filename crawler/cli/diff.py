@@ -11,9 +11,9 @@ from crawler.cli.output_paths import letters_of, require_apart
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
+from crawler.comparison.differences import Differences
+from crawler.comparison.run import diff, require_datahub
 from crawler.config.settings import Settings
-from crawler.diff.differences import Differences
-from crawler.diff.run import diff, require_datahub
 from crawler.errors import ExitCode
 from crawler.telemetry.logs import configure_logging, printable
 from crawler.telemetry.report import Report

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from crawler.comparison.difference import AspectDifference
+from crawler.comparison.differences import Differences, KindDifferences
 from crawler.config.durations import human_seconds
-from crawler.diff.comparison import AspectDifference
-from crawler.diff.differences import Differences, KindDifferences
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import KINDS

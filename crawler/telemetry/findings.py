@@ -1,4 +1,4 @@
-"""The catalogue of findings: everything that a crawl or a replay can warn of or name as failed.
+"""The catalogue of findings: everything that a crawl, a replay or a diff can warn of or name as failed.
 
 `REFUSED.found("urn:li:tag:a: no privilege", status=403)` is one finding. docs/findings.md is generated from here.
 """

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from crawler.comparison.compared_stream import CHUNKS_AT_ONCE, ComparedStream
 from crawler.datahub.proposals import Entity
-from crawler.diff.compared_stream import CHUNKS_AT_ONCE, ComparedStream
 from crawler.errors import CrawlerError, Interrupted, ServerError
 from crawler.pipeline.entities import EntityChunk
 

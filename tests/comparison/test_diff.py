@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.comparison.differences import Differences
+from crawler.comparison.run import diff
 from crawler.config.settings import Settings
-from crawler.diff.differences import Differences
-from crawler.diff.run import diff
 from crawler.errors import Interrupted, SettingsError
 from crawler.telemetry.report import Report
 from tests.gms.other_writers import erase, overwrite
@@ -54,7 +54,7 @@ def named(differences: Differences) -> Names:
 
 @pytest.fixture(autouse=True)
 def _all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.diff.differences.SAMPLES", 10_000)
+    monkeypatch.setattr("crawler.comparison.differences.SAMPLES", 10_000)
 
 
 async def compared(settings: Settings, **options: Any) -> tuple[Names, Report]:

@@ -6,15 +6,15 @@ DataHub's search index lists it, and lags: whether an entity is there now is ask
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from crawler.comparison.differences import Differences
+from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
+from crawler.comparison.seen_urns import SeenUrns
+from crawler.comparison.value_reader import ValueReader
 from crawler.config.settings import MappingSettings
 from crawler.datahub import scroll
 from crawler.datahub.client import GmsClient
 from crawler.datahub.scroll import ScrollPage
 from crawler.datahub.stored_values import Wanted
-from crawler.diff.differences import Differences
-from crawler.diff.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
-from crawler.diff.seen_urns import SeenUrns
-from crawler.diff.value_reader import ValueReader
 from crawler.errors import DecodeError, RequestRefused
 from crawler.mapping.platform import PLATFORM_URN
 

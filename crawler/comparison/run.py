@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Iterable
 
 from crawler.checkpoint.protocol import NoProgress
+from crawler.comparison.compared_stream import ComparedStream
+from crawler.comparison.comparer import Comparer
+from crawler.comparison.differences import Differences
+from crawler.comparison.orphans import OrphanSearch
+from crawler.comparison.ownership import KEY_ASPECTS, types_read_whole
+from crawler.comparison.seen_urns import SeenUrns
+from crawler.comparison.value_reader import ValueReader
 from crawler.config.settings import RestSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
 from crawler.delivery.delivery import open_delivery
-from crawler.diff.compared_stream import ComparedStream
-from crawler.diff.comparer import Comparer
-from crawler.diff.differences import Differences
-from crawler.diff.orphans import OrphanSearch
-from crawler.diff.ownership import KEY_ASPECTS, types_read_whole
-from crawler.diff.seen_urns import SeenUrns
-from crawler.diff.value_reader import ValueReader
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, SettingsError, WrongServer
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper

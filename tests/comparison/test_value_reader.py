@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from crawler.comparison.value_reader import FAILURES_IN_A_ROW, ValueReader
 from crawler.config.settings import ServerSettings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.stored_values import Wanted
-from crawler.diff.value_reader import FAILURES_IN_A_ROW, ValueReader
 from crawler.errors import CredentialsRefused, ServerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic

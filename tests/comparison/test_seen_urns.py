@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.diff.seen_urns import FIRST_CAPACITY, HASH_BYTES, SeenUrns
+from crawler.comparison.seen_urns import FIRST_CAPACITY, HASH_BYTES, SeenUrns
 from tests.support.examples import examples
 
 

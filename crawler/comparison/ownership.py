@@ -5,9 +5,9 @@ Users and tags never are, since other sources share them, nor are datasets of ot
 
 from collections.abc import Collection, Mapping
 
+from crawler.comparison.normal_form import Value
 from crawler.config.settings import MappingSettings
 from crawler.datahub.aspects import DataPlatformInstance, Status
-from crawler.diff.normal_form import Value
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
 from crawler.telemetry import findings
 

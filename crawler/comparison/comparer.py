@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from crawler.comparison.difference import compare
+from crawler.comparison.differences import Differences
+from crawler.comparison.seen_urns import SeenUrns
+from crawler.comparison.value_reader import ValueReader
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.datahub.stored_values import Wanted
-from crawler.diff.comparison import compare
-from crawler.diff.differences import Differences
-from crawler.diff.seen_urns import SeenUrns
-from crawler.diff.value_reader import ValueReader
 
 
 class Comparer:

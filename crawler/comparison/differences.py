@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.diff.comparison import AspectDifference, EntityDifference
+from crawler.comparison.difference import AspectDifference, EntityDifference
 
 SAMPLES = 5
 
@@ -40,6 +40,11 @@ class Differences(msgspec.Struct):
     """What differs between MLflow and DataHub, by entity type.
 
     `complete` is False until the diff has come to its end.
+
+    Example:
+        differences = await diff(load("recipe.yml"))
+        for entity_type, kind in differences.kinds.items():
+            print(entity_type, kind.missing, kind.different, kind.orphaned, kind.aspects)
     """
 
     kinds: dict[str, KindDifferences] = {}

@@ -9,10 +9,10 @@ from datahub.metadata.schema_classes import ASPECT_NAME_MAP
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.comparison.difference import differing_fields
+from crawler.comparison.normal_form import DEFAULTS, Path, normal_form
 from crawler.datahub.aspects import Aspect
 from crawler.datahub.readback import TIMESERIES
-from crawler.diff.comparison import differing_fields
-from crawler.diff.normal_form import DEFAULTS, Path, normal_form
 from crawler.mapping.stages import stage_tags
 from tests.support.examples import examples
 

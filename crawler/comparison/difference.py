@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from crawler.comparison.normal_form import Value, normal_form
 from crawler.datahub.aspects import Aspect, GlobalTags
 from crawler.datahub.proposals import Entity
-from crawler.diff.normal_form import Value, normal_form
 from crawler.mapping.stages import stage_tags
 
 _STAGE_TAGS = frozenset(tag.urn for tag in stage_tags())
