@@ -223,7 +223,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_checks(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
+    group.add_argument(
+        "--dry-run", action="store_true", help="read and check everything, say what would be sent, write nothing"
+    )
     group.add_argument(
         "--validate", action="store_true", help="check each proposal with acryl-datahub's classes first (slow)"
     )

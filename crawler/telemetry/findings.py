@@ -378,6 +378,12 @@ UNREADABLE_PROPOSALS = FindingKind(
     "failure",
     "The sample says where and why. Keep the file; mend the lines, then replay it again.",
 )
+NOT_PROBED = FindingKind(
+    "not_probed",
+    "DataHub could not be asked for its version and how fast it answers, so the plan is made without that.",
+    "warning",
+    "The sample says what is wrong; `check` says more.",
+)
 NOT_SHOWN = FindingKind(
     "not_shown",
     "DataHub does not show what it has of these entities, so they were not compared.",
