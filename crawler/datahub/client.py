@@ -89,6 +89,17 @@ class GmsClient:
         """
         return (await self._server.post(path, body, attempts=attempts)).body
 
+    async def forbids(self, request: WriteRequest) -> RequestRefused | None:
+        """Send a request that changes nothing; return GMS' refusal if its user lacks the privilege for it, else None.
+
+        What else GMS says of the request does not count. Raises any other CrawlerError.
+        """
+        try:
+            await self._server.post(request.path, request.body, request.headers, attempts=1)
+        except RequestRefused as refused:
+            return refused if refused.status == FORBIDDEN else None
+        return None
+
     async def queue_offsets(self) -> QueueOffsets:
         """Return how far GMS' consumer is in its queue.
 

@@ -34,10 +34,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
-def path(scroll_id: str | None) -> str:
-    """Return where the next page is; soft-deleted entities are left out."""
+def path(scroll_id: str | None, *, count: int = COUNT) -> str:
+    """Return where the next page is, of `count` entities; soft-deleted ones are left out."""
     next_page = "" if scroll_id is None else f"&scrollId={quote(scroll_id, safe='')}"
-    return f"/openapi/v3/entity/scroll?count={COUNT}&includeSoftDelete=false&skipCache=true{next_page}"
+    return f"/openapi/v3/entity/scroll?count={count}&includeSoftDelete=false&skipCache=true{next_page}"
 
 
 def body(entity_types: Sequence[str], platform_urn: str | None) -> bytes:

@@ -27,6 +27,8 @@ class Behaviour:
     """(entity type, aspect) pairs that an older server's registry does not have."""
     forbidden: Collection[str] = ()
     """URNs that the token's user may not write."""
+    forbidden_types: Collection[str] = ()
+    """Entity types that the token's user may not create: of these, OpenAPI refuses also a batch of nothing (GEC)."""
     names_unknown_aspects: bool = True
     """OpenAPI: 400 for an unknown aspect (PR #19628); older servers leave it out of their answer and say nothing."""
     validation_status: int = 400

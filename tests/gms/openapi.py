@@ -34,6 +34,8 @@ def parse(request: web.Request, body: bytes, behaviour: Behaviour) -> intake.Bat
     """
     if request.content_type != JSON:
         raise Refusal(415, f"Content-Type '{request.content_type}' is not supported")
+    if entity_type_in(request.path) in behaviour.forbidden_types:
+        raise Refusal(403, "")
     mode = request.query.get("async", "true")
     if mode not in {"true", "false"}:
         raise Refusal(400, f"Parameter 'async' is no boolean but {mode!r}")

@@ -53,7 +53,7 @@ async def test_a_datahub_that_is_down_is_a_warning_and_the_rest_is_planned(tmp_p
         settings = load(recipe_file(tmp_path, url, sink=sink), {}, Flags(dry_run=True), home=tmp_path)
         report = await crawl_settings(settings)
     assert [(warning.code, report.status) for warning in report.warnings] == [("not_probed", "success")]
-    assert report.forecast.requests == 1
+    assert report.forecast.proposals["tag"] == 8
     assert report.forecast.seconds(1.0, report.mapped) is None
 
 
