@@ -58,6 +58,11 @@ SAID: dict[str, Any] = {"name": "a", "customProperties": {}, "description": None
         ("versionProperties", {"sortId": "1", "versioningScheme": "LEXICOGRAPHIC_STRING"}, {"sortId": "1"}),
         ("schemaMetadata", {"fields": [{"fieldPath": "a", "nullable": False}]}, {"fields": [{"fieldPath": "a"}]}),
         (
+            "dataProcessInstanceInput",
+            {"inputEdges": [{"destinationUrn": "a"}]},
+            {"inputEdges": [{"destinationUrn": "a", "properties": None}], "inputs": []},
+        ),
+        (
             "upstreamLineage",
             {"upstreams": [{"dataset": "a", "auditStamp": {"time": 0, "actor": "urn:li:corpuser:unknown"}}]},
             {"upstreams": [{"dataset": "a"}]},

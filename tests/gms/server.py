@@ -128,7 +128,7 @@ class Gms:
         if path == RESTLI:
             return self._ingest_restli
         if path == SCROLL:
-            return None if self.behaviour.scroll == "absent" else self._list
+            return None if self.behaviour.trust or self.behaviour.scroll == "absent" else self._list
         if is_batch_get(path):
             return None if self.behaviour.without_batch_get else self._read_back
         return self._ingest_openapi if entity_type_in(path) else None
