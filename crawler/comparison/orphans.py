@@ -88,3 +88,5 @@ class OrphanSearch:
             aspects = stored.values.get(each.urn)
             if aspects and belongs(each.entity_type, aspects, self._settings):
                 self._differences.add_orphan(each.entity_type, each.urn)
+                # A page may come twice.
+                self._seen.add(each.urn)
