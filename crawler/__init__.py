@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from crawler.comparison.differences import Differences
+    from crawler.comparison.run import diff
     from crawler.config.load import load
     from crawler.config.settings import Settings
     from crawler.datahub.proposals import Entity
@@ -28,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CrawlerError",
+    "Differences",
     "Entity",
     "Finding",
     "Interrupted",
@@ -40,6 +43,7 @@ __all__ = [
     "SettingsError",
     "check",
     "crawl",
+    "diff",
     "load",
     "open_entities",
     "replay",
@@ -47,6 +51,7 @@ __all__ = [
 
 _MODULES = {
     "CrawlerError": "crawler.errors",
+    "Differences": "crawler.comparison.differences",
     "Entity": "crawler.datahub.proposals",
     "Finding": "crawler.telemetry.findings",
     "Interrupted": "crawler.errors",
@@ -59,6 +64,7 @@ _MODULES = {
     "SettingsError": "crawler.errors",
     "check": "crawler.pipeline.check",
     "crawl": "crawler.pipeline.crawl",
+    "diff": "crawler.comparison.run",
     "load": "crawler.config.load",
     "open_entities": "crawler.pipeline.entities",
     "replay": "crawler.pipeline.replay",

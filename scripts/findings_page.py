@@ -8,9 +8,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
 HEAD = """\
 # Findings
 
-What a crawl or a replay can warn of or name as failed. The report (`--report`) and the summary list them by code, each
-with a count and a few samples. A failure makes the exit code 1, a warning does not. `python -m scripts.findings_page`
-writes this page from `crawler/telemetry/findings.py`.
+What a crawl, a replay or a diff can warn of or name as failed. The report (`--report`) and the summary list them by
+code, each with a count and a few samples. A failure makes the exit code 1, a warning does not.
+`python -m scripts.findings_page` writes this page from `crawler/telemetry/findings.py`.
 
 """
 ERRORS = """

@@ -12,6 +12,7 @@ from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
 from crawler.errors import ExitCode
 from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck, check
+from crawler.pipeline.privileges import NEEDED
 from crawler.telemetry.logs import configure_logging, encodable, printable
 from crawler.telemetry.tally import FindingSummary
 
@@ -85,5 +86,8 @@ def _output_lines(output: DatahubCheck | Path) -> Iterator[str]:
         yield "  does not tell how long its queue is (that takes the privilege Manage System Operations)"
     elif output.queue_lag is not UNSET:
         yield f"  {output.queue_lag:,} proposals in its queue"
+    for missing in output.missing_privileges:
+        what = "wrong" if missing.to in NEEDED else "warning"
+        yield f"  {what}: may not {missing.to} {', '.join(missing.entity_types)}: {missing.answer}"
     if output.error is not None:
         yield f"  wrong: {output.error}"

@@ -14,7 +14,7 @@ DESCRIPTION = "Reads a whole MLflow server through its REST API and writes it to
 EPILOG = """\
 exit codes:
   0  everything was delivered
-  1  something failed; it is named in the summary and the report
+  1  something failed and is named in the summary and the report; or, of `diff`: something differs
   2  wrong usage or settings
   3  a server cannot be reached, refuses the credentials or refuses everything
   4  everything was taken, but some of it could not be confirmed in time: `replay FILE --unconfirmed` looks again
@@ -55,6 +55,19 @@ examples:
   mlflow-datahub-crawler replay mlflow-datahub-dead-letters-RUN_ID.jsonl --datahub-url http://localhost:8080
   mlflow-datahub-crawler replay dead-letters.jsonl -c recipe.yml --type mlModel --code not_sent
   gunzip < proposals.json.gz | mlflow-datahub-crawler replay - --datahub-url http://localhost:8080
+"""
+DIFF = """\
+Compares what a crawl would write with what DataHub has: what is missing there, what is different, and what is there
+and not in MLflow. It asks MLflow for no more than a crawl does. Nothing is written without --fix.
+"""
+DIFF_EPILOG = """\
+exit codes:
+  0 equal, or with --fix: all was delivered; 1 something differs or failed; the others are those of crawl
+
+examples:
+  mlflow-datahub-crawler diff -c recipe.yml
+  mlflow-datahub-crawler diff -c recipe.yml --json | jq .kinds.mlModel
+  mlflow-datahub-crawler diff -c recipe.yml --fix
 """
 
 
@@ -106,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
         "replay", help="send dead letters, or a file of proposals", description=REPLAY, epilog=REPLAY_EPILOG
     )
     _add_replay(replay)
+    diff = commands.add_parser(
+        "diff", help="say what differs between MLflow and DataHub", description=DIFF, epilog=DIFF_EPILOG
+    )
+    _add_diff(diff)
     check = commands.add_parser(
         "check",
         help="connect to both servers and say what a crawl would read, or what is wrong",
@@ -129,6 +146,18 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: object) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options)  # type: ignore[arg-type]
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    _add_mlflow(_add_servers(parser))
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print what differs as JSON, for programs")
+    output.add_argument("--fix", action="store_true", help="send what is missing or different, and nothing else")
+    _add_dead_letters(output, "mlflow-datahub-dead-letters-RUN_ID.jsonl")
+    _add_confirm(output)
+    _add_logs(output)
+    _add_limits(parser, "diff")
+    _add_tuning(parser)
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +223,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_checks(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
+    group.add_argument(
+        "--dry-run", action="store_true", help="read and check everything, say what would be sent, write nothing"
+    )
     group.add_argument(
         "--validate", action="store_true", help="check each proposal with acryl-datahub's classes first (slow)"
     )
@@ -205,12 +236,21 @@ def _add_sink(group: argparse._ArgumentGroup, *, dead_letters: str) -> None:
     group.add_argument("-o", "--output", type=Path, metavar="PATH", help="file to write, `-` for standard output")
     group.add_argument("--report", type=Path, metavar="PATH", help="write a report (JSON), even if the crawl fails")
     group.add_argument("--profile", type=Path, metavar="PATH", help="write where the time went (JSON)")
+    _add_dead_letters(group, dead_letters)
+    _add_confirm(group)
+    _add_logs(group)
+
+
+def _add_dead_letters(group: argparse._ArgumentGroup, default: str) -> None:
     group.add_argument(
         "--dead-letters",
         type=Path,
         metavar="PATH",
-        help=f"where to keep proposals that DataHub did not take, for `replay` (default: {dead_letters})",
+        help=f"where to keep proposals that DataHub did not take, for `replay` (default: {default})",
     )
+
+
+def _add_confirm(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--confirm",
         choices=("entities", "stored", "none"),
@@ -226,6 +266,9 @@ def _add_sink(group: argparse._ArgumentGroup, *, dead_letters: str) -> None:
         metavar="SIZE",
         help="how much of what DataHub took and has not stored yet may be kept on the disk (default 1GB)",
     )
+
+
+def _add_logs(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="log lines for people or for programs"
     )

@@ -81,6 +81,25 @@ class GmsClient:
         """
         return (await self._server.post(readback.path(entity_type), body)).body
 
+    async def ask(self, path: str, body: bytes, *, attempts: int | None = None) -> bytes:
+        """Ask for stored values, or a list of entities, and return GMS' answer.
+
+        Raises:
+            RequestRefused: GMS does not show them.
+        """
+        return (await self._server.post(path, body, attempts=attempts)).body
+
+    async def forbids(self, request: WriteRequest) -> RequestRefused | None:
+        """Send a request that changes nothing; return GMS' refusal if its user lacks the privilege for it, else None.
+
+        What else GMS says of the request does not count. Raises any other CrawlerError.
+        """
+        try:
+            await self._server.post(request.path, request.body, request.headers, attempts=1)
+        except RequestRefused as refused:
+            return refused if refused.status == FORBIDDEN else None
+        return None
+
     async def queue_offsets(self) -> QueueOffsets:
         """Return how far GMS' consumer is in its queue.
 

@@ -34,6 +34,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.privileges import NEEDED, MissingPrivilege, missing_privileges
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.sinks.lite import require_package
 from crawler.telemetry.report import Report
@@ -68,12 +69,14 @@ class DatahubCheck(msgspec.Struct):
 
     `version` is None where DataHub does not tell it. `token_accepted` is False where none is given and none is needed.
     `queue_lag` is how many proposals are in its queue, None where it does not tell, or not to this user.
+    `missing_privileges` are those that its user lacks for what the settings ask.
     """
 
     url: str | UnsetType = UNSET
     version: str | UnsetType | None = UNSET
     token_accepted: bool | UnsetType = UNSET
     queue_lag: int | UnsetType | None = UNSET
+    missing_privileges: list[MissingPrivilege] = []
     error: CrawlerError | None = None
 
 
@@ -98,7 +101,13 @@ class CheckResult(msgspec.Struct, frozen=True):
     def exit_code(self) -> ExitCode:
         """The exit code of the worst that was found."""
         codes = [error.exit_code for error in self.errors]
-        return max(codes, default=ExitCode.FAILURES if self.failures else ExitCode.OK)
+        return max(codes, default=ExitCode.FAILURES if self.failures or self._lacks_needed_privilege else ExitCode.OK)
+
+    @property
+    def _lacks_needed_privilege(self) -> bool:
+        return isinstance(self.output, DatahubCheck) and any(
+            each.to in NEEDED for each in self.output.missing_privileges
+        )
 
 
 async def check(settings: Settings) -> CheckResult:
@@ -111,7 +120,7 @@ async def check(settings: Settings) -> CheckResult:
     settings = _impatient(settings)
     report = Report(settings.run_id)
     mlflow = await _check_mlflow(settings.mlflow, report)
-    output = await _check_output(settings.sink, report)
+    output = await _check_output(settings.sink, settings.pipeline_name, report)
     return CheckResult(mlflow, output, report.failures, report.warnings)
 
 
@@ -152,7 +161,7 @@ async def _first_rows(listings: Listings, resource: Resource[Any], found: Mlflow
     return None
 
 
-async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Path:
+async def _check_output(sink: SinkSettings, pipeline_name: str | None, report: Report) -> DatahubCheck | Path:
     if isinstance(sink, FileSettings):
         return sink.output_file
     found = DatahubCheck()
@@ -169,6 +178,7 @@ async def _check_output(sink: SinkSettings, report: Report) -> DatahubCheck | Pa
             await client.require_batches(_NOTHING[sink.endpoint])
             found.token_accepted = sink.server.token is not None
             found.queue_lag = await _queue_lag(client)
+            found.missing_privileges = await missing_privileges(client, sink, pipeline_name)
     except CrawlerError as error:
         found.error = error
     return found

@@ -8,7 +8,7 @@ import msgspec
 
 from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, RestSettings
 from crawler.http.traffic import Traffic
-from crawler.sinks.dry_run import DryRunSink
+from crawler.sinks.dry_run import open_dry_run_sink
 from crawler.sinks.file import open_file_sink
 from crawler.sinks.gms import open_gms_sink
 from crawler.sinks.lite import open_lite_sink
@@ -40,7 +40,8 @@ async def open_sink(
         OutputError: A file could not be written to its end.
     """
     if settings.dry_run:
-        yield DryRunSink(system_metadata)
+        async with open_dry_run_sink(settings.sink, system_metadata, traffic, listener) as sink:
+            yield sink
         return
     async with _OPENERS[type(settings.sink)](settings.sink, system_metadata, traffic, timing, listener) as sink:
         yield sink

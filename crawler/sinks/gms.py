@@ -1,6 +1,6 @@
 """DataHub's GMS, through either of its endpoints."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -38,7 +38,7 @@ async def open_gms_sink(
         version = await client.version()
         if settings.endpoint is Endpoint.OPENAPI:
             require_openapi(version)
-        wire = _WIRES[settings.endpoint](system_metadata)
+        wire = wire_of(settings, system_metadata)
         writer = GmsWriter(client, wire, settings, timing, listener)
         facts = SinkFacts(
             target=server.url,
@@ -52,7 +52,7 @@ async def open_gms_sink(
             names = ", ".join(sorted({aspect for _, aspect in facts.unsupported}))
             listener(OLD_DATAHUB.found(version=version, aspects=names))
         lookup = None
-        if _needs_lookup(settings, wire):
+        if needs_lookup(settings):
             if reads_back(version):
                 lookup = GmsLookup(client, writer, settings, system_metadata, timing, listener)
             else:
@@ -83,7 +83,7 @@ class GmsSink:
             return await self._writer.write(batch, asynchronous=self._asynchronous)
 
 
-_WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
+_WIRES: dict[Endpoint, type[RestliWire] | type[OpenApiWire]] = {
     Endpoint.RESTLI: RestliWire,
     Endpoint.OPENAPI: OpenApiWire,
 }
@@ -94,6 +94,12 @@ def _names_unknown(response: Response) -> bool:
     return named_unknown(response.body[:_WORDS].decode(errors="replace")) is not None
 
 
-def _needs_lookup(settings: RestSettings, wire: GmsWire) -> bool:
+def wire_of(settings: RestSettings, system_metadata: msgspec.Raw) -> GmsWire:
+    """Return the wire of the endpoint that is written to."""
+    return _WIRES[settings.endpoint](system_metadata)
+
+
+def needs_lookup(settings: RestSettings) -> bool:
     """Return whether DataHub is asked for what it stored: answers that list it are enough for ENTITIES."""
-    return settings.confirm is Confirm.STORED or (settings.confirm is Confirm.ENTITIES and not wire.lists_taken)
+    lists_taken = _WIRES[settings.endpoint].lists_taken
+    return settings.confirm is Confirm.STORED or (settings.confirm is Confirm.ENTITIES and not lists_taken)

@@ -73,6 +73,25 @@ class BatchTaken(msgspec.Struct, frozen=True):
     """The sink took a batch."""
 
 
+class OutputProbed(msgspec.Struct, frozen=True):
+    """A dry run has asked DataHub how fast it answers.
+
+    It took `answer_s` seconds for a small answer. A crawl would have at most `concurrency` requests in flight, and look
+    up what was sent if it `confirms`.
+    """
+
+    answer_s: float
+    concurrency: int
+    confirms: bool
+
+
+class BatchPlanned(msgspec.Struct, frozen=True):
+    """In a dry run, a request of so many bytes and proposals by entity type would be sent."""
+
+    proposals: dict[str, int]
+    bytes: int
+
+
 class Unverified(msgspec.Struct, frozen=True):
     """How many entities wait to be seen in DataHub, which took them, and the bytes of them that are on the disk."""
 
@@ -158,6 +177,8 @@ Event = (
     | SourceOpened
     | OutputOpened
     | OutputLost
+    | OutputProbed
+    | BatchPlanned
     | BatchTaken
     | ProposalsDecided
     | Outcomes

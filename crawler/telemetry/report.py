@@ -26,6 +26,7 @@ from crawler.telemetry.events import (
     Started,
     Unverified,
 )
+from crawler.telemetry.forecast import Forecast
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.tally import FindingSummary, Tally
 from crawler.telemetry.timing import Party, Timing
@@ -58,6 +59,8 @@ class Report:
         self.skipped: Counter[str] = Counter()
         self.mapped: Counter[str] = Counter()
         self.batches = 0
+        self.forecast = Forecast()
+        """What would be sent, in a dry run."""
         self.experiments_listed = False
         self.experiments_done = 0
         self.runs_expected: int | None = None
@@ -99,6 +102,7 @@ class Report:
                 self.datahub.version = event.version or self.datahub.version
             case _:
                 count(event, self.tally)
+                self.forecast(event)
 
     @property
     def duration(self) -> float:
@@ -209,6 +213,7 @@ class Report:
             "datahub": {**_traffic(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
+            "plan": self.forecast.to_dict(self.duration, self.mapped) if self.dry_run else None,
             "rejected": self.rejected,
             "unconfirmed": {
                 "path": _shown(self.unconfirmed_path),

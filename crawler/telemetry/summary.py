@@ -1,6 +1,7 @@
 """The summary at the end of a crawl or a replay: what was read, written and skipped, what failed, where files are."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -91,12 +92,13 @@ def _entities(report: Report) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for left, right in (("MLflow", "read"), ("DataHub", "written")):
+    written = report.mapped if report.dry_run else report.delivered
+    for left, right in (("MLflow", "read"), ("DataHub", "to write" if report.dry_run else "written")):
         table.add_column(left, overflow="fold")
         table.add_column(right, justify="right", no_wrap=True)
     for name, key, entity_type in KINDS:
         read = f"{report.read[key]:,}" if key else ""
-        table.add_row(name, read, entity_type, f"{report.delivered[entity_type]:,}")
+        table.add_row(name, read, entity_type, f"{written[entity_type]:,}")
     for what, count in report.skipped.items():
         table.add_row(f"skipped: {what}", f"{count:,}", "", "")
     return table
@@ -138,12 +140,34 @@ def _file_after_replay(report: Report, path: str) -> str:
 def _print_traffic(console: "Console", report: Report) -> None:
     if not report.replayed:
         console.print(_traffic("MLflow", report.mlflow, "received"))
-    if report.datahub.requests:
+    if report.dry_run:
+        for line in _plan_lines(report):
+            console.print(line)
+    elif report.datahub.requests:
         console.print(f"{_traffic('DataHub', report.datahub, 'sent')}, {report.batches:,} batches")
     console.print(
         f"Took {human_seconds(report.duration)} ({'' if report.replayed else _runs_per_second(report)}"
         f"{_per_second(report, report.proposals)} proposals/s), at most {human_bytes(peak_rss_bytes())} of memory"
     )
+
+
+def _plan_lines(report: Report) -> Iterator[str]:
+    """Yield what a dry run foresees: what would be sent, and how long that takes at least."""
+    plan = report.forecast
+    if not plan.requests:
+        return
+    version = f" {printable(report.datahub.version)}" if report.datahub.version else ""
+    lookups = f", about {count:,} to confirm them" if (count := plan.lookups(report.mapped)) else ""
+    yield (
+        f"DataHub{version} would get {plan.proposals.total():,} proposals with {plan.requests:,} requests, "
+        f"{human_bytes(plan.bytes)}{lookups}"
+    )
+    least = plan.seconds(report.duration, report.mapped)
+    if least is not None and plan.answer_s is not None:
+        yield (
+            f"Estimate: at least {human_seconds(least)}. Reading took {human_seconds(report.duration)}, and DataHub "
+            f"takes {plan.answer_s:.3f} s for a small answer; how long for a full request, only a crawl shows."
+        )
 
 
 def _runs_per_second(report: Report) -> str:

@@ -1,5 +1,5 @@
-"""OpenAPI's POST /openapi/v3/entity/{type}/batchGet: its requests and its answers (EC3: getEntityBatch,
-toEntityVersionRequest, buildEntityVersionedAspectList).
+"""OpenAPI's POST /openapi/v3/entity/{type}/batchGet and …/generic/batchGet: their requests and answers (EC3:
+getEntityBatch, batchGetGenericEntities, toEntityVersionRequest, buildEntityVersionedAspectList).
 """
 
 from contextlib import suppress
@@ -12,8 +12,9 @@ from datahub.metadata.schema_classes import ASPECT_NAME_MAP
 from tests.gms import answers, intake, openapi
 from tests.gms.answers import Refusal
 from tests.gms.behaviour import Behaviour
+from tests.gms.paths import GENERIC, entity_type_in
 from tests.gms.shelf import Shelf
-from tests.gms.urn_rules import entity_type_of
+from tests.gms.urn_rules import entity_type_of, key_aspect
 
 AUDIT_STAMP = {"time": 1, "actor": "urn:li:corpuser:datahub"}
 
@@ -21,9 +22,10 @@ AUDIT_STAMP = {"time": 1, "actor": "urn:li:corpuser:datahub"}
 def unverified_batch(_request: web.Request, body: bytes) -> list[dict[str, Any]]:
     """The entities of a body, as far as it is one."""
     with suppress(ValueError):
-        entities = orjson.loads(body)
-        if isinstance(entities, list):
-            return [entity for entity in entities if isinstance(entity, dict)]
+        asked = orjson.loads(body)
+        listed = [each for group in asked.values() for each in group] if isinstance(asked, dict) else asked
+        if isinstance(listed, list):
+            return [entity for entity in listed if isinstance(entity, dict)]
     return []
 
 
@@ -31,17 +33,18 @@ def answer(request: web.Request, body: bytes, behaviour: Behaviour, shelf: Shelf
     """Entities in the order of the request, without what is not stored: aspects, and entities that have none of those
     asked for. The key aspect comes only where it was asked for (`alwaysIncludeKeyAspect` is false).
     """
-    asked = _asked(request, body, behaviour, shelf)
-    if any(urn in behaviour.unreadable for urn in asked):
-        # AuthUtil.isAPIAuthorizedEntityUrns: all or nothing.
-        raise Refusal(403, "urn:li:corpuser:datahub is unauthorized to READ  entities.")
-    with_metadata = behaviour.shows_metadata and request.query.get("systemMetadata", "false") == "true"
-    listed: list[dict[str, Any]] = []
-    for urn, names in asked.items():
-        found = {name: stored for name in names if (stored := shelf.get((urn, name))) is not None}
-        if found:
-            listed.append({"urn": urn} | {name: _shown(stored, with_metadata) for name, stored in found.items()})
-    return answers.as_json(listed)
+    entity_type = entity_type_in(request.path)
+    if entity_type != GENERIC:
+        return answers.as_json(_listed(request, entity_type, openapi.entities(body), behaviour, shelf))
+    if not behaviour.reads_several_types:
+        # It takes `generic` for an entity type, and what is no array for no entities.
+        return answers.as_json([])
+    asked = openapi.decoded(body)
+    if not isinstance(asked, dict):
+        raise Refusal(500, "class ArrayNode cannot be cast to class ObjectNode")
+    return answers.as_json(
+        {name: _listed(request, name, openapi.entities_in(group), behaviour, shelf) for name, group in asked.items()}
+    )
 
 
 def error(refusal: Refusal, _behaviour: Behaviour) -> web.Response:
@@ -56,19 +59,45 @@ def timeseries_in(entities: list[dict[str, Any]]) -> list[str]:
     return sorted({name for entity in entities for name in entity if name in known})
 
 
-def _asked(request: web.Request, body: bytes, behaviour: Behaviour, shelf: Shelf) -> dict[str, list[str]]:
+def _listed(
+    request: web.Request, entity_type: str | None, entities: list[dict[str, Any]], behaviour: Behaviour, shelf: Shelf
+) -> list[dict[str, Any]]:
+    asked = _asked(request, entity_type, entities, behaviour, shelf)
+    if any(urn in behaviour.unreadable for urn in asked):
+        # AuthUtil.isAPIAuthorizedEntityUrns: all or nothing.
+        raise Refusal(403, "urn:li:corpuser:datahub is unauthorized to READ  entities.")
+    with_metadata = behaviour.shows_metadata and request.query.get("systemMetadata", "false") == "true"
+    listed: list[dict[str, Any]] = []
+    for urn, names in asked.items():
+        found = {name: stored for name in names if (stored := _stored(shelf, urn, name)) is not None}
+        if found:
+            listed.append({"urn": urn} | {name: _shown(stored, with_metadata) for name, stored in found.items()})
+    return listed
+
+
+def _asked(
+    request: web.Request, entity_type: str | None, entities: list[dict[str, Any]], behaviour: Behaviour, shelf: Shelf
+) -> dict[str, list[str]]:
     """An unknown aspect is passed over without a word; who asks for none is answered all. Two items of one entity are
     one. What no reader can mean (another type than the path's, which EC3 does not look at) is a 400 here.
     """
     if request.query.get("systemMetadata", "false") not in {"true", "false"}:
         raise Refusal(400, "Parameter 'systemMetadata' is no boolean")
     asked: dict[str, list[str]] = {}
-    for entity in openapi.entities(body):
-        urn = openapi.urn_of(request, entity)
-        entity_type = entity_type_of(urn)
-        names = [name for name in entity if name != "urn" and intake.knows_aspect(entity_type, name, behaviour)]
+    for entity in entities:
+        urn = openapi.urn_of(entity_type, entity)
+        named = entity_type_of(urn)
+        names = [name for name in entity if name != "urn" and intake.knows_aspect(named, name, behaviour)]
         asked.setdefault(urn, []).extend(names or shelf.aspects_of(urn))
     return asked
+
+
+def _stored(shelf: Shelf, urn: str, name: str) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
+    """ESI stores the key aspect with the first of an entity's versioned aspects."""
+    key_name, key = key_aspect(urn)
+    if name == key_name and shelf.aspects_of(urn):
+        return key, None
+    return shelf.get((urn, name))
 
 
 def _shown(stored: tuple[dict[str, Any], dict[str, Any] | None], with_metadata: bool) -> dict[str, Any]:

@@ -27,12 +27,22 @@ class Behaviour:
     """(entity type, aspect) pairs that an older server's registry does not have."""
     forbidden: Collection[str] = ()
     """URNs that the token's user may not write."""
+    forbidden_types: Collection[str] = ()
+    """Entity types that the token's user may not create: of these, OpenAPI refuses also a batch of nothing (GEC)."""
     names_unknown_aspects: bool = True
     """OpenAPI: 400 for an unknown aspect (PR #19628); older servers leave it out of their answer and say nothing."""
     validation_status: int = 400
     """OpenAPI: the status of a ValidationException; older servers answer 500, without its message."""
     without_batch_get: bool = False
     """OpenAPI's `batchGet` answers 404: a proxy lets only the way of writing pass."""
+    reads_several_types: bool = True
+    """`/generic/batchGet` answers; an older server takes `generic` for an entity type and finds nothing."""
+    reads_timeseries: bool = False
+    """Timeseries aspects may be read back, which costs a query of the search index each: no crawl should."""
+    scroll: Literal["filtered", "unfiltered", "forbidden", "absent"] = "filtered"
+    """Entities can be listed: with a filter, without (before PR #14524), not by this user, not at all."""
+    scroll_page: int = 0
+    """Entities on a page, whatever `count` says; 0 for `count`."""
     unreadable: Collection[str] = ()
     """URNs that the token's user may not read."""
     lag: int | Callable[[str, str], int] = 0

@@ -5,6 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp import web
+
+from tests.gms import answers
+from tests.gms.answers import Refusal
+from tests.gms.behaviour import Behaviour
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
@@ -45,3 +51,21 @@ def refusing(bad: Callable[[tuple[str, str]], bool], status: int = 422) -> Step:
 def fault_of(step: Step, proposals: list[dict[str, Any]]) -> Fault | None:
     """The fault that a step means for these proposals."""
     return step(proposals) if callable(step) else step
+
+
+def scripted(door: Any, request: web.Request, fault: Fault, behaviour: Behaviour) -> web.Response:
+    """A fault as a response; after a disconnect it has nowhere to go."""
+    if fault.disconnect and request.transport:
+        request.transport.abort()
+    status = fault.status or 200
+    response: web.Response
+    if fault.body is None:
+        response = door.error(Refusal(status, "scripted by the test"), behaviour)
+        response.set_status(status)
+    elif isinstance(fault.body, dict):
+        response = answers.as_json(fault.body, status)
+    else:
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        response = web.Response(status=status, body=body)
+    response.headers.update(fault.headers)
+    return response

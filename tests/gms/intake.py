@@ -101,7 +101,11 @@ def check_envelope(proposal: Proposal) -> None:
 
 def _check_privileges(batch: Batch, behaviour: Behaviour) -> None:
     """AR, before anything is built: the message lists each refused proposal's URN."""
-    urns = [proposal.entity_urn for proposal in batch.proposals if proposal.entity_urn in behaviour.forbidden]
+    urns = [
+        proposal.entity_urn
+        for proposal in batch.proposals
+        if proposal.entity_urn in behaviour.forbidden or proposal.entity_type in behaviour.forbidden_types
+    ]
     if urns:
         listed = ", ".join(f"HttpStatus: 403 Urn: {urn}" for urn in urns)
         raise Refusal(403, f"User urn:li:corpuser:datahub is unauthorized to modify entity: {listed}")

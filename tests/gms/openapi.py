@@ -34,6 +34,8 @@ def parse(request: web.Request, body: bytes, behaviour: Behaviour) -> intake.Bat
     """
     if request.content_type != JSON:
         raise Refusal(415, f"Content-Type '{request.content_type}' is not supported")
+    if entity_type_in(request.path) in behaviour.forbidden_types:
+        raise Refusal(403, "")
     mode = request.query.get("async", "true")
     if mode not in {"true", "false"}:
         raise Refusal(400, f"Parameter 'async' is no boolean but {mode!r}")
@@ -78,13 +80,22 @@ def error(refusal: Refusal, behaviour: Behaviour) -> web.Response:
 
 def entities(body: bytes) -> list[dict[str, Any]]:
     """The array of entities that a body is, without a key twice."""
+    return entities_in(decoded(body))
+
+
+def entities_in(listed: Any) -> list[dict[str, Any]]:
+    """The same, decoded."""
+    if not isinstance(listed, list) or not all(isinstance(entity, dict) for entity in listed):
+        raise Refusal(400, "The body is no array of entities")
+    return listed
+
+
+def decoded(body: bytes) -> Any:
+    """A body as JSON without a key twice."""
     try:
-        decoded = json.loads(body, object_pairs_hook=_without_doubles)
+        return json.loads(body, object_pairs_hook=_without_doubles)
     except ValueError as wrong:
         raise Refusal(400, f"JSON parse error: {wrong}") from wrong
-    if not isinstance(decoded, list) or not all(isinstance(entity, dict) for entity in decoded):
-        raise Refusal(400, "The body is no array of entities")
-    return decoded
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,22 +105,22 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def urn_of(request: web.Request, entity: dict[str, Any]) -> str:
-    """The entity's URN, which must be of the type in the path."""
+def urn_of(entity_type: str | None, entity: dict[str, Any]) -> str:
+    """The entity's URN, which must be of the type in the path, or the one that it is listed under."""
     if "urn" not in entity:
         raise Refusal(500, "Missing `urn` field")
     urn: str = entity["urn"]
     try:
-        entity_type = entity_type_of(urn)
+        named = entity_type_of(urn)
     except (MalformedUrn, AttributeError) as wrong:
         raise Refusal(400, f"Invalid urn: {urn}") from wrong
-    if entity_type != entity_type_in(request.path):
-        raise Refusal(400, f"{urn} is no {entity_type_in(request.path)}")
+    if named != entity_type:
+        raise Refusal(400, f"{urn} is no {entity_type}")
     return urn
 
 
 def _proposals(request: web.Request, entity: dict[str, Any]) -> list[intake.Proposal]:
-    urn = urn_of(request, entity)
+    urn = urn_of(entity_type_in(request.path), entity)
     return [_checked(request, urn, name, entity[name]) for name in entity if name != "urn"]
 
 

@@ -3,6 +3,9 @@
 import re
 
 RESTLI = "/aspects"
+SCROLL = "/openapi/v3/entity/scroll"
+GENERIC = "generic"
+"""In the place of an entity type: a request for entities of several types."""
 OFFSETS = "/openapi/operations/kafka/mcp/consumer/offsets"
 _OPENAPI = re.compile(r".*/openapi/v3/entity/(\w+)(/batchGet)?")
 

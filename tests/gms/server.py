@@ -15,9 +15,9 @@ from tests.gms import answers, unverified_batch
 from tests.gms.answers import Refusal
 from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
-from tests.gms.faults import Fault, Step, fault_of
+from tests.gms.faults import Fault, Step, fault_of, scripted
 from tests.gms.flights import Flights
-from tests.gms.paths import OFFSETS, RESTLI, entity_type_in, is_batch_get
+from tests.gms.paths import OFFSETS, RESTLI, SCROLL, entity_type_in, is_batch_get
 from tests.gms.shelf import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,6 +53,8 @@ class Gms:
         # What was asked for by each read-back, in turn: the number of entities; status and entity type of its answer.
         self.read_backs: list[int] = []
         self.read_answers: list[tuple[int, str]] = []
+        # How often the search index was listed.
+        self.lists = 0
         # What was dropped behind a 200: URNs in order, and why.
         self.dropped: list[str] = []
         self.drop_reasons: dict[str, str] = {}
@@ -73,8 +75,9 @@ class Gms:
         self._exit = AsyncExitStack()
         self.census = Census(self.behaviour.lag_seconds)
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
-        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get"]
+        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get", "search_index"]
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
+        self.index: Any = None if self.behaviour.trust else self._strict["search_index"].SearchIndex()
 
     @property
     def url(self) -> str:
@@ -115,19 +118,29 @@ class Gms:
             path = path.removeprefix("/api/gms")
         if request.method == "GET" and (response := self._get(path)) is not None:
             return response
-        if request.method == "POST" and path == RESTLI:
-            return await self._ingest_restli(request)
-        if request.method == "POST" and is_batch_get(path):
-            return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
-        if request.method == "POST" and entity_type_in(path):
-            return await self._ingest(request, "openapi")
+        handle = self._handler(path) if request.method == "POST" else None
+        if handle is not None:
+            return await handle(request)
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
+
+    def _handler(self, path: str) -> Handler | None:
+        """Who answers a POST."""
+        if path == RESTLI:
+            return self._ingest_restli
+        if path == SCROLL:
+            return None if self.behaviour.trust or self.behaviour.scroll == "absent" else self._list
+        if is_batch_get(path):
+            return None if self.behaviour.without_batch_get else self._read_back
+        return self._ingest_openapi if entity_type_in(path) else None
 
     async def _ingest_restli(self, request: web.Request) -> web.Response:
         if not self.behaviour.without_batches:
             return await self._ingest(request, "restli")
         self.requests += 1
         return answers.no_batches(str(request.path_qs))
+
+    async def _ingest_openapi(self, request: web.Request) -> web.Response:
+        return await self._ingest(request, "openapi")
 
     def _get(self, path: str) -> web.Response | None:
         """What GMS tells of itself."""
@@ -181,26 +194,36 @@ class Gms:
         door = self._strict["batch_get"]
         entities = door.unverified_batch(request, body)
         self.read_backs.append(len(entities))
-        self.violations.extend(f"the timeseries aspect {name} is read back" for name in door.timeseries_in(entities))
+        if not self.behaviour.reads_timeseries:
+            self.violations.extend(
+                f"the timeseries aspect {name} is read back" for name in door.timeseries_in(entities)
+            )
         fault = fault_of(self.read_script.pop(0) if self.read_script else self.read_rule, entities)
         if fault and fault.hold:
             await fault.hold.wait()
         response = (
-            self._look_up(door, request, body)
+            self._look_up(door, request, body, self.shelf)
             if fault is None or not fault.answers
-            else self._scripted(door, request, fault)
+            else scripted(door, request, fault, self.behaviour)
         )
         self.read_answers.append(
             (0 if fault and fault.disconnect else response.status, entity_type_in(request.path) or "")
         )
         return response
 
-    def _look_up(self, door: Any, request: web.Request, body: bytes) -> web.Response:
+    async def _list(self, request: web.Request) -> web.Response:
+        """Entities of the search index."""
+        body = await request.read()
+        await asyncio.sleep(self.behaviour.latency)
+        self.lists += 1
+        return self._look_up(self._strict["search_index"], request, body, self.index)
+
+    def _look_up(self, door: Any, request: web.Request, body: bytes, store: Any) -> web.Response:
         if (refused := self._turned_away(request, body)) is not None:  # an empty response was false before aiohttp 3.12
             return refused
         self.shelf.begin_read()
         try:
-            response: web.Response = door.answer(request, body, self.behaviour, self.shelf)
+            response: web.Response = door.answer(request, body, self.behaviour, store)
         except Refusal as refusal:
             response = door.error(refusal, self.behaviour)
         return response
@@ -218,7 +241,7 @@ class Gms:
                 return self._handle(door, request, body)
             if fault.stored:
                 self._handle(door, request, body)
-            return self._scripted(door, request, fault)
+            return scripted(door, request, fault, self.behaviour)
 
     def _handle(self, door: Any, request: web.Request, body: bytes) -> web.Response:
         """The way through a proxy, the filter of tokens and the endpoint."""
@@ -262,6 +285,7 @@ class Gms:
             if (item.value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
                 unchanged.add(key)
             self.aspects[key] = item.value
+            self.index.put(*key, item.value)
             self.history.append((*key, item.value))
             self.system_metadata[key] = item.system_metadata
         self.dropped += [urn for urn, _ in verdict.dropped]
@@ -276,20 +300,3 @@ class Gms:
         if urn in self.loses or (urn, aspect_name) in self.loses:
             return True
         return queued and (urn in self.loses_queued or (urn, aspect_name) in self.loses_queued)
-
-    def _scripted(self, door: Any, request: web.Request, fault: Fault) -> web.Response:
-        """A fault as a response; after a disconnect it has nowhere to go."""
-        if fault.disconnect and request.transport:
-            request.transport.abort()
-        status = fault.status or 200
-        response: web.Response
-        if fault.body is None:
-            response = door.error(Refusal(status, "scripted by the test"), self.behaviour)
-            response.set_status(status)
-        elif isinstance(fault.body, dict):
-            response = answers.as_json(fault.body, status)
-        else:
-            body = fault.body.encode() if isinstance(fault.body, str) else fault.body
-            response = web.Response(status=status, body=body)
-        response.headers.update(fault.headers)
-        return response

@@ -9,6 +9,9 @@ Key = tuple[str, str]
 Stored = tuple[dict[str, Any], dict[str, Any] | None]
 """Value and system metadata."""
 
+TIME = "timestampMillis"
+"""The field that timeseries aspects have, and no others."""
+
 
 class Shelf:
     """`queue` holds everything that is queued back while it is not set, `lag` for so many read-backs, `lag_seconds` for
@@ -43,10 +46,17 @@ class Shelf:
         now = self._now
         for key in [key for key, coming in self._coming.items() if coming[0][0] <= now]:
             coming = self._coming.pop(key)
-            self._there[key] = [stored for due, stored in coming if due <= now][-1]
+            for stored in [stored for due, stored in coming if due <= now]:
+                self._store(key, stored)
             if later := [(due, stored) for due, stored in coming if due > now]:
                 self._coming[key] = later
         self._reads += 1
+
+    def _store(self, key: Key, stored: Stored) -> None:
+        """Of a timeseries aspect the latest is read, whichever was written last."""
+        before = self._there.get(key)
+        if before is None or before[0].get(TIME, 0) <= stored[0].get(TIME, 0):
+            self._there[key] = stored
 
     def get(self, key: Key) -> Stored | None:
         """What can be read of the aspect."""

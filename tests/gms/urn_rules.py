@@ -40,6 +40,13 @@ def key_parts(urn: str) -> list[str]:
     return parts
 
 
+def key_aspect(urn: str) -> tuple[str, dict[str, str]]:
+    """The name and the value of an entity's key aspect, which holds the parts of its URN."""
+    key = KEY_ASPECTS[entity_type_of(urn)]
+    names = [field.name for field in key.RECORD_SCHEMA.fields]
+    return key.ASPECT_NAME, dict(zip(names, key_parts(urn), strict=True))
+
+
 def encoded_length(urn: str) -> int:
     """The length after `java.net.URLEncoder`: letters, digits and `.-*_` stay, a blank becomes `+`."""
     return len(quote_plus(urn, safe="*").replace("~", "%7E"))

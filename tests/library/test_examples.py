@@ -7,16 +7,20 @@ import inspect
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import pytest
 
 import crawler
 from crawler.config.flags import Flags
 from tests.servers.mlflow_server import MlflowServer
-from tests.support.crawls import recipe_file
+from tests.support.crawls import ROOT, recipe_file
 
+NEED_DATAHUB = {"Differences", "diff"}
 DEAD_LETTER = (
     '{"at":"2026-11-28T00:00:00Z","code":"not_sent","reason":"","status":null,"proposal":{"entityType":"tag",'
     '"entityUrn":"urn:li:tag:a","changeType":"UPSERT","aspectName":"status","aspect":{"json":{"removed":false}}}}\n'
@@ -51,11 +55,31 @@ def run(code: str) -> None:
         exec(example, names)
 
 
+@contextmanager
+def sink_for(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """A file, or a double of DataHub where the example needs one."""
+    if name not in NEED_DATAHUB:
+        yield {"type": "file", "config": {"filename": str(folder / "proposals.json")}}
+        return
+    with subprocess.Popen([sys.executable, "-m", "tests.gms"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as gms:
+        assert gms.stdout is not None
+        try:
+            yield {"type": "datahub-rest", "config": {"server": gms.stdout.readline().strip()}}
+        finally:
+            gms.terminate()
+
+
 @pytest.mark.parametrize("name", crawler.__all__)
 def test_the_example_runs(
     name: str, golden_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sink = {"type": "file", "config": {"filename": str(tmp_path / "proposals.json")}}
+    with sink_for(name, tmp_path) as sink:
+        run_example(name, golden_server, tmp_path, sink, monkeypatch)
+
+
+def run_example(
+    name: str, golden_server: MlflowServer, tmp_path: Path, sink: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe_file(tmp_path, golden_server.url, sink=sink)
     (tmp_path / "dead-letters.jsonl").write_text(DEAD_LETTER)
     monkeypatch.chdir(tmp_path)

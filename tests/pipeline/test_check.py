@@ -1,5 +1,6 @@
 """A check tests the way that a crawl takes, and says what stands in it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,13 @@ from aiohttp import web
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Endpoint
+from crawler.datahub.privileges import NOBODY
 from crawler.errors import CredentialsRefused, WrongServer
 from crawler.pipeline.check import CheckResult, DatahubCheck, check
+from tests.gms.other_writers import overwrite
 from tests.gms.server import Gms, Handler
 from tests.servers.dialect import Dialect
+from tests.support.commands import run
 from tests.support.crawls import recipe_file
 
 WAYS = {Endpoint.RESTLI: "/aspects", Endpoint.OPENAPI: "/openapi/v3/entity/tag"}
@@ -47,6 +51,70 @@ async def test_the_endpoint_that_a_crawl_writes_to_is_tested(endpoint: Endpoint,
         _, datahub = await checked(gms, tmp_path, endpoint, token="wrong")
         assert isinstance(datahub.error, CredentialsRefused)
     assert gms.aspects == {}
+
+
+def missing(datahub: DatahubCheck) -> list[tuple[str, list[str]]]:
+    return [(each.to, each.entity_types) for each in datahub.missing_privileges]
+
+
+@pytest.mark.parametrize("alternate", [True, False])
+@pytest.mark.parametrize("endpoint", WAYS)
+async def test_privileges_that_are_missing_are_told_and_nothing_is_written(
+    endpoint: Endpoint, alternate: bool, tmp_path: Path
+) -> None:
+    async with Gms(token="right", alternate=alternate, forbidden_types={"mlModel", "dataset"}) as gms:
+        found, datahub = await checked(gms, tmp_path, endpoint)
+        assert (datahub.error, missing(datahub), found.exit_code) == (None, [("create", ["dataset", "mlModel"])], 1)
+    assert "403" in datahub.missing_privileges[0].answer
+    assert (gms.aspects, gms.dropped, gms.violations) == ({}, [], [])
+
+
+async def test_what_exists_takes_another_privilege(tmp_path: Path) -> None:
+    production = "urn:li:tag:mlflow_production"
+    async with Gms(token="right", forbidden={production}) as gms:
+        overwrite(gms, production, "status", {"removed": False})
+        overwrite(gms, "urn:li:container:a", "status", {"removed": False})
+        found, datahub = await checked(gms, tmp_path, Endpoint.RESTLI)
+    assert (missing(datahub), found.exit_code) == ([("change or soft-delete", ["tag"])], 1)
+    assert gms.history == []
+
+
+async def test_reading_is_a_warning_where_a_crawl_reads_back(tmp_path: Path) -> None:
+    async with Gms(token="right", unreadable=NOBODY.values(), scroll="forbidden") as gms:
+        found, datahub = await checked(gms, tmp_path, Endpoint.RESTLI)
+        assert (missing(datahub), found.exit_code) == ([("read back", sorted(NOBODY))], 0)
+        found, datahub = await checked(gms, tmp_path, Endpoint.OPENAPI)
+        assert (missing(datahub), found.exit_code) == ([], 0)
+
+
+async def test_the_checkpoint_of_a_pipeline_is_asked_for(tmp_path: Path) -> None:
+    asked: list[dict[str, object]] = []
+
+    def around(handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.query.get("action") != "getTimeseriesAspectValues":
+                return await handler(request)
+            asked.append(await request.json())
+            return web.json_response({"status": 403, "message": "User is unauthorized to get it"}, status=403)
+
+        return answer
+
+    gms = Gms(token="right")
+    gms.around = around
+    async with gms:
+        found, datahub = await checked(gms, tmp_path, Endpoint.RESTLI)
+    assert (missing(datahub), found.exit_code) == ([("read the checkpoint", ["dataJob"])], 0)
+    job = "urn:li:dataJob:(urn:li:dataFlow:(datahub,tests,prod),mlflow_stale_entity_removal)"
+    assert [(each["urn"], each["aspect"]) for each in asked] == [(job, "datahubIngestionCheckpoint")]
+
+
+async def test_the_command_names_them(tmp_path: Path) -> None:
+    async with Dialect().serve() as url, Gms(forbidden_types={"dataset"}) as gms:
+        flags = ("--mlflow-uri", url, "--datahub-url", gms.url)
+        code, output, _ = await run("check", *flags, folder=tmp_path)
+        assert (code, "  wrong: may not create dataset: " in output) == (1, True)
+        code, output, _ = await run("check", *flags, "--json", folder=tmp_path)
+    assert json.loads(output)["output"]["missing_privileges"][0]["entity_types"] == ["dataset"]
 
 
 @pytest.mark.parametrize("endpoint", WAYS)

@@ -283,7 +283,7 @@ async def test_a_dry_run_writes_nothing(golden_server: MlflowServer, tmp_path: P
             recipe_file(tmp_path, golden_server.url, sink=rest(gms.url)), {}, Flags(dry_run=True), home=tmp_path
         )
         report = await crawl_settings(settings)
-        assert gms.requests == 0
+        assert (gms.requests, gms.read_backs) == (0, [])
     assert report.mapped["dataProcessInstance"] == 24
 
 

@@ -67,7 +67,7 @@ class Lookup:
                 )
             )
         except CrawlerError as error:
-            if not _is_of_one_request(error):
+            if not is_of_one_request(error):
                 raise
             if _status(error) in LOOK_UP_AGAIN:
                 return None
@@ -139,8 +139,8 @@ class Lookup:
         return not (is_known and pieces[0].ask_separately) or isinstance(error, Unreachable)
 
 
-def _is_of_one_request(error: CrawlerError) -> bool:
-    """Whether other requests may be answered."""
+def is_of_one_request(error: CrawlerError) -> bool:
+    """Return whether other requests may be answered."""
     if isinstance(error, Unreachable):
         return error.timed_out
     return isinstance(error, (RequestRefused, WrongServer, DecodeError, AnswerTooLarge))

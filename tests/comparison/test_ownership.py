@@ -1,0 +1,74 @@
+"""Which entities of DataHub belong to one MLflow server, and of which types all was read."""
+
+from typing import Any
+
+import pytest
+
+from crawler.comparison.ownership import KEY_ASPECTS, belongs, may_belong, types_read_whole
+from crawler.config.settings import MappingSettings
+from crawler.telemetry import findings
+from crawler.telemetry.findings import Finding
+
+MLFLOW = "urn:li:dataPlatform:mlflow"
+TEAM_A = f"urn:li:dataPlatformInstance:({MLFLOW},team-a)"
+PLAIN = MappingSettings(ui_url="http://mlflow")
+OF_TEAM_A = MappingSettings(ui_url="http://mlflow", platform_instance="team-a", env="DEV")
+
+
+@pytest.mark.parametrize(
+    ("urn", "plain", "of_team_a"),
+    [
+        (f"urn:li:mlModel:({MLFLOW},a_1,PROD)", True, False),
+        (f"urn:li:mlModel:({MLFLOW},a_1,DEV)", False, True),
+        (f"urn:li:mlModelGroup:({MLFLOW},a,DEV)", False, True),
+        # Datasets are always PROD.
+        (f"urn:li:dataset:({MLFLOW},a,PROD)", True, True),
+        ("urn:li:dataset:(urn:li:dataPlatform:s3,a,PROD)", False, False),
+        ("urn:li:dataProcessInstance:a", True, True),
+        ("urn:li:container:a", True, True),
+    ],
+)
+def test_platform_and_environment_of_a_urn(urn: str, plain: bool, of_team_a: bool) -> None:
+    entity_type = urn.split(":")[2]
+    assert (may_belong(urn, entity_type, PLAIN), may_belong(urn, entity_type, OF_TEAM_A)) == (plain, of_team_a)
+
+
+@pytest.mark.parametrize(
+    ("entity_type", "place", "plain", "of_team_a"),
+    [
+        # The official connector writes none for models.
+        ("mlModel", None, True, False),
+        ("mlModel", {"platform": MLFLOW}, True, False),
+        ("mlModel", {"platform": MLFLOW, "instance": TEAM_A}, False, True),
+        ("container", None, False, False),
+        ("container", {"platform": MLFLOW}, True, False),
+        ("container", {"platform": MLFLOW, "instance": TEAM_A}, False, True),
+        ("dataProcessInstance", {"platform": "urn:li:dataPlatform:airflow"}, False, False),
+    ],
+)
+def test_what_is_stored_tells_platform_and_instance(
+    entity_type: str, place: dict[str, Any] | None, plain: bool, of_team_a: bool
+) -> None:
+    stored: dict[str, Any] = {KEY_ASPECTS[entity_type]: {}} | ({"dataPlatformInstance": place} if place else {})
+    assert belongs(entity_type, stored, PLAIN) is plain
+    assert belongs(entity_type, stored, OF_TEAM_A) is of_team_a
+    assert not belongs(entity_type, stored | {"status": {"removed": True}}, PLAIN)
+    assert belongs(entity_type, stored | {"status": {"removed": False}}, PLAIN) is plain
+
+
+@pytest.mark.parametrize(
+    ("finding", "unknown"),
+    [
+        (findings.UNREADABLE["runs"].found(), {"dataProcessInstance", "dataset"}),
+        (findings.EXPERIMENT_UNREAD.found(), {"dataProcessInstance", "dataset"}),
+        (findings.LISTING_UNREAD["experiments"].found(), {"container", "dataProcessInstance", "dataset"}),
+        (findings.LISTING_MISSING["model_versions"].found(), {"mlModel"}),
+        (findings.HIDDEN_MODEL_VERSIONS.found(), {"mlModel"}),
+        (findings.REGISTRY_MISSING.found(), {"mlModel", "mlModelGroup"}),
+        (findings.NOTHING_LISTED.found(), set(KEY_ASPECTS)),
+        (findings.WORKSPACES_UNREAD.found(), set(KEY_ASPECTS)),
+        (findings.DATASETS_DIFFER.found(), set()),
+    ],
+)
+def test_types_of_which_not_all_was_read(finding: Finding, unknown: set[str]) -> None:
+    assert set(KEY_ASPECTS) - set(types_read_whole({finding.code, "another"})) == unknown
