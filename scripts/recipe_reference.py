@@ -4,7 +4,7 @@ import ast
 import inspect
 import itertools
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo
 
-from crawler.config import sections, unsupported
+from crawler.config import sections
 from crawler.config.durations import Duration
 from crawler.config.settings import Secret
 from crawler.config.sizes import Size
-from crawler.config.unsupported import Unsupported
+from scripts.official_options import OFFICIAL, RELEASE, rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
 
@@ -40,7 +40,8 @@ sink:
 ```
 
 `${VAR}` and `${VAR:-default}` are replaced by environment variables. A key without a value counts as left out. An
-unknown key is an error that names the nearest known one; all errors of a recipe are named at once.
+unknown key is an error that names the nearest known one; all errors of a recipe are named at once. [Every option of
+`datahub ingest`](#every-option-of-datahub-ingest) is in the last table, also those that have no effect here.
 
 ## Whose settings count
 
@@ -106,25 +107,53 @@ URIs `databricks`, `arn:` and `azureml:`. Where they are meant, the crawl ends w
 """
 
 
+TRANSFORMERS = """\
+`type` is the name of one of acryl-datahub's transformers, of another package's, or the import path of a class of your
+own. [pipeline.md](pipeline.md) says how they run, and what they cost.
+"""
+
+EVERY_OPTION = f"""\
+All options that a recipe of DataHub's own MLflow connector can have (acryl-datahub {RELEASE}: source, sinks, pipeline,
+client), and what becomes of each here. What has *no effect* is accepted, with a line in the log: what is written stays
+the same. What is *refused* is an error, unless its value asks for nothing (`false`, an empty list, its default).
+"""
+
+
 def render() -> str:
     """Return the page."""
     parts = [
         HEADER,
-        *_section("The whole recipe", sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
-        *_section("`source` and `sink`", sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
+        *_section("The whole recipe", sections.Pipeline),
+        *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
-        *_section("`sink.config` of datahub-rest", sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
+        *_section("`sink.config` of datahub-rest", sections.RestSink),
+        *_section("`auth` of datahub-rest and `datahub_api`", sections.Auth),
         *_section("`sink.config` of file", sections.FileSink),
-        *_section("`sink.config` of datahub-lite", sections.LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
-        *_section("`sink.config.config` of datahub-lite", sections.LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
-        "## `flags`\n",
-        *_refusals(unsupported.UNSUPPORTED_IN_FLAGS),
+        *_section("`sink.config` of datahub-lite", sections.LiteSink),
+        *_section("`sink.config.config` of datahub-lite", sections.LiteFile),
+        *_section("`transformers`, a list", sections.Transformer),
+        TRANSFORMERS,
+        *_section("`datahub_api`", sections.DatahubApi),
+        *_section("`reporting`, a list", sections.Reporter),
+        *_section("`config` of a reporter of type datahub", sections.DatahubReporter),
+        *_section("`config` of a reporter of type file", sections.FileReporter),
+        *_section("`failure_log`", sections.FailureLog),
+        *_section("`flags`", sections.RecipeFlags),
         "## Environment variables\n",
         *_table(("variable", "is"), [(f"`{name}`", replaced) for name, replaced in VARIABLES.items()]),
         PROXIES,
+        "## Every option of `datahub ingest`\n",
+        EVERY_OPTION,
+        *_table(("where", "option", "here", "meaning, or why"), _official_rows()),
     ]
     return "\n".join(parts)
+
+
+def _official_rows() -> Iterator[tuple[str, str, str, str]]:
+    ours = {config.struct: descriptions(config.struct) for config in OFFICIAL}
+    for path, option, here, meaning in rows(ours):
+        yield path and f"`{path}`", f"`{option}`", here, meaning[:1].upper() + meaning[1:]
 
 
 def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
@@ -138,29 +167,14 @@ def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
     return found
 
 
-def _section(
-    title: str, struct: type[msgspec.Struct], refused: Mapping[str, Unsupported] | None = None
-) -> Iterator[str]:
+def _section(title: str, struct: type[msgspec.Struct]) -> Iterator[str]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    rows = [
+    keys = [
         (f"`{name}`", _type(fields[name].type), _default(fields[name]), text)
         for name, text in descriptions(struct).items()
     ]
     yield f"## {title}\n"
-    yield from _table(("key", "type", "default", "meaning"), rows)
-    if refused:
-        yield from _refusals(refused)
-
-
-def _refusals(known: Mapping[str, Unsupported]) -> Iterator[str]:
-    accepted = [(f"`{key}`", each.why) for key, each in known.items() if each.without_effect]
-    refused = [(f"`{key}`", each.why) for key, each in known.items() if not each.without_effect]
-    if refused:
-        yield "Official keys that are accepted only with a value that changes nothing:\n"
-        yield from _table(("key", "why"), refused)
-    if accepted:
-        yield "Official keys that have no effect; a line in the log says so:\n"
-        yield from _table(("key", "why"), accepted)
+    yield from _table(("key", "type", "default", "meaning"), keys)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -173,7 +187,7 @@ def _default(field: FieldInfo) -> str:
     if field.required:
         return "required"
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    if value in (None, "", {}):
+    if value in (None, "", {}, []):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -191,11 +205,13 @@ def _type(kind: Any) -> str:
         return _type(arguments[0]) + _bounds(arguments[1])
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in arguments)
-    if origin is dict:
-        return "mapping" if arguments[1] is Any else f"mapping of text to {_type(arguments[1])}"
+    if origin in (list, dict):
+        of_anything = origin is dict and arguments[1] is Any
+        return "mapping" if of_anything else f"{_COLLECTIONS[origin]} {_type(arguments[-1])}"
     return _NAMES[kind]
 
 
+_COLLECTIONS = {list: "list of", dict: "mapping of text to"}
 _NAMES = {
     str: "text",
     Path: "path",

@@ -31,6 +31,10 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
     aspect: bytes
 
 
+NO_RUN_ID = "no-run-id-provided"
+"""The run id that DataHub gives to what comes without one."""
+
+
 class SystemMetadata(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What DataHub's rollback and run history work by."""
 

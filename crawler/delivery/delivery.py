@@ -12,7 +12,7 @@ from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack
-from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
+from crawler.datahub.proposals import NO_RUN_ID, Entity, Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, unconfirmed_beside
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
@@ -252,7 +252,7 @@ async def open_delivery(
     Raises SettingsError or ServerError where the sink cannot be opened, or dead letters cannot be kept where the
     settings say.
     """
-    metadata = encode_system_metadata(SystemMetadata(_now(), settings.run_id, settings.pipeline_name))
+    metadata = encode_system_metadata(_system_metadata(settings))
     letters, unconfirmed = (None, None) if settings.dry_run else _dead_letters(settings, metadata, listener)
     async with open_sink(settings, metadata, traffic, timing, listener) as sink:
         outcomes = OutcomePublisher(
@@ -264,6 +264,13 @@ async def open_delivery(
             keeps_unsent=settings.sink.is_resumable,
         )
         yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace)
+
+
+def _system_metadata(settings: DeliverySettings) -> SystemMetadata:
+    """Return what all proposals carry. DataHub itself gives what comes without a run id the same one."""
+    if not settings.labels_run:
+        return SystemMetadata(_now(), NO_RUN_ID)
+    return SystemMetadata(_now(), settings.run_id, settings.pipeline_name if settings.labels_pipeline else None)
 
 
 def _dead_letters(
