@@ -48,7 +48,7 @@ class Refusal(msgspec.Struct, frozen=True):
     """Something that DataHub would not take, why, and the proposals that are not sent for it."""
 
     code: str
-    """Of the finding: "urn", "aspect_size" or "invalid"."""
+    """Of the finding: "urn", "aspect_size", "invalid" or "transformer"."""
     subject: str
     reason: str
     proposals: list[Proposal]

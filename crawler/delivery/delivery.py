@@ -98,6 +98,11 @@ class Delivery:
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
 
+    def refuse(self, entities: Sequence[tuple[Entity, str]], ack: Ack | None = None) -> None:
+        """Keep entities at which a transformer failed as dead letters, each with the reason."""
+        for entity, reason in entities:
+            self._outcomes.refused_here(*self._encoder.refused(entity, findings.TRANSFORMER_FAILED.code, reason, ack))
+
     @property
     def can_recheck(self) -> bool:
         """Whether DataHub can be asked for what an earlier crawl sent."""

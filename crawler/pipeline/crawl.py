@@ -22,6 +22,7 @@ from crawler.telemetry.findings import LETTERS_ELSEWHERE
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import Tally
+from crawler.transformers.worker import open_transformers
 
 _log = logging.getLogger("crawler")
 
@@ -75,6 +76,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 ),
                 stop,
             )
+            transformers = await stack.enter_async_context(open_transformers(settings, report.time))
             async with EntityStream(
                 client,
                 mapper,
@@ -83,6 +85,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 settings.mlflow.tracking.concurrency,
                 progress=progress,
                 stop=stop,
+                transformers=transformers,
             ) as stream:
                 await delivery.deliver(stream, stop)
         if checkpoint is not None:

@@ -253,6 +253,19 @@ ASPECT_INVALID = FindingKind(
     "failure",
     "Please report it with the sample.",
 )
+TRANSFORMER_FAILED = FindingKind(
+    "transformer",
+    "A transformer failed at these entities, so they were not sent.",
+    "failure",
+    "The sample says which one and why. Dead letters have the entities as they were before any transformer: mend the "
+    "cause and crawl again rather than replay them.",
+)
+TRANSFORMER_FAILED_AT_END = FindingKind(
+    "transformer_end",
+    "A transformer failed at the end, so what it would have added there was not sent.",
+    "failure",
+    "The sample says which one and why. Mend that, then crawl again.",
+)
 REFUSED = FindingKind(
     "refused_{status}",
     "DataHub refuses proposals with status {status}.",

@@ -5,7 +5,7 @@ entity is whole when it comes, so it gets what it lacks at once, and travels in 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from datahub.emitter.mcp import MetadataChangeProposalWrapper
 from datahub.emitter.mcp_builder import mcps_from_mce
@@ -24,6 +24,7 @@ from datahub.metadata.schema_classes import (
     SystemMetadataClass,
 )
 
+from crawler.transformers.chain import Step
 from crawler.transformers.draft import Draft
 
 _ALL = "*"
@@ -33,22 +34,6 @@ _PROCESSED = {"processed": True}
 
 class NotSent(Exception):
     """A transformer made something that cannot be sent."""
-
-
-class Step(Protocol):
-    """One transformer."""
-
-    def wants(self, entity_type: str) -> bool:
-        """Return whether it may change entities of this type."""
-        ...
-
-    def apply(self, draft: Draft) -> list[Draft]:
-        """Change an entity, and return it with what else comes of it."""
-        ...
-
-    def end(self) -> list[Draft]:
-        """Return what comes after all entities."""
-        ...
 
 
 def step_of(transformer: Transformer, system_metadata: SystemMetadataClass) -> Step:
