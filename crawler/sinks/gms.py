@@ -38,7 +38,7 @@ async def open_gms_sink(
         version = await client.version()
         if settings.endpoint is Endpoint.OPENAPI:
             require_openapi(version)
-        wire = _WIRES[settings.endpoint](system_metadata)
+        wire = WIRES[settings.endpoint](system_metadata)
         writer = GmsWriter(client, wire, settings, timing, listener)
         facts = SinkFacts(
             target=server.url,
@@ -83,7 +83,7 @@ class GmsSink:
             return await self._writer.write(batch, asynchronous=self._asynchronous)
 
 
-_WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
+WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
     Endpoint.RESTLI: RestliWire,
     Endpoint.OPENAPI: OpenApiWire,
 }

@@ -385,6 +385,20 @@ UNVERIFIABLE = FindingKind(
     "Give the token's user the privilege to read entities, or use --confirm none.",
     found_again=True,
 )
+NOT_SHOWN = FindingKind(
+    "not_shown",
+    "DataHub's Ingestion page does not show this crawl, as the recipe's reporting asks for.",
+    "warning",
+    "The sample has DataHub's words. The token's user needs the privilege Manage Metadata Ingestion.",
+    found_again=True,
+)
+NOT_REPORTED = FindingKind(
+    "not_reported",
+    "A file of the recipe's reporting could not be written.",
+    "warning",
+    "The sample says why. Give its filename another path.",
+    found_again=True,
+)
 UNREADABLE_PROPOSALS = FindingKind(
     "unreadable_proposals",
     "Parts of the file are no proposals that can be read, so they were not sent.",

@@ -1,4 +1,4 @@
-"""The Rest.li endpoint, POST /aspects?action=ingestProposalBatch: its requests and its answers (AR, RU)."""
+"""The Rest.li endpoint, POST /aspects?action=ingestProposalBatch, or ingestProposal: requests and answers (AR, RU)."""
 
 from typing import Any
 
@@ -14,10 +14,19 @@ from tests.gms.unverified_batch import Proposals
 SKIPS_BAD_ITEMS = True
 
 
+class _Single(msgspec.Struct, forbid_unknown_fields=True):
+    """The parameters of the action ingestProposal, of one proposal."""
+
+    proposal: intake.Proposal
+    asynchronous: str = msgspec.field(name="async", default="unset")
+
+
 def unverified_batch(_request: web.Request, body: bytes) -> Proposals:
     """The proposals of a body, as far as it is one."""
     try:
-        return [proposal for proposal in orjson.loads(body)["proposals"] if isinstance(proposal, dict)]
+        parameters = orjson.loads(body)
+        found = [parameters["proposal"]] if "proposal" in parameters else parameters["proposals"]
+        return [proposal for proposal in found if isinstance(proposal, dict)]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return []
 
@@ -26,7 +35,7 @@ def parse(request: web.Request, body: bytes, _behaviour: Behaviour) -> intake.Ba
     """Rest.li's own decoding, before any code of DataHub's: what fails here is a 400 for the whole batch."""
     _check_headers(request)
     try:
-        batch = msgspec.json.decode(body, type=intake.Batch)
+        batch = _decoded(request.query["action"], body)
     except msgspec.DecodeError as error:
         raise Refusal(400, f"Cannot parse request entity: {error}") from error
     if batch.asynchronous not in {"true", "false"}:
@@ -34,6 +43,14 @@ def parse(request: web.Request, body: bytes, _behaviour: Behaviour) -> intake.Ba
     for proposal in batch.proposals:
         intake.check_envelope(proposal)
     return batch
+
+
+def _decoded(action: str, body: bytes) -> intake.Batch:
+    if action == "ingestProposalBatch":
+        return msgspec.json.decode(body, type=intake.Batch)
+    single = msgspec.json.decode(body, type=_Single)
+    # Unless it is given, ASYNC_INGEST_DEFAULT decides, which is false.
+    return intake.Batch([single.proposal], "false" if single.asynchronous == "unset" else single.asynchronous)
 
 
 def success(_batch: intake.Batch, _unchanged: set[tuple[str, str]]) -> web.Response:
@@ -55,7 +72,7 @@ def error(refusal: Refusal, _behaviour: Behaviour) -> web.Response:
 
 def _check_headers(request: web.Request) -> None:
     """Rest.li's own demands on a request."""
-    if request.query.get("action") != "ingestProposalBatch":
+    if request.query.get("action") not in {"ingestProposalBatch", "ingestProposal"}:
         raise Refusal(400, f"POST operation named {request.query.get('action')} not supported on resource")
     if request.headers.get("X-RestLi-Protocol-Version") != "2.0.0":
         raise Refusal(400, "Rest.li protocol version is not 2.0.0")

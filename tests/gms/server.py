@@ -73,7 +73,7 @@ class Gms:
         self._exit = AsyncExitStack()
         self.census = Census(self.behaviour.lag_seconds)
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
-        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get"]
+        strict = [] if self.behaviour.trust else ["intake", "pre_commit", "restli", "openapi", "batch_get"]
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
 
     @property
@@ -252,6 +252,7 @@ class Gms:
     def _take(self, batch: Any, *, skips: bool) -> set[tuple[str, str]]:
         """Store what GMS would store, drop what it would drop; gives what was there before, metadata and all."""
         verdict = self._strict["intake"].weigh(batch, self.behaviour, skips=skips)
+        self._strict["pre_commit"].commit(verdict, self.aspects, batch)
         unchanged = set()
         for item in verdict.stored:
             key = (item.urn, item.aspect_name)
