@@ -17,7 +17,7 @@ from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of
 from tests.gms.flights import Flights
-from tests.gms.paths import OFFSETS, RESTLI, entity_type_in, is_batch_get
+from tests.gms.paths import OFFSETS, RESTLI, RUNS, entity_type_in, is_batch_get
 from tests.gms.shelf import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -73,8 +73,9 @@ class Gms:
         self._exit = AsyncExitStack()
         self.census = Census(self.behaviour.lag_seconds)
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
-        strict = [] if self.behaviour.trust else ["intake", "pre_commit", "restli", "openapi", "batch_get"]
+        strict = [] if self.behaviour.trust else ["intake", "pre_commit", "restli", "openapi", "batch_get", "rollback"]
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
+        self._table: Any = self._strict["rollback"].Table() if strict else None
 
     @property
     def url(self) -> str:
@@ -113,15 +114,21 @@ class Gms:
             if not path.startswith("/api/gms/"):
                 return answers.frontend_page()
             path = path.removeprefix("/api/gms")
-        if request.method == "GET" and (response := self._get(path)) is not None:
+        if request.method == "GET" and (told := self._get(path)) is not None:
+            return told
+        if request.method == "POST" and (response := await self._post(request, path)) is not None:
             return response
-        if request.method == "POST" and path == RESTLI:
-            return await self._ingest_restli(request)
-        if request.method == "POST" and is_batch_get(path):
-            return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
-        if request.method == "POST" and entity_type_in(path):
-            return await self._ingest(request, "openapi")
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
+
+    async def _post(self, request: web.Request, path: str) -> web.StreamResponse | None:
+        """What writes to GMS, and what is read back."""
+        if path == RESTLI:
+            return await self._ingest_restli(request)
+        if is_batch_get(path):
+            return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
+        if entity_type_in(path):
+            return await self._ingest(request, "openapi")
+        return await self._roll_back(request) if path == RUNS and self._table is not None else None
 
     async def _ingest_restli(self, request: web.Request) -> web.Response:
         if not self.behaviour.without_batches:
@@ -265,12 +272,41 @@ class Gms:
             self.aspects[key] = item.value
             self.history.append((*key, item.value))
             self.system_metadata[key] = item.system_metadata
+            self._table.put(key, item.value, item.system_metadata)
         self.dropped += [urn for urn, _ in verdict.dropped]
         self.drop_reasons.update(verdict.dropped)
         self.modes.add(batch.asynchronous)
         self.batches.append(len(batch.proposals))
         self.proposals += len(batch.proposals)
         return unchanged
+
+    async def _roll_back(self, request: web.Request) -> web.Response:
+        """The action rollback of the resource runs: what is reverted is gone from `aspects` too."""
+        body, door = await request.read(), self._strict["rollback"]
+        if (refused := self._turned_away(request, body)) is not None:
+            return refused
+        try:
+            parameters = door.parse(request, body)
+            if not parameters.dry_run:
+                self._set_run_status(parameters.run_id, "ROLLING_BACK")
+            response, undone = door.answer(parameters, self._table)
+        except Refusal as refusal:
+            return cast("web.Response", self._strict["restli"].error(refusal, self.behaviour))
+        for key, value in undone.now.items():
+            if value is None:
+                self.aspects.pop(key, None)
+            else:
+                self.aspects[key] = value
+        if not parameters.dry_run:
+            self._set_run_status(parameters.run_id, "ROLLED_BACK")
+        return cast("web.Response", response)
+
+    def _set_run_status(self, run_id: str, status: str) -> None:
+        """RollbackService.updateExecutionRequestStatus: a run that is not there is passed over."""
+        key = f"urn:li:dataHubExecutionRequest:{run_id}", self._strict["pre_commit"].RESULT
+        if key in self.aspects:
+            self.aspects[key] = self.aspects[key] | {"status": status}
+            self._table.put(key, self.aspects[key], None)
 
     def _is_lost(self, urn: str, aspect_name: str, *, queued: bool) -> bool:
         """Behind a 200, after all checks."""
