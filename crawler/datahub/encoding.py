@@ -35,9 +35,9 @@ class Encoder:
 
     def encode(self, entity: Entity, ack: Ack | None = None) -> tuple[EncodedEntity, list[Refusal]]:
         """Encode one entity. Return it, and what of it DataHub could not take: all of it for its URN, or an aspect."""
-        if reason := urns.problem(entity.urn):
-            return self.refused(entity, "urn", reason, ack)
         encoded = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack))
+        if reason := urns.problem(entity.urn):
+            return encoded, [self.refused(entity, "urn", reason)]
         refusals: list[Refusal] = []
         key = self._wire.encode_entity_key(entity.type, entity.urn)
         remembered = self._remembered[entity.type]
@@ -49,14 +49,9 @@ class Encoder:
         encoded.pending.outstanding = len(encoded.proposals)
         return encoded, refusals
 
-    def refused(
-        self, entity: Entity, code: str, reason: str, ack: Ack | None = None
-    ) -> tuple[EncodedEntity, list[Refusal]]:
-        """Return the same as `encode` for an entity of which nothing is to be sent."""
-        proposals = [self._proposal(entity, each) for each in entity.aspects]
-        return EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack)), [
-            Refusal(code, entity.urn, reason, proposals)
-        ]
+    def refused(self, entity: Entity, code: str, reason: str) -> Refusal:
+        """Return the refusal of an entity of which nothing is to be sent."""
+        return Refusal(code, entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
 
     def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[EncodedEntity, list[Refusal]]:
         """Encode proposals of one entity, no aspect twice, whose JSON is sent as it is; return the same as `encode`."""

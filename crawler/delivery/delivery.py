@@ -11,7 +11,7 @@ import msgspec
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
-from crawler.datahub.pending import Ack
+from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import NO_RUN_ID, Entity, Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, unconfirmed_beside
 from crawler.delivery.outcomes import OutcomePublisher
@@ -101,7 +101,9 @@ class Delivery:
     def refuse(self, entities: Sequence[tuple[Entity, str]], ack: Ack | None = None) -> None:
         """Keep entities at which a transformer failed as dead letters, each with the reason."""
         for entity, reason in entities:
-            self._outcomes.refused_here(*self._encoder.refused(entity, findings.TRANSFORMER_FAILED.code, reason, ack))
+            encoded = EncodedEntity(entity.type, entity.urn, [], pending=Pending(ack=ack))
+            refusal = self._encoder.refused(entity, findings.TRANSFORMER_FAILED.code, reason)
+            self._outcomes.refused_here(encoded, [refusal])
 
     @property
     def can_recheck(self) -> bool:

@@ -9,13 +9,13 @@ from msgspec import structs
 
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
-from crawler.checkpoint.protocol import NoProgress, Progress
+from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
-from crawler.pipeline.ingestion_page import IngestionPage, open_ingestion_page
+from crawler.pipeline.ingestion_page import open_ingestion_page
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
@@ -65,43 +65,34 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
-        async with open_ingestion_page(settings, report, listener) as page:
-            _tell_start(settings, checkpoint, listener)
-            await _deliver(settings, report, stop, listener, mapper, progress, page)
+        _tell_start(settings, checkpoint, listener)
+        async with (
+            open_ingestion_page(settings, report, listener) as page,
+            _watched(settings, report),
+            open_mlflow(settings.mlflow, report.mlflow, report.time) as client,
+            AsyncExitStack() as stack,
+        ):
+            delivery = await unless_stopped(
+                stack.enter_async_context(
+                    open_delivery(settings, listener, report.datahub, report.time, is_resumable=checkpoint is not None)
+                ),
+                stop,
+            )
+            await page.begin()
+            transformers = await stack.enter_async_context(open_transformers(settings, report.time))
+            async with EntityStream(
+                client,
+                mapper,
+                listener,
+                report.time,
+                settings.mlflow.tracking.concurrency,
+                progress=progress,
+                stop=stop,
+                transformers=transformers,
+            ) as stream:
+                await delivery.deliver(stream, stop)
         if checkpoint is not None:
             checkpoint.finish()
-
-
-async def _deliver(
-    settings: Settings,
-    report: Report,
-    stop: asyncio.Event,
-    listener: Listener,
-    mapper: CrawlMapper,
-    progress: Progress,
-    page: IngestionPage,
-) -> None:
-    """Read, map and deliver all that `progress` does not have."""
-    async with (
-        _watched(settings, report),
-        open_mlflow(settings.mlflow, report.mlflow, report.time) as client,
-        AsyncExitStack() as stack,
-    ):
-        opening = open_delivery(settings, listener, report.datahub, report.time, is_resumable=progress.is_kept)
-        delivery = await unless_stopped(stack.enter_async_context(opening), stop)
-        await page.begin()
-        transformers = await stack.enter_async_context(open_transformers(settings, report.time))
-        async with EntityStream(
-            client,
-            mapper,
-            listener,
-            report.time,
-            settings.mlflow.tracking.concurrency,
-            progress=progress,
-            stop=stop,
-            transformers=transformers,
-        ) as stream:
-            await delivery.deliver(stream, stop)
 
 
 @contextmanager

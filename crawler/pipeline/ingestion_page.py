@@ -23,11 +23,13 @@ from crawler.http import Server
 from crawler.http.status_policy import FORBIDDEN
 from crawler.http.traffic import Traffic
 from crawler.json_files import place_for, write_json
-from crawler.sinks.gms import WIRES
+from crawler.sinks.gms import wire_of
+from crawler.sinks.gms_writer import GmsWriter
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import NOT_REPORTED, NOT_SHOWN, error_found
 from crawler.telemetry.official_report import VERSION, official_report, report_text
 from crawler.telemetry.report import Report
+from crawler.telemetry.timing import Timing
 
 LOG_LINES = 1_000
 ATTEMPTS = 2
@@ -115,15 +117,16 @@ class IngestionPage:
         sink = self._settings.sink
         assert isinstance(sink, RestSettings)  # noqa: S101  there is a page of no other
         impatient = structs.replace(sink.server, attempts=ATTEMPTS, patience=0.0)
-        wire = WIRES[sink.endpoint](encode_system_metadata(SystemMetadata(_now(), NO_RUN_ID)))
+        wire = wire_of(sink, encode_system_metadata(SystemMetadata(_now(), NO_RUN_ID)))
         encoder = Encoder(wire)
         try:
             async with asyncio.timeout(SECONDS), Server("DataHub", impatient, Traffic()) as server:
+                writer = GmsWriter(GmsClient(server), wire, sink, Timing(), lambda _: None)
                 for entity in entities:
                     encoded, refusals = encoder.encode(entity)
                     if refusals:
                         raise ServerError(f"DataHub would not take the run: {refusals[0].reason}.")
-                    await GmsClient(server).write(wire.request(batch_of([encoded]), asynchronous=False))
+                    await writer.write(batch_of([encoded]), asynchronous=False)
         except TimeoutError:
             raise ServerError(f"DataHub did not answer within {SECONDS:.0f} s.") from None
 

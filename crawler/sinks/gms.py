@@ -38,7 +38,7 @@ async def open_gms_sink(
         version = await client.version()
         if settings.endpoint is Endpoint.OPENAPI:
             require_openapi(version)
-        wire = WIRES[settings.endpoint](system_metadata)
+        wire = wire_of(settings, system_metadata)
         writer = GmsWriter(client, wire, settings, timing, listener)
         facts = SinkFacts(
             target=server.url,
@@ -83,7 +83,7 @@ class GmsSink:
             return await self._writer.write(batch, asynchronous=self._asynchronous)
 
 
-WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
+_WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
     Endpoint.RESTLI: RestliWire,
     Endpoint.OPENAPI: OpenApiWire,
 }
@@ -92,6 +92,11 @@ WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
 def _names_unknown(response: Response) -> bool:
     """Return whether the answer says that GMS does not know an aspect or entity type: the next one will, too."""
     return named_unknown(response.body[:_WORDS].decode(errors="replace")) is not None
+
+
+def wire_of(settings: RestSettings, system_metadata: msgspec.Raw) -> GmsWire:
+    """Return the wire of the endpoint that is written to."""
+    return _WIRES[settings.endpoint](system_metadata)
 
 
 def _needs_lookup(settings: RestSettings, wire: GmsWire) -> bool:

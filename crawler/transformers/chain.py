@@ -93,7 +93,7 @@ class Chain:
         return done
 
     def _transform(self, entity: Entity, done: Transformed) -> None:
-        drafts = [Draft.of(entity)]
+        drafts = [Draft(entity)]
         name = ""
         try:
             for each in self._steps:

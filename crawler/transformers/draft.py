@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
+from msgspec import structs
 
 from crawler.datahub.aspects import Aspect, encode_aspect, foreign_aspect
 from crawler.datahub.proposals import Entity
@@ -20,19 +21,23 @@ class Draft:
     it.
     """
 
-    def __init__(self, entity_type: str, urn: str, aspects: tuple[Aspect, ...] = (), key: str | None = None) -> None:
-        self.type = entity_type
-        self.urn = urn
-        self._key = key
-        self._ours = {aspect.NAME: aspect for aspect in aspects}
+    def __init__(self, entity: Entity) -> None:
+        """Begin with the aspects of an entity; it may have none."""
+        self._entity = entity
+        self._ours = {aspect.NAME: aspect for aspect in entity.aspects}
         self._theirs: dict[str, OfficialAspect] = {}
         """Those that were looked at, or added."""
         self._order = dict.fromkeys(self._ours)
 
-    @classmethod
-    def of(cls, entity: Entity) -> "Draft":
-        """Return the draft of an entity."""
-        return cls(entity.type, entity.urn, entity.aspects, entity.ordering_key)
+    @property
+    def type(self) -> str:
+        """The entity's type."""
+        return self._entity.type
+
+    @property
+    def urn(self) -> str:
+        """The entity's URN."""
+        return self._entity.urn
 
     def names(self) -> list[str]:
         """Return the names of the aspects."""
@@ -64,7 +69,7 @@ class Draft:
         """Return the entity as it is now; None if no aspect is left."""
         if not self._order:
             return None
-        return Entity(self.type, self.urn, tuple(self._aspects()), self._key)
+        return structs.replace(self._entity, aspects=tuple(self._aspects()))
 
     def _aspects(self) -> Iterator[Aspect]:
         for name in self._order:

@@ -24,6 +24,7 @@ from datahub.metadata.schema_classes import (
     SystemMetadataClass,
 )
 
+from crawler.datahub.proposals import Entity
 from crawler.transformers.chain import Step
 from crawler.transformers.draft import Draft
 
@@ -160,7 +161,7 @@ def drafts_of(records: Sequence[Record], draft: Draft | None = None) -> list[Dra
             continue
         if record.changeType != ChangeTypeClass.UPSERT:
             raise NotSent(f"it makes a {record.changeType} of {name} of {urn}, and only UPSERTs can be sent")
-        found = drafts.setdefault(urn, Draft(record.entityType, urn))
+        found = drafts.setdefault(urn, Draft(Entity(record.entityType, urn, ())))
         if isinstance(record, MetadataChangeProposalWrapper):
             found.put(name, record.aspect)
         else:

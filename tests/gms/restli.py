@@ -1,4 +1,6 @@
-"""The Rest.li endpoint, POST /aspects?action=ingestProposalBatch, or ingestProposal: requests and answers (AR, RU)."""
+"""The Rest.li endpoint, POST /aspects?action=ingestProposalBatch, or ingestProposal for one alone: its requests and its
+answers (AR, RU).
+"""
 
 from typing import Any
 
@@ -14,19 +16,19 @@ from tests.gms.unverified_batch import Proposals
 SKIPS_BAD_ITEMS = True
 
 
-class _Single(msgspec.Struct, forbid_unknown_fields=True):
-    """The parameters of the action ingestProposal, of one proposal."""
+class Single(msgspec.Struct, forbid_unknown_fields=True):
+    """The parameters of the action ingestProposal (AR)."""
 
     proposal: intake.Proposal
-    asynchronous: str = msgspec.field(name="async", default="unset")
+    asynchronous: str = msgspec.field(name="async", default="false")
 
 
-def unverified_batch(_request: web.Request, body: bytes) -> Proposals:
+def unverified_batch(request: web.Request, body: bytes) -> Proposals:
     """The proposals of a body, as far as it is one."""
     try:
-        parameters = orjson.loads(body)
-        found = [parameters["proposal"]] if "proposal" in parameters else parameters["proposals"]
-        return [proposal for proposal in found if isinstance(proposal, dict)]
+        given = orjson.loads(body)
+        proposals = [given["proposal"]] if _is_single(request) else given["proposals"]
+        return [proposal for proposal in proposals if isinstance(proposal, dict)]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return []
 
@@ -35,7 +37,11 @@ def parse(request: web.Request, body: bytes, _behaviour: Behaviour) -> intake.Ba
     """Rest.li's own decoding, before any code of DataHub's: what fails here is a 400 for the whole batch."""
     _check_headers(request)
     try:
-        batch = _decoded(request.query["action"], body)
+        if _is_single(request):
+            single = msgspec.json.decode(body, type=Single)
+            batch = intake.Batch([single.proposal], single.asynchronous)
+        else:
+            batch = msgspec.json.decode(body, type=intake.Batch)
     except msgspec.DecodeError as error:
         raise Refusal(400, f"Cannot parse request entity: {error}") from error
     if batch.asynchronous not in {"true", "false"}:
@@ -43,14 +49,6 @@ def parse(request: web.Request, body: bytes, _behaviour: Behaviour) -> intake.Ba
     for proposal in batch.proposals:
         intake.check_envelope(proposal)
     return batch
-
-
-def _decoded(action: str, body: bytes) -> intake.Batch:
-    if action == "ingestProposalBatch":
-        return msgspec.json.decode(body, type=intake.Batch)
-    single = msgspec.json.decode(body, type=_Single)
-    # Unless it is given, ASYNC_INGEST_DEFAULT decides, which is false.
-    return intake.Batch([single.proposal], "false" if single.asynchronous == "unset" else single.asynchronous)
 
 
 def success(_batch: intake.Batch, _unchanged: set[tuple[str, str]]) -> web.Response:
@@ -68,6 +66,10 @@ def error(refusal: Refusal, _behaviour: Behaviour) -> web.Response:
         "stackTrace": f"{exception} [HTTP Status:{refusal.status}]: {refusal.message}\n\tat …",
     }
     return answers.as_json(body, refusal.status, {"X-RestLi-Error-Response": "true"})
+
+
+def _is_single(request: web.Request) -> bool:
+    return request.query.get("action") == "ingestProposal"
 
 
 def _check_headers(request: web.Request) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +153,13 @@ async def test_the_log_is_in_the_report(
     golden_server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+
+    def listen(event: object) -> None:
+        logging.getLogger("crawler").info("heard of %s", type(event).__name__)
+
     async with Gms() as gms:
-        settings = settings_of(recipe_for(golden_server.url, gms), tmp_path, state=tmp_path / "state")
-        stop = asyncio.Event()
-        stop.set()
-        with pytest.raises(Interrupted):
-            await crawl(settings, stop=stop)
-        await crawl_settings(settings)
-        assert "INFO Going on with the crawl run-1, which delivered 0 runs." in shown(gms)[RESULT][1]["report"]
+        await crawl(settings_of(recipe_for(golden_server.url, gms), tmp_path), listeners=[listen])
+        assert " INFO heard of RowsRead\n" in shown(gms)[RESULT][1]["report"].partition("~~~~ Ingestion Logs ~~~~")[2]
 
 
 async def test_a_crawl_that_fails_is_shown_with_its_error(tmp_path: Path) -> None:
