@@ -48,7 +48,7 @@ class Pipeline(_Section, kw_only=True, frozen=True):
     datahub_api: Options | None = None
     """The DataHub that transformers read from, see below; the sink's by default."""
     transformers: list[Options] = []
-    """acryl-datahub's transformers, which change what is written, in this order; see below."""
+    """The transformers that change what is written, in this order; see below."""
     reporting: list[Options] = []
     """Who is told of each crawl: DataHub's Ingestion page (by default, with a `pipeline_name`), and files."""
     failure_log: Options | None = None

@@ -14,7 +14,12 @@ from crawler.config.sections import DatahubApi, Options, Transformer
 from crawler.config.settings import ServerSettings, TransformerSettings
 from crawler.config.sign_in import ServerOptions, sign_in
 from crawler.config.strict import choose, section
-from crawler.config.unsupported import UNSUPPORTED_IN_CLIENT
+from crawler.config.unsupported import (
+    TRANSFORMERS_OF_OWNERS,
+    UNSUPPORTED_IN_CLIENT,
+    UNSUPPORTED_IN_TRANSFORMERS_OF_OWNERS,
+    UNSUPPORTED_TRANSFORMERS,
+)
 from crawler.config.urls import datahub_cloud, parse_address
 from crawler.errors import SettingsError
 
@@ -33,8 +38,18 @@ def load_transformers(given: list[Options], remarks: Remarks) -> tuple[Transform
             if not is_import_path(transformer.type):
                 choose(transformer.type, {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}, path, remarks)
             config = {str(key): value for key, value in transformer.config.items()}
+            _refuse_patches(transformer.type, config, path, remarks)
             found.append(TransformerSettings(type=transformer.type, config=config))
     return tuple(found)
+
+
+def _refuse_patches(name: str, config: Options, path: str, remarks: Remarks) -> None:
+    """Say it before the crawl where a transformer of acryl-datahub writes what cannot be sent."""
+    if name in UNSUPPORTED_TRANSFORMERS:
+        remarks.error(SettingsError(f"{path}.type: {UNSUPPORTED_TRANSFORMERS[name]}"))
+    for key, known in UNSUPPORTED_IN_TRANSFORMERS_OF_OWNERS.items():
+        if name in TRANSFORMERS_OF_OWNERS and not known.accepts(config.get(key)):
+            remarks.error(SettingsError(f"{path}.config.{key}: {known.why}"))
 
 
 def is_import_path(name: str) -> bool:

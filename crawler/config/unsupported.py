@@ -42,6 +42,21 @@ _NO_STATE = "the crawler keeps no state in DataHub yet, so nothing that vanished
 UNSUPPORTED_IN_PIPELINE = {
     "recording": Unsupported("a crawl cannot be recorded. Leave it out; -v logs each retry.", only_enabled=True),
 }
+_NOT_SENT = (
+    "which are not sent here. Leave it out; or write a file (sink: {type: file}), and let `datahub ingest` run it on "
+    "that (source: {type: file, config: {path: …}})."
+)
+UNSUPPORTED_TRANSFORMERS = {
+    "set_attribution": f"it writes patches, {_NOT_SENT}",
+    **{f"{how}add_dataset_dataproduct": f"it writes patches, {_NOT_SENT}" for how in ("", "simple_", "pattern_")},
+}
+"""acryl-datahub's transformers that write nothing but patches, and why they do not run here."""
+TRANSFORMERS_OF_OWNERS = {
+    f"{how}add_{what}ownership" for how in ("", "simple_", "pattern_") for what in ("", "dataset_")
+}
+UNSUPPORTED_IN_TRANSFORMERS_OF_OWNERS = {
+    "is_container": Unsupported(f"owners of containers are patches, {_NOT_SENT}", (None, False)),
+}
 _SAMPLES = _without_effect("the report keeps a few samples of each failure and warning, always.")
 _PROGRESS = _without_effect("no report is printed while it goes on; the log tells the progress.")
 UNSUPPORTED_IN_FLAGS = {

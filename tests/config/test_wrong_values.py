@@ -67,6 +67,11 @@ WRONG: list[tuple[Any, str]] = [
     (recipe(sink=lite(config={"options": {"a": 1}})), "sink.config.config.options: no options are handed on"),
     (recipe(transformers=[{"type": "x"}]), "transformers[0].type: unknown type 'x'."),
     (recipe(transformers=[{"type": "simple_add_dataset_tag"}]), "transformers[0].type: unknown type"),
+    (recipe(transformers=[{"type": "set_attribution"}]), "transformers[0].type: it writes patches, which are not sent"),
+    (
+        recipe(transformers=[{"type": "simple_add_ownership", "config": {"is_container": True}}]),
+        "transformers[0].config.is_container: owners of containers are patches, which",
+    ),
     (recipe(transformers=[{"config": {}}]), "transformers[0]: there must be a key type."),
     (recipe(transformers=[{"type": "a.B", "config": CANARY}]), "transformers[0].config: expected a mapping, got str."),
     (recipe(transformers=[{"type": "a.B", "confi": CANARY}]), "transformers[0]: unknown key 'confi'. Did you mean"),

@@ -109,6 +109,7 @@ class Double:
         self._failure = failure
         self._at_first = at_first
         self.headers: list[str] = []
+        self.bodies: list[str] = []
         self.command_lines: list[str] = []
         self.pid: int | None = None
 
@@ -120,7 +121,7 @@ class Double:
         headers = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
         self.headers.append(headers)
         self._see_command_line()
-        await request.read()
+        self.bodies.append((await request.read()).decode())
         if self._failure and (self._at_first or request.path not in FIRST):
             return FAILURES[self._failure](f"{headers} {request.url}".replace("\n", " "))
         answer = self._answers.get(request.path, {})
@@ -173,6 +174,9 @@ def recipe(canaries: Canaries, folder: Path, way: str, mlflow: str, gms: str | N
         sink = connection(canaries, folder, "command" if way == "password" else way, gms)
         sink["server"] = sink.pop("")
         document["sink"] = {"type": "datahub-rest", "config": sink | quick}
+    # The Ingestion page shows the recipe, the report and the log.
+    document["pipeline_name"] = "nightly"
+    document["reporting"] = [{"type": "datahub"}, {"type": "file", "config": {"filename": "official.json"}}]
     path = folder / "recipe.yml"
     path.write_text(yaml.safe_dump(document))
     return path
@@ -236,6 +240,7 @@ async def test_an_answer_that_echoes_what_was_sent(failure: str, failing: str, a
         code, left = await crawl(tmp_path, *LOGS[way], recipe=path, doubles=(mlflow, gms))
     assert canaries.found_in("\n".join(mlflow.headers + gms.headers)), "no secret was sent, so nothing is shown"
     assert canaries.found_in(left) == []
+    assert canaries.found_in("\n".join(gms.bodies)) == []
     assert code in {0, 1, 3}
     assert code or failing == "DataHub" or failure in {"200", "500"}, left
 
@@ -266,6 +271,8 @@ async def test_a_crawl_that_goes_well(way: str, tmp_path: Path) -> None:
     assert canaries.found_in("\n".join(mlflow.headers))
     assert canaries.found_in("\n".join(gms.headers))
     assert canaries.found_in(left) == []
+    assert "dataHubIngestionSourceInfo" in "\n".join(gms.bodies)
+    assert canaries.found_in("\n".join(gms.bodies)) == []
 
 
 @pytest.mark.parametrize("way", ["user info", "password"])

@@ -22,6 +22,7 @@ from datahub.metadata.schema_classes import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.config.unsupported import UNSUPPORTED_TRANSFORMERS
 from crawler.datahub.aspects import NOT_REMOVED, ContainerOf, Status, foreign_aspect
 from crawler.datahub.proposals import Entity
 from crawler.transformers.chain import Chain, NamedStep, WithoutBrowsePaths
@@ -145,11 +146,11 @@ def test_all_of_acryl_datahubs_transformers_are_tried_or_known_not_to_work() -> 
     tried = {*TRANSFORMERS, "simple_add_dataset_domain", "simple_add_domain", "pattern_add_dataset_domain"}
     tried |= {"domain_mapping_based_on_tags"}
     same = {"pattern_add_dataset_ownership", "pattern_add_domain"}
-    takes_a_function = {f"add_dataset_{what}" for what in ("dataproduct", "domain", "ownership", "properties", "tags")}
-    takes_a_function |= {"add_dataset_terms", "add_domain", "add_ownership"}
-    patches = {"set_attribution", "simple_add_dataset_dataproduct", "pattern_add_dataset_dataproduct"}
+    takes_a_function = {f"add_dataset_{what}" for what in ("domain", "ownership", "properties", "tags", "terms")}
+    takes_a_function |= {"add_domain", "add_ownership"}
     not_of_mlflow = {"pattern_cleanup_dataset_usage_user", "tags_to_term"}
-    assert set(transform_registry.mapping) == tried | same | takes_a_function | patches | not_of_mlflow
+    known = tried | same | takes_a_function | not_of_mlflow | UNSUPPORTED_TRANSFORMERS.keys()
+    assert set(transform_registry.mapping) == known
 
 
 class Upper(Transformer):  # type: ignore[misc]
