@@ -31,7 +31,7 @@ def redacted_recipe(document: Mapping[Any, Any]) -> str:
 
 def _redacted(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _hidden(item) if _is_secret(key) else _of_key(key, item) for key, item in value.items()}
+        return {str(key): _hidden(item) if is_secret_key(key) else _of_key(key, item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_redacted(item) for item in value]
     return strip_text(value) if isinstance(value, str) else value
@@ -43,7 +43,8 @@ def _of_key(key: Any, value: Any) -> Any:
     return _redacted(value)
 
 
-def _is_secret(key: Any) -> bool:
+def is_secret_key(key: Any) -> bool:
+    """True if the value of a key is to be hidden."""
     return isinstance(key, str) and (key in _SECRET_KEYS or key.endswith(_SECRET_ENDS))
 
 

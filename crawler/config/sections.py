@@ -132,9 +132,9 @@ class Auth(_Section, kw_only=True, frozen=True):
     """`auth` of a DataHub (`AuthConfig`)."""
 
     type: str = ""
-    """Required: `static`, `pat` or `k8s_oidc`. Where another way is meant, use `token_command`."""
+    """Required: `static`, `pat`, `k8s_oidc`, `oidc_client_credentials`, `azure_entra`, or a provider of your own."""
     config: Options = {}
-    """Its `token`, or its `token_file`."""
+    """Its `token`, its `token_file`, or the options of the provider. A new token is asked for at each 401."""
 
 
 class StatefulIngestion(_Section, kw_only=True, frozen=True):
@@ -248,7 +248,7 @@ class RestSink(Connection, kw_only=True, frozen=True):
     server: str | None = None
     """The URL of DataHub's metadata service (GMS)."""
     auth: Options | None = None
-    """Instead of a token: `type` pat or k8s_oidc with `token_file`, or static with `token`, under `config`."""
+    """Instead of a token: a way to get one, see below."""
     endpoint: Endpoint = Endpoint.RESTLI
     """The API to write to: RESTLI, or OPENAPI, which DataHub 1.0.1 and later have."""
     mode: Mode = Mode.ASYNC_BATCH

@@ -41,18 +41,32 @@ class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all settings: immutable, by keyword, no unknown fields."""
 
 
+class TokenProvider(_Settings, frozen=True, kw_only=True):
+    """One of acryl-datahub's token providers.
+
+    Attributes:
+        type: its name there, or the import path of a class.
+        config: its options, as JSON.
+    """
+
+    type: str
+    config: Secret
+
+
 class SecretSource(_Settings, frozen=True, kw_only=True):
-    """Where a secret is kept, so that it can be read again: a file or a command.
+    """Where a secret is kept, so that it can be read again: a file, a command or a token provider.
 
     Attributes:
         option: how messages name the option or variable that says so.
         file: a file that has the secret in its first line.
         command: a command that prints it in its first line.
+        provider: what makes a new token each time.
     """
 
     option: str
     file: Path | None = None
     command: str | None = None
+    provider: TokenProvider | None = None
 
 
 class Tls(_Settings, frozen=True, kw_only=True):

@@ -1,8 +1,10 @@
 """Makes acryl-datahub's transformers, and its client of the DataHub that they read from. Importing this takes 2 s."""
 
+import math
 import time
 
 from crawler.config.remarks import Remarks
+from crawler.config.secrets import read_secret
 from crawler.config.settings import ServerSettings, Settings, TransformerSettings
 from crawler.config.urls import parse_address
 from crawler.datahub.acryl import without_telemetry
@@ -11,6 +13,7 @@ from crawler.http.credentials import credentials_of, request_headers
 from crawler.transformers.chain import NamedStep
 
 with without_telemetry():
+    from datahub.emitter.token_provider import CachingTokenProvider, TokenProviderAuth, TokenResult
     from datahub.ingestion.api.common import PipelineContext
     from datahub.ingestion.graph.client import DataHubGraph
     from datahub.ingestion.graph.config import ClientMode, DatahubClientConfig
@@ -68,6 +71,10 @@ def _graph(server: ServerSettings) -> DataHubGraph:
     )
     try:
         graph = DataHubGraph(config)
+        if server.renewal is not None and server.username is None:
+            # As the crawler's own connection: what is refused is read again.
+            graph.session.headers.pop("Authorization", None)
+            graph.session.auth = TokenProviderAuth(CachingTokenProvider(lambda: _token(server)))
         graph.test_connection()
     except Exception as error:
         raise SettingsError(
@@ -75,6 +82,12 @@ def _graph(server: ServerSettings) -> DataHubGraph:
             "See whether `check` reaches it, and whether datahub_api names the right one.",
         ) from error
     return graph
+
+
+def _token(server: ServerSettings) -> TokenResult:
+    """Return a token that is read now and holds until it is refused."""
+    assert server.renewal is not None  # noqa: S101  otherwise nobody asks
+    return TokenResult(read_secret(server.renewal).reveal(), math.inf)
 
 
 def _text(path: object) -> str | None:

@@ -198,7 +198,7 @@ def test_the_client_file_of_datahub_init_is_accepted(tmp_path: Path) -> None:
     assert rest_settings(loaded(tmp_path, recipe())).server.token == Secret("t")
     gms["auth"] = {"type": "oauth"}
     (tmp_path / ".datahubenv").write_text(yaml.safe_dump({"gms": gms | {"token": None}}))
-    assert ".datahubenv: gms.auth: this way to sign in, 'oauth', is not supported" in refused(tmp_path, recipe())
+    assert ".datahubenv: gms.auth: unknown type 'oauth'." in refused(tmp_path, recipe())
 
 
 @pytest.mark.parametrize("env", sorted(ALL_ENV_TYPES))
