@@ -4,7 +4,7 @@ import ast
 import inspect
 import itertools
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo
 
-from crawler.config import sections, unsupported
+from crawler.config import sections
 from crawler.config.durations import Duration
 from crawler.config.settings import Secret
 from crawler.config.sizes import Size
-from crawler.config.unsupported import Unsupported
+from scripts.official_options import OFFICIAL, RELEASE, rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
 
@@ -40,7 +40,8 @@ sink:
 ```
 
 `${VAR}` and `${VAR:-default}` are replaced by environment variables. A key without a value counts as left out. An
-unknown key is an error that names the nearest known one; all errors of a recipe are named at once.
+unknown key is an error that names the nearest known one; all errors of a recipe are named at once. [Every option of
+`datahub ingest`](#every-option-of-datahub-ingest) is in the last table, also those that have no effect here.
 
 ## Whose settings count
 
@@ -79,8 +80,19 @@ VARIABLES = {
     "DATAHUB_GMS_PROTOCOL": "its protocol, `http` by default",
     "DATAHUB_GMS_TOKEN": "`token` of the sink",
     "DATAHUB_GMS_TOKEN_FILE": "`token_file` of the sink",
-    "DATAHUB_AUTH_TYPE": "how to sign in, instead of DATAHUB_GMS_TOKEN: `pat` or `k8s_oidc`",
-    "DATAHUB_AUTH_TOKEN_FILE": "`token_file` of the sink, with DATAHUB_AUTH_TYPE",
+    "DATAHUB_AUTH_TYPE": (
+        "how to sign in, instead of DATAHUB_GMS_TOKEN: `pat`, `k8s_oidc`, `oidc_client_credentials`, `azure_entra`"
+    ),
+    "DATAHUB_AUTH_TOKEN_FILE": "`token_file` of the sink, for `pat` and `k8s_oidc`",
+    "DATAHUB_AUTH_TOKEN_ENDPOINT": "for `oidc_client_credentials`: where tokens are asked for",
+    "DATAHUB_AUTH_CLIENT_ID": "its account, with the next one",
+    "DATAHUB_AUTH_CLIENT_SECRET": "its secret",
+    "DATAHUB_AUTH_SCOPE": "the scopes that it asks for, if the server wants some",
+    "DATAHUB_AUTH_AUDIENCE": "the audience, if the server wants one",
+    "DATAHUB_AUTH_AZURE_TENANT_ID": "for `azure_entra` (`pip install 'acryl-datahub[azure-auth]'`): the tenant",
+    "DATAHUB_AUTH_AZURE_CLIENT_ID": "its account",
+    "DATAHUB_AUTH_AZURE_SCOPE": "the scope that it asks for",
+    "DATAHUB_AUTH_AZURE_CLIENT_SECRET": "its secret; without one, the workload's identity signs in",
     "DATAHUB_SYSTEM_CLIENT_ID": "with the next one, signs in as DataHub's own services do, where there is no token",
     "DATAHUB_SYSTEM_CLIENT_SECRET": "its secret",
     "DATAHUB_CLIENT_CERT_PATH": "`client_certificate_path` of the sink",
@@ -106,25 +118,81 @@ URIs `databricks`, `arn:` and `azureml:`. Where they are meant, the crawl ends w
 """
 
 
+TRANSFORMERS = """\
+`type` is the name of one of acryl-datahub's transformers, of another package's, or the import path of a class of your
+own. Their own code runs, on the entities of this crawler; without transformers nothing of acryl-datahub is imported.
+
+- **They do what they do in `datahub ingest`**: the same aspects, from the first transformer to the last. What one adds,
+  the next one sees. `tests/transformers` holds each of them against the official pipeline.
+- **Most want datasets only**, and MLflow has few of those; `set_browse_path`, `simple_add_ownership`, `add_domain` and
+  others want all types, or those of `entity_types`. Entities of other types pass as they are, at no cost.
+- **One entity is one request still.** An aspect that a transformer adds goes out with its entity. What it makes of
+  other entities, such as tags, follows; what it makes at the end of the stream comes last.
+- **Some ask DataHub**, those with `semantics: PATCH` for example: one request for each entity that they want, to the
+  server of `datahub_api`, else to that of the sink. With a sink that is a file, `datahub_api` names it.
+- **Those that write patches are refused**: `set_attribution`, `simple_add_dataset_dataproduct`,
+  `pattern_add_dataset_dataproduct`, and `is_container: true` of those that add owners. Write a file, and let `datahub
+  ingest` run them on that.
+- **A transformer that fails costs only that entity** (`datahub ingest` logs it only): the crawl goes on and ends with
+  exit code 1, finding `transformer`. Unknown options of a transformer are an error before the crawl.
+- A crawl with other transformers is another crawl to `--state`.
+
+What they cost, measured with `python -m benchmarks transformers` on 2 cores; a proposal is one aspect:
+
+| | a proposal |
+| --- | --- |
+| any transformer, entities that it does not want | < 1 µs |
+| `simple_add_dataset_tags`, datasets | 20–26 µs |
+| `simple_add_dataset_properties`, datasets | 85–90 µs |
+| `pattern_add_dataset_schema_tags`, datasets | 380–470 µs |
+| one of your own that takes every record, runs | 350–390 µs |
+| once: to import acryl-datahub | 1–3 s, 39 MB |
+
+Without any transformer, a proposal costs about 5 µs ([performance.md](performance.md)).
+"""
+
+EVERY_OPTION = f"""\
+All options that a recipe of DataHub's own MLflow connector can have (acryl-datahub {RELEASE}: source, sinks, pipeline,
+client), and what becomes of each here. What has *no effect* is accepted, with a line in the log: what is written stays
+the same. What is *refused* is an error, unless its value asks for nothing (`false`, an empty list, its default).
+"""
+
+
 def render() -> str:
     """Return the page."""
     parts = [
         HEADER,
-        *_section("The whole recipe", sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
-        *_section("`source` and `sink`", sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
+        *_section("The whole recipe", sections.Pipeline),
+        *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
-        *_section("`sink.config` of datahub-rest", sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
+        *_section("`sink.config` of datahub-rest", sections.RestSink),
+        *_section("`auth` of datahub-rest and `datahub_api`", sections.Auth),
         *_section("`sink.config` of file", sections.FileSink),
-        *_section("`sink.config` of datahub-lite", sections.LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
-        *_section("`sink.config.config` of datahub-lite", sections.LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
-        "## `flags`\n",
-        *_refusals(unsupported.UNSUPPORTED_IN_FLAGS),
+        *_section("`sink.config` of datahub-lite", sections.LiteSink),
+        *_section("`sink.config.config` of datahub-lite", sections.LiteFile),
+        *_section("`transformers`, a list", sections.Transformer),
+        TRANSFORMERS,
+        *_section("`datahub_api`", sections.DatahubApi),
+        *_section("`reporting`, a list", sections.Reporter),
+        *_section("`config` of a reporter of type datahub", sections.DatahubReporter),
+        *_section("`config` of a reporter of type file", sections.FileReporter),
+        *_section("`failure_log`", sections.FailureLog),
+        *_section("`flags`", sections.RecipeFlags),
         "## Environment variables\n",
         *_table(("variable", "is"), [(f"`{name}`", replaced) for name, replaced in VARIABLES.items()]),
         PROXIES,
+        "## Every option of `datahub ingest`\n",
+        EVERY_OPTION,
+        *_table(("where", "option", "here", "meaning, or why"), _official_rows()),
     ]
     return "\n".join(parts)
+
+
+def _official_rows() -> Iterator[tuple[str, str, str, str]]:
+    ours = {config.struct: descriptions(config.struct) for config in OFFICIAL}
+    for path, option, here, meaning in rows(ours):
+        yield path and f"`{path}`", f"`{option}`", here, meaning[:1].upper() + meaning[1:]
 
 
 def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
@@ -138,29 +206,14 @@ def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
     return found
 
 
-def _section(
-    title: str, struct: type[msgspec.Struct], refused: Mapping[str, Unsupported] | None = None
-) -> Iterator[str]:
+def _section(title: str, struct: type[msgspec.Struct]) -> Iterator[str]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    rows = [
+    keys = [
         (f"`{name}`", _type(fields[name].type), _default(fields[name]), text)
         for name, text in descriptions(struct).items()
     ]
     yield f"## {title}\n"
-    yield from _table(("key", "type", "default", "meaning"), rows)
-    if refused:
-        yield from _refusals(refused)
-
-
-def _refusals(known: Mapping[str, Unsupported]) -> Iterator[str]:
-    accepted = [(f"`{key}`", each.why) for key, each in known.items() if each.without_effect]
-    refused = [(f"`{key}`", each.why) for key, each in known.items() if not each.without_effect]
-    if refused:
-        yield "Official keys that are accepted only with a value that changes nothing:\n"
-        yield from _table(("key", "why"), refused)
-    if accepted:
-        yield "Official keys that have no effect; a line in the log says so:\n"
-        yield from _table(("key", "why"), accepted)
+    yield from _table(("key", "type", "default", "meaning"), keys)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -173,7 +226,7 @@ def _default(field: FieldInfo) -> str:
     if field.required:
         return "required"
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    if value in (None, "", {}):
+    if value in (None, "", {}, []):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -191,11 +244,13 @@ def _type(kind: Any) -> str:
         return _type(arguments[0]) + _bounds(arguments[1])
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in arguments)
-    if origin is dict:
-        return "mapping" if arguments[1] is Any else f"mapping of text to {_type(arguments[1])}"
+    if origin in (list, dict):
+        of_anything = origin is dict and arguments[1] is Any
+        return "mapping" if of_anything else f"{_COLLECTIONS[origin]} {_type(arguments[-1])}"
     return _NAMES[kind]
 
 
+_COLLECTIONS = {list: "list of", dict: "mapping of text to"}
 _NAMES = {
     str: "text",
     Path: "path",

@@ -1,5 +1,7 @@
 """The settings that two crawls must share for one to go on where the other was."""
 
+import hashlib
+
 import msgspec
 
 from crawler.config.settings import Settings
@@ -22,7 +24,17 @@ def fingerprint(settings: Settings) -> dict[str, str]:
         "the sink": encodable(settings.sink.target),
         **chosen,
         **{name: _text(mapping[name]) for name in sorted(mapping)},
+        **_changes(settings),
     }
+
+
+def _changes(settings: Settings) -> dict[str, str]:
+    """Return what changes all that is mapped, where anything does; options of transformers may be secrets."""
+    changes = {} if settings.browse_paths else {"generate_browse_path_v2": "false"}
+    if not settings.transformers:
+        return changes
+    digest = hashlib.sha256(msgspec.json.encode(settings.transformers, order="sorted", enc_hook=str)).hexdigest()
+    return changes | {"the transformers": f"{', '.join(each.type for each in settings.transformers)} ({digest[:8]})"}
 
 
 def source_of(fingerprint: dict[str, str]) -> dict[str, str]:

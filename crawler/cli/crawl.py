@@ -6,13 +6,14 @@ import logging
 import sys
 
 from crawler.cli.interruption import Limits
-from crawler.cli.output_paths import grows_at, letters_of, output_of, place_for, require_apart
+from crawler.cli.output_paths import grows_at, letters_of, output_of, require_apart
 from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
 from crawler.cli.show_config import show_config
 from crawler.config.settings import Settings
 from crawler.errors import ExitCode
+from crawler.json_files import place_for
 from crawler.pipeline.crawl import crawl
 from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report

@@ -219,6 +219,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--state", type=Path, metavar="PATH", help="keep a checkpoint here: the next crawl resumes one that was cut off"
     )
+    group.add_argument(
+        "--no-default-report",
+        action="store_true",
+        help="do not show the crawl on DataHub's Ingestion page, unless the recipe's reporting asks for it",
+    )
     _add_checks(group)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from crawler.atomic_files import AtomicFile
-from crawler.cli.output_paths import write_json
 from crawler.errors import CrawlerError
+from crawler.json_files import write_json
 from crawler.telemetry.findings import error_found
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary

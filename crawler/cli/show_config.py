@@ -13,8 +13,9 @@ import msgspec
 from crawler.cli.settings import explained_settings_of
 from crawler.cli.standard_streams import write_output
 from crawler.config.flags import Flags
-from crawler.config.layers import DEFAULT, Merged
+from crawler.config.layers import DEFAULT, RECIPE, Merged
 from crawler.config.load import Explained
+from crawler.config.settings import Settings
 from crawler.config.urls import Address, parse_address
 from crawler.errors import ExitCode
 from crawler.http.credentials import credentials_of
@@ -50,6 +51,7 @@ def _lines(explained: Explained, arguments: argparse.Namespace) -> Iterator[Line
         yield name, str(getattr(settings, name) or "-"), explained.pipeline_origins.get(name, DEFAULT)
     for path, merged in explained.options.items():
         yield from _section_lines(path, merged)
+    yield from _lines_beside(settings)
     servers = {"MLflow": settings.mlflow.tracking, "its registry": settings.mlflow.registry}
     sign_ins = {name: origin for merged in explained.options.values() for name, origin in merged.sign_ins.items()}
     for where, server in (servers | {"DataHub": settings.sink.server}).items():
@@ -61,6 +63,20 @@ def _lines(explained: Explained, arguments: argparse.Namespace) -> Iterator[Line
         given = getattr(arguments, field, None)
         value = _shown(field, getattr(settings, field))
         yield Flags.name_of(field), value, "flag" if given not in {None, False} else DEFAULT
+
+
+def _lines_beside(settings: Settings) -> Iterator[Line]:
+    """Yield what is for neither source nor sink."""
+    transformers = ", ".join(each.type for each in settings.transformers)
+    yield "transformers", transformers or "-", RECIPE if transformers else DEFAULT
+    if settings.graph is not None:
+        is_named = settings.graph != settings.sink.server
+        yield "datahub_api.server", _shown("server", settings.graph.url), RECIPE if is_named else "sink.config.server"
+    page = settings.ingestion_page
+    shown = "not shown" if page is None else "shown"
+    yield "Ingestion page", shown, RECIPE if page is not None and page.is_asked_for else DEFAULT
+    for path in settings.report_files:
+        yield "reporting file", str(path), RECIPE
 
 
 def _section_lines(path: str, merged: Merged[Any]) -> Iterator[Line]:

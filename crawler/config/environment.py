@@ -7,6 +7,7 @@ from typing import Any
 from crawler.config.layers import Layer, variables_layer
 from crawler.config.secrets import require_one
 from crawler.config.settings import Endpoint, Secret
+from crawler.config.token_providers import AUTH_TYPE, provider_of_environment
 from crawler.errors import SettingsError
 
 FROM_ENVIRONMENT = "__from_env__"
@@ -94,17 +95,17 @@ def _datahub_token(environment: Mapping[str, str]) -> _Given:
 
 def _datahub_sign_in(environment: Mapping[str, str]) -> _Given:
     """Return the way to sign in that DATAHUB_AUTH_TYPE names; empty if there is none."""
-    kind = environment.get("DATAHUB_AUTH_TYPE")
+    kind = environment.get(AUTH_TYPE)
     if not kind:
         return {}
     file = environment.get("DATAHUB_AUTH_TOKEN_FILE")
     if file and kind in {"pat", "k8s_oidc"}:
         return {"token_file": ("DATAHUB_AUTH_TOKEN_FILE", Path(file))}
     if kind == "k8s_oidc":
-        return {"token_file": ("DATAHUB_AUTH_TYPE", K8S_TOKEN_FILE)}
+        return {"token_file": (AUTH_TYPE, K8S_TOKEN_FILE)}
     if kind == "pat" and (token := _datahub_token(environment)):
         return token
-    return {"auth": ("DATAHUB_AUTH_TYPE", {"type": kind})}
+    return {"auth": (AUTH_TYPE, provider_of_environment(kind, environment))}
 
 
 def _secret(environment: Mapping[str, str], name: str, option: str) -> _Given:

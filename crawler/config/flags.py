@@ -30,6 +30,7 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     max_duration: Duration | None = None
     grace: Duration | None = None
     dry_run: bool = False
+    no_default_report: bool = False
     validate: bool = False
     page_size: PageSize | None = None
     mlflow_concurrency: Count | None = None

@@ -8,6 +8,7 @@ from crawler.config.layers import Layer, recipe_layer
 from crawler.config.sections import RestSink
 from crawler.config.settings import Secret
 from crawler.config.strict import section
+from crawler.config.token_providers import session_of
 from crawler.config.unsupported import UNSUPPORTED_IN_REST_SINK
 from crawler.errors import SettingsError
 
@@ -28,11 +29,14 @@ def datahubenv(environment: Mapping[str, str], home: Path | None) -> Layer:
         return Layer(place=place)
     from crawler.config.document import read_document  # noqa: PLC0415  only this file and a recipe need YAML
 
-    gms = read_document(path, "file").get("gms")
+    document = read_document(path, "file")
+    gms = document.get("gms")
     if not isinstance(gms, dict):
         raise SettingsError(f"{path} has no mapping gms.", "Write it again with `datahub init`.")
     # The file has options of other tools too, so unknown ones are ignored.
     known = {key: gms[key] for key in gms if key in RestSink.__struct_fields__}
+    if (session := session_of(path, document)) is not None and known.pop("token", None):
+        known["auth"] = session
     where = f"{path}: gms"
     stored = section(known, where, RestSink, UNSUPPORTED_IN_REST_SINK)
     layer = recipe_layer(stored, known, where)

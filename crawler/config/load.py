@@ -13,14 +13,14 @@ import msgspec
 from crawler.config.flags import Flags
 from crawler.config.home_files import home_folder
 from crawler.config.layers import RECIPE, Merged
+from crawler.config.pipeline_options import failure_log, labels, pipeline_options
 from crawler.config.remarks import Remarks
-from crawler.config.sections import DEFAULT_FILE, NoOptions, Pipeline
+from crawler.config.sections import DEFAULT_FILE, Pipeline
 from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
 from crawler.config.sink import Sink, load_sink
 from crawler.config.source import Source, load_source, mapping_settings
 from crawler.config.strict import section
-from crawler.config.unsupported import UNSUPPORTED_IN_FLAGS, UNSUPPORTED_IN_PIPELINE
-from crawler.config.urls import same_server
+from crawler.config.unsupported import UNSUPPORTED_IN_PIPELINE
 from crawler.config.variables import expand
 from crawler.errors import SettingsError
 
@@ -91,15 +91,17 @@ def load_explained(
     environment = os.environ if environment is None else environment
     home = home or home_folder()
     remarks = Remarks()
-    pipeline = _pipeline(recipe, environment, remarks)
+    document = _document(recipe)
+    pipeline = _pipeline(document, environment, remarks)
     source, sink, common = None, Sink(), {}
     with remarks:
         source = load_source(pipeline.source, environment, flags, home, remarks)
     with remarks:
         sink = load_sink(pipeline.sink, environment, flags, home, remarks)
-        _require_same_datahub(pipeline, sink, remarks)
     with remarks:
-        common = _common(pipeline, flags)
+        common = _common(pipeline, flags, remarks)
+    options = pipeline_options(pipeline, document, sink.settings, environment, flags, home, remarks)
+    dead_letters = failure_log(pipeline.failure_log, remarks)
     if sink.settings is None and not flags.dry_run:
         remarks.note(_NOTHING_CONFIGURED)
     written = sink.settings or FileSettings(path=DEFAULT_FILE)
@@ -115,7 +117,8 @@ def load_explained(
         sink=written,
         state=flags.state,
         notes=tuple(remarks.notes),
-        **common,
+        **common | {"dead_letters": flags.dead_letters or dead_letters},
+        **options,
     )
     return _explained(settings, pipeline, source, sink)
 
@@ -146,7 +149,7 @@ def load_delivery(
     environment = os.environ if environment is None else environment
     home = home or home_folder()
     remarks = Remarks()
-    pipeline = _pipeline(recipe, environment, remarks)
+    pipeline = _pipeline(_document(recipe), environment, remarks)
     sink, common = Sink(), {}
     with remarks:
         sink = load_sink(pipeline.sink, environment, flags, home, remarks)
@@ -156,13 +159,13 @@ def load_delivery(
                 "Use --datahub-url, DATAHUB_GMS_URL, or server under sink.config of a recipe.",
             )
     with remarks:
-        common = _common(pipeline, flags)
+        common = _common(pipeline, flags, remarks)
     remarks.raise_errors()
     assert sink.settings is not None  # noqa: S101  otherwise there was an error
     return DeliverySettings(run_id=_new_run_id(), sink=sink.settings, notes=tuple(remarks.notes), **common)
 
 
-def _common(pipeline: Pipeline, flags: Flags) -> dict[str, Any]:
+def _common(pipeline: Pipeline, flags: Flags, remarks: Remarks) -> dict[str, Any]:
     """Return the fields that a crawl and a replay share, except for run id and sink."""
     if flags.max_duration is not None and not flags.max_duration:
         raise SettingsError("--max-duration: in no time nothing is done.", "Leave it out for no limit.")
@@ -172,6 +175,7 @@ def _common(pipeline: Pipeline, flags: Flags) -> dict[str, Any]:
         "max_duration": flags.max_duration,
         "dry_run": flags.dry_run,
         "validate": flags.validate,
+        **labels(pipeline, remarks),
     }
     return common if flags.grace is None else common | {"grace": flags.grace}
 
@@ -187,30 +191,18 @@ def _require_resumable(sink: SinkSettings, *, dry_run: bool) -> None:
         )
 
 
-def _pipeline(recipe: Recipe | None, environment: Mapping[str, str], remarks: Remarks) -> Pipeline:
-    if recipe is None:
-        return Pipeline()
+def _document(recipe: Recipe | None) -> Mapping[Any, Any]:
+    """Return a recipe as it was read, empty if there is none."""
     if isinstance(recipe, str | Path):
         from crawler.config.document import read_document  # noqa: PLC0415  only a file needs YAML
 
-        recipe = read_document(Path(recipe))
-    expanded = expand(recipe, environment, remarks)
-    pipeline = section(expanded, "", Pipeline, UNSUPPORTED_IN_PIPELINE, remarks=remarks)
-    section(pipeline.flags, "flags", NoOptions, UNSUPPORTED_IN_FLAGS, remarks=remarks)
-    return pipeline
+        return read_document(Path(recipe))
+    return recipe or {}
 
 
-def _require_same_datahub(pipeline: Pipeline, sink: Sink, remarks: Remarks) -> None:
-    """Raise SettingsError if the recipe names another DataHub to read from than the one to write to."""
-    if not pipeline.datahub_api:
-        return
-    server = sink.settings.server if sink.settings is not None else None
-    if server is None or not same_server(str(pipeline.datahub_api.get("server")), server.url):
-        raise SettingsError(
-            "datahub_api: DataHub is not read from, and this is not the sink's server.",
-            "Leave it out, or give its server and token under sink.config.",
-        )
-    remarks.note("datahub_api has no effect: it names the sink's server, and DataHub is not read from.")
+def _pipeline(document: Mapping[Any, Any], environment: Mapping[str, str], remarks: Remarks) -> Pipeline:
+    expanded = expand(document, environment, remarks)
+    return section(expanded, "", Pipeline, UNSUPPORTED_IN_PIPELINE, remarks=remarks)
 
 
 def _new_run_id() -> str:

@@ -13,6 +13,7 @@ from crawler.atomic_files import reason_of
 from crawler.config.layers import Layer
 from crawler.config.remarks import Remarks
 from crawler.config.settings import Secret, SecretSource
+from crawler.config.token_providers import token_of_provider
 from crawler.errors import SettingsError
 
 COMMAND_SECONDS = 30.0
@@ -45,7 +46,9 @@ def find_secret(layer: Layer, name: str) -> tuple[Secret | None, SecretSource | 
 
 
 def read_secret(source: SecretSource) -> Secret:
-    """Return a secret from its file or command. Raises SettingsError with the option's name."""
+    """Return a secret from its file, command or provider. Raises SettingsError with the option's name."""
+    if source.provider is not None:
+        return token_of_provider(source.provider, source.option)
     if source.file is not None:
         return secret_in_file(source.file, source.option)
     return secret_of_command(source.command or "", source.option)

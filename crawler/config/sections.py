@@ -46,13 +46,19 @@ class Pipeline(_Section, kw_only=True, frozen=True):
     run_id: str | None = None
     """The run id in the same place, by which DataHub rolls a crawl back; a new one for each crawl by default."""
     datahub_api: Options | None = None
-    """The DataHub that `datahub ingest` reads from; accepted if its `server` is the sink's: nothing is read here."""
+    """The DataHub that transformers read from, see below; the sink's by default."""
+    transformers: list[Options] = []
+    """The transformers that change what is written, in this order; see below."""
+    reporting: list[Options] = []
+    """Who is told of each crawl: DataHub's Ingestion page (by default, with a `pipeline_name`), and files."""
+    failure_log: Options | None = None
+    """Where proposals are kept that DataHub did not take, as `--dead-letters` says it; see below."""
     flags: Options | None = None
-    """Flags of `datahub ingest`, none of which is supported."""
+    """What may be left out, see below."""
 
 
 class NoOptions(_Section, kw_only=True, frozen=True):
-    """A section without any supported option (`FlagsConfig`)."""
+    """A section without any option."""
 
 
 class Typed(_Section, kw_only=True, frozen=True):
@@ -62,6 +68,73 @@ class Typed(_Section, kw_only=True, frozen=True):
     """Required: `mlflow` for the source; `datahub-rest`, `file`, `console` or `datahub-lite` for the sink."""
     config: Options = {}
     """The options of that type, see below."""
+
+
+class Transformer(_Section, kw_only=True, frozen=True):
+    """One of `transformers`: a type, and the options of that type."""
+
+    type: str = ""
+    """Required: the name of a transformer, such as `simple_add_dataset_tags`, or `package.module:Class`."""
+    config: Options = {}
+    """The options of that type, as acryl-datahub's documentation has them."""
+
+
+class Reporter(_Section, kw_only=True, frozen=True):
+    """One of `reporting` (`ReporterConfig`)."""
+
+    type: str = ""
+    """Required: `datahub` for the Ingestion page, or `file`."""
+    config: Options = {}
+    """The options of that type, see below."""
+    required: bool = False
+    """Do not crawl where the Ingestion page cannot be told."""
+
+
+class DatahubReporter(_Section, kw_only=True, frozen=True):
+    """`reporting[].config` of datahub (`DatahubIngestionRunSummaryProviderConfig`)."""
+
+    report_recipe: bool = True
+    """Show the recipe there, without its secrets."""
+
+
+class FileReporter(_Section, kw_only=True, frozen=True):
+    """`reporting[].config` of file (`FileReporterConfig`)."""
+
+    filename: Path | None = None
+    """Required: the file that the report is written to, in the form of `datahub ingest`; `--report` has our own."""
+    format: Literal["json"] = "json"
+    """The form of the file."""
+
+
+class FailureLog(_Section, kw_only=True, frozen=True):
+    """`failure_log` (`FailureLoggingConfig`)."""
+
+    enabled: bool = False
+    """Keep them in the file of `log_config`. Where it is false they are kept in a file of the run, as always."""
+    log_config: Options | None = None
+    """The file: its `filename`, `failed_events.json` by default. Proposals are added to it, one a line."""
+
+
+class RecipeFlags(_Section, kw_only=True, frozen=True):
+    """`flags` (`FlagsConfig`)."""
+
+    generate_browse_path_v2: bool = True
+    """Write the browse paths of containers."""
+    generate_browse_path_v2_dry_run: bool = False
+    """Leave them out, which is all that it comes to."""
+    set_system_metadata: bool = True
+    """Write the run id and the name of the pipeline with all else; without them a crawl cannot be rolled back."""
+    set_system_metadata_pipeline_name: bool = True
+    """Write the name of the pipeline with all else."""
+
+
+class Auth(_Section, kw_only=True, frozen=True):
+    """`auth` of a DataHub (`AuthConfig`)."""
+
+    type: str = ""
+    """Required: `static`, `pat`, `k8s_oidc`, `oidc_client_credentials`, `azure_entra`, or a provider of your own."""
+    config: Options = {}
+    """Its `token`, its `token_file`, or the options of the provider. A new token is asked for at each 401."""
 
 
 class StatefulIngestion(_Section, kw_only=True, frozen=True):
@@ -158,13 +231,24 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """The most seconds that one attempt of a request may take."""
 
 
+class DatahubApi(Connection, kw_only=True, frozen=True):
+    """`datahub_api` (`DatahubClientConfig`)."""
+
+    server: str | None = None
+    """Required: the URL of DataHub's metadata service (GMS)."""
+    auth: Options | None = None
+    """As in the sink."""
+    timeout_sec: Positive = 60.0
+    """The most seconds that one attempt of a request may take."""
+
+
 class RestSink(Connection, kw_only=True, frozen=True):
     """`sink.config` of datahub-rest (`DatahubRestSinkConfig`); `confirm`, `compression`, `max_batch_bytes` are ours."""
 
     server: str | None = None
     """The URL of DataHub's metadata service (GMS)."""
     auth: Options | None = None
-    """Instead of a token: `type` pat or k8s_oidc with `token_file`, or static with `token`, under `config`."""
+    """Instead of a token: a way to get one, see below."""
     endpoint: Endpoint = Endpoint.RESTLI
     """The API to write to: RESTLI, or OPENAPI, which DataHub 1.0.1 and later have."""
     mode: Mode = Mode.ASYNC_BATCH
@@ -186,7 +270,7 @@ class RestSink(Connection, kw_only=True, frozen=True):
 
 
 class FileSink(_Section, kw_only=True, frozen=True):
-    """`sink.config` of file (`FileSinkConfig`)."""
+    """`sink.config` of file, and `failure_log.log_config` (`FileSinkConfig`)."""
 
     filename: Path = DEFAULT_FILE
     """The file to write, a JSON array of proposals; `-` for standard output."""

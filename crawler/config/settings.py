@@ -6,7 +6,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -41,18 +41,32 @@ class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all settings: immutable, by keyword, no unknown fields."""
 
 
+class TokenProvider(_Settings, frozen=True, kw_only=True):
+    """One of acryl-datahub's token providers.
+
+    Attributes:
+        type: its name there, or the import path of a class.
+        config: its options, as JSON.
+    """
+
+    type: str
+    config: Secret
+
+
 class SecretSource(_Settings, frozen=True, kw_only=True):
-    """Where a secret is kept, so that it can be read again: a file or a command.
+    """Where a secret is kept, so that it can be read again: a file, a command or a token provider.
 
     Attributes:
         option: how messages name the option or variable that says so.
         file: a file that has the secret in its first line.
         command: a command that prints it in its first line.
+        provider: what makes a new token each time.
     """
 
     option: str
     file: Path | None = None
     command: str | None = None
+    provider: TokenProvider | None = None
 
 
 class Tls(_Settings, frozen=True, kw_only=True):
@@ -271,12 +285,45 @@ SinkSettings = RestSettings | FileSettings | LiteSettings
 """
 
 
+class TransformerSettings(_Settings, frozen=True, kw_only=True):
+    """One of acryl-datahub's transformers.
+
+    Attributes:
+        type: its name there, or the import path of a class.
+        config: its options, which it checks itself.
+    """
+
+    type: str
+    config: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        """Return the type alone: options may be secrets."""
+        return f"TransformerSettings(type={self.type!r})"
+
+
+class IngestionPageSettings(_Settings, frozen=True, kw_only=True):
+    """The crawl as DataHub's Ingestion page shows it.
+
+    Attributes:
+        recipe: the recipe as JSON, without its secrets; empty to show none.
+        is_asked_for: True where the recipe asks for it; otherwise a DataHub that refuses is no more than a line in the
+            log.
+        is_required: True ends a crawl that cannot be shown before anything is read.
+    """
+
+    recipe: str = ""
+    is_asked_for: bool = False
+    is_required: bool = False
+
+
 class DeliverySettings(_Settings, frozen=True, kw_only=True):
     """Where proposals go and how, whether a crawl or a replay makes them.
 
     Attributes:
         run_id: the run id in the system metadata of each proposal; DataHub's rollback works by it.
         pipeline_name: the pipeline name there.
+        labels_run: False leaves both out of the system metadata.
+        labels_pipeline: False leaves out the pipeline name alone.
         sink: where proposals go.
         dead_letters: the file for proposals that cannot be delivered; None for one of the run in the working directory.
         max_duration: the seconds after which the job is stopped cleanly; None for no limit.
@@ -288,6 +335,8 @@ class DeliverySettings(_Settings, frozen=True, kw_only=True):
 
     run_id: str
     pipeline_name: str | None = None
+    labels_run: bool = True
+    labels_pipeline: bool = True
     sink: SinkSettings
     dead_letters: Path | None = None
     max_duration: float | None = None
@@ -304,6 +353,11 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
         mlflow: the servers to read.
         mapping: what is written for them.
         state: the checkpoint file, by which a crawl that was cut off is resumed; None for none.
+        browse_paths: False leaves out browse paths.
+        transformers: what changes the entities before they are delivered, in this order.
+        graph: the DataHub that transformers read from; None for none.
+        ingestion_page: how DataHub's Ingestion page shows the crawl; None for not at all.
+        report_files: files that the report is written to in the form of `datahub ingest`.
 
     Example:
         settings = load("recipe.yml")
@@ -314,3 +368,8 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
     mlflow: MlflowSettings
     mapping: MappingSettings
     state: Path | None = None
+    browse_paths: bool = True
+    transformers: tuple[TransformerSettings, ...] = ()
+    graph: ServerSettings | None = None
+    ingestion_page: IngestionPageSettings | None = None
+    report_files: tuple[Path, ...] = ()

@@ -7,7 +7,8 @@ import msgspec
 
 from crawler.config.layers import DEFAULT, Layer
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import find_secret, has_secret, secret_options
+from crawler.config.secrets import find_secret, has_secret, read_secret, secret_options
+from crawler.config.token_providers import provider_source
 from crawler.config.urls import Address, parse_address, same_server
 from crawler.errors import SettingsError
 
@@ -17,10 +18,8 @@ CREDENTIALS = frozenset(
 """The options that are for one server: those of a place that names another one are not sent."""
 _SIGN_INS = CREDENTIALS - {"extra_headers"}
 """Those that belong together: all of them come from one place."""
-_AUTH_HINT = (
-    "Known are pat and k8s_oidc with token_file (DATAHUB_AUTH_TOKEN_FILE), static and pat with token "
-    "(DATAHUB_GMS_TOKEN); or give a token in the recipe."
-)
+_WITH_A_TOKEN = {"static", "pat"}
+_AUTH_HINT = "Give it as token (DATAHUB_GMS_TOKEN), or for pat as token_file (DATAHUB_AUTH_TOKEN_FILE)."
 
 
 class ServerOptions(msgspec.Struct, frozen=True):
@@ -54,11 +53,11 @@ class SignIn(msgspec.Struct, frozen=True):
         if self.layer["user_info"]:
             return fields | self.address.user_info
         if (auth := self.layer["auth"]) is not None:
-            raise SettingsError(
-                f"{self.layer.name_of('auth')}: this way to sign in, {auth.get('type')!r}, is not supported, or lacks "
-                "its token.",
-                _AUTH_HINT,
-            )
+            option = self.layer.name_of("auth")
+            if auth.get("type") in _WITH_A_TOKEN:
+                raise SettingsError(f"{option}: {auth['type']} lacks its token.", _AUTH_HINT)
+            provider = provider_source(auth, option)
+            return fields | {"token": read_secret(provider), "renewal": provider}
         name = "password" if self.layer["username"] is not None else "token"
         secret, source = find_secret(self.layer, name)
         return fields | {"username": self.layer["username"], name: secret, "renewal": source}

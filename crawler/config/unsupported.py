@@ -40,45 +40,50 @@ def _without_effect(why: str) -> Unsupported:
 _NO_STATE = "the crawler keeps no state in DataHub yet, so nothing that vanished from MLflow is removed. Leave it out."
 
 UNSUPPORTED_IN_PIPELINE = {
-    "transformers": Unsupported(
-        "transformers are not run. Write a file (sink type file) and let datahub's file source run them on it.",
-        (None, []),
-    ),
-    "reporting": Unsupported(
-        "no run is reported to DataHub's ingestion page yet. Leave it out, or use --report.", (None, [])
-    ),
-    "failure_log": Unsupported(
-        "failures are in the summary and the report, not in a failure log. Leave it out, or use --report.",
-        only_enabled=True,
-    ),
-    "recording": Unsupported("a crawl cannot be recorded. Leave it out.", only_enabled=True),
+    "recording": Unsupported("a crawl cannot be recorded. Leave it out; -v logs each retry.", only_enabled=True),
+}
+_NOT_SENT = (
+    "which are not sent here. Leave it out; or write a file (sink: {type: file}), and let `datahub ingest` run it on "
+    "that (source: {type: file, config: {path: …}})."
+)
+UNSUPPORTED_TRANSFORMERS = {
+    "set_attribution": f"it writes patches, {_NOT_SENT}",
+    **{f"{how}add_dataset_dataproduct": f"it writes patches, {_NOT_SENT}" for how in ("", "simple_", "pattern_")},
+}
+"""acryl-datahub's transformers that write nothing but patches, and why they do not run here."""
+TRANSFORMERS_OF_OWNERS = {
+    f"{how}add_{what}ownership" for how in ("", "simple_", "pattern_") for what in ("", "dataset_")
+}
+UNSUPPORTED_IN_TRANSFORMERS_OF_OWNERS = {
+    "is_container": Unsupported(f"owners of containers are patches, {_NOT_SENT}", (None, False)),
 }
 _SAMPLES = _without_effect("the report keeps a few samples of each failure and warning, always.")
+_PROGRESS = _without_effect("no report is printed while it goes on; the log tells the progress.")
 UNSUPPORTED_IN_FLAGS = {
-    "generate_browse_path_v2": Unsupported("containers get their browse path, always. Leave it out.", (None, True)),
-    "generate_browse_path_v2_dry_run": Unsupported("browse paths are written, always. Leave it out.", (None, False)),
-    "generate_memory_profiles": Unsupported("no memory profile is written. Leave it out; the report tells the peak."),
+    "generate_memory_profiles": _without_effect("no memory profile is written; the report tells the peak."),
     "auto_resolve_lineage_urns": Unsupported(
-        "DataHub is not read from, so URNs are not fitted to those in it. Leave it out.", only_enabled=True
+        "URNs are not fitted to those in DataHub. Leave it out, and write the names of hosted datasets as DataHub has "
+        "them when they are logged to MLflow.",
+        only_enabled=True,
     ),
-    "progress_report_max_failures": _SAMPLES,
-    "progress_report_max_warnings": _SAMPLES,
-    "progress_report_max_infos": _SAMPLES,
+    "progress_report_max_failures": _PROGRESS,
+    "progress_report_max_warnings": _PROGRESS,
+    "progress_report_max_infos": _PROGRESS,
     "report_failure_sample_size": _SAMPLES,
     "report_warning_sample_size": _SAMPLES,
     "report_info_sample_size": _SAMPLES,
-    "set_system_metadata": Unsupported(
-        "DataHub's rollback works by it, so it is always set. Leave it out.", (None, True)
-    ),
-    "set_system_metadata_pipeline_name": Unsupported(
-        "pipeline_name is always written where it is given. Leave out one of the two.", (None, True)
-    ),
+}
+UNSUPPORTED_IN_DATAHUB_REPORTER = {
+    "sink": Unsupported("the DataHub of the sink is told. Leave it out, or write to that DataHub."),
+}
+UNSUPPORTED_IN_FAILURE_LOG = {
+    "legacy_nested_json_string": _without_effect("dead letters have one form, which `replay` reads."),
 }
 UNSUPPORTED_IN_SOURCE = {
     "extractor": Unsupported("MLflow's source needs no extractor. Leave it out.", (None, "generic")),
     "extractor_config": Unsupported("MLflow's source needs no extractor. Leave it out.", (None, {})),
 }
-UNSUPPORTED_IN_REST_SINK = {
+UNSUPPORTED_IN_CLIENT = {
     "retry_status_codes": _without_effect("408, 425, 429 and 5xx are tried again, always."),
     "pool_connections": _without_effect("connections are counted by max_threads."),
     "pool_maxsize": _without_effect("connections are counted by max_threads."),
@@ -89,6 +94,8 @@ UNSUPPORTED_IN_REST_SINK = {
     "server_config_refresh_interval": _without_effect("DataHub's version is asked once a crawl."),
     "tcp_keepalive": _without_effect("connections are kept for one crawl only."),
     "default_emit_mode": _without_effect("the sink has mode, as datahub's own."),
+}
+UNSUPPORTED_IN_REST_SINK = UNSUPPORTED_IN_CLIENT | {
     "max_pending_requests": _without_effect("what waits is bounded by max_threads."),
     "min_process_interval_seconds": _without_effect("batches leave when they are full."),
 }

@@ -5,9 +5,12 @@ epoch. Building and encoding one takes microseconds; acryl-datahub's own classes
 judge these in the tests.
 """
 
-from typing import ClassVar
+from functools import cache
+from typing import ClassVar, cast
 
 import msgspec
+
+_encode = msgspec.json.Encoder().encode
 
 
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename="camel"):
@@ -21,6 +24,26 @@ class Aspect(_Record, frozen=True):
     """The aspect's name in DataHub's registry."""
     REPEATS: ClassVar[bool] = False
     """Whether many entities have the same one."""
+
+
+class ForeignAspect(Aspect, frozen=True):
+    """An aspect that others made, of which the JSON is known; `foreign_aspect` returns the class of one name."""
+
+    json: msgspec.Raw
+
+
+@cache
+def foreign_aspect(name: str) -> type[ForeignAspect]:
+    """Return the class of a foreign aspect, which has its name."""
+    return cast(
+        "type[ForeignAspect]",
+        msgspec.defstruct(name, [], bases=(ForeignAspect,), namespace={"NAME": name}, frozen=True, gc=False),
+    )
+
+
+def encode_aspect(aspect: Aspect) -> bytes:
+    """Return the JSON of an aspect."""
+    return bytes(aspect.json) if isinstance(aspect, ForeignAspect) else _encode(aspect)
 
 
 class TimeStamp(_Record, frozen=True):

@@ -7,10 +7,8 @@ the same object, so its bytes are remembered by its id.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 
-import msgspec
-
 from crawler.datahub import urns
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects import Aspect, encode_aspect
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity, Proposal, Refusal
@@ -19,8 +17,6 @@ from crawler.datahub.wire.protocol import Wire
 MAX_ASPECT_BYTES = 5_000_000
 REMEMBERED = 1_024
 """Aspects of one entity type that are remembered."""
-
-_encode = msgspec.json.Encoder().encode
 
 Validator = Callable[[Proposal], str | None]
 """Returns why a proposal must not be sent, or None."""
@@ -41,9 +37,7 @@ class Encoder:
         """Encode one entity. Return it, and what of it DataHub could not take: all of it for its URN, or an aspect."""
         encoded = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack))
         if reason := urns.problem(entity.urn):
-            return encoded, [
-                Refusal("urn", entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
-            ]
+            return encoded, [self.refused(entity, "urn", reason)]
         refusals: list[Refusal] = []
         key = self._wire.encode_entity_key(entity.type, entity.urn)
         remembered = self._remembered[entity.type]
@@ -54,6 +48,10 @@ class Encoder:
                 encoded.proposals.append(key + encoded_aspect)
         encoded.pending.outstanding = len(encoded.proposals)
         return encoded, refusals
+
+    def refused(self, entity: Entity, code: str, reason: str) -> Refusal:
+        """Return the refusal of an entity of which nothing is to be sent."""
+        return Refusal(code, entity.urn, reason, [self._proposal(entity, each) for each in entity.aspects])
 
     def encode_proposals(self, proposals: Sequence[Proposal]) -> tuple[EncodedEntity, list[Refusal]]:
         """Encode proposals of one entity, no aspect twice, whose JSON is sent as it is; return the same as `encode`."""
@@ -79,7 +77,7 @@ class Encoder:
         """Return the aspect's bytes; none where it is not to be sent."""
         if self._unsupported and (entity.type, aspect.NAME) in self._unsupported:
             return b""
-        data = _encode(aspect)
+        data = encode_aspect(aspect)
         if len(data) > MAX_ASPECT_BYTES:
             refusals.append(_too_large(self._proposal(entity, aspect)))
             return b""
@@ -93,7 +91,7 @@ class Encoder:
         return encoded
 
     def _proposal(self, entity: Entity, aspect: Aspect) -> Proposal:
-        return Proposal(entity.type, entity.urn, aspect.NAME, _encode(aspect))
+        return Proposal(entity.type, entity.urn, aspect.NAME, encode_aspect(aspect))
 
     def _remember(self, aspect: Aspect, encoded: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
         if len(remembered) == REMEMBERED:

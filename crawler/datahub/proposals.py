@@ -31,6 +31,10 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
     aspect: bytes
 
 
+NO_RUN_ID = "no-run-id-provided"
+"""The run id that DataHub gives to what comes without one."""
+
+
 class SystemMetadata(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What DataHub's rollback and run history work by."""
 
@@ -44,7 +48,7 @@ class Refusal(msgspec.Struct, frozen=True):
     """Something that DataHub would not take, why, and the proposals that are not sent for it."""
 
     code: str
-    """Of the finding: "urn", "aspect_size" or "invalid"."""
+    """Of the finding: "urn", "aspect_size", "invalid" or "transformer"."""
     subject: str
     reason: str
     proposals: list[Proposal]

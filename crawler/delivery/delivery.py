@@ -11,8 +11,8 @@ import msgspec
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
-from crawler.datahub.pending import Ack
-from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
+from crawler.datahub.pending import Ack, Pending
+from crawler.datahub.proposals import NO_RUN_ID, Entity, Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, unconfirmed_beside
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
@@ -97,6 +97,13 @@ class Delivery:
                     self._queues.put(encoded, entity.ordering_key)
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
+
+    def refuse(self, entities: Sequence[tuple[Entity, str]], ack: Ack | None = None) -> None:
+        """Keep entities at which a transformer failed as dead letters, each with the reason."""
+        for entity, reason in entities:
+            encoded = EncodedEntity(entity.type, entity.urn, [], pending=Pending(ack=ack))
+            refusal = self._encoder.refused(entity, findings.TRANSFORMER_FAILED.code, reason)
+            self._outcomes.refused_here(encoded, [refusal])
 
     @property
     def can_recheck(self) -> bool:
@@ -252,7 +259,7 @@ async def open_delivery(
     Raises SettingsError or ServerError where the sink cannot be opened, or dead letters cannot be kept where the
     settings say.
     """
-    metadata = encode_system_metadata(SystemMetadata(_now(), settings.run_id, settings.pipeline_name))
+    metadata = encode_system_metadata(_system_metadata(settings))
     letters, unconfirmed = (None, None) if settings.dry_run else _dead_letters(settings, metadata, listener)
     async with open_sink(settings, metadata, traffic, timing, listener) as sink:
         outcomes = OutcomePublisher(
@@ -264,6 +271,13 @@ async def open_delivery(
             keeps_unsent=settings.sink.is_resumable,
         )
         yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace)
+
+
+def _system_metadata(settings: DeliverySettings) -> SystemMetadata:
+    """Return what all proposals carry. DataHub itself gives what comes without a run id the same one."""
+    if not settings.labels_run:
+        return SystemMetadata(_now(), NO_RUN_ID)
+    return SystemMetadata(_now(), settings.run_id, settings.pipeline_name if settings.labels_pipeline else None)
 
 
 def _dead_letters(

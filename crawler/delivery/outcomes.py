@@ -14,7 +14,13 @@ from crawler.telemetry.findings import FindingKind
 
 NOT_STORED_REASON = "DataHub took it, but does not have it."
 UNCONFIRMED_REASON = "DataHub took it, but was not seen to have it in time."
-_REFUSED_HERE = {kind.code: kind for kind in (findings.URN_INVALID, findings.ASPECT_TOO_LARGE, findings.ASPECT_INVALID)}
+_REFUSED_HERE = {
+    kind.code: kind
+    for kind in (
+        *(findings.URN_INVALID, findings.ASPECT_TOO_LARGE, findings.ASPECT_INVALID),
+        findings.TRANSFORMER_FAILED,
+    )
+}
 
 
 class OutcomePublisher:

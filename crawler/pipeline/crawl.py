@@ -15,6 +15,7 @@ from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
+from crawler.pipeline.ingestion_page import open_ingestion_page
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
@@ -22,6 +23,7 @@ from crawler.telemetry.findings import LETTERS_ELSEWHERE
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import Tally
+from crawler.transformers.worker import open_transformers
 
 _log = logging.getLogger("crawler")
 
@@ -65,6 +67,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
             checkpoint.hold(mapper.datasets)
         _tell_start(settings, checkpoint, listener)
         async with (
+            open_ingestion_page(settings, report, listener) as page,
             _watched(settings, report),
             open_mlflow(settings.mlflow, report.mlflow, report.time) as client,
             AsyncExitStack() as stack,
@@ -75,6 +78,8 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 ),
                 stop,
             )
+            await page.begin()
+            transformers = await stack.enter_async_context(open_transformers(settings, report.time))
             async with EntityStream(
                 client,
                 mapper,
@@ -83,6 +88,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 settings.mlflow.tracking.concurrency,
                 progress=progress,
                 stop=stop,
+                transformers=transformers,
             ) as stream:
                 await delivery.deliver(stream, stop)
         if checkpoint is not None:

@@ -25,20 +25,28 @@ from crawler.pipeline.channel import Channel
 from crawler.pipeline.reader import Reader
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
+from crawler.telemetry.findings import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
 from crawler.telemetry.timing import Timing
+from crawler.transformers.chain import Transformed
+from crawler.transformers.worker import Transformers, open_transformers
 
 ENTITIES_AT_ONCE = 100
 
 
 class EntityChunk(msgspec.Struct, frozen=True):
-    """Entities that were mapped together; `ack` counts them in the window in which they were read."""
+    """Entities that were mapped together; `ack` counts them in the window in which they were read.
+
+    `failed` are those at which a transformer failed, each with the reason.
+    """
 
     entities: list[Entity]
     ack: Ack | None = None
+    failed: list[tuple[Entity, str]] = []
 
     def add_to(self, delivery: Delivery) -> None:
         """Add them to a delivery."""
         delivery.add(self.entities, self.ack)
+        delivery.refuse(self.failed, self.ack)
 
 
 class EntityStream:
@@ -58,13 +66,15 @@ class EntityStream:
         *,
         progress: Progress,
         stop: asyncio.Event,
+        transformers: Transformers | None = None,
     ) -> None:
-        """Read with at most `workers` pages at a time, not beyond `stop`."""
+        """Read with at most `workers` pages at a time, not beyond `stop`; `transformers` change what is mapped."""
         self._mapper = mapper
         self._listener = listener
         self._timing = timing
         self._progress = progress
         self._stop = stop
+        self._transformers = transformers
         self._reader = Reader(client, mapper, self._send, listener, workers, progress)
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
@@ -91,8 +101,10 @@ class EntityStream:
         """Remove and return what was mapped and not iterated over, where nobody goes on."""
         self._task.cancel()
         yield from self._channel.drain()
-        if held := self._undelivered(self._held_once()):
-            yield EntityChunk(held)
+        held = list(self._held_once())
+        for each in [Transformed(held)] if self._transformers is None else self._transformers.drain(held):
+            if chunk := self._chunk(each, None):
+                yield chunk
 
     async def _read(self) -> None:
         """Read to the end, or until `stop`, then send what was held back."""
@@ -103,6 +115,7 @@ class EntityStream:
             except (CrawlerError, ExceptionGroup) as error:
                 failure = error
             await self._send(self._held_once(), None)
+            await self._end_transformers()
         except BaseException as error:
             failure = error
             raise
@@ -125,15 +138,36 @@ class EntityStream:
                     mapped = list(islice(entities, ENTITIES_AT_ONCE))
                 for finding in self._mapper.take_notices():
                     self._listener(finding)
-                if chunk := self._undelivered(mapped):
-                    if ack is not None:
-                        ack.add(len(chunk))
-                    await self._channel.send(EntityChunk(chunk, ack))
+                transformed = Transformed(mapped)
+                if self._transformers is not None:
+                    transformed = await self._transformers.take(mapped)
+                if chunk := self._chunk(transformed, ack):
+                    await self._channel.send(chunk)
                 if len(mapped) < ENTITIES_AT_ONCE:
                     return
 
-    def _undelivered(self, entities: Iterable[Entity]) -> list[Entity]:
-        return [entity for entity in entities if not self._progress.was_delivered(entity.urn)]
+    async def _end_transformers(self) -> None:
+        """Send what transformers make at the end, however it came: a crawl that goes on sees other entities."""
+        if self._transformers is None:
+            return
+        transformed = await self._transformers.end()
+        if chunk := self._chunk(transformed, None):
+            await self._channel.send(chunk)
+
+    def _chunk(self, transformed: Transformed, ack: Ack | None) -> EntityChunk | None:
+        """Return what is to be delivered of some entities, counted in their window; None for nothing."""
+        for error in transformed.errors:
+            self._listener(TRANSFORMER_FAILED_AT_END.found(error))
+        was_delivered = self._progress.was_delivered
+        entities = transformed.entities
+        if not transformed.adds:
+            entities = [entity for entity in entities if not was_delivered(entity.urn)]
+        failed = [each for each in transformed.failed if not was_delivered(each[0].urn)]
+        if not entities and not failed:
+            return None
+        if ack is not None:
+            ack.add(len(entities) + len(failed))
+        return EntityChunk(entities, ack, failed)
 
 
 @asynccontextmanager
@@ -143,7 +177,7 @@ async def open_entities(
     """Read all that a crawl of these settings would deliver, in its order, with flat memory.
 
     The iteration can be left at any moment. It raises ServerError where MLflow cannot be read any further. Warnings and
-    failures go to `listener`. The sink and the state of the settings are not used.
+    failures go to `listener`. The sink and the state of the settings are not used; transformers may ask their DataHub.
 
     Example:
         async with open_entities(load("recipe.yml")) as entities:
@@ -154,10 +188,20 @@ async def open_entities(
     async with open_mlflow(settings.mlflow, Traffic(), timing) as client:
         mapper = CrawlMapper(settings.mapping)
         workers = settings.mlflow.tracking.concurrency
-        async with EntityStream(
-            client, mapper, listener, timing, workers, progress=NoProgress(), stop=asyncio.Event()
-        ) as stream:
-            yield _each(stream)
+        async with (
+            open_transformers(settings, timing) as transformers,
+            EntityStream(
+                client,
+                mapper,
+                listener,
+                timing,
+                workers,
+                progress=NoProgress(),
+                stop=asyncio.Event(),
+                transformers=transformers,
+            ) as stream,
+        ):
+            yield _each(stream, listener)
 
 
 @asynccontextmanager
@@ -176,7 +220,9 @@ async def open_mlflow(settings: MlflowSettings, traffic: Traffic, timing: Timing
         yield MlflowClient(tracking, registry, settings.page_size, timing, settings.workspace)
 
 
-async def _each(stream: EntityStream) -> AsyncIterator[Entity]:
+async def _each(stream: EntityStream, listener: Listener) -> AsyncIterator[Entity]:
     async for chunk in stream:
+        for entity, reason in chunk.failed:
+            listener(TRANSFORMER_FAILED.found(f"{entity.urn}: {reason}"))
         for entity in chunk.entities:
             yield entity

@@ -252,6 +252,19 @@ ASPECT_INVALID = FindingKind(
     "failure",
     "Please report it with the sample.",
 )
+TRANSFORMER_FAILED = FindingKind(
+    "transformer",
+    "A transformer failed at these entities, so they were not sent.",
+    "failure",
+    "The sample says which one and why. Dead letters have the entities as they were before any transformer: mend the "
+    "cause and crawl again rather than replay them.",
+)
+TRANSFORMER_FAILED_AT_END = FindingKind(
+    "transformer_end",
+    "A transformer failed at the end, so what it would have added there was not sent.",
+    "failure",
+    "The sample says which one and why. Mend that, then crawl again.",
+)
 REFUSED = FindingKind(
     "refused_{status}",
     "DataHub refuses proposals with status {status}.",
@@ -369,6 +382,20 @@ UNVERIFIABLE = FindingKind(
     "user read entities, and /openapi/v3/entity be reached; --confirm none does without and says nothing.",
     "warning",
     "Give the token's user the privilege to read entities, or use --confirm none.",
+    found_again=True,
+)
+NOT_SHOWN = FindingKind(
+    "not_shown",
+    "DataHub's Ingestion page does not show this crawl, as the recipe's reporting asks for.",
+    "warning",
+    "The sample has DataHub's words. The token's user needs the privilege Manage Metadata Ingestion.",
+    found_again=True,
+)
+NOT_REPORTED = FindingKind(
+    "not_reported",
+    "A file of the recipe's reporting could not be written.",
+    "warning",
+    "The sample says why. Give its filename another path.",
     found_again=True,
 )
 UNREADABLE_PROPOSALS = FindingKind(

@@ -168,7 +168,7 @@ class Report:
         """Return counters some of which change whenever anything happens."""
         traffic = [(each.requests, each.retries, each.in_flight) for each in (self.mlflow, self.datahub)]
         counts = [counter.total() for counter in (self.read, self.mapped, self.delivered)]
-        return (*chain(*traffic), *counts, self.proposals, self.batches)
+        return (*chain(*traffic), *counts, self.proposals, self.batches, self.time.additions)
 
     def finish(self, status: str | None = None) -> None:
         """Stop the clock. `status` is failed or interrupted; by default the work came to its end.

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Literal
 
 Clock = Callable[[], float]
-Stage = Literal["decode", "map", "encode", "send"]
-STAGES: tuple[Stage, ...] = ("decode", "map", "encode", "send")
+Stage = Literal["decode", "map", "transform", "encode", "send"]
+STAGES: tuple[Stage, ...] = ("decode", "map", "transform", "encode", "send")
 Party = Literal["mlflow", "datahub", "queue", "rate", "disk", "other"]
 PARTIES: tuple[Party, ...] = ("mlflow", "datahub", "queue", "rate", "disk", "other")
 """What a crawl waits for: answers of both servers, DataHub's queue, the limit of requests per second, the disk.
@@ -36,6 +36,8 @@ class Timing:
         self._party: Party = "other"
         self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._waited: dict[str, float] = dict.fromkeys(PARTIES, 0.0)
+        self.additions = 0
+        """How often another thread has told of its work."""
         self._begun = self._noted = (clock(), cpu_clock())
 
     @contextmanager
@@ -46,6 +48,11 @@ class Timing:
             yield
         finally:
             self._stages[name] += self._cpu_clock() - start
+
+    def add(self, name: Stage, seconds: float) -> None:
+        """Count CPU time that another thread spent to a stage."""
+        self._stages[name] += seconds
+        self.additions += 1
 
     def wait_for(self, party: Party) -> None:
         """Attribute idle time from now on to a party."""

@@ -21,6 +21,7 @@ async def crawl_process(recipe: Path, kill_after: float | None) -> int:
     """The exit code of one crawl; negative where it was killed."""
     state, report = recipe.with_name("state.db"), recipe.with_name("report.json")
     options = ["-c", recipe, "--state", state, "--report", report, "--page-size", "7", "--batch-size", "10"]
+    options.append("--no-default-report")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "crawler", "crawl", *map(str, options), cwd=recipe.parent, stderr=asyncio.subprocess.PIPE
     )

@@ -426,7 +426,7 @@ async def test_the_profile_tells_where_the_time_went(golden_server: MlflowServer
     for time in (profile["time"], report["time"]):
         cpu, waiting = time["cpu_s"], time["waiting_s"]
         total = cpu.pop("total")
-        assert set(cpu) == {"decode", "map", "encode", "send", "other"}
+        assert set(cpu) == {"decode", "map", "transform", "encode", "send", "other"}
         assert sum(cpu.values()) == pytest.approx(total, abs=0.01)
         assert cpu["decode"] > 0
         assert cpu["map"] > 0

@@ -65,6 +65,28 @@ def test_each_setting_is_there_with_its_origin(
     assert {f"sink.config.{name}" for name in sections.RestSink.__struct_fields__} <= set(found)
 
 
+def test_what_stands_beside_source_and_sink(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    transformers = [
+        {"type": "simple_add_dataset_tags", "config": {"tag_urns": [CANARY]}},
+        {"type": "my.Own", "config": {"token": CANARY}},
+    ]
+    sink = rest(server="http://gms")
+    found = shown(home, capsys, recipe(None, sink, transformers=transformers, pipeline_name="p"))
+    assert found["transformers"] == ("simple_add_dataset_tags, my.Own", "recipe")
+    assert found["datahub_api.server"] == ("http://gms", "sink.config.server")
+    assert found["Ingestion page"] == ("shown", "default")
+    reporting = [{"type": "datahub"}, {"type": "file", "config": {"filename": "report.json"}}]
+    api = {"server": f"http://ann:{CANARY}@other"}
+    more = recipe(None, sink, transformers=transformers, datahub_api=api, reporting=reporting)
+    found = shown(home, capsys, more)
+    assert found["datahub_api.server"] == ("http://other", "recipe")
+    assert found["Ingestion page"] == ("shown", "recipe")
+    assert found["reporting file"] == ("report.json", "recipe")
+    found = shown(home, capsys, recipe(None, sink, pipeline_name="p"), "--no-default-report")
+    assert found["Ingestion page"] == ("not shown", "default")
+    assert found["transformers"] == ("-", "default")
+
+
 def test_every_place_is_named(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (home / ".datahubenv").write_text(f"gms: {{server: 'http://stored', token: {CANARY}, timeout_sec: 9}}")
     (home / ".netrc").write_text(f"machine mlflow login ann password {CANARY}")

@@ -36,7 +36,7 @@ async def test_the_environment_does_not_beat_the_recipe(golden_server: MlflowSer
             "DATAHUB_GMS_PORT": other.url.rpartition(":")[2],
             "DATAHUB_GMS_TOKEN": CANARY,
         }
-        code, _, errors = await run("crawl", "-c", recipe, folder=tmp_path, env=env)
+        code, _, errors = await run("crawl", "-c", recipe, "--no-default-report", folder=tmp_path, env=env)
     assert code == 0, errors
     assert (len(gms.aspects), other.requests) == (376, 0)
     assert CANARY not in json.dumps(gms.headers)
@@ -62,7 +62,7 @@ async def test_a_token_that_is_replaced_in_its_file_does_not_end_the_crawl(
             "config": {"server": gms.url, "token_file": str(token), "max_per_batch": 20, "max_threads": 2},
         }
         recipe = recipe_file(tmp_path, golden_server.url, sink=sink)
-        code, _, errors = await run("crawl", "-c", recipe, folder=tmp_path)
+        code, _, errors = await run("crawl", "-c", recipe, "--no-default-report", folder=tmp_path)
     assert code == 0, errors
     assert len(gms.aspects) == 376
     assert errors.count("sink.config.token_file has others now") == 1

@@ -25,13 +25,15 @@ def test_a_common_recipe_takes_one_round(tmp_path: Path) -> None:
         "stateful_ingestion": {"enabled": True},
     }
     sink = rest(token="a", token_file="b", max_per_batch="many", servr="x")
-    document = recipe(source, sink, transformers=[{"type": "x"}], flags={"set_system_metadata": False})
+    document = recipe(
+        source, sink, transformers=[{"type": "x"}], flags={"auto_resolve_lineage_urns": {"enabled": True}}
+    )
     errors = told(tmp_path, document | {"sinc": 1}, max_duration=0, state=Path("s"), dry_run=True)
     beginnings = [
         "source.config.password: the variable NOT_SET is not set.",
-        "transformers: transformers are not run.",
+        "transformers[0].type: unknown type 'x'.",
         "unknown key 'sinc'. Did you mean 'sink'?",
-        "flags.set_system_metadata: DataHub's rollback works by it",
+        "flags.auto_resolve_lineage_urns: URNs are not fitted",
         "source.config: unknown key 'usernam'. Did you mean 'username'?",
         "source.config.page_size: expected int >= 1.",
         "source.config.stateful_ingestion.enabled: the crawler keeps no state",

@@ -2,26 +2,33 @@
 
 import ast
 import inspect
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datahub.ingestion.source
 import pytest
+from datahub.configuration.common import ConfigModel
 from datahub.configuration.source_common import EnvConfigMixin
 from datahub.emitter.mce_builder import ALL_ENV_TYPES
+from datahub.ingestion.auth.registry import AuthConfig
 from datahub.ingestion.graph.config import DatahubClientConfig
-from datahub.ingestion.run.pipeline_config import FlagsConfig, PipelineConfig, SourceConfig
+from datahub.ingestion.reporting.datahub_ingestion_run_summary_provider import DatahubIngestionRunSummaryProviderConfig
+from datahub.ingestion.reporting.file_reporter import FileReporterConfig
+from datahub.ingestion.run.pipeline_config import FlagsConfig, PipelineConfig
 from datahub.ingestion.sink.datahub_lite import DataHubLiteSinkConfig
 from datahub.ingestion.sink.datahub_rest import DatahubRestSink, DatahubRestSinkConfig
 from datahub.ingestion.sink.file import FileSinkConfig
 from datahub.ingestion.source.state.stale_entity_removal_handler import StatefulStaleMetadataRemovalConfig
-from datahub.ingestion.source.state.stateful_ingestion_base import StatefulIngestionConfigBase
 from datahub.lite.duckdb_lite_config import DuckDBLiteConfig
 
-from crawler.config import sections, unsupported
+from crawler.config import unsupported
 from crawler.config.settings import FileSettings, LiteSettings, Secret
-from tests.config.recipes import CANARY, loaded, recipe, refused, rest
+from scripts.official_options import OFFICIAL, RELEASE
+from scripts.recipe_reference import PAGE
 from tests.config.recipes import datahub as rest_settings
+from tests.config.recipes import loaded, recipe, refused, rest
 
 
 def mlflow_options() -> dict[str, Any]:
@@ -41,35 +48,64 @@ def _default(value: ast.expr | None) -> Any:
 
 
 MLFLOW_OPTIONS = mlflow_options()
-OFFICIAL: dict[str, tuple[Any, type, dict[str, Any]]] = {
-    "source": (
-        {*MLFLOW_OPTIONS, *EnvConfigMixin.model_fields, *StatefulIngestionConfigBase.model_fields},
-        sections.MlflowSource,
-        {},
-    ),
-    "source and its type": (SourceConfig.model_fields, sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
-    "stateful_ingestion": (StatefulStaleMetadataRemovalConfig.model_fields, sections.StatefulIngestion, {}),
-    "datahub-rest": (DatahubRestSinkConfig.model_fields, sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
-    "file": (FileSinkConfig.model_fields, sections.FileSink, {}),
-    "datahub-lite": (DataHubLiteSinkConfig.model_fields, sections.LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
-    "datahub-lite's file": (DuckDBLiteConfig.model_fields, sections.LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
-    "pipeline": (PipelineConfig.model_fields, sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
-    "flags": (FlagsConfig.model_fields, sections.NoOptions, unsupported.UNSUPPORTED_IN_FLAGS),
-}
+NOT_IMPORTED = {"MLflowConfig": {*MLFLOW_OPTIONS, "env", "stateful_ingestion"}}
+"""Models whose modules take an MLflow client."""
+ROOTS = (PipelineConfig, StatefulStaleMetadataRemovalConfig, DatahubRestSinkConfig, DataHubLiteSinkConfig)
+MORE = (AuthConfig, DuckDBLiteConfig, DatahubIngestionRunSummaryProviderConfig, FileReporterConfig)
+"""What is nested in others by its type alone."""
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_every_official_option_is_honoured_or_refused(name: str) -> None:
-    official, ours, refused_there = OFFICIAL[name]
-    honoured = set(ours.__struct_fields__)  # type: ignore[attr-defined]
-    assert set(official) - honoured - set(refused_there) == set(), "a new official option: honour or refuse it"
-    assert set(refused_there) - set(official) == set(), "refused, but no official option"
-    assert honoured & set(refused_there) == set()
+def models(roots: Iterable[type[ConfigModel]]) -> dict[str, type[ConfigModel]]:
+    """The models and all that their fields hold, by name."""
+    found: dict[str, type[ConfigModel]] = {}
+    wanted = list(roots)
+    while wanted:
+        model = wanted.pop()
+        if found.setdefault(model.__name__, model) is model:
+            held = [kind for field in model.model_fields.values() for kind in kinds(field.annotation)]
+            wanted += [kind for kind in held if kind.__name__ not in found]
+    return found
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+def kinds(annotation: Any) -> Iterator[type[ConfigModel]]:
+    """The models within an annotation such as `Optional[List[Model]]`."""
+    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from kinds(argument)
+
+
+MODELS = {name: set(model.model_fields) for name, model in models((*ROOTS, *MORE)).items()} | NOT_IMPORTED
+CONFIGS = {config.model: config for config in OFFICIAL}
+
+
+def test_every_official_model_is_in_the_table() -> None:
+    assert version("acryl-datahub") == RELEASE
+    assert MODELS.keys() - CONFIGS.keys() == set(), "a new model of options: say what becomes of them"
+    assert CONFIGS.keys() - MODELS.keys() == set(), "no official model"
+    assert len(CONFIGS) == len(OFFICIAL)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_official_option_is_in_the_table(name: str) -> None:
+    config = CONFIGS[name]
+    assert set(config.options) == MODELS[name], "say what becomes of a new option"
+    assert len(config.options) == len(set(config.options))
+    honoured = {option for option in config.options if config.said_of(option) is None}
+    assert honoured <= set(config.struct.__struct_fields__)
+    assert set(config.unsupported) <= set(config.options), "refused, but no official option"
+    assert honoured & set(config.unsupported) == set()
+
+
+def test_every_official_option_is_on_the_page() -> None:
+    page = PAGE.read_text().partition("## Every option of")[2]
+    assert page.count("\n| ") == 2 + sum(len(names) for names in MODELS.values())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
-    for refusal in OFFICIAL[name][2].values():
+    config = CONFIGS[name]
+    for refusal in filter(None, map(config.said_of, config.options)):
         assert refusal.why.endswith(".")
         assert refusal.without_effect or any(
             word in refusal.why for word in ("Leave", "Give", "Set", "Write", "Crawl", "use mode")
@@ -77,7 +113,6 @@ def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
 
 
 SWITCHED_ON: dict[str, Any] = {
-    "failure_log": {"enabled": True},
     "recording": {"enabled": True},
     "auto_resolve_lineage_urns": {"enabled": True, "resolve_all_platforms": True},
 }
@@ -123,20 +158,6 @@ def test_what_the_official_sink_ignores_is_without_effect() -> None:
     assert "sink.config.max_pending_requests" in WITHOUT_EFFECT
 
 
-@pytest.mark.parametrize("server", ["http://gms:8080", "http://gms:8080/", "http://GMS:8080"])
-def test_datahub_api_that_is_the_sinks_server_is_accepted(server: str, tmp_path: Path) -> None:
-    api = {"server": server, "token": CANARY, "timeout_sec": 3}
-    found = loaded(tmp_path, recipe(sink=rest(), datahub_api=api))
-    assert found.notes == ("datahub_api has no effect: it names the sink's server, and DataHub is not read from.",)
-    assert rest_settings(found).server.token is None
-
-
-@pytest.mark.parametrize("sink", [rest(server="http://other:8080"), {"type": "file"}])
-def test_datahub_api_that_is_another_server_is_refused(sink: Any, tmp_path: Path) -> None:
-    told = refused(tmp_path, recipe(sink=sink, datahub_api={"server": "http://gms:8080"}))
-    assert told.startswith("datahub_api: DataHub is not read from, and this is not the sink's server.")
-
-
 def test_kafka_is_not_there_and_what_to_use_is_said(tmp_path: Path) -> None:
     told = refused(tmp_path, recipe(sink={"type": "datahub-kafka", "config": {"connection": {"bootstrap": "b"}}}))
     assert told.startswith(
@@ -177,7 +198,7 @@ def test_the_client_file_of_datahub_init_is_accepted(tmp_path: Path) -> None:
     assert rest_settings(loaded(tmp_path, recipe())).server.token == Secret("t")
     gms["auth"] = {"type": "oauth"}
     (tmp_path / ".datahubenv").write_text(yaml.safe_dump({"gms": gms | {"token": None}}))
-    assert ".datahubenv: gms.auth: this way to sign in, 'oauth', is not supported" in refused(tmp_path, recipe())
+    assert ".datahubenv: gms.auth: unknown type 'oauth'." in refused(tmp_path, recipe())
 
 
 @pytest.mark.parametrize("env", sorted(ALL_ENV_TYPES))
@@ -192,7 +213,8 @@ def test_what_the_official_sink_takes_in_any_case_is_taken(tmp_path: Path) -> No
 
 def test_what_is_switched_off_is_harmless(tmp_path: Path) -> None:
     off = {"enabled": False, "log_config": None}
-    assert loaded(tmp_path, recipe(failure_log=off, recording={"enabled": False, "s3_upload": False})).notes
+    found = loaded(tmp_path, recipe(failure_log=off, recording={"enabled": False, "s3_upload": False}))
+    assert found.dead_letters is None
 
 
 EXAMPLES = {

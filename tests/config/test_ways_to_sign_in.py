@@ -40,20 +40,9 @@ def test_they_are_not_meant_where_the_recipe_says_how_or_names_another_server(
     assert loaded(tmp_path, recipe(source), env).mlflow.tracking.url == "http://mlflow:5000"
 
 
-@pytest.mark.parametrize("kind", ["azure_entra", "oidc_client_credentials", "something"])
-def test_datahubs_other_ways(kind: str, tmp_path: Path) -> None:
-    env = {"DATAHUB_GMS_URL": "http://gms:8080", "DATAHUB_AUTH_TYPE": kind, "DATAHUB_GMS_TOKEN": "t"}
-    told = f"DATAHUB_AUTH_TYPE: this way to sign in, {kind!r}, is not supported"
-    assert refused(tmp_path, recipe(), env).startswith(told)
-    assert refused(tmp_path, recipe(sink=rest()), env).startswith(told)
-    assert datahub(loaded(tmp_path, recipe(sink=rest(token="mine")), env)).server.token == Secret("mine")
-    assert datahub(loaded(tmp_path, recipe(sink=rest(server="http://other")), env)).server.token is None
-    assert refused(tmp_path, recipe(sink=rest(auth={"type": kind}))).startswith("sink.config.auth: this way to sign in")
-
-
 def test_pat_needs_a_token(tmp_path: Path) -> None:
     told = refused(tmp_path, recipe(), {"DATAHUB_GMS_URL": "http://gms", "DATAHUB_AUTH_TYPE": "pat"})
-    assert told.startswith("DATAHUB_AUTH_TYPE: this way to sign in, 'pat', is not supported, or lacks its token.")
+    assert told.startswith("DATAHUB_AUTH_TYPE: pat lacks its token.")
     assert "DATAHUB_AUTH_TOKEN_FILE" in told
     assert datahub(loaded(tmp_path, recipe(sink=rest(token="t")), {"DATAHUB_AUTH_TYPE": "pat"})).server.token == Secret(
         "t"

@@ -35,6 +35,8 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "mended_registered_models",
         "no_system_metadata",
         "model_versions_missing",
+        "not_reported",
+        "not_shown",
         "nothing_listed",
         "old_datahub",
         "registered_models_missing",

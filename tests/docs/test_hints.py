@@ -75,7 +75,7 @@ def unknown(text: str) -> set[str]:
     return {
         *(set(FLAG.findall(text)) - flags()),
         *(set(VARIABLE.findall(text)) - set(VARIABLES) - set(unsupported.UNSUPPORTED_SIGN_INS) - PROXIES),
-        *(set(KEY.findall(text)) - keys() - codes),
+        *(set(KEY.findall(text)) - keys() - codes - set(unsupported.UNSUPPORTED_TRANSFORMERS)),
     } - OF_OTHERS
 
 

@@ -4,6 +4,7 @@ import re
 
 RESTLI = "/aspects"
 SCROLL = "/openapi/v3/entity/scroll"
+RUNS = "/runs"
 GENERIC = "generic"
 """In the place of an entity type: a request for entities of several types."""
 OFFSETS = "/openapi/operations/kafka/mcp/consumer/offsets"

@@ -17,11 +17,12 @@ from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of, scripted
 from tests.gms.flights import Flights
-from tests.gms.paths import OFFSETS, RESTLI, SCROLL, entity_type_in, is_batch_get
+from tests.gms.paths import OFFSETS, RESTLI, RUNS, SCROLL, entity_type_in, is_batch_get
 from tests.gms.shelf import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NOTHING: frozenset[str] = frozenset()
+_STRICT = "intake", "pre_commit", "restli", "openapi", "batch_get", "search_index", "rollback"
 TRUSTED = (
     b':{"value":{"removed":false},"systemMetadata":{"lastObserved":9223372036854775807,"runId":"no-run-id-provided",'
     b'"lastRunId":"no-run-id-provided","version":"1"},"auditStamp":{"time":1,"actor":"urn:li:corpuser:datahub"}}'
@@ -75,9 +76,10 @@ class Gms:
         self._exit = AsyncExitStack()
         self.census = Census(self.behaviour.lag_seconds)
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
-        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get", "search_index"]
+        strict = () if self.behaviour.trust else _STRICT
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
-        self.index: Any = None if self.behaviour.trust else self._strict["search_index"].SearchIndex()
+        self.index: Any = self._strict["search_index"].SearchIndex() if strict else None
+        self._table: Any = self._strict["rollback"].Table() if strict else None
 
     @property
     def url(self) -> str:
@@ -116,31 +118,30 @@ class Gms:
             if not path.startswith("/api/gms/"):
                 return answers.frontend_page()
             path = path.removeprefix("/api/gms")
-        if request.method == "GET" and (response := self._get(path)) is not None:
+        if request.method == "GET" and (told := self._get(path)) is not None:
+            return told
+        if request.method == "POST" and (response := await self._post(request, path)) is not None:
             return response
-        handle = self._handler(path) if request.method == "POST" else None
-        if handle is not None:
-            return await handle(request)
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
 
-    def _handler(self, path: str) -> Handler | None:
-        """Who answers a POST."""
+    async def _post(self, request: web.Request, path: str) -> web.StreamResponse | None:
+        """What writes to GMS, and what is read back."""
         if path == RESTLI:
-            return self._ingest_restli
+            return await self._ingest_restli(request)
         if path == SCROLL:
-            return None if self.behaviour.trust or self.behaviour.scroll == "absent" else self._list
+            absent = self.behaviour.trust or self.behaviour.scroll == "absent"
+            return answers.not_found(path) if absent else await self._list(request)
         if is_batch_get(path):
-            return None if self.behaviour.without_batch_get else self._read_back
-        return self._ingest_openapi if entity_type_in(path) else None
+            return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
+        if entity_type_in(path):
+            return await self._ingest(request, "openapi")
+        return await self._roll_back(request) if path == RUNS and self._table is not None else None
 
     async def _ingest_restli(self, request: web.Request) -> web.Response:
         if not self.behaviour.without_batches:
             return await self._ingest(request, "restli")
         self.requests += 1
         return answers.no_batches(str(request.path_qs))
-
-    async def _ingest_openapi(self, request: web.Request) -> web.Response:
-        return await self._ingest(request, "openapi")
 
     def _get(self, path: str) -> web.Response | None:
         """What GMS tells of itself."""
@@ -275,6 +276,7 @@ class Gms:
     def _take(self, batch: Any, *, skips: bool) -> set[tuple[str, str]]:
         """Store what GMS would store, drop what it would drop; gives what was there before, metadata and all."""
         verdict = self._strict["intake"].weigh(batch, self.behaviour, skips=skips)
+        self._strict["pre_commit"].commit(verdict, self.aspects, batch)
         unchanged = set()
         for item in verdict.stored:
             key = (item.urn, item.aspect_name)
@@ -288,12 +290,41 @@ class Gms:
             self.index.put(*key, item.value)
             self.history.append((*key, item.value))
             self.system_metadata[key] = item.system_metadata
+            self._table.put(key, item.value, item.system_metadata)
         self.dropped += [urn for urn, _ in verdict.dropped]
         self.drop_reasons.update(verdict.dropped)
         self.modes.add(batch.asynchronous)
         self.batches.append(len(batch.proposals))
         self.proposals += len(batch.proposals)
         return unchanged
+
+    async def _roll_back(self, request: web.Request) -> web.Response:
+        """The action rollback of the resource runs: what is reverted is gone from `aspects` too."""
+        body, door = await request.read(), self._strict["rollback"]
+        if (refused := self._turned_away(request, body)) is not None:
+            return refused
+        try:
+            parameters = door.parse(request, body)
+            if not parameters.dry_run:
+                self._set_run_status(parameters.run_id, "ROLLING_BACK")
+            response, undone = door.answer(parameters, self._table)
+        except Refusal as refusal:
+            return cast("web.Response", self._strict["restli"].error(refusal, self.behaviour))
+        for key, value in undone.now.items():
+            if value is None:
+                self.aspects.pop(key, None)
+            else:
+                self.aspects[key] = value
+        if not parameters.dry_run:
+            self._set_run_status(parameters.run_id, "ROLLED_BACK")
+        return cast("web.Response", response)
+
+    def _set_run_status(self, run_id: str, status: str) -> None:
+        """RollbackService.updateExecutionRequestStatus: a run that is not there is passed over."""
+        key = f"urn:li:dataHubExecutionRequest:{run_id}", self._strict["pre_commit"].RESULT
+        if key in self.aspects:
+            self.aspects[key] = self.aspects[key] | {"status": status}
+            self._table.put(key, self.aspects[key], None)
 
     def _is_lost(self, urn: str, aspect_name: str, *, queued: bool) -> bool:
         """Behind a 200, after all checks."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from crawler.config.settings import Secret, SecretSource
+from crawler.config.settings import Secret, SecretSource, TokenProvider
 from crawler.errors import CredentialsRefused
 from crawler.http.traffic import Traffic
 from tests.http.conftest import Connect, Handler, Serve
@@ -72,6 +72,15 @@ async def test_it_may_change_more_than_once(serve: Serve, connect: Connect, kept
         put(kept, token)
         gms.accepted = f"Bearer {token}"
         assert (await server.get("/x")).status == 200
+
+
+async def test_a_provider_is_asked_again(serve: Serve, connect: Connect) -> None:
+    gms = Guarded("Bearer new")
+    provider = TokenProvider(type="tests.config.test_token_providers.Own", config=Secret('{"given": "new"}'))
+    renewal = SecretSource(option="sink.config.auth", provider=provider)
+    server = await connect(await serve(gms.answer), token=Secret("old"), renewal=renewal)
+    assert (await server.get("/x")).status == 200
+    assert gms.seen == ["Bearer old", "Bearer new"]
 
 
 async def test_many_refusals_read_it_once(serve: Serve, connect: Connect, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ async def test_every_aspect_is_equal_or_differs_on_purpose(
     assert report.failures == []
     assert [key for key, values in ours.items() if len(values) > 1] == [], "an aspect was written twice"
     assert [key for key in theirs if key not in ours] == [], "an aspect is missing"
-    counts = _compare(ours, theirs)
+    counts = compare(ours, theirs)
     with capsys.disabled():
         print(f"\n{official}: {dict(counts)} of {len(theirs)} official aspects")
     assert (counts["equal"], counts["differ on purpose"], counts["extra"]) == (equal, differ, extra)
@@ -84,7 +84,8 @@ async def test_both_endpoints_deliver_the_same(golden_server: MlflowServer, tmp_
     assert all(metadata == {"pipelineName": "tests"} for _, metadata in arrived["openapi"].values())
 
 
-def _compare(ours: Aspects, theirs: Aspects) -> Counter[str]:
+def compare(ours: Aspects, theirs: Aspects) -> Counter[str]:
+    """How many are equal, and how many differ on purpose; anything else fails."""
     counts: Counter[str] = Counter()
     for key, (value,) in ours.items():
         kind = (key[0].split(":")[2], key[1])
@@ -128,15 +129,16 @@ def _aspects(proposals: list[dict[str, Any]], url: str) -> Aspects:
     found: Aspects = defaultdict(list)
     for proposal in proposals:
         text = json.dumps(proposal["aspect"]["json"]).replace(url, "{tracking_uri}")
-        found[proposal["entityUrn"], proposal["aspectName"]].append(_ordered(json.loads(text)))
+        found[proposal["entityUrn"], proposal["aspectName"]].append(in_order(json.loads(text)))
     return found
 
 
-def _ordered(value: Any) -> Any:
+def in_order(value: Any) -> Any:
+    """The value with lists without a meaning of their own order in one order."""
     if isinstance(value, dict):
-        return {key: _ordered(item) for key, item in value.items()}
+        return {key: in_order(item) for key, item in value.items()}
     if isinstance(value, list):
-        return sorted(map(_ordered, value), key=lambda item: json.dumps(item, sort_keys=True))
+        return sorted(map(in_order, value), key=lambda item: json.dumps(item, sort_keys=True))
     return value
 
 

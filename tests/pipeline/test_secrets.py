@@ -55,7 +55,10 @@ MLFLOW = {
         ]
     },
 }
-GMS = {"/config": {"noCode": "true", "versions": {"acryldata/datahub": {"version": "v1.3.0"}}}}
+GMS: dict[str, dict[str, Any]] = {
+    "/token": {"expires_in": 60},
+    "/config": {"noCode": "true", "versions": {"acryldata/datahub": {"version": "v1.3.0"}}},
+}
 FIRST = {"/version", "/config"}
 """What is asked first: a failure here ends the crawl before it reads or sends anything."""
 
@@ -109,6 +112,7 @@ class Double:
         self._failure = failure
         self._at_first = at_first
         self.headers: list[str] = []
+        self.bodies: list[str] = []
         self.command_lines: list[str] = []
         self.pid: int | None = None
 
@@ -120,7 +124,9 @@ class Double:
         headers = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
         self.headers.append(headers)
         self._see_command_line()
-        await request.read()
+        body = await request.read()
+        if request.path != "/token":
+            self.bodies.append(body.decode())
         if self._failure and (self._at_first or request.path not in FIRST):
             return FAILURES[self._failure](f"{headers} {request.url}".replace("\n", " "))
         answer = self._answers.get(request.path, {})
@@ -172,7 +178,14 @@ def recipe(canaries: Canaries, folder: Path, way: str, mlflow: str, gms: str | N
     else:
         sink = connection(canaries, folder, "command" if way == "password" else way, gms)
         sink["server"] = sink.pop("")
+        if way == "provider":
+            GMS["/token"]["access_token"] = canaries.secret()
+            config = {"token_endpoint": f"{gms}/token", "client_id": "crawler", "client_secret": canaries.secret()}
+            sink["auth"] = {"type": "oidc_client_credentials", "config": config}
         document["sink"] = {"type": "datahub-rest", "config": sink | quick}
+    # The Ingestion page shows the recipe, the report and the log.
+    document["pipeline_name"] = "nightly"
+    document["reporting"] = [{"type": "datahub"}, {"type": "file", "config": {"filename": "official.json"}}]
     path = folder / "recipe.yml"
     path.write_text(yaml.safe_dump(document))
     return path
@@ -236,6 +249,7 @@ async def test_an_answer_that_echoes_what_was_sent(failure: str, failing: str, a
         code, left = await crawl(tmp_path, *LOGS[way], recipe=path, doubles=(mlflow, gms))
     assert canaries.found_in("\n".join(mlflow.headers + gms.headers)), "no secret was sent, so nothing is shown"
     assert canaries.found_in(left) == []
+    assert canaries.found_in("\n".join(gms.bodies)) == []
     assert code in {0, 1, 3}
     assert code or failing == "DataHub" or failure in {"200", "500"}, left
 
@@ -254,18 +268,20 @@ async def test_a_retry_that_is_logged(log_format: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", LOGS)
+@pytest.mark.parametrize("way", [*LOGS, "provider"])
 async def test_a_crawl_that_goes_well(way: str, tmp_path: Path) -> None:
     canaries = Canaries()
     mlflow, gms = Double(MLFLOW), Double(GMS)
     async with mlflow.serving() as mlflow_url, gms.serving() as gms_url:
         path = recipe(canaries, tmp_path, way, mlflow_url, gms_url)
-        more = (*LOGS[way], "--state", "state.db", "--confirm", "none")
+        more = (*LOGS.get(way, ("-v",)), "--state", "state.db", "--confirm", "none")
         code, left = await crawl(tmp_path, *more, recipe=path, doubles=(mlflow, gms))
     assert code == 0, left
     assert canaries.found_in("\n".join(mlflow.headers))
     assert canaries.found_in("\n".join(gms.headers))
     assert canaries.found_in(left) == []
+    assert "dataHubIngestionSourceInfo" in "\n".join(gms.bodies)
+    assert canaries.found_in("\n".join(gms.bodies)) == []
 
 
 @pytest.mark.parametrize("way", ["user info", "password"])

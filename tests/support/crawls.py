@@ -80,7 +80,9 @@ def settings_for_gms(
     letters in dead.jsonl.
     """
     sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1, **config}}
-    flags = Flags(confirm=confirm, endpoint=Endpoint(endpoint), dead_letters=folder / "dead.jsonl")
+    flags = Flags(
+        confirm=confirm, endpoint=Endpoint(endpoint), dead_letters=folder / "dead.jsonl", no_default_report=True
+    )
     return load(recipe_file(folder, server.url, sink=sink), {}, flags, home=folder)
 
 
@@ -94,7 +96,7 @@ async def crawl_to_gms(recipe: Path, folder: Path, endpoint: str) -> dict[tuple[
     each (URN, aspect), without what differs between two crawls.
     """
     async with Gms() as gms:
-        flags = Flags(datahub_url=gms.url, endpoint=Endpoint(endpoint))
+        flags = Flags(datahub_url=gms.url, endpoint=Endpoint(endpoint), no_default_report=True)
         settings = load(recipe, {}, flags, home=folder)
         report = await crawl_settings(settings)
     assert (report.failures, gms.dropped, gms.violations) == ([], [], [])

@@ -40,7 +40,7 @@ def test_time_goes_to_who_used_it() -> None:
     timing.wait_for("other")
     clocks.wait(6)
     assert timing.to_dict() == {
-        "cpu_s": {"total": 7, "decode": 2, "map": 0, "encode": 0, "send": 4, "other": 1},
+        "cpu_s": {"total": 7, "decode": 2, "map": 0, "transform": 0, "encode": 0, "send": 4, "other": 1},
         "waiting_s": {"mlflow": 5, "datahub": 3, "queue": 0, "rate": 0, "disk": 0, "other": 6},
     }
 

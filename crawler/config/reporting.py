@@ -1,0 +1,71 @@
+"""Who is told of a crawl: DataHub's Ingestion page, and files in the form of `datahub ingest`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crawler.config.redacted_recipe import redacted_recipe
+from crawler.config.remarks import Remarks
+from crawler.config.sections import DatahubReporter, FileReporter, Pipeline, Reporter
+from crawler.config.settings import IngestionPageSettings, RestSettings, SinkSettings
+from crawler.config.strict import choose, section
+from crawler.config.unsupported import UNSUPPORTED_IN_DATAHUB_REPORTER
+from crawler.errors import SettingsError
+
+_KINDS = {"datahub": DatahubReporter, "file": FileReporter}
+_NO_DATAHUB = "has no effect: nothing is written to DataHub, so its Ingestion page does not show the crawl."
+
+
+class Reporting(msgspec.Struct):
+    """What the recipe says of reports."""
+
+    page: IngestionPageSettings | None = None
+    files: tuple[Path, ...] = ()
+
+
+def load_reporting(
+    pipeline: Pipeline, document: Mapping[Any, Any], sink: SinkSettings | None, remarks: Remarks, *, by_default: bool
+) -> Reporting:
+    """Return who is told. DataHub is told of a crawl with a `pipeline_name` that is written there, also unasked.
+
+    `document` is the recipe as it was read. `by_default` False tells only whom the recipe names.
+    """
+    found = Reporting()
+    is_datahub = isinstance(sink, RestSettings)
+    if by_default and pipeline.pipeline_name and is_datahub:
+        found.page = IngestionPageSettings(recipe=redacted_recipe(document))
+    for index, options in enumerate(pipeline.reporting):
+        path = f"reporting[{index}]"
+        reporter = section(options, path, Reporter, remarks=remarks)
+        with remarks:
+            choose(reporter.type, _KINDS, path, remarks)
+        if reporter.type == "datahub":
+            page = _page(reporter, f"{path}.config", document, remarks)
+            if is_datahub:
+                found.page = page
+            else:
+                remarks.note(f"{path} {_NO_DATAHUB}")
+        elif reporter.type == "file":
+            with remarks:
+                found.files += (_file(reporter, f"{path}.config", remarks),)
+    return found
+
+
+def _page(reporter: Reporter, path: str, document: Mapping[Any, Any], remarks: Remarks) -> IngestionPageSettings:
+    config = section(reporter.config, path, DatahubReporter, UNSUPPORTED_IN_DATAHUB_REPORTER, remarks=remarks)
+    return IngestionPageSettings(
+        recipe=redacted_recipe(document) if config.report_recipe else "",
+        is_asked_for=True,
+        is_required=reporter.required,
+    )
+
+
+def _file(reporter: Reporter, path: str, remarks: Remarks) -> Path:
+    config = section(reporter.config, path, FileReporter, remarks=remarks)
+    if config.filename is None:
+        if remarks.has_error_at(f"{path}.filename"):
+            return Path()
+        raise SettingsError(f"{path}: there must be a key filename.", "Give the path of a file.")
+    return config.filename
