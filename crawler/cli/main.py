@@ -190,6 +190,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--state", type=Path, metavar="PATH", help="keep a checkpoint here: the next crawl resumes one that was cut off"
     )
+    group.add_argument(
+        "--removal",
+        choices=("auto", "confirm"),
+        help="stateful_ingestion: confirm that what MLflow does not list was deleted, not hidden from this account",
+    )
     _add_checks(group)
 
 
