@@ -3,6 +3,7 @@
 import re
 
 RESTLI = "/aspects"
+TIMESERIES = "getTimeseriesAspectValues"
 OFFSETS = "/openapi/operations/kafka/mcp/consumer/offsets"
 _OPENAPI = re.compile(r".*/openapi/v3/entity/(\w+)(/batchGet)?")
 

@@ -1,4 +1,6 @@
-"""The Rest.li endpoint, POST /aspects?action=ingestProposalBatch: its requests and its answers (AR, RU)."""
+"""The Rest.li endpoint, POST /aspects?action=ingestProposalBatch, or ingestProposal for one alone: its requests and its
+answers (AR, RU).
+"""
 
 from typing import Any
 
@@ -14,10 +16,19 @@ from tests.gms.unverified_batch import Proposals
 SKIPS_BAD_ITEMS = True
 
 
-def unverified_batch(_request: web.Request, body: bytes) -> Proposals:
+class Single(msgspec.Struct, forbid_unknown_fields=True):
+    """The parameters of the action ingestProposal (AR)."""
+
+    proposal: intake.Proposal
+    asynchronous: str = msgspec.field(name="async", default="false")
+
+
+def unverified_batch(request: web.Request, body: bytes) -> Proposals:
     """The proposals of a body, as far as it is one."""
     try:
-        return [proposal for proposal in orjson.loads(body)["proposals"] if isinstance(proposal, dict)]
+        given = orjson.loads(body)
+        proposals = [given["proposal"]] if _is_single(request) else given["proposals"]
+        return [proposal for proposal in proposals if isinstance(proposal, dict)]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return []
 
@@ -26,7 +37,11 @@ def parse(request: web.Request, body: bytes, _behaviour: Behaviour) -> intake.Ba
     """Rest.li's own decoding, before any code of DataHub's: what fails here is a 400 for the whole batch."""
     _check_headers(request)
     try:
-        batch = msgspec.json.decode(body, type=intake.Batch)
+        if _is_single(request):
+            single = msgspec.json.decode(body, type=Single)
+            batch = intake.Batch([single.proposal], single.asynchronous)
+        else:
+            batch = msgspec.json.decode(body, type=intake.Batch)
     except msgspec.DecodeError as error:
         raise Refusal(400, f"Cannot parse request entity: {error}") from error
     if batch.asynchronous not in {"true", "false"}:
@@ -53,9 +68,13 @@ def error(refusal: Refusal, _behaviour: Behaviour) -> web.Response:
     return answers.as_json(body, refusal.status, {"X-RestLi-Error-Response": "true"})
 
 
+def _is_single(request: web.Request) -> bool:
+    return request.query.get("action") == "ingestProposal"
+
+
 def _check_headers(request: web.Request) -> None:
     """Rest.li's own demands on a request."""
-    if request.query.get("action") != "ingestProposalBatch":
+    if request.query.get("action") not in {"ingestProposalBatch", "ingestProposal"}:
         raise Refusal(400, f"POST operation named {request.query.get('action')} not supported on resource")
     if request.headers.get("X-RestLi-Protocol-Version") != "2.0.0":
         raise Refusal(400, "Rest.li protocol version is not 2.0.0")

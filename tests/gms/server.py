@@ -17,7 +17,8 @@ from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of
 from tests.gms.flights import Flights
-from tests.gms.paths import OFFSETS, RESTLI, entity_type_in, is_batch_get
+from tests.gms.patches import patched
+from tests.gms.paths import OFFSETS, RESTLI, TIMESERIES, entity_type_in, is_batch_get
 from tests.gms.shelf import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,6 +54,8 @@ class Gms:
         # What was asked for by each read-back, in turn: the number of entities; status and entity type of its answer.
         self.read_backs: list[int] = []
         self.read_answers: list[tuple[int, str]] = []
+        # The bodies of the requests for timeseries aspects.
+        self.timeseries_reads: list[bytes] = []
         # What was dropped behind a 200: URNs in order, and why.
         self.dropped: list[str] = []
         self.drop_reasons: dict[str, str] = {}
@@ -73,7 +76,7 @@ class Gms:
         self._exit = AsyncExitStack()
         self.census = Census(self.behaviour.lag_seconds)
         # The strict endpoints bring all of acryl-datahub with them: a trusting double does without.
-        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get"]
+        strict = [] if self.behaviour.trust else ["intake", "restli", "openapi", "batch_get", "timeseries"]
         self._strict: dict[str, Any] = {name: importlib.import_module(f"tests.gms.{name}") for name in strict}
 
     @property
@@ -116,14 +119,16 @@ class Gms:
         if request.method == "GET" and (response := self._get(path)) is not None:
             return response
         if request.method == "POST" and path == RESTLI:
-            return await self._ingest_restli(request)
+            return await self._restli(request)
         if request.method == "POST" and is_batch_get(path):
             return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
         if request.method == "POST" and entity_type_in(path):
             return await self._ingest(request, "openapi")
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
 
-    async def _ingest_restli(self, request: web.Request) -> web.Response:
+    async def _restli(self, request: web.Request) -> web.Response:
+        if request.query.get("action") == TIMESERIES:
+            return await self._read_timeseries(request)
         if not self.behaviour.without_batches:
             return await self._ingest(request, "restli")
         self.requests += 1
@@ -195,6 +200,19 @@ class Gms:
         )
         return response
 
+    async def _read_timeseries(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.timeseries_reads.append(body)
+        if self.behaviour.trust:
+            return answers.as_json({"value": {"values": []}})
+        if (refused := self._turned_away(request, body)) is not None:
+            return refused
+        door = self._strict["timeseries"]
+        try:
+            return cast("web.Response", door.answer(request, body, self.behaviour, self.history))
+        except Refusal as refusal:
+            return cast("web.Response", self._strict["restli"].error(refusal, self.behaviour))
+
     def _look_up(self, door: Any, request: web.Request, body: bytes) -> web.Response:
         if (refused := self._turned_away(request, body)) is not None:  # an empty response was false before aiohttp 3.12
             return refused
@@ -255,14 +273,15 @@ class Gms:
         unchanged = set()
         for item in verdict.stored:
             key = (item.urn, item.aspect_name)
+            value = item.value if item.changes is None else patched(self.aspects.get(key), item.changes)
             if self._is_lost(item.urn, item.aspect_name, queued=batch.is_async):
                 self.lost.append(key)
                 continue
-            self.shelf.put(key, (item.value, item.system_metadata), queued=batch.is_async)
-            if (item.value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
+            self.shelf.put(key, (value, item.system_metadata), queued=batch.is_async)
+            if (value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
                 unchanged.add(key)
-            self.aspects[key] = item.value
-            self.history.append((*key, item.value))
+            self.aspects[key] = value
+            self.history.append((*key, value))
             self.system_metadata[key] = item.system_metadata
         self.dropped += [urn for urn, _ in verdict.dropped]
         self.drop_reasons.update(verdict.dropped)
