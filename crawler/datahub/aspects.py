@@ -37,6 +37,7 @@ class Status(Aspect, frozen=True):
     REPEATS: ClassVar[bool] = True
 
     removed: bool
+    lifecycle_last_updated: TimeStamp | None = None
 
 
 class TagProperties(Aspect, frozen=True):

@@ -1,9 +1,12 @@
 """DataHub's GMS: `/config`, writing through either endpoint, reading back."""
 
+from collections.abc import Collection
+
 import msgspec
 
-from crawler.datahub import queue_offsets, readback
+from crawler.datahub import queue_offsets, readback, statuses, timeseries
 from crawler.datahub.queue_offsets import QueueOffsets
+from crawler.datahub.wire import restli
 from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Server
@@ -18,9 +21,14 @@ class _Build(msgspec.Struct):
     version: str | None = None
 
 
-class _Config(msgspec.Struct, rename={"no_code": "noCode"}):
+class _Kind(msgspec.Struct, rename="camel"):
+    server_env: str | None = None
+
+
+class _Config(msgspec.Struct, rename="camel"):
     no_code: str = ""
     versions: dict[str, _Build] = {}
+    datahub: _Kind | None = None
 
 
 class GmsClient:
@@ -29,6 +37,8 @@ class GmsClient:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._takes_batches = False
+        self.is_cloud = False
+        """Whether it is DataHub Cloud, which counts its versions by itself; known once `version` was asked for."""
 
     async def version(self) -> str | None:
         """Return DataHub's version as `/config` has it; None where it has none.
@@ -39,6 +49,7 @@ class GmsClient:
         refused: CrawlerError | None = None
         try:
             if (config := await self._config("")) is not None:
+                self.is_cloud = config.datahub is not None and config.datahub.server_env not in {None, "", "core"}
                 return next((build.version for build in config.versions.values() if build.version), None)
         except (RequestRefused, WrongServer) as error:
             refused = error
@@ -80,6 +91,25 @@ class GmsClient:
             RequestRefused: GMS does not show them.
         """
         return (await self._server.post(readback.path(entity_type), body)).body
+
+    async def latest_timeseries(self, urn: str, entity_type: str, aspect_name: str, **equal: str) -> str | None:
+        """Return the JSON of the newest timeseries aspect of an entity with these values; None where it has none.
+
+        Raises:
+            RequestRefused: GMS does not show it.
+            DecodeError: The answer is something else.
+        """
+        query = timeseries.query_latest(urn, entity_type, aspect_name, **equal)
+        return timeseries.latest((await self._server.post(timeseries.PATH, query, restli.HEADERS)).body)
+
+    async def shown(self, entity_type: str, urns: Collection[str]) -> set[str]:
+        """Return those of these entities of one type that GMS has and that are not marked as removed.
+
+        Raises:
+            RequestRefused: GMS does not show them.
+            DecodeError: The answer is something else.
+        """
+        return statuses.shown(await self.read_back(entity_type, statuses.body(urns)))
 
     async def queue_offsets(self) -> QueueOffsets:
         """Return how far GMS' consumer is in its queue.
