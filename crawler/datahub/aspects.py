@@ -334,3 +334,4 @@ class UpstreamLineage(Aspect, frozen=True):
 
 
 NOT_REMOVED = Status(removed=False)
+REMOVED = Status(removed=True)

@@ -41,6 +41,13 @@ def encoded(part: str) -> str:
     return part.translate(_RESERVED)
 
 
+def decoded(part: str) -> str:
+    """Return a part of a URN with those characters as they are."""
+    for code, escaped in _RESERVED.items():
+        part = part.replace(str(escaped), chr(code))
+    return part
+
+
 def data_platform(name: str) -> str:
     """Return urn:li:dataPlatform:… of a platform name; a whole URN as it is."""
     return name if name.startswith("urn:li:") else f"urn:li:dataPlatform:{name.translate(_RESERVED)}"

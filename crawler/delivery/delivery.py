@@ -92,8 +92,9 @@ class Delivery:
                 encoded, refusals = self._encoder.encode(entity, ack)
                 if refusals or not encoded.proposals:
                     self._outcomes.refused_here(encoded, refusals)
-                if encoded.proposals:
+                if encoded.proposals and not entity.is_removal:
                     mapped[entity.type] = mapped.get(entity.type, 0) + 1
+                if encoded.proposals:
                     self._queues.put(encoded, entity.ordering_key)
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))

@@ -11,11 +11,14 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.experiments import container_urn, experiment_entity
+from crawler.mapping.model_versions import model_urn
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
+from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
+from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
 from crawler.telemetry.findings import (
     DATASET_COLUMNS_LEFT_OUT,
@@ -28,15 +31,26 @@ from crawler.telemetry.findings import (
 )
 
 
+def unseen(_urn: str) -> None:
+    """Note nothing of an entity."""
+
+
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
     The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss.
-    `delivered(urn)` is true for entities that a resumed crawl already delivered.
+    `delivered(urn)` is true for entities that a resumed crawl already delivered. `see` is called with the URN of each
+    entity of MLflow but runs, delivered or not: of stages, models, versions, experiments, datasets and users of runs.
     """
 
-    def __init__(self, settings: MappingSettings, delivered: Callable[[str], bool] = lambda _urn: False) -> None:
+    def __init__(
+        self,
+        settings: MappingSettings,
+        delivered: Callable[[str], bool] = lambda _urn: False,
+        see: Callable[[str], None] = unseen,
+    ) -> None:
         self._settings = settings
+        self._see = see
         self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
@@ -54,11 +68,16 @@ class CrawlMapper:
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""
-        return stage_tags()
+        stages = stage_tags()
+        for stage in stages:
+            self._see(stage.urn)
+        return stages
 
     def registered_model(self, model: RegisteredModel) -> None:
         """Take a model; its group is returned later, when all versions are known."""
-        self._versions.add_model(self._cleaned(model, f"registered model {model.name}"))
+        model = self._cleaned(model, f"registered model {model.name}")
+        self._see(model_group_urn(model.name, self._settings))
+        self._versions.add_model(model)
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
         """Return the version's user, if new; the version itself is returned later, in order."""
@@ -66,7 +85,14 @@ class CrawlMapper:
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
+        self._see(model_urn(version.name, version.version, self._settings))
         return self._users.take(version.user_id) if version.user_id else []
+
+    def hidden_version(self, version: ModelVersion) -> None:
+        """Take a version that is not written, since its model is not listed: both may well be there."""
+        version = clean_row(version)[0] if self._cleans else version
+        self._see(model_group_urn(version.name, self._settings))
+        self._see(model_urn(version.name, version.version, self._settings))
 
     def versions_complete(self) -> Iterator[Entity]:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
@@ -76,6 +102,7 @@ class CrawlMapper:
         """Map an experiment to its container; from now on its runs can be mapped."""
         # By its name as MLflow has it: nobody reads a guid.
         urn = container_urn(experiment, self._settings)
+        self._see(urn)
         experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
         self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
         return experiment_entity(urn, experiment, self._settings)
@@ -98,7 +125,9 @@ class CrawlMapper:
         context = self._contexts.get(run.info.experiment_id)
         if context is None:
             context = unknown_context(run.info.experiment_id, self._settings)
-        entities = self._users.take(run_user(run))
+        user = run_user(run)
+        self._see(user_urn(user))
+        entities = self._users.take(user)
         inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
         entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
@@ -158,6 +187,8 @@ class CrawlMapper:
             if use.failure:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
             edge = use.edge
+            if edge:
+                self._see(edge.destination_urn)
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if edge and edge not in edges and not urns.problem(edge.destination_urn):
                 edges.append(edge)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
+from functools import partial
 
 from msgspec import structs
 
@@ -13,9 +14,12 @@ from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
-from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.crawl_mapper import CrawlMapper, unseen
 from crawler.pipeline.entities import EntityStream, open_mlflow
+from crawler.pipeline.removal_stage import RemovalStage
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
+from crawler.removal.open_removal import open_removal
+from crawler.removal.stale_removal import StaleRemoval
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
 from crawler.telemetry.findings import LETTERS_ELSEWHERE
@@ -57,9 +61,11 @@ async def crawl(
 
 async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listeners: Iterable[Listener]) -> None:
     with _open_checkpoint(settings) as checkpoint:
-        listener = tell_all((report, *([checkpoint] if checkpoint else []), *listeners))
+        stale = _stale_removal(settings)
+        own = [each for each in (checkpoint, stale) if each is not None]
+        listener = tell_all((report, *own, *listeners))
         progress = checkpoint or NoProgress()
-        mapper = CrawlMapper(settings.mapping, progress.was_delivered)
+        mapper = CrawlMapper(settings.mapping, progress.was_delivered, stale.record.see if stale else unseen)
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
@@ -75,6 +81,12 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 ),
                 stop,
             )
+            removal = None
+            if settings.removal is not None and stale is not None:
+                opened = await unless_stopped(
+                    stack.enter_async_context(open_removal(settings, settings.removal, stale, listener)), stop
+                )
+                removal = partial(RemovalStage, client, settings.mlflow, settings.mapping, opened, listener)
             async with EntityStream(
                 client,
                 mapper,
@@ -83,10 +95,18 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 settings.mlflow.tracking.concurrency,
                 progress=progress,
                 stop=stop,
+                removal=removal,
             ) as stream:
                 await delivery.deliver(stream, stop)
         if checkpoint is not None:
             checkpoint.finish()
+
+
+def _stale_removal(settings: Settings) -> StaleRemoval | None:
+    """Return what holds the crawl against the last one, if what vanished is to be removed."""
+    if settings.removal is None:
+        return None
+    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The stream of a crawl's entities: read beside whoever iterates over it, a few entities ahead of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
 from types import TracebackType
@@ -23,6 +23,8 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
 from crawler.pipeline.channel import Channel
 from crawler.pipeline.reader import Reader
+from crawler.pipeline.removal_stage import RemovalStage
+from crawler.pipeline.run_stage import Send
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.timing import Timing
@@ -58,14 +60,16 @@ class EntityStream:
         *,
         progress: Progress,
         stop: asyncio.Event,
+        removal: Callable[[Send], RemovalStage] | None = None,
     ) -> None:
-        """Read with at most `workers` pages at a time, not beyond `stop`."""
+        """Read with at most `workers` pages at a time, not beyond `stop`; `removal` makes its last stage."""
         self._mapper = mapper
         self._listener = listener
         self._timing = timing
         self._progress = progress
         self._stop = stop
-        self._reader = Reader(client, mapper, self._send, listener, workers, progress)
+        stage = None if removal is None else removal(self._send)
+        self._reader = Reader(client, mapper, self._send, listener, workers, progress, stage)
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None
@@ -133,7 +137,7 @@ class EntityStream:
                     return
 
     def _undelivered(self, entities: Iterable[Entity]) -> list[Entity]:
-        return [entity for entity in entities if not self._progress.was_delivered(entity.urn)]
+        return [entity for entity in entities if entity.is_removal or not self._progress.was_delivered(entity.urn)]
 
 
 @asynccontextmanager

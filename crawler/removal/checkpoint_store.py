@@ -1,5 +1,6 @@
 """Where checkpoints are kept: in DataHub, or in a file, each as acryl-datahub's state provider of that type."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from crawler.datahub.batching import EncodedEntity, batch_of
 from crawler.datahub.client import GmsClient
 from crawler.datahub.encoding import MAX_ASPECT_BYTES
 from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
+from crawler.datahub.versions import knows_lifecycle
 from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import DecodeError, InputError, OutputError
 from crawler.removal.checkpoint_state import DatahubIngestionCheckpoint, decode_checkpoint, job_urn
@@ -49,11 +51,9 @@ class DatahubCheckpoints:
 
     max_bytes = MAX_ASPECT_BYTES
 
-    def __init__(self, client: GmsClient, pipeline_name: str, *, knows_lifecycle: bool) -> None:
-        """`knows_lifecycle` says whether DataHub's schema of `status` has that."""
+    def __init__(self, client: GmsClient, pipeline_name: str) -> None:
         self._client = client
         self._pipeline_name = pipeline_name
-        self._knows_lifecycle = knows_lifecycle
 
     async def read(self, job: str) -> list[str] | None:
         """Return the URNs of the last checkpoint; None where there is none."""
@@ -69,10 +69,12 @@ class DatahubCheckpoints:
         The time in that status is new each time: otherwise DataHub would take the job for one that was removed long
         ago, and its garbage collection would delete it with the checkpoint.
         """
+        version = await self._client.version()
         now = time.time_ns() // 1_000_000
         wire = RestliWire(encode_system_metadata(SystemMetadata(now, _NO_RUN)))
         key = wire.encode_entity_key("dataJob", urn := job_urn("datahub", self._pipeline_name, job))
-        lifecycle = TimeStamp(now, _SYSTEM) if self._knows_lifecycle else None
+        has_lifecycle = knows_lifecycle(version, is_cloud=self._client.is_cloud)
+        lifecycle = TimeStamp(now, _SYSTEM) if has_lifecycle else None
         status = Status(removed=True, lifecycle_last_updated=lifecycle)
         proposals = [key + wire.encode_aspect(each.NAME, msgspec.json.encode(each)) for each in (status, checkpoint)]
         batch = batch_of([EncodedEntity("dataJob", urn, proposals)])
@@ -82,8 +84,9 @@ class DatahubCheckpoints:
 class FileCheckpoints:
     """Checkpoints in a file of proposals (`file_ingestion_checkpointing_provider.py`), beside those of others."""
 
-    def __init__(self, path: Path, pipeline_name: str, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+    max_bytes = sys.maxsize
+
+    def __init__(self, path: Path, pipeline_name: str) -> None:
         self._path = path
         self._pipeline_name = pipeline_name
 

@@ -131,6 +131,12 @@ def type_of(urn: str) -> str:
     return parts[2] if len(parts) > 3 else ""
 
 
+def possible_names(group: str) -> list[str]:
+    """Return the names that the model of a group may have: URNs encode brackets and commas, names may look encoded."""
+    match = _MODEL.fullmatch(group)
+    return [] if match is None else list(dict.fromkeys((match[1], urns.decoded(match[1]))))
+
+
 def _is_on_mlflow(urn: str) -> bool:
     return urn.startswith(f"urn:li:{type_of(urn)}:({PLATFORM_URN},")
 

@@ -25,6 +25,7 @@ from crawler.telemetry.events import (
     Unverified,
 )
 from crawler.telemetry.logs import encodable
+from crawler.telemetry.stale_counts import StaleCounts
 from crawler.telemetry.tally import FindingSummary, Tally
 from crawler.telemetry.timing import Party, Timing
 
@@ -53,6 +54,8 @@ class Report:
         self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
         self.mapped: Counter[str] = Counter()
+        self.stale = StaleCounts()
+        """What vanished from MLflow: to be removed, or kept, and why."""
         self.batches = 0
         self.experiments_listed = False
         self.experiments_done = 0
@@ -67,6 +70,7 @@ class Report:
 
     def __call__(self, event: Event) -> None:
         """Count what an event tells."""
+        self.stale(event)
         match event:
             case RowsRead():
                 self.read[event.resource] += event.count
@@ -120,6 +124,11 @@ class Report:
     def confirmed(self) -> dict[str, Counter[str]]:
         """The same, by type and by what proves it."""
         return self.tally.confirmed
+
+    @property
+    def removed(self) -> Counter[str]:
+        """Entities that were marked as removed in DataHub, by type."""
+        return self.tally.removed
 
     @property
     def proposals(self) -> int:
@@ -205,6 +214,7 @@ class Report:
             "datahub": {**_traffic(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
+            "removal": {"removed": dict(self.removed), **self.stale.to_dict()},
             "rejected": self.rejected,
             "unconfirmed": {
                 "path": _shown(self.unconfirmed_path),

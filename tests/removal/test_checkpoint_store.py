@@ -61,7 +61,8 @@ def latest(provider: IngestionCheckpointingProviderBase) -> list[str]:
         JOB, provider.get_latest_checkpoint(PIPELINE, JOB), GenericCheckpointState
     )
     assert read is not None
-    return read.state.urns
+    urns: list[str] = read.state.urns
+    return urns
 
 
 def of_datahub(gms: Gms) -> DatahubIngestionCheckpointingProvider:
@@ -73,10 +74,10 @@ def of_file(path: Path) -> FileIngestionCheckpointingProvider:
 
 
 @asynccontextmanager
-async def ours(gms: Gms, *, knows_lifecycle: bool = True) -> AsyncIterator[DatahubCheckpoints]:
+async def ours(gms: Gms) -> AsyncIterator[DatahubCheckpoints]:
     settings = ServerSettings(url=gms.url, attempts=1, patience=0.0)
     async with Server("DataHub", settings, Traffic()) as server:
-        yield DatahubCheckpoints(GmsClient(server), PIPELINE, knows_lifecycle=knows_lifecycle)
+        yield DatahubCheckpoints(GmsClient(server), PIPELINE)
 
 
 async def test_where_there_is_none_none_is_read() -> None:
@@ -109,7 +110,7 @@ async def test_what_is_written_is_what_acryl_datahub_writes() -> None:
 
 
 async def test_an_older_schema_of_status_gets_no_lifecycle() -> None:
-    async with Gms() as gms, ours(gms, knows_lifecycle=False) as store:
+    async with Gms(version="v1.5.0.6") as gms, ours(gms) as store:
         await store.write(OFFICIAL_JOB, new(URNS))
     assert gms.history[0][2] == {"removed": True}
 
@@ -135,7 +136,7 @@ async def test_another_answer_is_an_error() -> None:
 
 async def test_acryl_datahub_reads_our_file_and_we_read_theirs(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    store = FileCheckpoints(path, PIPELINE, 1_000_000)
+    store = FileCheckpoints(path, PIPELINE)
     assert await store.read(OFFICIAL_JOB) is None
     await store.write(OFFICIAL_JOB, new(URNS))
     assert latest(of_file(path)) == URNS
@@ -147,16 +148,16 @@ async def test_acryl_datahub_reads_our_file_and_we_read_theirs(tmp_path: Path) -
 async def test_what_others_keep_in_the_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     for pipeline in ("a", "b", "a"):
-        await FileCheckpoints(path, pipeline, 1_000_000).write(OFFICIAL_JOB, new([f"urn:li:tag:{pipeline}"]))
-    await FileCheckpoints(path, "a", 1_000_000).write("another job", new(URNS))
-    assert await FileCheckpoints(path, "a", 1_000_000).read(OFFICIAL_JOB) == ["urn:li:tag:a"]
-    assert await FileCheckpoints(path, "b", 1_000_000).read(OFFICIAL_JOB) == ["urn:li:tag:b"]
+        await FileCheckpoints(path, pipeline).write(OFFICIAL_JOB, new([f"urn:li:tag:{pipeline}"]))
+    await FileCheckpoints(path, "a").write("another job", new(URNS))
+    assert await FileCheckpoints(path, "a").read(OFFICIAL_JOB) == ["urn:li:tag:a"]
+    assert await FileCheckpoints(path, "b").read(OFFICIAL_JOB) == ["urn:li:tag:b"]
     assert len(json.loads(path.read_bytes())) == 3
 
 
 async def test_an_aspect_as_text_within_json_is_read(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    store = FileCheckpoints(path, PIPELINE, 1_000_000)
+    store = FileCheckpoints(path, PIPELINE)
     await store.write(OFFICIAL_JOB, new(URNS))
     (proposal,) = json.loads(path.read_bytes())
     aspect = DatahubIngestionCheckpointClass.from_obj(proposal["aspect"]["json"])
@@ -175,9 +176,9 @@ async def test_a_file_that_is_none_is_an_error(
     path = tmp_path / "state.json"
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(error):
-        await FileCheckpoints(path, PIPELINE, 1_000_000).read(OFFICIAL_JOB)
+        await FileCheckpoints(path, PIPELINE).read(OFFICIAL_JOB)
 
 
 async def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="checkpoint"):
-        await FileCheckpoints(tmp_path / "no folder" / "x", PIPELINE, 1_000_000).write(OFFICIAL_JOB, new(URNS))
+        await FileCheckpoints(tmp_path / "no folder" / "x", PIPELINE).write(OFFICIAL_JOB, new(URNS))
