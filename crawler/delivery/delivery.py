@@ -70,6 +70,8 @@ class Delivery:
         grace: float = 0.0,
     ) -> None:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
+        self._sink = sink
+        self._validator = validator
         self._outcomes = outcomes
         self._listener = listener
         self._timing = timing
@@ -98,6 +100,10 @@ class Delivery:
                     self._queues.put(encoded, entity.ordering_key)
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
+
+    def following(self) -> "Delivery":
+        """Return a delivery to the same sink, for when this one has ended."""
+        return Delivery(self._sink, self._outcomes, self._listener, self._timing, self._validator, grace=self._grace)
 
     @property
     def can_recheck(self) -> bool:

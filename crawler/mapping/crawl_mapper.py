@@ -1,6 +1,7 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Protocol
 
 from msgspec import structs
 
@@ -31,26 +32,42 @@ from crawler.telemetry.findings import (
 )
 
 
-def unseen(_urn: str) -> None:
-    """Note nothing of an entity."""
+class Witness(Protocol):
+    """Is told which entities of MLflow a crawl sees, other than runs, whether they are written or not."""
+
+    def see(self, urn: str) -> None:
+        """Note that MLflow has it."""
+        ...
+
+    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+        """Note that MLflow lists an experiment as deleted."""
+        ...
+
+
+class _NoWitness:
+    def see(self, urn: str) -> None:
+        """Note nothing."""
+
+    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+        """Note nothing."""
 
 
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
     The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss.
-    `delivered(urn)` is true for entities that a resumed crawl already delivered. `see` is called with the URN of each
-    entity of MLflow but runs, delivered or not: of stages, models, versions, experiments, datasets and users of runs.
+    `delivered(urn)` is true for entities that a resumed crawl already delivered. `witness` sees stages, models,
+    versions, experiments, datasets and the users of runs, delivered or not.
     """
 
     def __init__(
         self,
         settings: MappingSettings,
         delivered: Callable[[str], bool] = lambda _urn: False,
-        see: Callable[[str], None] = unseen,
+        witness: Witness | None = None,
     ) -> None:
         self._settings = settings
-        self._see = see
+        self._witness = witness or _NoWitness()
         self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
@@ -70,13 +87,13 @@ class CrawlMapper:
         """Return the tags of MLflow's model stages."""
         stages = stage_tags()
         for stage in stages:
-            self._see(stage.urn)
+            self._witness.see(stage.urn)
         return stages
 
     def registered_model(self, model: RegisteredModel) -> None:
         """Take a model; its group is returned later, when all versions are known."""
         model = self._cleaned(model, f"registered model {model.name}")
-        self._see(model_group_urn(model.name, self._settings))
+        self._witness.see(model_group_urn(model.name, self._settings))
         self._versions.add_model(model)
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
@@ -85,14 +102,14 @@ class CrawlMapper:
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
-        self._see(model_urn(version.name, version.version, self._settings))
+        self._witness.see(model_urn(version.name, version.version, self._settings))
         return self._users.take(version.user_id) if version.user_id else []
 
     def hidden_version(self, version: ModelVersion) -> None:
         """Take a version that is not written, since its model is not listed: both may well be there."""
         version = clean_row(version)[0] if self._cleans else version
-        self._see(model_group_urn(version.name, self._settings))
-        self._see(model_urn(version.name, version.version, self._settings))
+        self._witness.see(model_group_urn(version.name, self._settings))
+        self._witness.see(model_urn(version.name, version.version, self._settings))
 
     def versions_complete(self) -> Iterator[Entity]:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
@@ -102,10 +119,15 @@ class CrawlMapper:
         """Map an experiment to its container; from now on its runs can be mapped."""
         # By its name as MLflow has it: nobody reads a guid.
         urn = container_urn(experiment, self._settings)
-        self._see(urn)
+        self._witness.see(urn)
         experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
         self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
         return experiment_entity(urn, experiment, self._settings)
+
+    def deleted_experiments(self, experiments: Iterable[Experiment]) -> None:
+        """Take experiments that are in MLflow's trash: they are not written."""
+        for experiment in experiments:
+            self._witness.see_deleted(container_urn(experiment, self._settings), experiment)
 
     def forget(self, experiment_ids: Iterable[str]) -> None:
         """Drop what the runs of experiments share, once all of these runs are mapped."""
@@ -126,7 +148,7 @@ class CrawlMapper:
         if context is None:
             context = unknown_context(run.info.experiment_id, self._settings)
         user = run_user(run)
-        self._see(user_urn(user))
+        self._witness.see(user_urn(user))
         entities = self._users.take(user)
         inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
         entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
@@ -188,7 +210,7 @@ class CrawlMapper:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
             edge = use.edge
             if edge:
-                self._see(edge.destination_urn)
+                self._witness.see(edge.destination_urn)
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if edge and edge not in edges and not urns.problem(edge.destination_urn):
                 edges.append(edge)

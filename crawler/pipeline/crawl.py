@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
-from functools import partial
 
 from msgspec import structs
 
@@ -14,9 +13,10 @@ from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
-from crawler.mapping.crawl_mapper import CrawlMapper, unseen
+from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
-from crawler.pipeline.removal_stage import RemovalStage
+from crawler.pipeline.run_stage import no_removals
+from crawler.pipeline.stale_feed import StaleFeed
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.removal.open_removal import open_removal
 from crawler.removal.stale_removal import StaleRemoval
@@ -65,7 +65,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         own = [each for each in (checkpoint, stale) if each is not None]
         listener = tell_all((report, *own, *listeners))
         progress = checkpoint or NoProgress()
-        mapper = CrawlMapper(settings.mapping, progress.was_delivered, stale.record.see if stale else unseen)
+        mapper = CrawlMapper(settings.mapping, progress.was_delivered, None if stale is None else stale.record)
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
@@ -81,12 +81,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 ),
                 stop,
             )
-            removal = None
-            if settings.removal is not None and stale is not None:
-                opened = await unless_stopped(
-                    stack.enter_async_context(open_removal(settings, settings.removal, stale, listener)), stop
-                )
-                removal = partial(RemovalStage, client, settings.mlflow, settings.mapping, opened, listener)
+            removal = await unless_stopped(stack.enter_async_context(open_removal(settings, stale, listener)), stop)
             async with EntityStream(
                 client,
                 mapper,
@@ -95,9 +90,12 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 settings.mlflow.tracking.concurrency,
                 progress=progress,
                 stop=stop,
-                removal=removal,
+                removals_of=removal.deleted_runs.removals if removal else no_removals,
             ) as stream:
                 await delivery.deliver(stream, stop)
+            if removal is not None and not stop.is_set():
+                feed = StaleFeed(client, settings.mlflow, removal, listener, stop)
+                await delivery.following().deliver(feed, stop)
         if checkpoint is not None:
             checkpoint.finish()
 

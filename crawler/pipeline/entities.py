@@ -1,7 +1,7 @@
 """The stream of a crawl's entities: read beside whoever iterates over it, a few entities ahead of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
 from types import TracebackType
@@ -23,8 +23,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
 from crawler.pipeline.channel import Channel
 from crawler.pipeline.reader import Reader
-from crawler.pipeline.removal_stage import RemovalStage
-from crawler.pipeline.run_stage import Send
+from crawler.pipeline.run_stage import RemovalsOf, no_removals
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.timing import Timing
@@ -60,16 +59,15 @@ class EntityStream:
         *,
         progress: Progress,
         stop: asyncio.Event,
-        removal: Callable[[Send], RemovalStage] | None = None,
+        removals_of: RemovalsOf = no_removals,
     ) -> None:
-        """Read with at most `workers` pages at a time, not beyond `stop`; `removal` makes its last stage."""
+        """Read with at most `workers` pages at a time, not beyond `stop`."""
         self._mapper = mapper
         self._listener = listener
         self._timing = timing
         self._progress = progress
         self._stop = stop
-        stage = None if removal is None else removal(self._send)
-        self._reader = Reader(client, mapper, self._send, listener, workers, progress, stage)
+        self._reader = Reader(client, mapper, self._send, listener, workers, progress, removals_of)
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None

@@ -12,8 +12,7 @@ from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experimen
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.registry_stage import RegistryStage
-from crawler.pipeline.removal_stage import RemovalStage
-from crawler.pipeline.run_stage import RunStage, Send, no_removals
+from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send, no_removals
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
@@ -31,9 +30,9 @@ class Reader:
         listener: Listener,
         workers: int,
         progress: Progress,
-        removal: RemovalStage | None = None,
+        removals_of: RemovalsOf = no_removals,
     ) -> None:
-        """Read at most `workers` pages at a time; with `removal`, mark what vanished as removed."""
+        """Read at most `workers` pages at a time."""
         self._client = client
         self._mapper = mapper
         self._send = send
@@ -44,8 +43,6 @@ class Reader:
         self._listings = Listings(client, listener)
         self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
         self._parents = ParentRuns(client, listener)
-        self._removal = removal
-        removals_of = no_removals if removal is None else removal.removals_of
         self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers, removals_of)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
@@ -62,8 +59,6 @@ class Reader:
         await self._version_runs.find(self._experiment_ids)
         await self._name_null_start_times()
         self._listings.tell_nothing()
-        if self._removal is not None:
-            await self._removal.run()
         self._is_complete = True
 
     def held(self) -> Iterator[Entity]:
@@ -85,8 +80,7 @@ class Reader:
             self._listener(RowsRead(EXPERIMENTS.name, len(active)))
             if deleted := [experiment for experiment in step.rows if experiment.lifecycle_stage == "deleted"]:
                 self._listener(RowsSkipped("deleted experiments", len(deleted)))
-                if self._removal is not None:
-                    self._removal.add_deleted(deleted)
+                self._mapper.deleted_experiments(deleted)
             self._parents.add_experiments(experiment.experiment_id for experiment in active)
             await self._send(map(self._mapper.experiment, active), None)
             if step.is_last:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from crawler.mlflow.entities import Experiment
 from crawler.telemetry.events import Event, RowsRead, RowsSkipped, Started
 from crawler.telemetry.findings import Finding
 
@@ -15,13 +16,15 @@ _LISTINGS = {
 
 
 class CrawlRecord:
-    """A listener, and what the mapping tells each entity that it sees, other than runs.
+    """A listener of the crawl, and the witness of its mapping.
 
     `urns` are these, in the order in which they were first seen: the next checkpoint.
     """
 
     def __init__(self) -> None:
         self.urns: dict[str, None] = {}
+        self.deleted: dict[str, Experiment] = {}
+        """Experiments that MLflow lists as deleted, by the URN of their container."""
         self.failures = 0
         self.is_resumed = False
         self._rows: Counter[str] = Counter()
@@ -29,6 +32,10 @@ class CrawlRecord:
     def see(self, urn: str) -> None:
         """Note that MLflow has an entity."""
         self.urns[urn] = None
+
+    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+        """Note that MLflow lists an experiment as deleted."""
+        self.deleted[urn] = experiment
 
     def __call__(self, event: Event) -> None:
         """Count failures and rows."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.config.settings import RemovalSettings, ServerSettings, Settings
+from crawler.config.settings import ServerSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.errors import CrawlerError
 from crawler.http import Server
@@ -39,12 +39,17 @@ class Removal(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_removal(
-    settings: Settings, removal: RemovalSettings, stale: StaleRemoval, listener: Listener
-) -> AsyncIterator[Removal]:
+    settings: Settings, stale: StaleRemoval | None, listener: Listener
+) -> AsyncIterator[Removal | None]:
     """Connect to DataHub and read the last checkpoint into `stale`; write the next one when the context ends.
 
-    It is written also where the crawl has ended early, but not where it is cancelled. What fails is a finding.
+    It is written also where the crawl has ended early, but not where it is cancelled. What fails is a finding. Yields
+    None where nothing is to be removed.
     """
+    removal = settings.removal
+    if removal is None or stale is None:
+        yield None
+        return
     async with AsyncExitStack() as stack:
 
         async def connect(server: ServerSettings) -> GmsClient:

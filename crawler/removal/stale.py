@@ -73,6 +73,10 @@ class Verdict(msgspec.Struct, frozen=True):
     is_removed: bool
     why: Why
 
+    def kept_for(self, why: Why) -> "Verdict":
+        """Return the verdict that it is kept."""
+        return Verdict(self.urn, is_removed=False, why=why)
+
 
 class Absent(msgspec.Struct, frozen=True):
     """What of the last checkpoint this crawl did not list.

@@ -60,7 +60,7 @@ async def gms() -> AsyncIterator[Gms]:
 async def crawl(
     server: MlflowServer, gms: Gms, folder: Path, *, flags: dict[str, Any] | None = None, **stateful: Any
 ) -> Report:
-    options = {"stateful_ingestion": {"enabled": True, "fail_safe_threshold": 100, **stateful}}
+    options: dict[str, Any] = {"stateful_ingestion": {"enabled": True, "fail_safe_threshold": 100, **stateful}}
     options |= {"materialize_dataset_inputs": True}
     sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1}}
     path = recipe_file(folder, server.url, options, sink)
