@@ -66,14 +66,14 @@ class GmsClient:
         )
 
     async def write(self, request: WriteRequest) -> bytes:
-        """Send one batch and return GMS' answer.
+        """Send one batch, or a part of it, and return GMS' answer.
 
         Raises:
             RequestRefused: GMS does not take the batch.
             WrongServer: It takes no batches at all.
         """
         try:
-            answer = (await self._server.post(request.path, request.body, request.headers)).body
+            response = await self._server.send(request.method, request.path, request.body, request.headers)
         except WrongServer as error:
             # GMS answered before, so this concerns the batch: a firewall may not like what is in it.
             raise RequestRefused(error.message, error.hint, status=BAD_GATEWAY) from error
@@ -82,7 +82,7 @@ class GmsClient:
                 raise self._no_batches(request, refused) from None
             raise
         self._takes_batches = True
-        return answer
+        return response.body
 
     async def read_back(self, entity_type: str, body: bytes) -> bytes:
         """Ask for stored entities of one type and return GMS' answer.

@@ -47,6 +47,11 @@ def knows_lifecycle(version: str | None, *, is_cloud: bool) -> bool:
     return _is_at_least(version, (2, 1, 0) if is_cloud else (1, 6, 0))
 
 
+def patches_status(version: str | None, *, is_cloud: bool) -> bool:
+    """Return whether this server takes a patch of `status` (acryl-datahub's `auto_status_aspect.py`)."""
+    return _is_at_least(version, (2, 1, 0) if is_cloud else (1, 7, 0))
+
+
 def _is_at_least(version: str | None, numbers: tuple[int, int, int]) -> bool:
     return _NUMBERS.match(version or "") is not None and not _is_older(version, numbers)
 

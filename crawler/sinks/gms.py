@@ -9,7 +9,7 @@ from crawler.config.settings import Confirm, Endpoint, RestSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.unknown_aspects import named_unknown
-from crawler.datahub.versions import reads_back, require_openapi, unsupported_aspects
+from crawler.datahub.versions import patches_status, reads_back, require_openapi, unsupported_aspects
 from crawler.datahub.wire.openapi import OpenApiWire
 from crawler.datahub.wire.protocol import GmsWire, Wire
 from crawler.datahub.wire.restli import RestliWire
@@ -38,7 +38,9 @@ async def open_gms_sink(
         version = await client.version()
         if settings.endpoint is Endpoint.OPENAPI:
             require_openapi(version)
-        wire = _WIRES[settings.endpoint](system_metadata)
+        wire = _WIRES[settings.endpoint](
+            system_metadata, patches_status=patches_status(version, is_cloud=client.is_cloud)
+        )
         writer = GmsWriter(client, wire, settings, timing, listener)
         facts = SinkFacts(
             target=server.url,
@@ -83,7 +85,7 @@ class GmsSink:
             return await self._writer.write(batch, asynchronous=self._asynchronous)
 
 
-_WIRES: dict[Endpoint, Callable[[msgspec.Raw], GmsWire]] = {
+_WIRES: dict[Endpoint, Callable[..., GmsWire]] = {
     Endpoint.RESTLI: RestliWire,
     Endpoint.OPENAPI: OpenApiWire,
 }

@@ -122,7 +122,7 @@ class Gms:
             return await self._restli(request)
         if request.method == "POST" and is_batch_get(path):
             return answers.not_found(path) if self.behaviour.without_batch_get else await self._read_back(request)
-        if request.method == "POST" and entity_type_in(path):
+        if request.method in {"POST", "PATCH"} and entity_type_in(path):
             return await self._ingest(request, "openapi")
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
 

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from datahub.emitter.mce_builder import make_data_job_urn
 from datahub.emitter.mcp import MetadataChangeProposalWrapper
+from datahub.emitter.rest_emitter import DatahubRestEmitter
 from datahub.ingestion.api.ingestion_job_checkpointing_provider_base import JobId
 from datahub.ingestion.graph.client import DataHubGraph
 from datahub.ingestion.graph.config import DatahubClientConfig
@@ -96,18 +97,19 @@ async def test_who_may_not_read_is_refused() -> None:
         assert await read(gms, ASKED, Accept="application/json") == 401
 
 
-def patch(url: str) -> None:
-    graph = DataHubGraph(DatahubClientConfig(server=url))
+def patch(url: str, *, openapi: bool = False) -> None:
+    emitter = DatahubRestEmitter(url, openapi_ingestion=openapi)
     for mcp in StatusPatchBuilder(TAG).set_removed(True).build():
-        graph.emit_mcp(mcp)
+        emitter.emit_mcp(mcp)
 
 
-async def test_a_patch_of_status_leaves_the_rest_of_it() -> None:
+@pytest.mark.parametrize("openapi", [False, True])
+async def test_a_patch_of_status_leaves_the_rest_of_it(openapi: bool) -> None:
     async with Gms() as gms:
-        await asyncio.to_thread(patch, gms.url)
+        await asyncio.to_thread(patch, gms.url, openapi=openapi)
         assert gms.aspects[TAG, "status"] == {"removed": True}
         gms.aspects[TAG, "status"] = {"removed": False, "lifecycleStage": "urn:li:lifecycleStage:certified"}
-        await asyncio.to_thread(patch, gms.url)
+        await asyncio.to_thread(patch, gms.url, openapi=openapi)
     assert gms.aspects[TAG, "status"] == {"removed": True, "lifecycleStage": "urn:li:lifecycleStage:certified"}
 
 
