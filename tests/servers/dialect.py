@@ -23,8 +23,8 @@ class Dialect:
 
     `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
-    `forbidden_headers`. It has `admins` and other users, who do not see what is `hidden`, names of models and
-    experiments. `seen` counts its requests.
+    `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
+    what is `hidden`, names of models and experiments. `seen` counts its requests.
     """
 
     def __init__(self) -> None:
@@ -36,6 +36,7 @@ class Dialect:
         self.versions_by_name = False
         self.order_by_text = False
         self.forbidden_headers: set[str] = set()
+        self.refused_experiments: set[str] = set()
         self.admins: set[str] = set()
         self.hidden: set[str] = set()
         self.seen: Counter[str] = Counter()
@@ -78,6 +79,8 @@ class Dialect:
         if (refused := self._refused(request)) is not None:
             return refused
         query = await request.json()
+        if self.refused_experiments & set(query["experiment_ids"]):
+            return _error(403, "PERMISSION_DENIED", "ann may not read these runs")
         bounds = query.get("filter", "").split(" AND ")
         found = [each for each in self.runs if all(meets(each["info"], bound) for bound in bounds)]
         return self._page(

@@ -5,6 +5,8 @@ from base64 import b64encode
 from typing import Any
 from urllib.request import Request, urlopen
 
+COLUMNS = json.dumps({"mlflow_colspec": [{"name": "age", "type": "long"}]})
+
 
 class MlflowRest:
     """Writes to the server at `url`, as `user` where it wants a login."""
@@ -32,7 +34,7 @@ class MlflowRest:
         created = self.call("runs/create", experiment_id=experiment_id, start_time=start, user_id=user)
         run_id: str = created["run"]["info"]["run_id"]
         inputs = [
-            {"dataset": {"name": name, "digest": "1", "source_type": source_type, "source": "{}"}}
+            {"dataset": {"name": name, "digest": "1", "source_type": source_type, "source": "{}", "schema": COLUMNS}}
             for name, source_type in (datasets or {}).items()
         ]
         if inputs:
