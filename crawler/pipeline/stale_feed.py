@@ -2,21 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 
 from msgspec import structs
 
 from crawler.config.settings import MlflowSettings
+from crawler.datahub.proposals import removal_of
 from crawler.errors import CrawlerError
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.entities import Experiment
 from crawler.mlflow.row_errors import is_of_one_request
-from crawler.pipeline.entities import EntityChunk
+from crawler.pipeline.entities import ENTITIES_AT_ONCE, EntityChunk
 from crawler.pipeline.plan import runs_of
 from crawler.pipeline.source import RunSource
+from crawler.removal.deleted_runs import RUN
 from crawler.removal.open_removal import Removal
 from crawler.removal.stale import Absent, Evidence, Why, possible_names
 from crawler.stopping import interrupted
-from crawler.telemetry.events import Listener, RowsSkipped
+from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
 from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
 
 _CONTAINER = "container"
@@ -38,6 +40,8 @@ class StaleFeed:
         self._record = removal.stale.record
         self._listener = listener
         self._stop = stop
+        self._unread: set[str] = set()
+        """Containers of deleted experiments of which not all runs could be read."""
 
     def __aiter__(self) -> AsyncIterator[EntityChunk]:
         """Return the chunks. Asks DataHub and MLflow where it has to. Raises what they fail with."""
@@ -49,20 +53,16 @@ class StaleFeed:
 
     async def _chunks(self) -> AsyncIterator[EntityChunk]:
         absent = await self._with_shown(self._stale.absent())
-        verdicts = self._stale.decide(absent, await self._evidence(absent))
-        unread: set[str] = set()
+        evidence = await self._evidence(absent)
+        verdicts = self._stale.decide(absent, evidence)
         for verdict in verdicts:
-            if verdict.is_removed and (experiment := self._record.deleted.get(verdict.urn)) is not None:
-                try:
-                    async for chunk in self._runs_of(experiment):
-                        yield chunk
-                except CrawlerError as error:
-                    if not is_of_one_request(error):
-                        raise
-                    unread.add(verdict.urn)
-                    self._listener(EXPERIMENT_UNREAD.found(f"{experiment.experiment_id} {experiment.name}: {error}"))
-        verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in unread else each for each in verdicts]
+            if verdict.is_removed and verdict.urn in self._record.deleted:
+                async for chunk in self._runs_of(verdict.urn):
+                    yield chunk
+        verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in self._unread else each for each in verdicts]
         yield EntityChunk(self._stale.conclude(verdicts, absent.percent, self._listener))
+        for purged in self._purged(absent, evidence):
+            yield purged
 
     async def _with_shown(self, absent: Absent) -> Absent:
         """Add the experiments that MLflow lists as deleted and DataHub shows, whoever wrote them there."""
@@ -96,16 +96,39 @@ class StaleFeed:
         answers = [await self._client.has_model(name) for name in possible_names(group)]
         return True if True in answers else None if None in answers else False
 
-    async def _runs_of(self, experiment: Experiment) -> AsyncIterator[EntityChunk]:
-        """Yield what marks the runs of a deleted experiment as removed, a page at a time."""
+    def _purged(self, absent: Absent, evidence: Evidence) -> Iterator[EntityChunk]:
+        """Yield what marks runs as removed that MLflow lists no more (`mlflow gc`), where a state remembers runs."""
+        known = self._removal.known_runs
+        unseen = 0 if known is None else sum(1 for _ in known.unseen())
+        if known is None or not unseen:
+            return
+        why = self._stale.decide_on_runs(unseen, known.count(), absent, evidence)
+        urns = known.unseen()
+        while some := list(islice(urns, ENTITIES_AT_ONCE)):
+            self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))
+            if why is Why.ABSENT:
+                yield EntityChunk([removal_of(RUN, urn) for urn in some])
+
+    async def _runs_of(self, container: str) -> AsyncIterator[EntityChunk]:
+        """Yield what marks the runs of a deleted experiment as removed. If they cannot be read, that is a finding."""
+        experiment = self._record.deleted[container]
         (partition,) = runs_of(self._client.url, [experiment.experiment_id])
         source = RunSource(partition, self._client.runs)
-        while not source.is_done:
-            if self._stop.is_set():
-                raise interrupted()
-            async with source.next_step(hurry=False) as step:
-                runs = list(step.rows)
-            for text in step.unreadable:
-                self._listener(UNREADABLE["runs"].found(text))
-            self._listener(RowsSkipped("deleted runs", sum(run.deleted for run in runs)))
-            yield EntityChunk(await self._removal.deleted_runs.removals(runs))
+        try:
+            while not source.is_done:
+                if self._stop.is_set():
+                    raise interrupted()
+                yield await self._next_page(source)
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            self._unread.add(container)
+            self._listener(EXPERIMENT_UNREAD.found(f"{experiment.experiment_id} {experiment.name}: {error}"))
+
+    async def _next_page(self, source: RunSource) -> EntityChunk:
+        async with source.next_step(hurry=False) as step:
+            runs = list(step.rows)
+        for text in step.unreadable:
+            self._listener(UNREADABLE["runs"].found(text))
+        self._listener(RowsSkipped("deleted runs", sum(run.deleted for run in runs)))
+        return EntityChunk(await self._removal.deleted_runs.removals(runs))

@@ -9,7 +9,7 @@ from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale import Why
 from crawler.telemetry.events import Listener, StaleFound
 
-_RUN = "dataProcessInstance"
+RUN = "dataProcessInstance"
 
 
 class DeletedRuns:
@@ -22,7 +22,7 @@ class DeletedRuns:
     async def removals(self, runs: Sequence[Run]) -> list[Entity]:
         """Return what marks the deleted ones of these runs as removed."""
         deleted = [run_urn(run.info.run_id) for run in runs if run.deleted]
-        shown = await self._shown.of(_RUN, deleted) if deleted else ()
+        shown = await self._shown.of(RUN, deleted) if deleted else ()
         if shown:
-            self._listener(StaleFound(_RUN, Why.DELETED, is_removed=True, urns=list(shown)))
-        return [removal_of(_RUN, urn) for urn in shown]
+            self._listener(StaleFound(RUN, Why.DELETED, is_removed=True, urns=list(shown)))
+        return [removal_of(RUN, urn) for urn in shown]

@@ -15,6 +15,7 @@ from crawler.http.traffic import Traffic
 from crawler.removal.checkpoint_keeper import CheckpointKeeper
 from crawler.removal.checkpoint_store import CheckpointStore, DatahubCheckpoints, FileCheckpoints
 from crawler.removal.deleted_runs import DeletedRuns
+from crawler.removal.known_runs import KnownRuns
 from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.telemetry.events import Listener
@@ -29,17 +30,19 @@ class Removal(msgspec.Struct, frozen=True):
         shown: which entities DataHub shows.
         deleted_runs: marks runs that MLflow lists as deleted.
         is_confirmed: True if the user says that what is missing was deleted.
+        known_runs: the runs that earlier crawls delivered, where a state on this machine remembers them.
     """
 
     stale: StaleRemoval
     shown: ShownEntities
     deleted_runs: DeletedRuns
     is_confirmed: bool
+    known_runs: KnownRuns | None = None
 
 
 @asynccontextmanager
 async def open_removal(
-    settings: Settings, stale: StaleRemoval | None, listener: Listener
+    settings: Settings, stale: StaleRemoval | None, listener: Listener, known_runs: KnownRuns | None = None
 ) -> AsyncIterator[Removal | None]:
     """Connect to DataHub and read the last checkpoint into `stale`; write the next one when the context ends.
 
@@ -68,7 +71,7 @@ async def open_removal(
         stale.old = await keeper.read()
         shown = ShownEntities(sink, listener)
         try:
-            yield Removal(stale, shown, DeletedRuns(shown, listener), removal.is_confirmed)
+            yield Removal(stale, shown, DeletedRuns(shown, listener), removal.is_confirmed, known_runs)
         except CrawlerError:
             await _write_in_time(keeper, stale, settings.grace, listener)
             raise

@@ -109,8 +109,26 @@ def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict
     """
     if (refused := _refused(absent.percent, threshold, evidence)) is not None:
         return [Verdict(urn, is_removed=False, why=refused) for urn in absent.urns]
-    hides_experiments = any(type_of(urn) == "container" and urn not in evidence.deleted for urn in absent.urns)
+    hides_experiments = _hides_experiments(absent, evidence)
     return [_verdict(urn, absent, evidence, hides_experiments=hides_experiments) for urn in absent.urns]
+
+
+def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, evidence: Evidence) -> Why:
+    """Decide on `unseen` runs of `known` ones that MLflow lists neither as active nor as deleted.
+
+    Returns why they are removed, which is ABSENT, or why they are kept.
+    """
+    percent = 100.0 * unseen / known if known else 0.0
+    if (refused := _refused(percent, threshold, evidence)) is not None:
+        return refused
+    if evidence.is_resumed:
+        return Why.RESUMED
+    if not evidence.is_confirmed:
+        if "dataset" in evidence.empty:
+            return Why.EMPTY_LISTING
+        if evidence.may_hide and _hides_experiments(absent, evidence):
+            return Why.RIGHTS
+    return Why.ABSENT
 
 
 def is_removable(urn: str) -> bool:
@@ -170,6 +188,11 @@ def _refused(percent: float, threshold: float, evidence: Evidence) -> Why | None
     if evidence.failures:
         return Why.FAILURE
     return Why.THRESHOLD if percent > threshold and threshold < 100.0 else None
+
+
+def _hides_experiments(absent: Absent, evidence: Evidence) -> bool:
+    """Return whether an experiment is missing, and not because it was deleted as far as MLflow tells."""
+    return any(type_of(urn) == "container" and urn not in evidence.deleted for urn in absent.urns)
 
 
 def _verdict(urn: str, absent: Absent, evidence: Evidence, *, hides_experiments: bool) -> Verdict:

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.removal.crawl_record import CrawlRecord
-from crawler.removal.stale import Absent, Evidence, Verdict, Why, compare, decide, type_of
+from crawler.removal.stale import Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
 from crawler.telemetry import findings
 from crawler.telemetry.events import Event, Listener, Outcomes, StaleFound
 
@@ -48,6 +48,10 @@ class StaleRemoval:
     def decide(self, absent: Absent, evidence: Evidence) -> list[Verdict]:
         """Decide on each entity that is absent."""
         return decide(absent, self._threshold, evidence)
+
+    def decide_on_runs(self, unseen: int, known: int, absent: Absent, evidence: Evidence) -> Why:
+        """Decide on runs that are known and that MLflow does not list: ABSENT to remove them, or why they are kept."""
+        return decide_on_runs(unseen, known, absent, self._threshold, evidence)
 
     def conclude(self, verdicts: Iterable[Verdict], percent: float, listener: Listener) -> list[Entity]:
         """Tell the verdicts, and return the entities that mark what is stale as removed."""
