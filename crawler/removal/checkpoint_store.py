@@ -1,5 +1,6 @@
 """Where checkpoints are kept: in DataHub, or in a file, each as acryl-datahub's state provider of that type."""
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -61,7 +62,7 @@ class DatahubCheckpoints:
         aspect = await self._client.latest_timeseries(
             urn, "dataJob", DatahubIngestionCheckpoint.NAME, pipelineName=self._pipeline_name
         )
-        return None if aspect is None else decode_checkpoint(aspect)
+        return None if aspect is None else await asyncio.to_thread(decode_checkpoint, aspect)
 
     async def write(self, job: str, checkpoint: DatahubIngestionCheckpoint) -> None:
         """Write the checkpoint, and that its dataJob is removed: so no search shows it.
@@ -95,7 +96,7 @@ class FileCheckpoints:
         urn = job_urn("file", self._pipeline_name, job)
         for proposal in self._proposals():
             if _is_checkpoint_of(proposal, urn):
-                return decode_checkpoint(_aspect_of(proposal))
+                return await asyncio.to_thread(decode_checkpoint, _aspect_of(proposal))
         return None
 
     async def write(self, job: str, checkpoint: DatahubIngestionCheckpoint) -> None:
