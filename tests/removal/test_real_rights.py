@@ -19,8 +19,8 @@ PASSWORD = "password1234"
 OF_ANN = "of-ann-1234567"
 
 
-@pytest.fixture(scope="module", params=["2.20.4", "3.18.0"])
-def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """A server where everyone may read what is not taken away from them."""
     folder = tmp_path_factory.mktemp("rights")
     ini = folder / "auth.ini"
@@ -31,7 +31,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     )
     environment = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": "tests"}
     options = ["--app-name", "basic-auth"]
-    with mlflow_server(request.param, folder / "server", options=options, environment=environment) as server:
+    with mlflow_server("2.20.4", folder / "server", options=options, environment=environment) as server:
         rest = MlflowRest(server.url, "admin", PASSWORD)
         rest.call("users/create", username="ann", password=OF_ANN)
         yield server
