@@ -75,7 +75,7 @@ class StaleFeed:
     async def _evidence(self, absent: Absent) -> Evidence:
         evidence = Evidence(
             failures=self._record.failures,
-            is_resumed=self._record.is_resumed,
+            is_partial=self._record.is_partial,
             empty=self._record.empty,
             deleted=self._record.deleted,
             is_confirmed=self._removal.is_confirmed,

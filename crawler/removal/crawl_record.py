@@ -26,7 +26,8 @@ class CrawlRecord:
         self.deleted: dict[str, Experiment] = {}
         """Experiments that MLflow lists as deleted, by the URN of their container."""
         self.failures = 0
-        self.is_resumed = False
+        self.is_partial = False
+        """Whether this crawl reads only a part of the runs."""
         self._rows: Counter[str] = Counter()
 
     def see(self, urn: str) -> None:
@@ -47,7 +48,7 @@ class CrawlRecord:
             case RowsSkipped():
                 self._rows[event.what] += event.count
             case Started() if event.resumed is not None:
-                self.is_resumed = True
+                self.is_partial = True
                 self.failures += len(event.resumed.failures)
             case _:
                 pass

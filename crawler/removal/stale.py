@@ -30,8 +30,8 @@ class Why(StrEnum):
     FAILURE = "failure"
     THRESHOLD = "threshold"
     EMPTY_LISTING = "empty_listing"
-    RESUMED = "resumed"
-    """A part of the runs, which name it, was read by the crawl that is resumed."""
+    PARTIAL = "partial"
+    """Only a part of the runs, which name it, was read by this crawl: it is resumed, for example."""
     RIGHTS = "rights"
     """The account may have lost the right to see it."""
     STILL_THERE = "still_there"
@@ -46,7 +46,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ended_early: True if not everything was read.
         failures: how many failures there were.
-        is_resumed: True if an earlier crawl read a part of the runs.
+        is_partial: True if this crawl read only a part of the runs, as one that is resumed.
         empty: entity types whose listing came back empty.
         deleted: URNs that MLflow lists as deleted.
         may_hide: True if the account may have lost rights.
@@ -57,7 +57,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     ended_early: bool = False
     failures: int = 0
-    is_resumed: bool = False
+    is_partial: bool = False
     empty: Collection[str] = frozenset()
     deleted: Collection[str] = frozenset()
     may_hide: bool = False
@@ -121,8 +121,8 @@ def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, ev
     percent = 100.0 * unseen / known if known else 0.0
     if (refused := _refused(percent, threshold, evidence)) is not None:
         return refused
-    if evidence.is_resumed:
-        return Why.RESUMED
+    if evidence.is_partial:
+        return Why.PARTIAL
     if not evidence.is_confirmed:
         if "dataset" in evidence.empty:
             return Why.EMPTY_LISTING
@@ -199,8 +199,8 @@ def _verdict(urn: str, absent: Absent, evidence: Evidence, *, hides_experiments:
     entity_type = type_of(urn)
     if urn in evidence.deleted:
         return Verdict(urn, is_removed=True, why=Why.DELETED)
-    if entity_type == "dataset" and evidence.is_resumed:
-        return Verdict(urn, is_removed=False, why=Why.RESUMED)
+    if entity_type == "dataset" and evidence.is_partial:
+        return Verdict(urn, is_removed=False, why=Why.PARTIAL)
     if absent.groups.get(urn) in evidence.existing_models:
         return Verdict(urn, is_removed=False, why=Why.STILL_THERE)
     if not evidence.is_confirmed:

@@ -246,7 +246,7 @@ class TestResumed:
         report = await crawled.crawl()
         assert (report.status, removed(crawled.gms)) == ("success", CHURN | {experiment("second")})
         kept = [(each.entity_type, each.why, each.count) for each in report.stale.of(is_removed=False)]
-        assert kept == [("dataset", "resumed", 1)]
+        assert kept == [("dataset", "partial", 1)]
         assert dataset("only second") in kept_checkpoint(crawled.gms)
         assert (await crawled.crawl()).status == "success"
         assert removed(crawled.gms) == CHURN | SECOND

@@ -79,7 +79,7 @@ async def test_where_nothing_is_missing_nothing_is_told() -> None:
     [
         ({}, Why.ABSENT),
         ({"ended_early": True}, Why.ENDED_EARLY),
-        ({"is_resumed": True}, Why.RESUMED),
+        ({"is_partial": True}, Why.PARTIAL),
         ({"empty": {"dataset"}}, Why.EMPTY_LISTING),
         ({"empty": {"dataset"}, "is_confirmed": True}, Why.ABSENT),
         ({"may_hide": True}, Why.RIGHTS),

@@ -112,8 +112,8 @@ def test_an_experiment_that_is_listed_as_deleted_is_no_guess() -> None:
 
 
 def test_datasets_are_kept_where_a_part_of_the_runs_was_read_before() -> None:
-    assert verdicts([dataset("d"), group("b")], [], is_resumed=True, is_confirmed=True) == {
-        f"-{dataset('d')}": Why.RESUMED,
+    assert verdicts([dataset("d"), group("b")], [], is_partial=True, is_confirmed=True) == {
+        f"-{dataset('d')}": Why.PARTIAL,
         group("b"): Why.ABSENT,
     }
 
@@ -176,7 +176,7 @@ EVIDENCE = st.builds(
     Evidence,
     ended_early=st.booleans(),
     failures=st.integers(0, 1),
-    is_resumed=st.booleans(),
+    is_partial=st.booleans(),
     empty=st.sets(st.sampled_from(["mlModel", "mlModelGroup", "container", "dataset"])),
     deleted=st.sets(st.just(EXPERIMENT)),
     may_hide=st.booleans(),
