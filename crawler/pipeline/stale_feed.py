@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from msgspec import structs
 
 from crawler.config.settings import MlflowSettings
-from crawler.datahub.proposals import removal_of
+from crawler.datahub.proposals import Entity, removal_of
 from crawler.errors import CrawlerError
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.row_errors import is_of_one_request
@@ -60,9 +60,9 @@ class StaleFeed:
                 async for chunk in self._runs_of(verdict.urn):
                     yield chunk
         verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in self._unread else each for each in verdicts]
-        yield EntityChunk(self._stale.conclude(verdicts, absent.percent, self._listener))
-        for purged in self._purged(absent, evidence):
-            yield purged
+        removals = chain(self._stale.conclude(verdicts, absent.percent, self._listener), self._purged(absent, evidence))
+        while some := list(islice(removals, ENTITIES_AT_ONCE)):
+            yield EntityChunk(some)
 
     async def _with_shown(self, absent: Absent) -> Absent:
         """Add the experiments that MLflow lists as deleted and DataHub shows, whoever wrote them there."""
@@ -96,7 +96,7 @@ class StaleFeed:
         answers = [await self._client.has_model(name) for name in possible_names(group)]
         return True if True in answers else None if None in answers else False
 
-    def _purged(self, absent: Absent, evidence: Evidence) -> Iterator[EntityChunk]:
+    def _purged(self, absent: Absent, evidence: Evidence) -> Iterator[Entity]:
         """Yield what marks runs as removed that MLflow lists no more (`mlflow gc`), where a state remembers runs."""
         known = self._removal.known_runs
         unseen = 0 if known is None else sum(1 for _ in known.unseen())
@@ -107,7 +107,7 @@ class StaleFeed:
         while some := list(islice(urns, ENTITIES_AT_ONCE)):
             self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))
             if why is Why.ABSENT:
-                yield EntityChunk([removal_of(RUN, urn) for urn in some])
+                yield from (removal_of(RUN, urn) for urn in some)
 
     async def _runs_of(self, container: str) -> AsyncIterator[EntityChunk]:
         """Yield what marks the runs of a deleted experiment as removed. If they cannot be read, that is a finding."""

@@ -26,7 +26,6 @@ class Why(StrEnum):
     """MLflow lists it as deleted."""
     ABSENT = "absent"
     """MLflow does not list it any more."""
-    ENDED_EARLY = "ended_early"
     FAILURE = "failure"
     THRESHOLD = "threshold"
     EMPTY_LISTING = "empty_listing"
@@ -41,10 +40,9 @@ class Why(StrEnum):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a crawl and decides whether absence means anything.
+    """What is known of a crawl that came to its end, and decides whether absence means anything.
 
     Attributes:
-        ended_early: True if not everything was read.
         failures: how many failures there were.
         is_partial: True if this crawl read only a part of the runs, as one that is resumed.
         empty: entity types whose listing came back empty.
@@ -55,7 +53,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         is_confirmed: True if the user says that what is missing was deleted.
     """
 
-    ended_early: bool = False
     failures: int = 0
     is_partial: bool = False
     empty: Collection[str] = frozenset()
@@ -183,8 +180,6 @@ def _group_of(urn: str, separator: str) -> str | None:
 
 def _refused(percent: float, threshold: float, evidence: Evidence) -> Why | None:
     """Return why nothing may be removed at all, if so."""
-    if evidence.ended_early:
-        return Why.ENDED_EARLY
     if evidence.failures:
         return Why.FAILURE
     return Why.THRESHOLD if percent > threshold and threshold < 100.0 else None

@@ -28,7 +28,6 @@ KINDS = (
 WHY = {
     "deleted": "MLflow lists it as deleted",
     "absent": "MLflow does not list it any more",
-    "ended_early": "the crawl ended early",
     "failure": "something failed",
     "threshold": "more is gone than fail_safe_threshold allows",
     "empty_listing": "MLflow's listing came back empty",

@@ -78,7 +78,6 @@ async def test_where_nothing_is_missing_nothing_is_told() -> None:
     ("evidence", "why"),
     [
         ({}, Why.ABSENT),
-        ({"ended_early": True}, Why.ENDED_EARLY),
         ({"is_partial": True}, Why.PARTIAL),
         ({"empty": {"dataset"}}, Why.EMPTY_LISTING),
         ({"empty": {"dataset"}, "is_confirmed": True}, Why.ABSENT),

@@ -78,7 +78,6 @@ GONE = [urn for urn in OLD if urn not in LEFT]
 @pytest.mark.parametrize(
     ("evidence", "why"),
     [
-        ({"ended_early": True}, Why.ENDED_EARLY),
         ({"failures": 1}, Why.FAILURE),
         ({"threshold": 50.0}, Why.THRESHOLD),
     ],
@@ -174,7 +173,6 @@ URNS = st.lists(
 )
 EVIDENCE = st.builds(
     Evidence,
-    ended_early=st.booleans(),
     failures=st.integers(0, 1),
     is_partial=st.booleans(),
     empty=st.sets(st.sampled_from(["mlModel", "mlModelGroup", "container", "dataset"])),
@@ -193,7 +191,7 @@ def test_only_what_is_absent_and_mlflows_own_is_ever_removed(
     found = decide(compare(old, dict.fromkeys(listed), "_"), threshold, evidence)
     assert [each.urn for each in found] == [urn for urn in old if urn not in listed and is_removable(urn)]
     removed = [each for each in found if each.is_removed]
-    assert not removed or not (evidence.ended_early or evidence.failures)
+    assert not removed or not evidence.failures
     assert {each.why for each in removed} <= {Why.DELETED, Why.ABSENT}
     assert not {each.why for each in found if not each.is_removed} & {Why.DELETED, Why.ABSENT}
 
