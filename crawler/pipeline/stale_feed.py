@@ -99,11 +99,11 @@ class StaleFeed:
     def _purged(self, absent: Absent, evidence: Evidence) -> Iterator[Entity]:
         """Yield what marks runs as removed that MLflow lists no more (`mlflow gc`), where a state remembers runs."""
         known = self._removal.known_runs
-        unseen = 0 if known is None else sum(1 for _ in known.unseen())
+        unseen = 0 if known is None else sum(1 for _ in known.unseen_runs())
         if known is None or not unseen:
             return
         why = self._stale.decide_on_runs(unseen, known.count(), absent, evidence)
-        urns = known.unseen()
+        urns = known.unseen_runs()
         while some := list(islice(urns, ENTITIES_AT_ONCE)):
             self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))
             if why is Why.ABSENT:

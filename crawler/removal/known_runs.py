@@ -11,6 +11,6 @@ class KnownRuns(Protocol):
         """Return how many there are."""
         ...
 
-    def unseen(self) -> Iterator[str]:
+    def unseen_runs(self) -> Iterator[str]:
         """Yield the URNs of those that this crawl has not read, neither active nor deleted. It has read all runs."""
         ...

@@ -229,6 +229,14 @@ async def test_nothing_where_the_checkpoint_cannot_be_read(crawled: World) -> No
     assert kept_checkpoint(crawled.gms) == whole, "it was written anew, and what it had is forgotten"
 
 
+async def test_nothing_without_the_right_to_read_the_checkpoint(tmp_path: Path) -> None:
+    async with world(tmp_path, unreadable=[JOB]) as whole:
+        put_checkpoint(whole.gms, [group("gone")])
+        report = await whole.crawl()
+        assert [each.code for each in report.failures] == ["checkpoint_unread"]
+        assert (removed(whole.gms), kept_checkpoint(whole.gms)) == (set(), [group("gone")])
+
+
 async def test_nothing_with_ignore_old_state(crawled: World) -> None:
     delete_model(crawled.dialect, "churn")
     crawled.stateful["ignore_old_state"] = True

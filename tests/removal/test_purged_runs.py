@@ -31,7 +31,7 @@ class Remembered:
     def count(self) -> int:
         return self._known
 
-    def unseen(self) -> Iterator[str]:
+    def unseen_runs(self) -> Iterator[str]:
         return (f"urn:li:dataProcessInstance:{number}" for number in range(self._unseen))
 
 
@@ -52,7 +52,7 @@ async def removed(
 
 async def test_they_are_removed_a_few_at_a_time() -> None:
     urns, told = await removed(Remembered(1_000, 250))
-    assert urns == list(Remembered(0, 250).unseen())
+    assert urns == list(Remembered(0, 250).unseen_runs())
     assert [(each.why, each.is_removed, len(each.urns)) for each in told] == [
         ("absent", True, n) for n in (100, 100, 50)
     ]
