@@ -129,7 +129,8 @@ class Checkpoint:
             self._runs += event.count
         elif isinstance(event, Outcomes):
             for outcome in event.entities:
-                if outcome.kept:
+                # What was removed may be back before this crawl is resumed.
+                if outcome.kept and not outcome.is_removal:
                     self._pending.add(outcome.entity_type, outcome.urn)
             self._write_if_due()
 

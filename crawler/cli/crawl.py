@@ -6,7 +6,7 @@ import logging
 import sys
 
 from crawler.cli.interruption import Limits
-from crawler.cli.output_paths import grows_at, letters_of, output_of, require_apart
+from crawler.cli.output_paths import checkpoint_of, grows_at, letters_of, output_of, require_apart
 from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
@@ -32,7 +32,7 @@ def crawl_command(arguments: argparse.Namespace) -> ExitCode:
         settings = settings_of(arguments)
         profile = place_for(arguments.profile, "profile")
     # No report is written where this fails: it could be what overwrites another file.
-    grown = {"state": grows_at(settings.state), **letters_of(settings.dead_letters)}
+    grown = {"state": grows_at(settings.state), **letters_of(settings.dead_letters), **checkpoint_of(settings)}
     require_apart(output=output_of(settings), report=place, profile=profile, **grown)
     report.run_id = settings.run_id
     for note in settings.notes:

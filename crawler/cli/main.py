@@ -224,6 +224,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not show the crawl on DataHub's Ingestion page, unless the recipe's reporting asks for it",
     )
+    group.add_argument(
+        "--removal",
+        choices=("auto", "confirm"),
+        help="stateful_ingestion: confirm that what MLflow does not list was deleted, not hidden from this account",
+    )
     _add_checks(group)
 
 

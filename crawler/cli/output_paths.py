@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from crawler.atomic_files import AtomicFile, temp_path_of
-from crawler.config.settings import DeliverySettings
+from crawler.config.settings import DeliverySettings, Settings
 from crawler.delivery.dead_letters import unconfirmed_beside
 from crawler.errors import SettingsError
 
@@ -25,6 +25,15 @@ def letters_of(dead_letters: Path | None) -> dict[str, AtomicFile | None]:
     """Return the places of the dead letters and of what is not confirmed, where they are not the default ones."""
     unconfirmed = None if dead_letters is None else unconfirmed_beside(dead_letters)
     return {"dead_letters": grows_at(dead_letters), "unconfirmed": grows_at(unconfirmed)}
+
+
+def checkpoint_of(settings: Settings) -> dict[str, AtomicFile | None]:
+    """Return the place of the checkpoint of stale removal, if that is a file."""
+    place = None if settings.removal is None or settings.dry_run else settings.removal.checkpoint
+    if not isinstance(place, Path):
+        return {}
+    path = place.resolve()
+    return {"checkpoint": AtomicFile(path, temp_path_of(path))}
 
 
 def require_apart(**places: AtomicFile | None) -> None:

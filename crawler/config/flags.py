@@ -7,7 +7,7 @@ import msgspec
 
 from crawler.config.durations import Duration
 from crawler.config.layers import Layer
-from crawler.config.sections import BatchSize, Count, PageSize, Positive
+from crawler.config.sections import BatchSize, Count, PageSize, Positive, Removal
 from crawler.config.settings import Confirm, Endpoint
 from crawler.config.sizes import Size
 
@@ -23,6 +23,7 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     output: Path | None = None
     dead_letters: Path | None = None
     state: Path | None = None
+    removal: Removal | None = None
     confirm: Confirm | None = None
     confirm_wait: Duration | None = None
     max_unconfirmed: Size | None = None

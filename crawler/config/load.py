@@ -15,6 +15,7 @@ from crawler.config.home_files import home_folder
 from crawler.config.layers import RECIPE, Merged
 from crawler.config.pipeline_options import failure_log, labels, pipeline_options
 from crawler.config.remarks import Remarks
+from crawler.config.removal import load_removal
 from crawler.config.sections import DEFAULT_FILE, Pipeline
 from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
 from crawler.config.sink import Sink, load_sink
@@ -108,6 +109,11 @@ def load_explained(
     with remarks:
         if flags.state is not None:
             _require_resumable(written, dry_run=flags.dry_run)
+    removal = None
+    with remarks:
+        if source is not None:
+            stateful = source.options.section.stateful_ingestion
+            removal = load_removal(stateful, pipeline.pipeline_name, sink.settings, environment, flags, home, remarks)
     remarks.raise_errors()
     assert source is not None and source.mlflow is not None  # noqa: S101, PT018  otherwise there was an error
     settings = Settings(
@@ -116,6 +122,7 @@ def load_explained(
         mapping=mapping_settings(source.options.section, source.mlflow.tracking.url),
         sink=written,
         state=flags.state,
+        removal=removal,
         notes=tuple(remarks.notes),
         **common | {"dead_letters": flags.dead_letters or dead_letters},
         **options,

@@ -14,8 +14,10 @@ from crawler.config.sizes import Size
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]
+Removal = Literal["auto", "confirm"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=50_000)]
 BatchSize = Annotated[int, msgspec.Meta(ge=1, le=200)]
@@ -138,22 +140,47 @@ class Auth(_Section, kw_only=True, frozen=True):
 
 
 class StatefulIngestion(_Section, kw_only=True, frozen=True):
-    """`source.config.stateful_ingestion`, which can only be switched off yet."""
+    """`source.config.stateful_ingestion` (`StatefulStaleMetadataRemovalConfig`); `removal` is ours."""
 
     enabled: bool = False
-    """Must be false: nothing is removed from DataHub yet."""
+    """Mark as removed in DataHub what MLflow does not have any more; needs `pipeline_name`."""
     remove_stale_metadata: bool = True
-    """Accepted, without effect."""
-    fail_safe_threshold: float = 75.0
-    """Accepted, without effect."""
-    max_checkpoint_state_size: int = 2**24
-    """Accepted, without effect."""
+    """Set to false to remove nothing, and to keep no checkpoint."""
+    fail_safe_threshold: Percent = 75.0
+    """Remove nothing if more than this percentage of the last crawl's entities is gone; 100 for no limit."""
+    removal: Removal = "auto"
+    """Set to `confirm` to remove also what may be hidden from this account only, or whose listing came back empty."""
+    max_checkpoint_state_size: Count = 2**24
+    """The most bytes of a checkpoint; DataHub's Kafka takes less than 5 MiB, whatever is set here."""
     state_provider: Options | None = None
-    """Accepted, without effect."""
+    """Where the checkpoint is kept, see below; in the sink's DataHub by default."""
     ignore_old_state: bool = False
-    """Accepted, without effect."""
+    """Do not read the last checkpoint: nothing that it has is removed."""
     ignore_new_state: bool = False
-    """Accepted, without effect."""
+    """Do not write a checkpoint."""
+
+
+class StateProvider(_Section, kw_only=True, frozen=True):
+    """`state_provider` of `stateful_ingestion`."""
+
+    type: str = ""
+    """Required: `datahub`, or `file` for a file on this machine."""
+    config: Options = {}
+    """The options of that type, see below."""
+
+
+class DatahubStateProvider(_Section, kw_only=True, frozen=True):
+    """`state_provider.config` of datahub (`DatahubIngestionStateProviderConfig`)."""
+
+    datahub_api: Options | None = None
+    """The DataHub that keeps the checkpoint, with the keys of datahub-rest; the sink's by default."""
+
+
+class FileStateProvider(_Section, kw_only=True, frozen=True):
+    """`state_provider.config` of file (`FileIngestionStateProviderConfig`)."""
+
+    filename: Path
+    """The file that keeps the checkpoint."""
 
 
 class Connection(_Section, kw_only=True, frozen=True):
@@ -222,7 +249,7 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     keep_url_credentials: bool = False
     """Write the user names and passwords that stand within URLs of MLflow's data (`https://ann:secret@host`)."""
     stateful_ingestion: Options | None = None
-    """The removal of what vanished from MLflow; can only be switched off yet."""
+    """The removal of what vanished from MLflow, see below."""
     page_size: PageSize = 1024
     """The most runs to ask for in one page; fewer if they are large."""
     requests_per_second: Positive | None = None

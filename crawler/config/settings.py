@@ -316,6 +316,26 @@ class IngestionPageSettings(_Settings, frozen=True, kw_only=True):
     is_required: bool = False
 
 
+class RemovalSettings(_Settings, frozen=True, kw_only=True):
+    """What is done about entities that MLflow does not list any more (`stateful_ingestion`).
+
+    Attributes:
+        checkpoint: where the last crawl's URNs are kept: DataHub's server, or a file.
+        fail_safe_threshold: the percentage of them that may vanish at once; 100 for no limit.
+        max_state_bytes: the most bytes of a checkpoint's payload.
+        ignore_old_state: True neither reads the checkpoint nor removes what it has.
+        ignore_new_state: True does not write the checkpoint.
+        is_confirmed: True if the user says that what MLflow does not list was deleted there.
+    """
+
+    checkpoint: ServerSettings | Path
+    fail_safe_threshold: float = 75.0
+    max_state_bytes: int = 2**24
+    ignore_old_state: bool = False
+    ignore_new_state: bool = False
+    is_confirmed: bool = False
+
+
 class DeliverySettings(_Settings, frozen=True, kw_only=True):
     """Where proposals go and how, whether a crawl or a replay makes them.
 
@@ -353,6 +373,7 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
         mlflow: the servers to read.
         mapping: what is written for them.
         state: the checkpoint file, by which a crawl that was cut off is resumed; None for none.
+        removal: how what vanished from MLflow is removed; None to remove nothing.
         browse_paths: False leaves out browse paths.
         transformers: what changes the entities before they are delivered, in this order.
         graph: the DataHub that transformers read from; None for none.
@@ -368,6 +389,7 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
     mlflow: MlflowSettings
     mapping: MappingSettings
     state: Path | None = None
+    removal: RemovalSettings | None = None
     browse_paths: bool = True
     transformers: tuple[TransformerSettings, ...] = ()
     graph: ServerSettings | None = None

@@ -174,6 +174,16 @@ def _rest_settings(
     return settings, structs.replace(shown, sign_ins={"DataHub": found.origin})
 
 
+def load_server(
+    options: Options, path: str, environment: Mapping[str, str], home: Path | None, remarks: Remarks
+) -> ServerSettings:
+    """Return a DataHub server that a section of a recipe names as datahub-rest does, with its credentials there."""
+    rest = section(options, path, RestSink, UNSUPPORTED_IN_REST_SINK, remarks=remarks)
+    layers = [with_one_secret(recipe_layer(rest, options, path), "token", remarks)]
+    settings, _ = _rest_settings(merge(RestSink, layers), layers, environment, home, remarks)
+    return settings.server
+
+
 def _flags(flags: Flags) -> Layer:
     return flags.layer(
         server="datahub_url",

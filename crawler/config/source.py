@@ -13,11 +13,11 @@ from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import has_secret, with_one_secret
-from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed
+from crawler.config.sections import MlflowSource, Options, Typed
 from crawler.config.settings import MappingSettings, MlflowSettings, ServerSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
-from crawler.config.unsupported import STATE_UNSUPPORTED, UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
+from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
 from crawler.config.urls import Address, parse_address
 from crawler.errors import SettingsError
 
@@ -78,9 +78,6 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
     with remarks:
         choose(typed.type, {"mlflow": MlflowSource}, "source", remarks)
     options = section(typed.config, "source.config", MlflowSource, remarks=remarks)
-    state = section(options.stateful_ingestion, "source.config.stateful_ingestion", StatefulIngestion, remarks=remarks)
-    if state.enabled:
-        remarks.error(SettingsError(STATE_UNSUPPORTED))
     if options.env.upper() not in _ENVS:
         remarks.error(
             SettingsError(

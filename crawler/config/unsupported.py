@@ -37,8 +37,6 @@ def _without_effect(why: str) -> Unsupported:
     return Unsupported(why, without_effect=True)
 
 
-_NO_STATE = "the crawler keeps no state in DataHub yet, so nothing that vanished from MLflow is removed. Leave it out."
-
 UNSUPPORTED_IN_PIPELINE = {
     "recording": Unsupported("a crawl cannot be recorded. Leave it out; -v logs each retry.", only_enabled=True),
 }
@@ -122,4 +120,3 @@ UNSUPPORTED_SIGN_INS = {
     "MLFLOW_TRACKING_AUTH": "plugins of MLflow that sign in are not supported.",
 }
 """Variables by which MLflow's client signs in in other ways."""
-STATE_UNSUPPORTED = f"source.config.stateful_ingestion.enabled: {_NO_STATE}"

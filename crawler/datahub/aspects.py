@@ -60,6 +60,7 @@ class Status(Aspect, frozen=True):
     REPEATS: ClassVar[bool] = True
 
     removed: bool
+    lifecycle_last_updated: TimeStamp | None = None
 
 
 class TagProperties(Aspect, frozen=True):
@@ -356,3 +357,4 @@ class UpstreamLineage(Aspect, frozen=True):
 
 
 NOT_REMOVED = Status(removed=False)
+REMOVED = Status(removed=True)

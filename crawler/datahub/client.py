@@ -1,9 +1,12 @@
 """DataHub's GMS: `/config`, writing through either endpoint, reading back."""
 
+from collections.abc import Collection
+
 import msgspec
 
-from crawler.datahub import queue_offsets, readback
+from crawler.datahub import queue_offsets, readback, statuses, timeseries
 from crawler.datahub.queue_offsets import QueueOffsets
+from crawler.datahub.wire import restli
 from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Server
@@ -18,9 +21,14 @@ class _Build(msgspec.Struct):
     version: str | None = None
 
 
-class _Config(msgspec.Struct, rename={"no_code": "noCode"}):
+class _Kind(msgspec.Struct, rename="camel"):
+    server_env: str | None = None
+
+
+class _Config(msgspec.Struct, rename="camel"):
     no_code: str = ""
     versions: dict[str, _Build] = {}
+    datahub: _Kind | None = None
 
 
 class GmsClient:
@@ -29,6 +37,8 @@ class GmsClient:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._takes_batches = False
+        self.is_cloud = False
+        """Whether it is DataHub Cloud, which counts its versions by itself; known once `version` was asked for."""
 
     async def version(self) -> str | None:
         """Return DataHub's version as `/config` has it; None where it has none.
@@ -39,6 +49,7 @@ class GmsClient:
         refused: CrawlerError | None = None
         try:
             if (config := await self._config("")) is not None:
+                self.is_cloud = config.datahub is not None and config.datahub.server_env not in {None, "", "core"}
                 return next((build.version for build in config.versions.values() if build.version), None)
         except (RequestRefused, WrongServer) as error:
             refused = error
@@ -55,14 +66,14 @@ class GmsClient:
         )
 
     async def write(self, request: WriteRequest) -> bytes:
-        """Send one batch and return GMS' answer.
+        """Send one batch, or a part of it, and return GMS' answer.
 
         Raises:
             RequestRefused: GMS does not take the batch.
             WrongServer: It takes no batches at all.
         """
         try:
-            answer = (await self._server.post(request.path, request.body, request.headers)).body
+            response = await self._server.send(request.method, request.path, request.body, request.headers)
         except WrongServer as error:
             # GMS answered before, so this concerns the batch: a firewall may not like what is in it.
             raise RequestRefused(error.message, error.hint, status=BAD_GATEWAY) from error
@@ -71,7 +82,7 @@ class GmsClient:
                 raise self._no_batches(request, refused) from None
             raise
         self._takes_batches = True
-        return answer
+        return response.body
 
     async def read_back(self, entity_type: str, body: bytes) -> bytes:
         """Ask for stored entities of one type and return GMS' answer.
@@ -99,6 +110,25 @@ class GmsClient:
         except RequestRefused as refused:
             return refused if refused.status == FORBIDDEN else None
         return None
+
+    async def latest_timeseries(self, urn: str, entity_type: str, aspect_name: str, **equal: str) -> str | None:
+        """Return the JSON of the newest timeseries aspect of an entity with these values; None where it has none.
+
+        Raises:
+            RequestRefused: GMS does not show it.
+            DecodeError: The answer is something else.
+        """
+        query = timeseries.query_latest(urn, entity_type, aspect_name, **equal)
+        return timeseries.latest((await self._server.post(timeseries.PATH, query, restli.HEADERS)).body)
+
+    async def shown(self, entity_type: str, urns: Collection[str]) -> set[str]:
+        """Return those of these entities of one type that GMS has and that are not marked as removed.
+
+        Raises:
+            RequestRefused: GMS does not show them.
+            DecodeError: The answer is something else.
+        """
+        return statuses.shown(await self.read_back(entity_type, statuses.body(urns)))
 
     async def queue_offsets(self) -> QueueOffsets:
         """Return how far GMS' consumer is in its queue.

@@ -35,7 +35,7 @@ class Encoder:
 
     def encode(self, entity: Entity, ack: Ack | None = None) -> tuple[EncodedEntity, list[Refusal]]:
         """Encode one entity. Return it, and what of it DataHub could not take: all of it for its URN, or an aspect."""
-        encoded = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack))
+        encoded = EncodedEntity(entity.type, entity.urn, [], True, Pending(ack=ack, is_removal=entity.is_removal))
         if reason := urns.problem(entity.urn):
             return encoded, [self.refused(entity, "urn", reason)]
         refusals: list[Refusal] = []

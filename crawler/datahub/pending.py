@@ -22,7 +22,8 @@ class Pending(msgspec.Struct, gc=False):
 
     `outstanding` proposals are undecided; 0 ends the record. `delivered`, `rejected` and `unconfirmed` count the
     others, `method` is the verification method of those delivered. `kept` is False where one that is not delivered
-    could not be written to its file. `ack` counts it in its window.
+    could not be written to its file. `ack` counts it in its window. `is_removal` tells an entity that is only marked as
+    removed.
     """
 
     outstanding: int = 0
@@ -32,3 +33,4 @@ class Pending(msgspec.Struct, gc=False):
     kept: bool = True
     ack: Ack | None = None
     unconfirmed: int = 0
+    is_removal: bool = False

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects import REMOVED, Aspect
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):
@@ -20,6 +20,19 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     urn: str
     aspects: tuple[Aspect, ...]
     ordering_key: str | None = None
+
+    @property
+    def is_removal(self) -> bool:
+        """Whether it only marks the entity as removed."""
+        return self.aspects is _REMOVAL
+
+
+_REMOVAL: tuple[Aspect, ...] = (REMOVED,)
+
+
+def removal_of(entity_type: str, urn: str) -> Entity:
+    """Return the entity that marks another one as removed: DataHub keeps it, but shows it no more."""
+    return Entity(entity_type, urn, _REMOVAL)
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):

@@ -36,6 +36,18 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def encoded(part: str) -> str:
+    """Return a part of a URN with the characters that URNs reserve encoded."""
+    return part.translate(_RESERVED)
+
+
+def decoded(part: str) -> str:
+    """Return a part of a URN with those characters as they are."""
+    for code, escaped in _RESERVED.items():
+        part = part.replace(str(escaped), chr(code))
+    return part
+
+
 def data_platform(name: str) -> str:
     """Return urn:li:dataPlatform:… of a platform name; a whole URN as it is."""
     return name if name.startswith("urn:li:") else f"urn:li:dataPlatform:{name.translate(_RESERVED)}"
@@ -84,6 +96,11 @@ def data_process_instance(identifier: str) -> str:
 def platform_resource(identifier: str) -> str:
     """Return urn:li:platformResource:guid."""
     return f"urn:li:platformResource:{identifier}"
+
+
+def data_job(orchestrator: str, flow: str, cluster: str, job: str) -> str:
+    """Return urn:li:dataJob:(urn:li:dataFlow:(orchestrator,flow,cluster),job)."""
+    return f"urn:li:dataJob:(urn:li:dataFlow:({orchestrator},{flow.translate(_RESERVED)},{cluster}),{job})"
 
 
 def problem(urn: str, entity_type: str | None = None) -> str | None:

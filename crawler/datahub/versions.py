@@ -42,6 +42,20 @@ def require_openapi(version: str | None) -> None:
         )
 
 
+def knows_lifecycle(version: str | None, *, is_cloud: bool) -> bool:
+    """Return whether the `status` of this server has `lifecycleLastUpdated`; not where its version is not known."""
+    return _is_at_least(version, (2, 1, 0) if is_cloud else (1, 6, 0))
+
+
+def patches_status(version: str | None, *, is_cloud: bool) -> bool:
+    """Return whether this server takes a patch of `status` (acryl-datahub's `auto_status_aspect.py`)."""
+    return _is_at_least(version, (2, 1, 0) if is_cloud else (1, 7, 0))
+
+
+def _is_at_least(version: str | None, numbers: tuple[int, int, int]) -> bool:
+    return _NUMBERS.match(version or "") is not None and not _is_older(version, numbers)
+
+
 def _is_older(version: str | None, than: tuple[int, int, int]) -> bool:
     match = _NUMBERS.match(version or "")
     if match is None:

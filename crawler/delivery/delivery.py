@@ -70,6 +70,8 @@ class Delivery:
         grace: float = 0.0,
     ) -> None:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
+        self._sink = sink
+        self._validator = validator
         self._outcomes = outcomes
         self._listener = listener
         self._timing = timing
@@ -92,8 +94,9 @@ class Delivery:
                 encoded, refusals = self._encoder.encode(entity, ack)
                 if refusals or not encoded.proposals:
                     self._outcomes.refused_here(encoded, refusals)
-                if encoded.proposals:
+                if encoded.proposals and not entity.is_removal:
                     mapped[entity.type] = mapped.get(entity.type, 0) + 1
+                if encoded.proposals:
                     self._queues.put(encoded, entity.ordering_key)
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
@@ -104,6 +107,10 @@ class Delivery:
             encoded = EncodedEntity(entity.type, entity.urn, [], pending=Pending(ack=ack))
             refusal = self._encoder.refused(entity, findings.TRANSFORMER_FAILED.code, reason)
             self._outcomes.refused_here(encoded, [refusal])
+
+    def following(self) -> "Delivery":
+        """Return a delivery to the same sink, for when this one has ended."""
+        return Delivery(self._sink, self._outcomes, self._listener, self._timing, self._validator, grace=self._grace)
 
     @property
     def can_recheck(self) -> bool:

@@ -211,4 +211,5 @@ def _outcome(entity: EncodedEntity, pending: Pending) -> Outcome:
         pending.method,
         pending.kept,
         pending.unconfirmed,
+        pending.is_removal,
     )

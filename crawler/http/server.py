@@ -137,11 +137,23 @@ class Server:
 
         `attempts` lowers the number of attempts for this request.
         """
+        return await self.send("POST", path, body, headers, attempts=attempts)
+
+    async def send(
+        self,
+        method: Literal["POST", "PATCH"],
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        attempts: int | None = None,
+    ) -> Response:
+        """Send `body` by another method, as `post` does."""
         labelled = CIMultiDict({"Content-Type": "application/json"})
         labelled.update(self._more_headers)
         labelled.update(headers or {})
         request = Request(
-            method="POST",
+            method=method,
             url=self.url + path,
             body=body,
             headers=labelled,

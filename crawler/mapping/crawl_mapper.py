@@ -1,6 +1,7 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Protocol
 
 from msgspec import structs
 
@@ -11,11 +12,14 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.experiments import container_urn, experiment_entity
+from crawler.mapping.model_versions import model_urn
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
+from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
+from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
 from crawler.telemetry.findings import (
     DATASET_COLUMNS_LEFT_OUT,
@@ -28,15 +32,42 @@ from crawler.telemetry.findings import (
 )
 
 
+class Witness(Protocol):
+    """Is told which entities of MLflow a crawl sees, other than runs, whether they are written or not."""
+
+    def see(self, urn: str) -> None:
+        """Note that MLflow has it."""
+        ...
+
+    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+        """Note that MLflow lists an experiment as deleted."""
+        ...
+
+
+class _NoWitness:
+    def see(self, urn: str) -> None:
+        """Note nothing."""
+
+    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+        """Note nothing."""
+
+
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
     The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss.
-    `delivered(urn)` is true for entities that a resumed crawl already delivered.
+    `delivered(urn)` is true for entities that a resumed crawl already delivered. `witness` sees stages, models,
+    versions, experiments, datasets and the users of runs, delivered or not.
     """
 
-    def __init__(self, settings: MappingSettings, delivered: Callable[[str], bool] = lambda _urn: False) -> None:
+    def __init__(
+        self,
+        settings: MappingSettings,
+        delivered: Callable[[str], bool] = lambda _urn: False,
+        witness: Witness | None = None,
+    ) -> None:
         self._settings = settings
+        self._witness = witness or _NoWitness()
         self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
@@ -54,11 +85,16 @@ class CrawlMapper:
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""
-        return stage_tags()
+        stages = stage_tags()
+        for stage in stages:
+            self._witness.see(stage.urn)
+        return stages
 
     def registered_model(self, model: RegisteredModel) -> None:
         """Take a model; its group is returned later, when all versions are known."""
-        self._versions.add_model(self._cleaned(model, f"registered model {model.name}"))
+        model = self._cleaned(model, f"registered model {model.name}")
+        self._witness.see(model_group_urn(model.name, self._settings))
+        self._versions.add_model(model)
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
         """Return the version's user, if new; the version itself is returned later, in order."""
@@ -66,7 +102,14 @@ class CrawlMapper:
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
+        self._witness.see(model_urn(version.name, version.version, self._settings))
         return self._users.take(version.user_id) if version.user_id else []
+
+    def hidden_version(self, version: ModelVersion) -> None:
+        """Take a version that is not written, since its model is not listed: both may well be there."""
+        version = clean_row(version)[0] if self._cleans else version
+        self._witness.see(model_group_urn(version.name, self._settings))
+        self._witness.see(model_urn(version.name, version.version, self._settings))
 
     def versions_complete(self) -> Iterator[Entity]:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
@@ -76,9 +119,15 @@ class CrawlMapper:
         """Map an experiment to its container; from now on its runs can be mapped."""
         # By its name as MLflow has it: nobody reads a guid.
         urn = container_urn(experiment, self._settings)
+        self._witness.see(urn)
         experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
         self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
         return experiment_entity(urn, experiment, self._settings)
+
+    def deleted_experiments(self, experiments: Iterable[Experiment]) -> None:
+        """Take experiments that are in MLflow's trash: they are not written."""
+        for experiment in experiments:
+            self._witness.see_deleted(container_urn(experiment, self._settings), experiment)
 
     def forget(self, experiment_ids: Iterable[str]) -> None:
         """Drop what the runs of experiments share, once all of these runs are mapped."""
@@ -98,7 +147,9 @@ class CrawlMapper:
         context = self._contexts.get(run.info.experiment_id)
         if context is None:
             context = unknown_context(run.info.experiment_id, self._settings)
-        entities = self._users.take(run_user(run))
+        user = run_user(run)
+        self._witness.see(user_urn(user))
+        entities = self._users.take(user)
         inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
         entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
@@ -158,6 +209,8 @@ class CrawlMapper:
             if use.failure:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
             edge = use.edge
+            if edge:
+                self._witness.see(edge.destination_urn)
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if edge and edge not in edges and not urns.problem(edge.destination_urn):
                 edges.append(edge)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from crawler.config.settings import MlflowSettings
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow.api import Api
@@ -9,6 +10,7 @@ from crawler.mlflow.decoding import Page, Row
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
+from crawler.mlflow.rights import has_model, may_hide
 from crawler.mlflow.run_reader import RunReader
 from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
 from crawler.telemetry.timing import Timing
@@ -74,6 +76,15 @@ class MlflowClient:
             return self._api.decoded(resource.decode, body)
 
         return read_pages(ask, resource.page_rows, resource.key)
+
+    async def may_hide(self, settings: MlflowSettings) -> bool:
+        """Return whether one of the servers may hide rows from the account that the settings sign in with."""
+        servers = [(self._tracking, settings.tracking), (self._registry, settings.registry or settings.tracking)]
+        return any([await may_hide(server, of_server) for server, of_server in servers])
+
+    async def has_model(self, name: str) -> bool | None:
+        """Return whether the registry has a model, listed or not; None where it does not tell."""
+        return await has_model(self._registry, name)
 
     async def require_models(self) -> None:
         """Raise RequestRefused where the tracking server cannot even search registered models."""

@@ -25,6 +25,11 @@ def wants_filter(error: CrawlerError) -> bool:
     return isinstance(error, RequestRefused) and error.status == BAD_REQUEST and not is_missing(error)
 
 
+def says_no_such_row(refused: RequestRefused) -> bool:
+    """Return whether the server knows the request, and says that what it asks for is not there."""
+    return refused.status in NO_ENDPOINT and _NO_SUCH_ROW in refused.answer
+
+
 def refuses_order_list(error: RequestRefused) -> bool:
     """Return whether the server refuses `order_by` as a list, as GitLab does, which wants a text."""
     return error.status in {BAD_REQUEST, UNPROCESSABLE} and bool(_ORDER_BY.search(error.answer))

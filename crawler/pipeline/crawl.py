@@ -16,7 +16,11 @@ from crawler.delivery.delivery import open_delivery
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.ingestion_page import open_ingestion_page
+from crawler.pipeline.run_stage import no_removals
+from crawler.pipeline.stale_feed import StaleFeed
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
+from crawler.removal.open_removal import open_removal
+from crawler.removal.stale_removal import StaleRemoval
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
 from crawler.telemetry.findings import LETTERS_ELSEWHERE
@@ -59,9 +63,11 @@ async def crawl(
 
 async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listeners: Iterable[Listener]) -> None:
     with _open_checkpoint(settings) as checkpoint:
-        listener = tell_all((report, *([checkpoint] if checkpoint else []), *listeners))
+        stale = _stale_removal(settings)
+        own = [each for each in (checkpoint, stale) if each is not None]
+        listener = tell_all((report, *own, *listeners))
         progress = checkpoint or NoProgress()
-        mapper = CrawlMapper(settings.mapping, progress.was_delivered)
+        mapper = CrawlMapper(settings.mapping, progress.was_delivered, None if stale is None else stale.record)
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
@@ -80,6 +86,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
             )
             await page.begin()
             transformers = await stack.enter_async_context(open_transformers(settings, report.time))
+            removal = await unless_stopped(stack.enter_async_context(open_removal(settings, stale, listener)), stop)
             async with EntityStream(
                 client,
                 mapper,
@@ -89,10 +96,21 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 progress=progress,
                 stop=stop,
                 transformers=transformers,
+                removals_of=removal.deleted_runs.removals if removal else no_removals,
             ) as stream:
                 await delivery.deliver(stream, stop)
+            if removal is not None and not stop.is_set():
+                feed = StaleFeed(client, settings.mlflow, removal, listener, stop)
+                await delivery.following().deliver(feed, stop)
         if checkpoint is not None:
             checkpoint.finish()
+
+
+def _stale_removal(settings: Settings) -> StaleRemoval | None:
+    """Return what holds the crawl against the last one, if what vanished is to be removed."""
+    if settings.removal is None:
+        return None
+    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
 from crawler.pipeline.channel import Channel
 from crawler.pipeline.reader import Reader
+from crawler.pipeline.run_stage import RemovalsOf, no_removals
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
@@ -66,6 +67,7 @@ class EntityStream:
         *,
         progress: Progress,
         stop: asyncio.Event,
+        removals_of: RemovalsOf = no_removals,
         transformers: Transformers | None = None,
     ) -> None:
         """Read with at most `workers` pages at a time, not beyond `stop`; `transformers` change what is mapped."""
@@ -75,7 +77,7 @@ class EntityStream:
         self._progress = progress
         self._stop = stop
         self._transformers = transformers
-        self._reader = Reader(client, mapper, self._send, listener, workers, progress)
+        self._reader = Reader(client, mapper, self._send, listener, workers, progress, removals_of)
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None
@@ -161,7 +163,7 @@ class EntityStream:
         was_delivered = self._progress.was_delivered
         entities = transformed.entities
         if not transformed.adds:
-            entities = [entity for entity in entities if not was_delivered(entity.urn)]
+            entities = [entity for entity in entities if entity.is_removal or not was_delivered(entity.urn)]
         failed = [each for each in transformed.failed if not was_delivered(each[0].urn)]
         if not entities and not failed:
             return None

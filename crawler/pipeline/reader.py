@@ -12,7 +12,7 @@ from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experimen
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.registry_stage import RegistryStage
-from crawler.pipeline.run_stage import RunStage, Send
+from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send, no_removals
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
@@ -30,6 +30,7 @@ class Reader:
         listener: Listener,
         workers: int,
         progress: Progress,
+        removals_of: RemovalsOf = no_removals,
     ) -> None:
         """Read at most `workers` pages at a time."""
         self._client = client
@@ -42,7 +43,7 @@ class Reader:
         self._listings = Listings(client, listener)
         self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
         self._parents = ParentRuns(client, listener)
-        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers)
+        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers, removals_of)
         self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
         self._is_complete = False
 
@@ -77,14 +78,15 @@ class Reader:
             self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
             active = [experiment for experiment in step.rows if experiment.lifecycle_stage != "deleted"]
             self._listener(RowsRead(EXPERIMENTS.name, len(active)))
-            if deleted := len(step.rows) - len(active):
-                self._listener(RowsSkipped("deleted experiments", deleted))
+            if deleted := [experiment for experiment in step.rows if experiment.lifecycle_stage == "deleted"]:
+                self._listener(RowsSkipped("deleted experiments", len(deleted)))
+                self._mapper.deleted_experiments(deleted)
             self._parents.add_experiments(experiment.experiment_id for experiment in active)
             await self._send(map(self._mapper.experiment, active), None)
             if step.is_last:
                 self._listener(ExperimentsListed())
             names = {experiment.experiment_id: experiment.name for experiment in active}
-            del step, active
+            del step, active, deleted
             for experiment_set in experiment_sets(self._client.url, names, self._gaps, self._set_size):
                 yield experiment_set
         await self._listings.require_any()

@@ -134,4 +134,6 @@ class RegistryStage:
         for name, versions in self._waiting.items():
             self._listener(HIDDEN_MODEL_VERSIONS.found(f"{name}: {len(versions)}", len(versions)))
             self._listener(RowsSkipped(_HIDDEN, len(versions)))
+            for version in versions:
+                self._mapper.hidden_version(version)
         self._waiting.clear()

@@ -1,6 +1,7 @@
 """The stage of runs: many partitions, read by several workers that share the last ones."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -26,6 +27,15 @@ Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
 
 
+RemovalsOf = Callable[[Sequence[Run]], Awaitable[list[Entity]]]
+"""Returns what marks the deleted ones of some runs as removed."""
+
+
+async def no_removals(_runs: Sequence[Run]) -> list[Entity]:
+    """Return nothing: runs that are deleted in MLflow stay as they are."""
+    return []
+
+
 class Reading(msgspec.Struct, eq=False):
     """A source that is read, or waits for a worker, with the state of its experiments and the window at hand."""
 
@@ -49,8 +59,10 @@ class RunStage:
         progress: Progress,
         parents: ParentRuns,
         workers: int,
+        removals_of: RemovalsOf = no_removals,
     ) -> None:
         """Map each run with `mapper`, hand its entities to `send`."""
+        self._removals_of = removals_of
         self._client = client
         self._mapper = mapper
         self._send = send
@@ -157,7 +169,9 @@ class RunStage:
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
         windows.count(runs)
         parents = await self._parents.of(runs)
-        await self._send((entity for run in _let_go(runs) for entity in self._mapper.run(run, parents)), windows.ack)
+        removals = await self._removals_of(runs)
+        mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents))
+        await self._send(chain(mapped, removals), windows.ack)
 
     def _count(self, runs: list[Run]) -> None:
         deleted = sum(run.deleted for run in runs)

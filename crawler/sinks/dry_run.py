@@ -11,7 +11,7 @@ from msgspec import structs
 from crawler.config.settings import RestSettings, SinkSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
-from crawler.datahub.versions import unsupported_aspects
+from crawler.datahub.versions import patches_status, unsupported_aspects
 from crawler.datahub.wire.protocol import GmsWire, Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import CrawlerError
@@ -39,11 +39,11 @@ async def open_dry_run_sink(
     if not isinstance(sink, RestSettings):
         yield DroppingSink(system_metadata)
         return
-    version = await _probe(sink, traffic, listener)
+    version, patches = await _probe(sink, traffic, listener)
     facts = structs.replace(
         _FACTS, version=version, unsupported=unsupported_aspects(version), writers=sink.server.concurrency
     )
-    yield PlanningSink(sink, wire_of(sink, system_metadata), facts, listener)
+    yield PlanningSink(sink, wire_of(sink, system_metadata, patches_status=patches), facts, listener)
 
 
 class DroppingSink:
@@ -81,17 +81,17 @@ class PlanningSink:
         return self._wire.packer(self._settings.batch_size, self._settings.batch_bytes)
 
     async def write(self, batch: Batch) -> Written:
-        """Drop the batch, once its request is made."""
-        request = self._wire.request(batch, asynchronous=self._settings.asynchronous)
+        """Drop the batch, once its requests are made."""
+        requests = self._wire.requests(batch, asynchronous=self._settings.asynchronous)
         proposals: Counter[str] = Counter()
         for entity in batch.entities:
             proposals[entity.entity_type] += len(entity.proposals)
-        self._listener(BatchPlanned(dict(proposals), len(request.body)))
+        self._listener(BatchPlanned(dict(proposals), len(requests), sum(len(each.body) for each in requests)))
         return Written(None)
 
 
-async def _probe(sink: RestSettings, traffic: Traffic, listener: Listener) -> str | None:
-    """Return DataHub's version, and tell how long it takes for an answer."""
+async def _probe(sink: RestSettings, traffic: Traffic, listener: Listener) -> tuple[str | None, bool]:
+    """Return DataHub's version and whether its status is patched, and tell how long it takes for an answer."""
     impatient = structs.replace(sink.server, attempts=PROBE_ATTEMPTS, patience=0.0)
     clock = asyncio.get_running_loop().time
     try:
@@ -106,5 +106,5 @@ async def _probe(sink: RestSettings, traffic: Traffic, listener: Listener) -> st
             listener(OutputProbed((clock() - begin) / PROBES, sink.server.concurrency, needs_lookup(sink)))
     except CrawlerError as error:
         listener(NOT_PROBED.found(str(error)))
-        return None
-    return version
+        return None, False
+    return version, patches_status(version, is_cloud=client.is_cloud)

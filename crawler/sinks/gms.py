@@ -9,7 +9,7 @@ from crawler.config.settings import Confirm, Endpoint, RestSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.unknown_aspects import named_unknown
-from crawler.datahub.versions import reads_back, require_openapi, unsupported_aspects
+from crawler.datahub.versions import patches_status, reads_back, require_openapi, unsupported_aspects
 from crawler.datahub.wire.openapi import OpenApiWire
 from crawler.datahub.wire.protocol import GmsWire, Wire
 from crawler.datahub.wire.restli import RestliWire
@@ -38,7 +38,7 @@ async def open_gms_sink(
         version = await client.version()
         if settings.endpoint is Endpoint.OPENAPI:
             require_openapi(version)
-        wire = wire_of(settings, system_metadata)
+        wire = wire_of(settings, system_metadata, patches_status=patches_status(version, is_cloud=client.is_cloud))
         writer = GmsWriter(client, wire, settings, timing, listener)
         facts = SinkFacts(
             target=server.url,
@@ -94,9 +94,9 @@ def _names_unknown(response: Response) -> bool:
     return named_unknown(response.body[:_WORDS].decode(errors="replace")) is not None
 
 
-def wire_of(settings: RestSettings, system_metadata: msgspec.Raw) -> GmsWire:
+def wire_of(settings: RestSettings, system_metadata: msgspec.Raw, *, patches_status: bool = False) -> GmsWire:
     """Return the wire of the endpoint that is written to."""
-    return _WIRES[settings.endpoint](system_metadata)
+    return _WIRES[settings.endpoint](system_metadata, patches_status=patches_status)
 
 
 def needs_lookup(settings: RestSettings) -> bool:

@@ -69,12 +69,12 @@ class GmsWriter:
     async def _send(self, batch: Batch, *, asynchronous: bool) -> Missing | None:
         """Return what the answer does not list; None where it is no list."""
         with self._timing.stage("send"):
-            request = self.wire.request(batch, asynchronous=asynchronous)
+            requests = self.wire.requests(batch, asynchronous=asynchronous)
             if self._settings.gzip:
-                request = _compressed(request)
-        answer = await self._client.write(request)
+                requests = list(map(_compressed, requests))
+        answers = [await self._client.write(request) for request in requests]
         with self._timing.stage("send"):
-            missing = self.wire.left_out(batch, answer)
+            missing = self.wire.left_out(batch, answers)
         if missing is not None:
             self._has_lists = True
         return missing

@@ -40,11 +40,9 @@ def count(event: Event, tally: Tally) -> None:
 
 def _count_outcomes(outcomes: Sequence[Outcome], tally: Tally) -> None:
     tally.unconfirmed += sum(each.unconfirmed > 0 for each in outcomes)
-    delivered = Counter(
-        (each.entity_type, each.verification_method)
-        for each in outcomes
-        if each.delivered and not each.rejected and not each.unconfirmed
-    )
+    whole = [each for each in outcomes if each.delivered and not each.rejected and not each.unconfirmed]
+    tally.removed.update(each.entity_type for each in whole if each.is_removal)
+    delivered = Counter((each.entity_type, each.verification_method) for each in whole if not each.is_removal)
     for (entity_type, method), count_of_type in delivered.items():
         tally.delivered[entity_type] += count_of_type
         if method is not None:

@@ -86,9 +86,10 @@ class OutputProbed(msgspec.Struct, frozen=True):
 
 
 class BatchPlanned(msgspec.Struct, frozen=True):
-    """In a dry run, a request of so many bytes and proposals by entity type would be sent."""
+    """In a dry run, a batch would be sent: its proposals by entity type, its requests and their bytes."""
 
     proposals: dict[str, int]
+    requests: int
     bytes: int
 
 
@@ -120,6 +121,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     have those that were delivered: "read back", "stored", "present", "answer", "status" or "written". The rejected ones
     are in the dead letters, those that DataHub took and was not seen to have in time in the file of the unconfirmed;
     `kept` is False where they could not be written there, so that a resumed crawl must send the entity again.
+    `is_removal` tells an entity that was only marked as removed.
 
     Example:
         outcome = Outcome("tag", "urn:li:tag:mlflow_production", delivered=2, verification_method="read back")
@@ -133,6 +135,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     verification_method: str | None = None
     kept: bool = True
     unconfirmed: int = 0
+    is_removal: bool = False
 
 
 class Outcomes(msgspec.Struct, frozen=True):
@@ -150,6 +153,15 @@ class Outcomes(msgspec.Struct, frozen=True):
     """
 
     entities: list[Outcome]
+
+
+class StaleFound(msgspec.Struct, frozen=True):
+    """Entities of one type that MLflow has no more, or does not list: to be marked as removed, or kept, and why."""
+
+    entity_type: str
+    why: str
+    is_removed: bool
+    urns: list[str]
 
 
 class DeadLettersKept(msgspec.Struct, frozen=True):
@@ -182,6 +194,7 @@ Event = (
     | BatchTaken
     | ProposalsDecided
     | Outcomes
+    | StaleFound
     | DeadLettersKept
     | UnconfirmedKept
     | Unverified

@@ -29,7 +29,7 @@ class Forecast(msgspec.Struct):
         """Hear of an event."""
         match event:
             case BatchPlanned():
-                self.requests += 1
+                self.requests += event.requests
                 self.bytes += event.bytes
                 self.proposals.update(event.proposals)
             case OutputProbed():

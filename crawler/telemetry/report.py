@@ -28,6 +28,7 @@ from crawler.telemetry.events import (
 )
 from crawler.telemetry.forecast import Forecast
 from crawler.telemetry.logs import encodable
+from crawler.telemetry.stale_counts import StaleCounts
 from crawler.telemetry.tally import FindingSummary, Tally
 from crawler.telemetry.timing import Party, Timing
 
@@ -58,6 +59,8 @@ class Report:
         self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
         self.mapped: Counter[str] = Counter()
+        self.stale = StaleCounts()
+        """What vanished from MLflow: to be removed, or kept, and why."""
         self.batches = 0
         self.forecast = Forecast()
         """What would be sent, in a dry run."""
@@ -74,6 +77,7 @@ class Report:
 
     def __call__(self, event: Event) -> None:
         """Count what an event tells."""
+        self.stale(event)
         match event:
             case RowsRead():
                 self.read[event.resource] += event.count
@@ -128,6 +132,11 @@ class Report:
     def confirmed(self) -> dict[str, Counter[str]]:
         """The same, by type and by what proves it."""
         return self.tally.confirmed
+
+    @property
+    def removed(self) -> Counter[str]:
+        """Entities that were marked as removed in DataHub, by type."""
+        return self.tally.removed
 
     @property
     def proposals(self) -> int:
@@ -214,6 +223,7 @@ class Report:
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "plan": self.forecast.to_dict(self.duration, self.mapped) if self.dry_run else None,
+            "removal": {"removed": dict(self.removed), **self.stale.to_dict()},
             "rejected": self.rejected,
             "unconfirmed": {
                 "path": _shown(self.unconfirmed_path),

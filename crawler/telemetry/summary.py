@@ -26,6 +26,19 @@ KINDS = (
 )
 """MLflow's name, its key in `report.read`, DataHub's entity type."""
 
+WHY = {
+    "deleted": "MLflow lists it as deleted",
+    "absent": "MLflow does not list it any more",
+    "failure": "something failed",
+    "threshold": "more is gone than fail_safe_threshold allows",
+    "empty_listing": "MLflow's listing came back empty",
+    "partial": "only a part of the runs was read by this crawl",
+    "rights": "this account may have lost the right to see it",
+    "still_there": "MLflow has it, but does not list it",
+    "runs_unread": "not all of its runs could be read",
+}
+"""The reasons of stale removal in words."""
+
 _KIB = 1024
 
 
@@ -71,6 +84,7 @@ def _print_all(console: "Console", report: Report, report_path: Path | None) -> 
     # The tags of the stages are written whatever MLflow says.
     if report.read.total() or report.skipped.total() or report.delivered.total() > report.delivered["tag"]:
         console.print(_proposals(report) if report.replayed else _entities(report))
+    _print_stale(console, report)
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
         _print_findings(console, title, findings)
@@ -190,6 +204,24 @@ def _at_once(traffic: Traffic) -> str:
     if traffic.lowest_concurrency == traffic.highest_concurrency:
         return f", {traffic.concurrency} at once" if traffic.concurrency else ""
     return f", {traffic.lowest_concurrency} to {traffic.highest_concurrency} at once"
+
+
+def _print_stale(console: "Console", report: Report) -> None:
+    """Say what was removed, or would be, what was kept although MLflow does not list it, and why."""
+    removed = "Would be removed from DataHub" if report.dry_run else "Removed from DataHub"
+    for title, counts in (
+        (removed, report.stale.of(is_removed=True)),
+        ("Kept in DataHub, although MLflow does not list it", report.stale.of(is_removed=False)),
+    ):
+        if not counts:
+            continue
+        console.print(f"\n{title}:")
+        for each in counts:
+            _print_indented(console, 2, f"{each.count:,} {each.entity_type}: {WHY[each.why]}")
+            for sample in each.samples:
+                _print_indented(console, 6, printable(sample))
+            if each.count > len(each.samples):
+                _print_indented(console, 6, f"… and {each.count - len(each.samples):,} more")
 
 
 def _print_findings(console: "Console", title: str, findings: list[FindingSummary]) -> None:

@@ -25,13 +25,14 @@ class Tally(msgspec.Struct):
     """Counts of proposals, of delivered entities by type, of findings by code and of dead letters.
 
     `confirmed` counts delivered entities by type and by what proves that DataHub has them, `unconfirmed` those that
-    DataHub took, but was not seen to have in time.
+    DataHub took, but was not seen to have in time. `removed` counts entities by type that were marked as removed.
     """
 
     warnings: dict[str, FindingSummary] = {}
     failures: dict[str, FindingSummary] = {}
     delivered: Counter[str] = msgspec.field(default_factory=Counter)
     confirmed: defaultdict[str, Counter[str]] = msgspec.field(default_factory=lambda: defaultdict(Counter))
+    removed: Counter[str] = msgspec.field(default_factory=Counter)
     proposals: int = 0
     rejected: int = 0
     dead_letters: int = 0
@@ -55,6 +56,7 @@ class Tally(msgspec.Struct):
         self.rejected += self.proposals
         self.proposals = 0
         self.delivered.clear()
+        self.removed.clear()
         self.confirmed.clear()
 
     def add_finding(self, finding: Finding) -> None:

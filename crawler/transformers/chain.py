@@ -66,7 +66,7 @@ class WithoutBrowsePaths:
 
 
 class Chain:
-    """Hands each entity to the steps that want it. An entity that none wants stays as it is."""
+    """Hands each entity to the steps that want it. One that none wants stays as it is, as does a removal."""
 
     def __init__(self, steps: Sequence[NamedStep], spent: Callable[[float], None] = lambda _: None) -> None:
         """Apply these steps in this order; `spent` hears of the seconds of CPU for each entity."""
@@ -84,7 +84,7 @@ class Chain:
         """Transform entities. One at which a transformer fails is left out, and the others are not."""
         done = Transformed()
         for entity in entities:
-            if not self.wants(entity.type):
+            if entity.is_removal or not self.wants(entity.type):
                 done.entities.append(entity)
                 continue
             start = time.thread_time()

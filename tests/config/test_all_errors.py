@@ -36,7 +36,7 @@ def test_a_common_recipe_takes_one_round(tmp_path: Path) -> None:
         "flags.auto_resolve_lineage_urns: URNs are not fitted",
         "source.config: unknown key 'usernam'. Did you mean 'username'?",
         "source.config.page_size: expected int >= 1.",
-        "source.config.stateful_ingestion.enabled: the crawler keeps no state",
+        "source.config.stateful_ingestion.enabled: there is no pipeline_name",
         "source.config.env: DataHub knows no 'NOWHERE'.",
         "tracking_uri: signing in by a profile of Databricks is not supported.",
         "sink.config: unknown key 'servr'. Did you mean 'server'?",

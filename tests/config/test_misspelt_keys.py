@@ -18,6 +18,8 @@ SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {
     "source": (sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
     "source.config": (sections.MlflowSource, {}),
     "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
+    "source.config.stateful_ingestion.state_provider": (sections.StateProvider, {}),
+    "source.config.stateful_ingestion.state_provider.config": (sections.FileStateProvider, {}),
     "sink": (sections.Typed, {}),
     "rest: sink.config": (sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
     "file: sink.config": (sections.FileSink, {}),

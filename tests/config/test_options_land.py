@@ -36,7 +36,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "client_key_path": ("~/k", "mlflow.tracking.tls.client_key", Path("~/k").expanduser()),
     "disable_ssl_verification": (True, "mlflow.tracking.tls.verify", False),
 }
-"""`username` and `password` come together, a file must be there, and `stateful_ingestion` changes nothing; they have
+"""`username` and `password` come together, a file must be there, and `stateful_ingestion` is a section; they have
 tests of their own.
 """
 REST: dict[str, tuple[Any, str, Any]] = {

@@ -43,7 +43,10 @@ WRONG: list[tuple[Any, str]] = [
         recipe({"source_mapping_to_platform": {"a": [CANARY]}}),
         "source.config.source_mapping_to_platform[...]: expected",
     ),
-    (recipe({"stateful_ingestion": {"enabled": True}}), "source.config.stateful_ingestion.enabled: the crawler keeps"),
+    (
+        recipe({"stateful_ingestion": {"enabled": True}}),
+        "source.config.stateful_ingestion.enabled: there is no pipeline_name",
+    ),
     (recipe({"stateful_ingestion": True}), "source.config.stateful_ingestion: expected a mapping, got bool."),
     (recipe({"ca_certificate_path": "https://x/ca"}), "source.config.ca_certificate_path: expected a path on this"),
     (recipe({"ca_certificate_path": 1}), "source.config.ca_certificate_path: expected str, got int."),

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from datahub.specific.status import StatusPatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
@@ -95,6 +96,30 @@ def test_all_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
                 "systemMetadata": {"lastObserved": 5, "runId": "r", "pipelineName": "p"},
             }
         )
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("make", [RestliWire, OpenApiWire])
+def test_a_patched_status_is_the_official_patch_and_reads_back_as_the_status(make: Any, removed: bool) -> None:
+    wire = make(METADATA, patches_status=True)
+    urn = "urn:li:tag:a"
+    (official,) = StatusPatchBuilder(urn).set_removed(removed).build()
+    parcel, _ = Encoder(wire).encode(Entity("tag", urn, (Status(removed=removed), aspects.SubTypes(["x"]))))
+    status, other = parcel.proposals
+    assert [wire.aspect_name(each) for each in (status, other)] == ["status", "subTypes"]
+    assert wire.proposal(parcel, status).aspect == (b'{"removed":true}' if removed else b'{"removed":false}')
+    assert wire.proposal(parcel, other).aspect == b'{"typeNames":["x"]}'
+    changes = json.loads(official.to_obj()["aspect"]["value"])
+    if isinstance(wire, OpenApiWire):
+        assert json.loads(b"{%b}" % status)["status"]["value"] == {"patch": changes}
+        return
+    ours = json.loads(status)
+    ours.pop("systemMetadata")
+    assert json.loads(ours["aspect"].pop("value")) == changes
+    theirs = official.to_obj()
+    theirs["aspect"].pop("value")
+    assert ours == theirs
+    assert json.loads(other)["changeType"] == "UPSERT"
 
 
 @given(texts, texts)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.datahub.aspects import Aspect, ContainerProperties, Status, SubTypes, TagProperties
-from crawler.datahub.batching import Batch, PackerByType
+from crawler.datahub.batching import Batch, PackerByType, batch_of
 from crawler.datahub.encoding import Encoder
-from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
+from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata, removal_of
 from crawler.datahub.versions import require_openapi
 from crawler.datahub.wire import openapi
 from crawler.errors import SettingsError
@@ -39,8 +39,11 @@ entities = st.lists(
 Sent = list[tuple[str, str, Any]]
 
 
+WIRE = openapi.OpenApiWire(METADATA)
+
+
 def packed(given_entities: list[Entity], max_proposals: int, max_bytes: int) -> list[Batch]:
-    packer, encoder = PackerByType(max_proposals, max_bytes, openapi.frame), Encoder(openapi.OpenApiWire(METADATA))
+    packer, encoder = PackerByType(max_proposals, max_bytes, openapi.frame), Encoder(WIRE)
     batches = []
     for entity in given_entities:
         parcel, refusals = encoder.encode(entity)
@@ -81,7 +84,7 @@ def test_requests_say_what_was_packed(given_entities: list[Entity], max_proposal
     said: dict[str, Sent] = {"tag": [], "container": []}
     for batch in packed(given_entities, max_proposals, max_bytes):
         (entity_type,) = {parcel.entity_type for parcel in batch.entities}
-        body = openapi.body(batch)
+        body = WIRE.requests(batch, asynchronous=True)[0].body
         in_body = aspects_in(body)
         assert len(in_body) == batch.proposals <= max_proposals
         # The brackets around, and no comma behind the last.
@@ -96,7 +99,7 @@ def test_requests_say_what_was_packed(given_entities: list[Entity], max_proposal
 @given(entities, st.data())
 def test_what_an_answer_leaves_out_is_told(given_entities: list[Entity], data: st.DataObject) -> None:
     for batch in packed(given_entities, 200, 10**6):
-        sent = aspects_in(openapi.body(batch))
+        sent = aspects_in(WIRE.requests(batch, asynchronous=True)[0].body)
         keys = sorted({(urn, name) for urn, name, _ in sent})
         missing = data.draw(st.sets(st.sampled_from(keys)))
         listed: dict[str, dict[str, Any]] = {}
@@ -105,7 +108,7 @@ def test_what_an_answer_leaves_out_is_told(given_entities: list[Entity], data: s
             if (urn, name) not in missing:
                 entity[name] = {"value": value}
         answer = json.dumps(list(listed.values()), ensure_ascii=data.draw(st.booleans())).encode()
-        assert openapi.left_out(batch, answer) == [key[:2] for key in sent if key[:2] in missing]
+        assert openapi.left_out(batch, [answer]) == [key[:2] for key in sent if key[:2] in missing]
 
 
 BATCH = packed([Entity("tag", "urn:li:tag:a", (Status(removed=False), SubTypes(type_names=["x"])))], 10, 10**6)[0]
@@ -126,17 +129,37 @@ BATCH = packed([Entity("tag", "urn:li:tag:a", (Status(removed=False), SubTypes(t
     ],
 )
 def test_an_answer_that_is_no_list_of_entities_tells_nothing(answer: bytes) -> None:
-    assert openapi.left_out(BATCH, answer) is None
+    assert openapi.left_out(BATCH, [answer]) is None
 
 
 @pytest.mark.parametrize("answer", [b"[]", b'[{"urn":"urn:li:tag:b","status":{},"subTypes":{}}]'])
 def test_an_answer_without_the_entity_leaves_out_all_of_it(answer: bytes) -> None:
-    assert openapi.left_out(BATCH, answer) == [("urn:li:tag:a", "status"), ("urn:li:tag:a", "subTypes")]
+    assert openapi.left_out(BATCH, [answer]) == [("urn:li:tag:a", "status"), ("urn:li:tag:a", "subTypes")]
 
 
 def test_an_entity_may_be_listed_in_parts() -> None:
     answer = b'[{"urn":"urn:li:tag:a","status":{}},{"urn":"urn:li:tag:a","subTypes":{"value":{}}}]'
-    assert openapi.left_out(BATCH, answer) == []
+    assert openapi.left_out(BATCH, [answer]) == []
+
+
+def test_statuses_are_patched_by_a_request_of_their_own() -> None:
+    wire = openapi.OpenApiWire(METADATA, patches_status=True)
+    both = Entity("tag", "urn:li:tag:a", (Status(removed=False), SubTypes(type_names=["x"])))
+    gone = removal_of("tag", "urn:li:tag:b")
+    batch = batch_of([Encoder(wire).encode(entity)[0] for entity in (both, gone)])
+    upserts, patches = wire.requests(batch, asynchronous=True)
+    assert (upserts.method, patches.method) == ("POST", "PATCH")
+    assert upserts.path == patches.path
+    assert aspects_in(upserts.body) == [("urn:li:tag:a", "subTypes", {"typeNames": ["x"]})]
+    assert aspects_in(patches.body) == [
+        (f"urn:li:tag:{name}", "status", {"patch": [{"op": "add", "path": "/removed", "value": removed}]})
+        for name, removed in (("a", False), ("b", True))
+    ]
+    only_gone = batch_of(batch.entities[1:])
+    assert [each.method for each in wire.requests(only_gone, asynchronous=True)] == ["PATCH"]
+    half = [b'[{"urn":"urn:li:tag:a","subTypes":{}}]', b'[{"urn":"urn:li:tag:b","status":{}}]']
+    assert wire.left_out(batch, half) == [("urn:li:tag:a", "status")]
+    assert wire.left_out(batch, [half[0], b"ok"]) is None
 
 
 def test_the_path_says_the_type_and_the_mode() -> None:

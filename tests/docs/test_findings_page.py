@@ -26,6 +26,9 @@ def test_each_code_means_one_thing() -> None:
 
 def test_what_a_resumed_crawl_finds_again() -> None:
     assert {
+        "checkpoint_size",
+        "checkpoint_unread",
+        "checkpoint_unwritten",
         "experiment",
         "experiments_missing",
         "hidden_model_versions",
@@ -41,6 +44,11 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "old_datahub",
         "registered_models_missing",
         "registry_missing",
+        "removal_after_failure",
+        "removal_blind",
+        "removal_empty_listing",
+        "removal_rights",
+        "removal_threshold",
         "unconfirmed_by_server",
         "unverified_in_memory",
         "unread_experiments",

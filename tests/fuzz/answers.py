@@ -76,7 +76,7 @@ def config(body: bytes, counts: Counts) -> None:
 
 def listing(body: bytes, counts: Counts) -> None:
     """OpenAPI's answer to a batch: whatever it does not list is told."""
-    missing = openapi.left_out(SENT, body)
+    missing = openapi.left_out(SENT, [body])
     if missing is None:
         counts["refused: openapi's answer (no list)"] += 1
         return

@@ -93,7 +93,11 @@ def _packed(parcels: list[EncodedEntity], packer: Packer | PackerByType) -> None
         promise(batch.proposals <= MAX_PROPOSALS, "a batch has too many proposals")
         promise(batch.bytes <= MAX_BYTES or batch.proposals == 1, "a batch is too large")
         by_type = isinstance(packer, PackerByType)
-        request = openapi.body(batch) if by_type else restli.body(_all(batch), asynchronous=True)
+        request = (
+            openapi.body((each.urn, each.proposals) for each in batch.entities)
+            if by_type
+            else restli.body(_all(batch), asynchronous=True)
+        )
         promise(
             len(orjson.loads(request)) == (len(batch.entities) if by_type else 2), "a request is not what was packed"
         )

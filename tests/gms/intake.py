@@ -7,6 +7,7 @@ import msgspec
 import orjson
 from datahub.metadata.schema_classes import KEY_ASPECTS
 
+from tests.gms import patches
 from tests.gms.answers import JSON, Refusal
 from tests.gms.behaviour import Behaviour
 from tests.gms.urn_rules import URN_COLUMN_CHARACTERS, MalformedUrn, entity_type_of, illegal, key_parts
@@ -53,7 +54,10 @@ class Item:
     urn: str
     aspect_name: str
     value: dict[str, Any]
+    """Of a patch, what it is for an aspect that is not there yet."""
     system_metadata: dict[str, Any] | None
+    changes: list[dict[str, Any]] | None = None
+    """Of a patch, its operations."""
 
 
 @dataclass
@@ -116,6 +120,12 @@ def _built(proposal: Proposal, behaviour: Behaviour) -> Item:
     _check_registry(proposal, behaviour)
     if why := illegal(proposal.entity_urn, strict=behaviour.strict):
         raise _Dropped(why)
+    if proposal.change_type == "PATCH" and proposal.aspect is not None:
+        text, content_type = proposal.aspect.value, proposal.aspect.content_type
+        changes = patches.operations(proposal.aspect_name, text, content_type, behaviour.version)
+        value = patches.patched(None, changes)
+        _judge(proposal.aspect_name, value)
+        return Item(proposal.entity_urn, proposal.aspect_name, value, proposal.system_metadata, changes)
     if proposal.change_type != "UPSERT":
         raise _Dropped(f"Change type not supported: {proposal.change_type}")
     return Item(proposal.entity_urn, proposal.aspect_name, _record(proposal), proposal.system_metadata)
@@ -158,12 +168,16 @@ def _record(proposal: Proposal) -> dict[str, Any]:
         raise Refusal(500, f"Could not deserialize {aspect.value[:80]} for aspect: {error}") from error
     if not isinstance(value, dict):
         raise Refusal(500, f"Could not deserialize {aspect.value[:80]} for aspect {proposal.aspect_name}")
-    try:
-        judge_aspect(proposal.aspect_name, value)
-    except Refused as refused:
-        message = f"Failed to validate record with class {proposal.aspect_name}: ERROR :: {refused}"
-        raise Refusal(422, message) from refused
+    _judge(proposal.aspect_name, value)
     return value
+
+
+def _judge(aspect_name: str, value: dict[str, Any]) -> None:
+    try:
+        judge_aspect(aspect_name, value)
+    except Refused as refused:
+        message = f"Failed to validate record with class {aspect_name}: ERROR :: {refused}"
+        raise Refusal(422, message) from refused
 
 
 def _check_proposed(item: Item) -> None:

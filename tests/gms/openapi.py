@@ -1,4 +1,4 @@
-"""The OpenAPI v3 endpoint, POST /openapi/v3/entity/{type}: its requests and its answers (EC3, GEC, GCEH)."""
+"""The OpenAPI v3 endpoint, POST /openapi/v3/entity/{type}, or PATCH: its requests and its answers (EC3, GEC, GCEH)."""
 
 import json
 from contextlib import suppress
@@ -11,6 +11,7 @@ from datahub.metadata.schema_classes import KEY_ASPECTS
 from tests.gms import answers, intake
 from tests.gms.answers import JSON, Refusal
 from tests.gms.behaviour import Behaviour
+from tests.gms.patches import JSON_PATCH
 from tests.gms.paths import entity_type_in
 from tests.gms.unverified_batch import Proposals
 from tests.gms.urn_rules import MalformedUrn, entity_type_of
@@ -129,13 +130,16 @@ def _checked(request: web.Request, urn: str, name: str, given: Any) -> intake.Pr
         raise Refusal(500, f"No value of aspect {name}")
     if unknown := set(given) - ASPECT_KEYS:
         raise Refusal(400, f"An aspect has no {', '.join(sorted(unknown))}")
-    shown = _proposal(request, urn, name, given)
+    patches = request.method == "PATCH"
+    if patches and not (isinstance(given["value"], dict) and "patch" in given["value"]):
+        raise Refusal(500, "Missing `patch` field.")
+    shown = _proposal(request, urn, name, {**given, "value": given["value"]["patch"]} if patches else given)
     proposal = intake.Proposal(
         entity_type=shown["entityType"],
         entity_urn=urn,
-        change_type="UPSERT",
+        change_type="PATCH" if patches else "UPSERT",
         aspect_name=name,
-        aspect=intake.GenericAspect(value=shown["aspect"]["value"], content_type=JSON),
+        aspect=intake.GenericAspect(value=shown["aspect"]["value"], content_type=JSON_PATCH if patches else JSON),
         system_metadata=given.get("systemMetadata"),
         headers=given.get("headers"),
     )

@@ -7,6 +7,7 @@ SCROLL = "/openapi/v3/entity/scroll"
 RUNS = "/runs"
 GENERIC = "generic"
 """In the place of an entity type: a request for entities of several types."""
+TIMESERIES = "getTimeseriesAspectValues"
 OFFSETS = "/openapi/operations/kafka/mcp/consumer/offsets"
 _OPENAPI = re.compile(r".*/openapi/v3/entity/(\w+)(/batchGet)?")
 

@@ -17,12 +17,13 @@ from tests.gms.behaviour import Behaviour
 from tests.gms.census import Census
 from tests.gms.faults import Fault, Step, fault_of, scripted
 from tests.gms.flights import Flights
-from tests.gms.paths import OFFSETS, RESTLI, RUNS, SCROLL, entity_type_in, is_batch_get
+from tests.gms.patches import patched
+from tests.gms.paths import OFFSETS, RESTLI, RUNS, SCROLL, TIMESERIES, entity_type_in, is_batch_get
 from tests.gms.shelf import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NOTHING: frozenset[str] = frozenset()
-_STRICT = "intake", "pre_commit", "restli", "openapi", "batch_get", "search_index", "rollback"
+_STRICT = "intake", "pre_commit", "restli", "openapi", "batch_get", "search_index", "timeseries", "rollback"
 TRUSTED = (
     b':{"value":{"removed":false},"systemMetadata":{"lastObserved":9223372036854775807,"runId":"no-run-id-provided",'
     b'"lastRunId":"no-run-id-provided","version":"1"},"auditStamp":{"time":1,"actor":"urn:li:corpuser:datahub"}}'
@@ -56,6 +57,8 @@ class Gms:
         self.read_answers: list[tuple[int, str]] = []
         # How often the search index was listed.
         self.lists = 0
+        # The bodies of the requests for timeseries aspects.
+        self.timeseries_reads: list[bytes] = []
         # What was dropped behind a 200: URNs in order, and why.
         self.dropped: list[str] = []
         self.drop_reasons: dict[str, str] = {}
@@ -122,12 +125,14 @@ class Gms:
             return told
         if request.method == "POST" and (response := await self._post(request, path)) is not None:
             return response
+        if request.method == "PATCH" and entity_type_in(path):
+            return await self._ingest(request, "openapi")
         return answers.as_json({}) if self.behaviour.trust else answers.not_found(path)
 
     async def _post(self, request: web.Request, path: str) -> web.StreamResponse | None:
         """What writes to GMS, and what is read back."""
         if path == RESTLI:
-            return await self._ingest_restli(request)
+            return await self._restli(request)
         if path == SCROLL:
             absent = self.behaviour.trust or self.behaviour.scroll == "absent"
             return answers.not_found(path) if absent else await self._list(request)
@@ -137,7 +142,9 @@ class Gms:
             return await self._ingest(request, "openapi")
         return await self._roll_back(request) if path == RUNS and self._table is not None else None
 
-    async def _ingest_restli(self, request: web.Request) -> web.Response:
+    async def _restli(self, request: web.Request) -> web.Response:
+        if request.query.get("action") == TIMESERIES:
+            return await self._read_timeseries(request)
         if not self.behaviour.without_batches:
             return await self._ingest(request, "restli")
         self.requests += 1
@@ -219,6 +226,19 @@ class Gms:
         self.lists += 1
         return self._look_up(self._strict["search_index"], request, body, self.index)
 
+    async def _read_timeseries(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.timeseries_reads.append(body)
+        if self.behaviour.trust:
+            return answers.as_json({"value": {"values": []}})
+        if (refused := self._turned_away(request, body)) is not None:
+            return refused
+        door = self._strict["timeseries"]
+        try:
+            return cast("web.Response", door.answer(request, body, self.behaviour, self.history))
+        except Refusal as refusal:
+            return cast("web.Response", self._strict["restli"].error(refusal, self.behaviour))
+
     def _look_up(self, door: Any, request: web.Request, body: bytes, store: Any) -> web.Response:
         if (refused := self._turned_away(request, body)) is not None:  # an empty response was false before aiohttp 3.12
             return refused
@@ -280,17 +300,18 @@ class Gms:
         unchanged = set()
         for item in verdict.stored:
             key = (item.urn, item.aspect_name)
+            value = item.value if item.changes is None else patched(self.aspects.get(key), item.changes)
             if self._is_lost(item.urn, item.aspect_name, queued=batch.is_async):
                 self.lost.append(key)
                 continue
-            self.shelf.put(key, (item.value, item.system_metadata), queued=batch.is_async)
-            if (item.value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
+            self.shelf.put(key, (value, item.system_metadata), queued=batch.is_async)
+            if (value, item.system_metadata) == (self.aspects.get(key), self.system_metadata.get(key)):
                 unchanged.add(key)
-            self.aspects[key] = item.value
-            self.index.put(*key, item.value)
-            self.history.append((*key, item.value))
+            self.aspects[key] = value
+            self.index.put(*key, value)
+            self.history.append((*key, value))
             self.system_metadata[key] = item.system_metadata
-            self._table.put(key, item.value, item.system_metadata)
+            self._table.put(key, value, item.system_metadata)
         self.dropped += [urn for urn, _ in verdict.dropped]
         self.drop_reasons.update(verdict.dropped)
         self.modes.add(batch.asynchronous)

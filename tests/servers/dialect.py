@@ -23,7 +23,8 @@ class Dialect:
 
     `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
-    `forbidden_headers`. `seen` counts its requests.
+    `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
+    what is `hidden`, names of models and experiments. `seen` counts its requests.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,9 @@ class Dialect:
         self.versions_by_name = False
         self.order_by_text = False
         self.forbidden_headers: set[str] = set()
+        self.refused_experiments: set[str] = set()
+        self.admins: set[str] = set()
+        self.hidden: set[str] = set()
         self.seen: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -46,6 +50,8 @@ class Dialect:
         app.router.add_post(f"{API}/experiments/search", self._search_experiments)
         app.router.add_post(f"{API}/runs/search", self._search_runs)
         app.router.add_get(f"{API}/runs/get", self._get_run)
+        app.router.add_get(f"{API}/registered-models/get", self._get_model)
+        app.router.add_get(f"{API}/users/get", self._get_user)
         async with TestServer(app) as server:
             yield str(server.make_url("")).rstrip("/")
 
@@ -73,6 +79,8 @@ class Dialect:
         if (refused := self._refused(request)) is not None:
             return refused
         query = await request.json()
+        if self.refused_experiments & set(query["experiment_ids"]):
+            return _error(403, "PERMISSION_DENIED", "ann may not read these runs")
         bounds = query.get("filter", "").split(" AND ")
         found = [each for each in self.runs if all(meets(each["info"], bound) for bound in bounds)]
         return self._page(
@@ -82,6 +90,20 @@ class Dialect:
     async def _get_run(self, request: web.Request) -> web.Response:
         found = [each for each in self.runs if each["info"]["run_id"] == request.query["run_id"]]
         return web.json_response({"run": found[0]}) if found else _error(404, "RESOURCE_DOES_NOT_EXIST", "no such run")
+
+    async def _get_model(self, request: web.Request) -> web.Response:
+        self.seen["registered-models/get"] += 1
+        name = request.query["name"]
+        if name in self.hidden:
+            return _error(403, "PERMISSION_DENIED", "Permission denied")
+        if name not in {each["name"] for each in self.models}:
+            return _error(404, "RESOURCE_DOES_NOT_EXIST", f"Registered Model with name={name} not found")
+        return web.json_response({"registered_model": {"name": name}})
+
+    async def _get_user(self, request: web.Request) -> web.Response:
+        self.seen["users/get"] += 1
+        name = request.query["username"]
+        return web.json_response({"user": {"id": 1, "username": name, "is_admin": name in self.admins}})
 
     def _refused(self, request: web.Request) -> web.Response | None:
         listing = request.path.removeprefix(f"{API}/").removesuffix("/search")
@@ -104,6 +126,8 @@ class Dialect:
             return _error(400, "INVALID_PARAMETER_VALUE", "order_by is invalid")
         token = query.get("page_token")
         offset = int(json.loads(b64decode(token))["offset"]) if token else 0
+        # MLflow 2 lists versions to everyone.
+        rows = [row for row in rows if key == "model_versions" or row.get("name") not in self.hidden]
         page = rows[offset : offset + int(query["max_results"])]
         following = number_token(offset + len(page)) if offset + len(page) < len(rows) else ""
         return web.json_response({key: page, **({"next_page_token": following} if following else {})})

@@ -61,7 +61,7 @@ def test_the_estimate_is_the_slower_of_reading_and_writing() -> None:
     forecast = Forecast()
     forecast(OutputProbed(answer_s=0.5, concurrency=2, confirms=True))
     for _ in range(6):
-        forecast(BatchPlanned({"mlModel": 3, "tag": 1}, 100))
+        forecast(BatchPlanned({"mlModel": 3, "tag": 1}, 1, 100))
     entities = {"mlModel": 501, "tag": 1}
     assert forecast.lookups(entities) == 3
     assert (forecast.seconds(1.0, entities), forecast.seconds(9.0, entities)) == (2.25, 9.0)

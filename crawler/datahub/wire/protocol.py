@@ -1,7 +1,7 @@
 """The forms in which proposals travel, as the pipeline sees them."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -33,11 +33,12 @@ class Wire(Protocol):
 
 
 class WriteRequest(msgspec.Struct, frozen=True):
-    """A POST to GMS that writes one batch."""
+    """A request to GMS that writes one batch, or a part of it."""
 
     path: str
     body: bytes
     headers: Mapping[str, str] = {}
+    method: Literal["POST", "PATCH"] = "POST"
 
 
 class GmsWire(Wire, Protocol):
@@ -50,10 +51,10 @@ class GmsWire(Wire, Protocol):
         """Return a packer of batches that one request may hold."""
         ...
 
-    def request(self, batch: Batch, *, asynchronous: bool) -> WriteRequest:
-        """Return the request that writes a batch. GMS answers an `asynchronous` one when the batch is in its queue."""
+    def requests(self, batch: Batch, *, asynchronous: bool) -> list[WriteRequest]:
+        """Return what writes a batch, in order. GMS answers `asynchronous` requests when they are in its queue."""
         ...
 
-    def left_out(self, batch: Batch, answer: bytes) -> list[tuple[str, str]] | None:
-        """Return the (URN, aspect) pairs of the batch that the answer does not list; None where it is no list."""
+    def left_out(self, batch: Batch, answers: Sequence[bytes]) -> list[tuple[str, str]] | None:
+        """Return the (URN, aspect) pairs of the batch that no answer lists; None where an answer is no list."""
         ...

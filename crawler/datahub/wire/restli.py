@@ -1,11 +1,14 @@
 """The wire of Rest.li's batch endpoint (`AspectResource.java`)."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
 
+from crawler.datahub.aspects import Status
 from crawler.datahub.batching import Batch, EncodedEntity, Packer
 from crawler.datahub.proposals import Proposal
+from crawler.datahub.statuses import patch_of, status_of
 from crawler.datahub.wire.file import encode_key, name_of
 from crawler.datahub.wire.protocol import WriteRequest
 
@@ -20,6 +23,7 @@ class _Text(msgspec.Struct):
 
 
 class _TextProposal(msgspec.Struct, rename="camel"):
+    change_type: str
     aspect_name: str
     aspect: _Text
 
@@ -32,8 +36,13 @@ class RestliWire:
 
     lists_taken = False
 
-    def __init__(self, system_metadata: msgspec.Raw) -> None:
+    def __init__(self, system_metadata: msgspec.Raw, *, patches_status: bool = False) -> None:
+        """With `patches_status`, of the aspect `status` only what it names is changed."""
         self._end = b',"contentType":"application/json"},"systemMetadata":%b}' % bytes(system_metadata)
+        self._end_of_patch = b',"contentType":"application/json-patch+json"},"systemMetadata":%b}' % bytes(
+            system_metadata
+        )
+        self._patches_status = patches_status
 
     def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
         """Return the bytes that name the entity."""
@@ -41,6 +50,8 @@ class RestliWire:
 
     def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """Return the bytes that name the aspect and hold its JSON."""
+        if self._patches_status and aspect_name == Status.NAME:
+            return _text_start(aspect_name, "PATCH") + _encode(patch_of(aspect).decode()) + self._end_of_patch
         return b"".join((_text_start(aspect_name), _encode(aspect.decode()), self._end))
 
     def aspect_name(self, encoded: bytes) -> str:
@@ -50,7 +61,10 @@ class RestliWire:
     def proposal(self, entity: EncodedEntity, encoded: bytes) -> Proposal:
         """Decode one of the entity's encoded proposals."""
         decoded = msgspec.json.decode(encoded, type=_TextProposal)
-        return Proposal(entity.entity_type, entity.urn, decoded.aspect_name, decoded.aspect.value.encode())
+        value = decoded.aspect.value.encode()
+        if decoded.change_type == "PATCH":
+            value = status_of(value)
+        return Proposal(entity.entity_type, entity.urn, decoded.aspect_name, value)
 
     def packer(self, max_proposals: int, max_bytes: int) -> Packer:
         """Return a packer of batches of any entities."""
@@ -61,7 +75,11 @@ class RestliWire:
         encoded = [proposal for entity in batch.entities for proposal in entity.proposals]
         return WriteRequest(PATH, body(encoded, asynchronous=asynchronous), HEADERS)
 
-    def left_out(self, batch: Batch, answer: bytes) -> None:
+    def requests(self, batch: Batch, *, asynchronous: bool) -> list[WriteRequest]:
+        """Return the one request that writes a batch."""
+        return [self.request(batch, asynchronous=asynchronous)]
+
+    def left_out(self, batch: Batch, answers: Sequence[bytes]) -> None:
         """Return None: Rest.li answers `{"value": "success"}` and names no proposal."""
 
 
@@ -71,5 +89,5 @@ def body(proposals: list[bytes], *, asynchronous: bool) -> bytes:
 
 
 @lru_cache
-def _text_start(aspect_name: str) -> bytes:
-    return b',"changeType":"UPSERT","aspectName":"%b","aspect":{"value":' % aspect_name.encode()
+def _text_start(aspect_name: str, change_type: str = "UPSERT") -> bytes:
+    return b',"changeType":"%b","aspectName":"%b","aspect":{"value":' % (change_type.encode(), aspect_name.encode())

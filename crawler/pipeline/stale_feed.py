@@ -1,0 +1,134 @@
+"""What marks stale entities as removed, as the feed of a crawl's last delivery, once all else is delivered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain, islice
+
+from msgspec import structs
+
+from crawler.config.settings import MlflowSettings
+from crawler.datahub.proposals import Entity, removal_of
+from crawler.errors import CrawlerError
+from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.entities import ENTITIES_AT_ONCE, EntityChunk
+from crawler.pipeline.plan import runs_of
+from crawler.pipeline.source import RunSource
+from crawler.removal.deleted_runs import RUN
+from crawler.removal.open_removal import Removal
+from crawler.removal.stale import Absent, Evidence, Why, possible_names
+from crawler.stopping import interrupted
+from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
+from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
+
+_CONTAINER = "container"
+
+
+class StaleFeed:
+    """Decides on what the crawl did not list, then yields what marks it as removed.
+
+    Of experiments that MLflow lists as deleted, the runs come first: they are read now. `stop` ends that.
+    """
+
+    def __init__(
+        self, client: MlflowClient, settings: MlflowSettings, removal: Removal, listener: Listener, stop: asyncio.Event
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._removal = removal
+        self._stale = removal.stale
+        self._record = removal.stale.record
+        self._listener = listener
+        self._stop = stop
+        self._unread: set[str] = set()
+        """Containers of deleted experiments of which not all runs could be read."""
+
+    def __aiter__(self) -> AsyncIterator[EntityChunk]:
+        """Return the chunks. Asks DataHub and MLflow where it has to. Raises what they fail with."""
+        return self._chunks()
+
+    def drain(self) -> Iterator[EntityChunk]:
+        """Return nothing: what was not yielded stays in the checkpoint."""
+        return iter(())
+
+    async def _chunks(self) -> AsyncIterator[EntityChunk]:
+        absent = await self._with_shown(self._stale.absent())
+        evidence = await self._evidence(absent)
+        verdicts = self._stale.decide(absent, evidence)
+        for verdict in verdicts:
+            if verdict.is_removed and verdict.urn in self._record.deleted:
+                async for chunk in self._runs_of(verdict.urn):
+                    yield chunk
+        verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in self._unread else each for each in verdicts]
+        removals = chain(self._stale.conclude(verdicts, absent.percent, self._listener), self._purged(absent, evidence))
+        while some := list(islice(removals, ENTITIES_AT_ONCE)):
+            yield EntityChunk(some)
+
+    async def _with_shown(self, absent: Absent) -> Absent:
+        """Add the experiments that MLflow lists as deleted and DataHub shows, whoever wrote them there."""
+        known = {*absent.urns, *self._record.urns}
+        others = [urn for urn in self._record.deleted if urn not in known]
+        if not others or self._record.failures or not self._removal.shown.are_known:
+            return absent
+        return structs.replace(absent, urns=[*absent.urns, *await self._removal.shown.of(_CONTAINER, others)])
+
+    async def _evidence(self, absent: Absent) -> Evidence:
+        evidence = Evidence(
+            failures=self._record.failures,
+            is_partial=self._record.is_partial,
+            empty=self._record.empty,
+            deleted=self._record.deleted,
+            is_confirmed=self._removal.is_confirmed,
+        )
+        is_certain = not absent.urns or evidence.is_confirmed or evidence.failures
+        if is_certain or not await self._client.may_hide(self._settings):
+            return evidence
+        found = {group: await self._has_model(group) for group in absent.unlisted_groups}
+        return structs.replace(
+            evidence,
+            may_hide=True,
+            missing_models={group for group, is_there in found.items() if is_there is False},
+            existing_models={group for group, is_there in found.items() if is_there},
+        )
+
+    async def _has_model(self, group: str) -> bool | None:
+        """Ask MLflow for the model of a group; None where it does not tell."""
+        answers = [await self._client.has_model(name) for name in possible_names(group)]
+        return True if True in answers else None if None in answers else False
+
+    def _purged(self, absent: Absent, evidence: Evidence) -> Iterator[Entity]:
+        """Yield what marks runs as removed that MLflow lists no more (`mlflow gc`), where a state remembers runs."""
+        known = self._removal.known_runs
+        unseen = 0 if known is None else sum(1 for _ in known.unseen_runs())
+        if known is None or not unseen:
+            return
+        why = self._stale.decide_on_runs(unseen, known.count(), absent, evidence)
+        urns = known.unseen_runs()
+        while some := list(islice(urns, ENTITIES_AT_ONCE)):
+            self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))
+            if why is Why.ABSENT:
+                yield from (removal_of(RUN, urn) for urn in some)
+
+    async def _runs_of(self, container: str) -> AsyncIterator[EntityChunk]:
+        """Yield what marks the runs of a deleted experiment as removed. If they cannot be read, that is a finding."""
+        experiment = self._record.deleted[container]
+        (partition,) = runs_of(self._client.url, [experiment.experiment_id])
+        source = RunSource(partition, self._client.runs)
+        try:
+            while not source.is_done:
+                if self._stop.is_set():
+                    raise interrupted()
+                yield await self._next_page(source)
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            self._unread.add(container)
+            self._listener(EXPERIMENT_UNREAD.found(f"{experiment.experiment_id} {experiment.name}: {error}"))
+
+    async def _next_page(self, source: RunSource) -> EntityChunk:
+        async with source.next_step(hurry=False) as step:
+            runs = list(step.rows)
+        for text in step.unreadable:
+            self._listener(UNREADABLE["runs"].found(text))
+        self._listener(RowsSkipped("deleted runs", sum(run.deleted for run in runs)))
+        return EntityChunk(await self._removal.deleted_runs.removals(runs))

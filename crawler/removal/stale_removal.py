@@ -1,0 +1,88 @@
+"""The stale removal of one crawl, from the last checkpoint to the next one. It asks nobody: others do, and tell it."""
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+
+from crawler.datahub.proposals import Entity, removal_of
+from crawler.removal.crawl_record import CrawlRecord
+from crawler.removal.stale import Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
+from crawler.telemetry import findings
+from crawler.telemetry.events import Event, Listener, Outcomes, StaleFound
+
+_TOLD = {
+    Why.FAILURE: findings.REMOVAL_AFTER_FAILURE,
+    Why.EMPTY_LISTING: findings.REMOVAL_EMPTY_LISTING,
+    Why.RIGHTS: findings.REMOVAL_RIGHTS,
+}
+
+
+class StaleRemoval:
+    """What a crawl lists, held against the last checkpoint. It is a listener of the crawl.
+
+    `record` is what the crawl lists. `old` is the last checkpoint.
+    """
+
+    def __init__(self, threshold: float, separator: str) -> None:
+        """`threshold` is the percentage that may vanish; `separator` stands between name and version in URNs."""
+        self.record = CrawlRecord()
+        self.old: Sequence[str] = ()
+        self._threshold = threshold
+        self._separator = separator
+        self._kept: dict[str, None] = {}
+        self._unfinished: dict[str, None] = {}
+        """What is to be removed and was not delivered yet."""
+        self._is_decided = False
+
+    def __call__(self, event: Event) -> None:
+        """Note what the crawl reads, what fails, and which removals were delivered."""
+        self.record(event)
+        if isinstance(event, Outcomes):
+            for outcome in event.entities:
+                if outcome.is_removal and outcome.delivered and not (outcome.rejected or outcome.unconfirmed):
+                    self._unfinished.pop(outcome.urn, None)
+
+    def absent(self) -> Absent:
+        """Return what of the last checkpoint was not listed."""
+        return compare(self.old, self.record.urns, self._separator)
+
+    def decide(self, absent: Absent, evidence: Evidence) -> list[Verdict]:
+        """Decide on each entity that is absent."""
+        return decide(absent, self._threshold, evidence)
+
+    def decide_on_runs(self, unseen: int, known: int, absent: Absent, evidence: Evidence) -> Why:
+        """Decide on runs that are known and that MLflow does not list: ABSENT to remove them, or why they are kept."""
+        return decide_on_runs(unseen, known, absent, self._threshold, evidence)
+
+    def conclude(self, verdicts: Iterable[Verdict], percent: float, listener: Listener) -> list[Entity]:
+        """Tell the verdicts, and return the entities that mark what is stale as removed."""
+        self._is_decided = True
+        verdicts = list(verdicts)
+        self._kept = {verdict.urn: None for verdict in verdicts if not verdict.is_removed}
+        self._unfinished = {verdict.urn: None for verdict in verdicts if verdict.is_removed}
+        for event in stale_found(verdicts):
+            listener(event)
+            if event.why == Why.THRESHOLD:
+                listener(
+                    findings.REMOVAL_THRESHOLD.found(
+                        f"{percent:.1f} % of the last crawl's entities are gone, {self._threshold:g} % may be.",
+                        len(event.urns),
+                    )
+                )
+            elif (kind := _TOLD.get(Why(event.why))) is not None:
+                listener(kind.found(event.urns[0], len(event.urns)))
+        return [removal_of(type_of(urn), urn) for urn in self._unfinished]
+
+    def next_checkpoint(self) -> list[str]:
+        """Return the URNs of the next checkpoint: what was listed, and of the last one what was not removed."""
+        kept = [*self._kept, *self._unfinished] if self._is_decided else self.absent().urns
+        return [*self.record.urns, *kept]
+
+
+def stale_found(verdicts: Collection[Verdict]) -> Iterable[StaleFound]:
+    """Yield the verdicts by entity type and reason."""
+
+    def key(verdict: Verdict) -> tuple[bool, str, str]:
+        return not verdict.is_removed, type_of(verdict.urn), verdict.why
+
+    for (is_kept, entity_type, why), group in groupby(sorted(verdicts, key=key), key):
+        yield StaleFound(entity_type, why, not is_kept, [verdict.urn for verdict in group])

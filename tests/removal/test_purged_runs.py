@@ -1,0 +1,100 @@
+"""Runs that MLflow lists no more at all (`mlflow gc`): a state that remembers them tells, within the same rules."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.pipeline.stale_feed import StaleFeed
+from crawler.removal.deleted_runs import DeletedRuns
+from crawler.removal.open_removal import Removal
+from crawler.removal.shown_entities import ShownEntities
+from crawler.removal.stale import Evidence, Why, compare, decide_on_runs
+from crawler.removal.stale_removal import StaleRemoval
+from crawler.telemetry.events import Event, RowsRead, StaleFound
+from crawler.telemetry.findings import UNREADABLE
+
+EXPERIMENT = "urn:li:container:1"
+OTHER = "urn:li:container:2"
+
+
+class Remembered:
+    """A state with this many runs, of which the first ones are not seen any more."""
+
+    def __init__(self, known: int, unseen: int) -> None:
+        self._known = known
+        self._unseen = unseen
+
+    def count(self) -> int:
+        return self._known
+
+    def unseen_runs(self) -> Iterator[str]:
+        return (f"urn:li:dataProcessInstance:{number}" for number in range(self._unseen))
+
+
+async def removed(
+    remembered: Remembered, *events: Event, threshold: float = 75.0
+) -> tuple[list[str], list[StaleFound]]:
+    """What the feed of a crawl removes in which these events were told, and what it tells."""
+    stale = StaleRemoval(threshold, "_")
+    for event in (RowsRead("runs", 1), *events):
+        stale(event)
+    told: list[Any] = []
+    shown = ShownEntities(None, told.append)
+    removal = Removal(stale, shown, DeletedRuns(shown, told.append), is_confirmed=False, known_runs=remembered)
+    nobody: Any = None
+    feed = StaleFeed(nobody, nobody, removal, told.append, asyncio.Event())
+    return [entity.urn async for chunk in feed for entity in chunk.entities], told
+
+
+async def test_they_are_removed_a_few_at_a_time() -> None:
+    urns, told = await removed(Remembered(1_000, 250))
+    assert urns == list(Remembered(0, 250).unseen_runs())
+    assert [(each.why, each.is_removed, len(each.urns)) for each in told] == [
+        ("absent", True, n) for n in (100, 100, 50)
+    ]
+
+
+async def test_past_the_threshold_none_is_removed() -> None:
+    urns, told = await removed(Remembered(1_000, 760))
+    assert urns == []
+    assert {(each.why, each.is_removed) for each in told} == {("threshold", False)}
+    assert sum(len(each.urns) for each in told) == 760
+
+
+async def test_after_a_failure_none_is_removed() -> None:
+    urns, told = await removed(Remembered(10, 1), UNREADABLE["runs"].found("x"))
+    assert (urns, [each.why for each in told]) == ([], ["failure"])
+
+
+async def test_where_nothing_is_missing_nothing_is_told() -> None:
+    assert await removed(Remembered(10, 0)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "why"),
+    [
+        ({}, Why.ABSENT),
+        ({"is_partial": True}, Why.PARTIAL),
+        ({"empty": {"dataset"}}, Why.EMPTY_LISTING),
+        ({"empty": {"dataset"}, "is_confirmed": True}, Why.ABSENT),
+        ({"may_hide": True}, Why.RIGHTS),
+        ({"may_hide": True, "is_confirmed": True}, Why.ABSENT),
+        ({"may_hide": True, "deleted": {EXPERIMENT}}, Why.ABSENT),
+    ],
+)
+def test_the_rules_are_those_of_the_other_entities(evidence: dict[str, Any], why: Why) -> None:
+    absent = compare([EXPERIMENT, OTHER], {OTHER: None}, "_")
+    assert decide_on_runs(1, 10, absent, 75.0, Evidence(**evidence)) is why
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.floats(0, 100))
+def test_the_threshold_holds_for_any_number(unseen: int, seen: int, threshold: float) -> None:
+    known = unseen + seen
+    absent = compare([], {}, "_")
+    is_within = threshold == 100.0 or not known or 100.0 * unseen / known <= threshold
+    expected = Why.ABSENT if is_within else Why.THRESHOLD
+    assert decide_on_runs(unseen, known, absent, threshold, Evidence()) is expected
