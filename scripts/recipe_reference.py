@@ -113,6 +113,7 @@ def render() -> str:
         *_section("The whole recipe", sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
         *_section("`source` and `sink`", sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
         *_section("`source.config` of mlflow", sections.MlflowSource),
+        *_section("`source.config.incremental`", sections.Incremental),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
         *_section("`sink.config` of datahub-rest", sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
         *_section("`sink.config` of file", sections.FileSink),

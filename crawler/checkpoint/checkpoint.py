@@ -21,7 +21,9 @@ from crawler.checkpoint.acks import Window, WindowAck
 from crawler.checkpoint.fingerprint import differences, source_of
 from crawler.checkpoint.intervals import EVERYTHING, Bounds, Intervals
 from crawler.checkpoint.kept_tally import decode_tally, encode_tally
-from crawler.checkpoint.sqlite import Changes, Database
+from crawler.checkpoint.memory import Memory, clear
+from crawler.checkpoint.sqlite import Changes, Database, Write
+from crawler.config.settings import KeepingCurrent
 from crawler.errors import SettingsError
 from crawler.mlflow.resources import RUNS
 from crawler.telemetry.counting import count
@@ -86,14 +88,20 @@ class Checkpoint:
         path: Path,
         fingerprint: dict[str, str],
         run_id: str,
+        changed_only: KeepingCurrent | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`run_id` is that of a new crawl; the attribute is that of the crawl which is resumed, if one is."""
+        """`run_id` is that of a new crawl; the attribute is that of the crawl which is resumed, if one is.
+
+        With `changed_only` there is a `memory` of what earlier crawls sent, while the context lasts.
+        """
         self.run_id = run_id
         self.resumed: Resumed | None = None
         self.runs_expected: int | None = None
         """How many runs the last whole crawl of the same server read; None where there was none."""
+        self.memory: Memory | None = None
+        self._changed_only = changed_only
         self._runs = 0
         self._path = path
         self._fingerprint = fingerprint
@@ -113,6 +121,7 @@ class Checkpoint:
             self._database = Database(self._path)
             stack.callback(self._database.close)
             self._read()
+            self._open_memory()
             self._exit = stack.pop_all()
         return self
 
@@ -169,6 +178,8 @@ class Checkpoint:
         whole = msgspec.json.encode(_Whole(source_of(self._fingerprint), self._runs)).decode()
         self._pending.changes = Changes(settings={"finished": "true", "whole": whole}, afresh=True)
         self._reducer = None
+        if self.memory is not None and not self._tally.failures:
+            self.memory.forget_unseen()
         self._write()
 
     def _windows_done(self, windows: Sequence[Window]) -> None:
@@ -181,8 +192,6 @@ class Checkpoint:
             self._write()
 
     def _write(self) -> None:
-        if self._pending.has_failed:
-            return
         changes = self._pending.changes
         self._pending.changes, self._pending.is_dirty = Changes(settings={}), False
         if self._reducer is not None:
@@ -191,12 +200,23 @@ class Checkpoint:
             changes.datasets = facts | changes.datasets
         if not changes.afresh:
             changes.settings["findings"] = encode_tally(self._tally).decode()
-        try:
-            self._database.write(changes)
-        except BaseException:
-            self._pending.has_failed = True
-            raise
+        self._database.write(changes, *self._writes_of_memory(ends=changes.afresh))
         self._pending.since = self._clock()
+
+    def _writes_of_memory(self, *, ends: bool) -> list[Write]:
+        if self.memory is None:
+            return []
+        return [self.memory.finish if ends else self.memory.write]
+
+    def _open_memory(self) -> None:
+        if self._changed_only is None:
+            clear(self._database)
+            return
+        resumes = self.resumed is not None
+        try:
+            self.memory = Memory(self._database, self._fingerprint, self._changed_only, resumes=resumes)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise self._database.damaged(str(error)) from None
 
     def _read(self) -> None:
         settings = self._database.settings()
@@ -254,7 +274,6 @@ class _PendingWrite(msgspec.Struct):
     since: float
     changes: Changes = msgspec.field(default_factory=lambda: Changes(settings={}))
     is_dirty: bool = False
-    has_failed: bool = False
 
     def add(self, entity_type: str, urn: str) -> None:
         """Add an entity that is finished. Of runs their windows are kept, not their URNs."""

@@ -27,6 +27,7 @@ class KeptTally(msgspec.Struct, frozen=True):
     unconfirmed: int = 0
     unconfirmed_proposals: int = 0
     unconfirmed_path: str | None = None
+    unchanged: dict[str, int] = {}
 
 
 def encode_tally(tally: Tally) -> bytes:
@@ -43,6 +44,7 @@ def encode_tally(tally: Tally) -> bytes:
         unconfirmed=tally.unconfirmed,
         unconfirmed_proposals=tally.unconfirmed_proposals,
         unconfirmed_path=_text(tally.unconfirmed_path),
+        unchanged=tally.unchanged,
     )
     return msgspec.json.encode(kept)
 
@@ -61,6 +63,7 @@ def decode_tally(data: bytes) -> Tally:
         unconfirmed=kept.unconfirmed,
         unconfirmed_proposals=kept.unconfirmed_proposals,
         unconfirmed_path=_path(kept.unconfirmed_path),
+        unchanged=Counter(kept.unchanged),
     )
     for entity_type, methods in kept.confirmed.items():
         tally.confirmed[entity_type].update(methods)

@@ -190,6 +190,23 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--state", type=Path, metavar="PATH", help="keep a checkpoint here: the next crawl resumes one that was cut off"
     )
+    group.add_argument(
+        "--changed-only",
+        action="store_true",
+        default=None,
+        help="send only what has changed since the last crawl with this --state",
+    )
+    group.add_argument(
+        "--incremental",
+        action="store_true",
+        default=None,
+        help="also read only what may have changed since then (docs/freshness.md says what is seen when)",
+    )
+    group.add_argument(
+        "--verify-every",
+        metavar="DURATION",
+        help="how often to ask DataHub whether it still has what the state says (default never)",
+    )
     _add_checks(group)
 
 

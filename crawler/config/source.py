@@ -13,8 +13,8 @@ from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import has_secret, with_one_secret
-from crawler.config.sections import MlflowSource, Options, StatefulIngestion, Typed
-from crawler.config.settings import MappingSettings, MlflowSettings, ServerSettings
+from crawler.config.sections import Incremental, MlflowSource, Options, StatefulIngestion, Typed
+from crawler.config.settings import IncrementalSettings, KeepingCurrent, MappingSettings, MlflowSettings, ServerSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import STATE_UNSUPPORTED, UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
@@ -33,10 +33,14 @@ _SERVERS = ServerOptions("tracking_uri", ("tracking_uri", "registry_uri"))
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The source: its options, and the servers that come of them; `mlflow` is None if none is given."""
+    """The source: its options, and the servers that come of them; `mlflow` is None if none is given.
+
+    `changed_only` says how only what has changed is read and sent, None that everything is.
+    """
 
     options: Merged[MlflowSource]
     mlflow: MlflowSettings | None
+    changed_only: KeepingCurrent | None = None
 
 
 def load_source(
@@ -55,9 +59,19 @@ def load_source(
     if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
         return Source(merged, None)
     with remarks:
+        changed_only = _changed_only(merged.section, remarks, incremental=bool(flags.incremental))
         mlflow, merged = _servers(merged, layers, environment, home, remarks)
-        return Source(merged, mlflow)
+        return Source(merged, mlflow, changed_only)
     return Source(merged, None)
+
+
+def _changed_only(source: MlflowSource, remarks: Remarks, *, incremental: bool) -> KeepingCurrent | None:
+    chosen = section(source.incremental, "source.config.incremental", Incremental, remarks=remarks)
+    asked = IncrementalSettings(full_every=chosen.full_every, not_ended_for=chosen.not_ended_for)
+    is_incremental = incremental or chosen.enabled
+    if not (source.changed_only or is_incremental or source.verify_every is not None):
+        return None
+    return KeepingCurrent(incremental=asked if is_incremental else None, verify_every=source.verify_every)
 
 
 def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings:
@@ -109,6 +123,8 @@ def _flags(flags: Flags) -> Layer:
         max_threads="mlflow_concurrency",
         patience_sec="patience",
         requests_per_second="mlflow_rps",
+        changed_only="changed_only",
+        verify_every="verify_every",
     )
 
 

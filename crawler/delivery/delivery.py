@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
 
+from crawler.checkpoint.sent_entities import SentEntities
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity, Proposal, SystemMetadata, encode_system_metadata
+from crawler.delivery.changed_only import ChangedOnly, Encoded
 from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, unconfirmed_beside
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
@@ -57,6 +59,7 @@ class Delivery:
     """Delivers what is added to one open sink.
 
     `validator`, where given, tells why a proposal must not be sent. `grace` is how many seconds a clean stop may take.
+    What DataHub has according to `sent` is not sent again.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Delivery:
         validator: Validator | None = None,
         *,
         grace: float = 0.0,
+        sent: SentEntities | None = None,
     ) -> None:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
         self._outcomes = outcomes
@@ -79,6 +83,7 @@ class Delivery:
         self._queues = SenderQueues(sink)
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
         self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, outcomes, listener)
+        self._changes = outcomes.memory = None if sent is None else ChangedOnly(sent, sink, listener)
         self._verifying: asyncio.Task[None] | None = None
         self._grace = grace
         self._sender = Sender(sink, outcomes, self._read_back, listener)
@@ -88,8 +93,7 @@ class Delivery:
         """Encode and pack entities; `ack` counts each once it is done. What DataHub cannot take is a finding."""
         mapped: dict[str, int] = {}
         with self._timing.stage("encode"):
-            for entity in entities:
-                encoded, refusals = self._encoder.encode(entity, ack)
+            for entity, encoded, refusals in self._encoded(entities, ack):
                 if refusals or not encoded.proposals:
                     self._outcomes.refused_here(encoded, refusals)
                 if encoded.proposals:
@@ -97,6 +101,11 @@ class Delivery:
                     self._queues.put(encoded, entity.ordering_key)
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
+
+    def _encoded(self, entities: Sequence[Entity], ack: Ack | None) -> Iterable[Encoded]:
+        """Yield what is to be sent of entities, and what of them DataHub could not take."""
+        encoded = ((entity, *self._encoder.encode(entity, ack)) for entity in entities)
+        return encoded if self._changes is None else self._changes.left([*encoded])
 
     @property
     def can_recheck(self) -> bool:
@@ -245,9 +254,15 @@ class Delivery:
 
 @asynccontextmanager
 async def open_delivery(
-    settings: DeliverySettings, listener: Listener, traffic: Traffic, timing: Timing, *, is_resumable: bool = False
+    settings: DeliverySettings,
+    listener: Listener,
+    traffic: Traffic,
+    timing: Timing,
+    *,
+    is_resumable: bool = False,
+    sent: SentEntities | None = None,
 ) -> AsyncIterator[Delivery]:
-    """Open the sink of the settings and a delivery to it.
+    """Open the sink of the settings and a delivery to it, which leaves out what DataHub has according to `sent`.
 
     Raises SettingsError or ServerError where the sink cannot be opened, or dead letters cannot be kept where the
     settings say.
@@ -263,7 +278,7 @@ async def open_delivery(
             is_resumable=is_resumable,
             keeps_unsent=settings.sink.is_resumable,
         )
-        yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace)
+        yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace, sent=sent)
 
 
 def _dead_letters(

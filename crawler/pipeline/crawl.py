@@ -59,6 +59,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
     with _open_checkpoint(settings) as checkpoint:
         listener = tell_all((report, *([checkpoint] if checkpoint else []), *listeners))
         progress = checkpoint or NoProgress()
+        memory = None if checkpoint is None else checkpoint.memory
         mapper = CrawlMapper(settings.mapping, progress.was_delivered)
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
@@ -71,7 +72,14 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         ):
             delivery = await unless_stopped(
                 stack.enter_async_context(
-                    open_delivery(settings, listener, report.datahub, report.time, is_resumable=checkpoint is not None)
+                    open_delivery(
+                        settings,
+                        listener,
+                        report.datahub,
+                        report.time,
+                        is_resumable=checkpoint is not None,
+                        sent=None if memory is None else memory.sent,
+                    )
                 ),
                 stop,
             )
@@ -95,7 +103,7 @@ def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
     if settings.state is None or settings.dry_run:
         yield None
         return
-    with Checkpoint(settings.state, fingerprint(settings), settings.run_id) as checkpoint:
+    with Checkpoint(settings.state, fingerprint(settings), settings.run_id, settings.changed_only) as checkpoint:
         yield checkpoint
 
 

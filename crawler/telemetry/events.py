@@ -43,6 +43,13 @@ class EntitiesMapped(msgspec.Struct, frozen=True):
     count: int
 
 
+class EntitiesUnchanged(msgspec.Struct, frozen=True):
+    """Entities of one type were mapped and are not sent: DataHub has them as they are, as the state tells."""
+
+    entity_type: str
+    count: int
+
+
 class ExperimentsListed(msgspec.Struct, frozen=True):
     """All experiments are known from now on."""
 
@@ -153,6 +160,7 @@ Event = (
     | RowsRead
     | RowsSkipped
     | EntitiesMapped
+    | EntitiesUnchanged
     | ExperimentsListed
     | ExperimentDone
     | SourceOpened

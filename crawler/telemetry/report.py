@@ -117,6 +117,11 @@ class Report:
         return self.tally.delivered
 
     @property
+    def unchanged(self) -> Counter[str]:
+        """Entities by type that were not sent: DataHub has them as they are, as the state tells."""
+        return self.tally.unchanged
+
+    @property
     def confirmed(self) -> dict[str, Counter[str]]:
         """The same, by type and by what proves it."""
         return self.tally.confirmed
@@ -153,13 +158,13 @@ class Report:
 
     @property
     def runs_done(self) -> int:
-        """Runs that were delivered."""
-        return self.delivered["dataProcessInstance"]
+        """Runs that were delivered, or have not changed."""
+        return self.delivered["dataProcessInstance"] + self.unchanged["dataProcessInstance"]
 
     def activity(self) -> tuple[int, ...]:
         """Return counters some of which change whenever anything happens."""
         traffic = [(each.requests, each.retries, each.in_flight) for each in (self.mlflow, self.datahub)]
-        counts = [counter.total() for counter in (self.read, self.mapped, self.delivered)]
+        counts = [counter.total() for counter in (self.read, self.mapped, self.delivered, self.unchanged)]
         return (*chain(*traffic), *counts, self.proposals, self.batches)
 
     def finish(self, status: str | None = None) -> None:
@@ -204,6 +209,7 @@ class Report:
             "skipped": dict(self.skipped),
             "datahub": {**_traffic(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
+            "unchanged": dict(self.unchanged),
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "rejected": self.rejected,
             "unconfirmed": {

@@ -25,13 +25,14 @@ class Tally(msgspec.Struct):
     """Counts of proposals, of delivered entities by type, of findings by code and of dead letters.
 
     `confirmed` counts delivered entities by type and by what proves that DataHub has them, `unconfirmed` those that
-    DataHub took, but was not seen to have in time.
+    DataHub took, but was not seen to have in time. `unchanged` counts entities that were not sent, by type.
     """
 
     warnings: dict[str, FindingSummary] = {}
     failures: dict[str, FindingSummary] = {}
     delivered: Counter[str] = msgspec.field(default_factory=Counter)
     confirmed: defaultdict[str, Counter[str]] = msgspec.field(default_factory=lambda: defaultdict(Counter))
+    unchanged: Counter[str] = msgspec.field(default_factory=Counter)
     proposals: int = 0
     rejected: int = 0
     dead_letters: int = 0
@@ -41,7 +42,9 @@ class Tally(msgspec.Struct):
     unconfirmed_path: Path | None = None
 
     def count_at_most(self, entity_type: str, most: int) -> None:
-        """Let no more than `most` entities of a type count as delivered."""
+        """Let no more than `most` entities of a type count as delivered or unchanged."""
+        left = max(0, most - self.delivered[entity_type])
+        self.unchanged -= Counter({entity_type: max(0, self.unchanged[entity_type] - left)})
         excess = self.delivered[entity_type] - most
         if excess <= 0:
             return
