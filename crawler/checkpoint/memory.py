@@ -8,6 +8,8 @@ import msgspec
 
 from crawler import __version__
 from crawler.checkpoint.fingerprint import ends_of
+from crawler.checkpoint.intervals import Bounds
+from crawler.checkpoint.known_experiments import KnownExperiments, drop_unfinished
 from crawler.checkpoint.scope import LastCrawl, Scope, scope_of
 from crawler.checkpoint.seen_numbers import SeenNumbers
 from crawler.checkpoint.sent_entities import SentEntities, run_urn_of
@@ -24,8 +26,13 @@ _encode = msgspec.json.Encoder().encode
 class Memory:
     """The memory of one state while a crawl writes to it.
 
-    `sent` is what DataHub has, `scope` what this crawl reads. What it learns is written with the checkpoint.
+    `sent` is what DataHub has, `scope` what this crawl reads, `experiments` those that earlier ones have read. What it
+    learns is written with the checkpoint. Where the listing of experiments had no end (`lists_all`), or something was
+    lost that no file keeps (`loses`), the next crawl reads what this one had to read.
     """
+
+    lists_all = False
+    loses = False
 
     def __init__(
         self, database: Database, fingerprint: dict[str, str], wanted: KeepingCurrent, *, resumes: bool
@@ -44,6 +51,10 @@ class Memory:
         self._last = msgspec.json.decode(facts[_LAST], type=LastCrawl) if _LAST in facts else None
         self.scope = interrupted or scope_of(self._last, wanted, fingerprint, __version__, _now())
         self._seen = SeenNumbers(_seen_blocks(database) if interrupted else {})
+        ended = 0 if self._last is None else self._last.number
+        if not interrupted:
+            database.write(Changes(settings={}), lambda connection: drop_unfinished(connection, ended))
+        self.experiments = KnownExperiments(database, self.scope.number, ended)
         self.sent = SentEntities(database, self._seen if self.scope.is_full else None)
         if not interrupted:
             self.scope = msgspec.structs.replace(self.scope, numbers=self.sent.numbers)
@@ -52,6 +63,24 @@ class Memory:
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what was learned since the last time, within a transaction."""
         self.sent.write(connection)
+        self.experiments.write(connection)
+
+    def is_known(self, experiment_id: str) -> bool:
+        """Return whether only what may have changed of an experiment's runs is to be read."""
+        return not self.scope.is_full and experiment_id in self.experiments
+
+    def read_before(self, experiment_id: str) -> list[Bounds]:
+        """Return the start times of an experiment that an earlier crawl has read, and that need not be read again."""
+        since = self.scope.since
+        return (
+            []
+            if since is None or not self.is_known(experiment_id)
+            else self.experiments.read_before(experiment_id, since)
+        )
+
+    def note_of(self, urn: str) -> bytes:
+        """Return what was noted of an entity that was delivered, for a crawl that leaves out what has not changed."""
+        return b"" if self.scope.is_full else self.sent.of([urn])[0].note
 
     def unseen_runs(self) -> Iterator[str]:
         """Yield the URNs of runs that DataHub has and that a crawl which has read everything did not meet.
@@ -64,15 +93,19 @@ class Memory:
     def finish(self, connection: sqlite3.Connection) -> None:
         """Note that the crawl came to its end, within a transaction."""
         self.write(connection)
+        connection.execute("DELETE FROM fact WHERE name = ?", (_NOW,))
+        if self.loses or not self.lists_all:
+            return
+        self.experiments.finish(connection)
         scope, last = self.scope, self._last
         ended = LastCrawl(
+            scope.number,
             self._fingerprint,
             __version__,
             scope.began,
             scope.began if scope.is_full or last is None else last.full_began,
             scope.began if scope.verifies or last is None else last.verified,
         )
-        connection.execute("DELETE FROM fact WHERE name = ?", (_NOW,))
         write_facts(connection, {_LAST: _encode(ended).decode()})
 
     def forget_unseen(self) -> None:

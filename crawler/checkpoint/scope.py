@@ -11,6 +11,7 @@ OVERLAP = 3_600_000
 class LastCrawl(msgspec.Struct, frozen=True):
     """What is kept of the last crawl that came to its end. Times are when a crawl began, in ms since epoch."""
 
+    number: int
     fingerprint: dict[str, str]
     program: str
     """The version of this program: another one may map a row in another way."""
@@ -22,13 +23,17 @@ class LastCrawl(msgspec.Struct, frozen=True):
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a crawl does. It began at `began`; `since` is None where it reads everything, else from when on (both ms).
+    """What crawl `number` does, which began at `began` (ms since epoch).
 
-    If it `verifies`, DataHub is asked whether it has what the state says. `numbers` were given when it began.
+    It reads everything, or what may have changed since `since`; of older runs that have not ended, those that began at
+    `not_ended_since` or later. If it `verifies`, DataHub is asked whether it has what the state says. `numbers` were
+    given to entities when it began.
     """
 
+    number: int
     began: int
     since: int | None = None
+    not_ended_since: int = 0
     verifies: bool = False
     numbers: int = 0
 
@@ -42,6 +47,7 @@ def scope_of(
     last: LastCrawl | None, wanted: KeepingCurrent, fingerprint: dict[str, str], program: str, now: int
 ) -> Scope:
     """Return what a crawl does that begins now; `last` is None where there was none into the same DataHub."""
+    number = 1 if last is None else last.number + 1
     verified = None if last is None else last.verified
     verifies = wanted.verify_every is not None and (verified is None or now - verified >= 1_000 * wanted.verify_every)
     incremental = wanted.incremental
@@ -52,5 +58,5 @@ def scope_of(
         or (last.fingerprint, last.program) != (fingerprint, program)
         or now - last.full_began >= 1_000 * incremental.full_every
     ):
-        return Scope(now, verifies=verifies)
-    return Scope(now, since=last.began - OVERLAP)
+        return Scope(number, now, verifies=verifies)
+    return Scope(number, now, last.began - OVERLAP, now - round(1_000 * incremental.not_ended_for))

@@ -37,9 +37,13 @@ CREATE TABLE sent_log (
     key BLOB NOT NULL, digests BLOB NOT NULL, note BLOB, afresh INTEGER NOT NULL, checksum INTEGER NOT NULL
 );
 CREATE TABLE seen (block INTEGER PRIMARY KEY, bits BLOB NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE experiment (
+    experiment_id TEXT PRIMARY KEY, container TEXT NOT NULL, crawl INTEGER NOT NULL, checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE owed (value TEXT NOT NULL, crawl INTEGER NOT NULL, checksum INTEGER NOT NULL);
 """
 """What crawls that ended leave for later ones; states of schema 1 have none of it."""
-MEMORY_TABLES = ("fact", "sent", "sent_log", "seen")
+MEMORY_TABLES = ("fact", "sent", "sent_log", "seen", "experiment", "owed")
 _TABLES = ("setting", "done_window", "dataset", "settled")
 _MOVE = "Move it away to start afresh."
 _OF_THE_DISK = {

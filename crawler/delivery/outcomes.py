@@ -205,8 +205,11 @@ class OutcomePublisher:
                 self.memory.finished(entity.urn, whole=whole)
         self._listener(Outcomes([_outcome(entity, entity.pending) for entity in entities]))
         for entity in entities:
-            if entity.pending.ack is not None and entity.pending.kept:
-                entity.pending.ack.done(1)
+            pending = entity.pending
+            if pending.ack is not None and pending.kept:
+                if pending.rejected or pending.unconfirmed:
+                    pending.ack.owe()
+                pending.ack.done(1)
 
     def _reject(self, pending: Pending, count: int, *, is_kept: bool) -> None:
         pending.rejected += count

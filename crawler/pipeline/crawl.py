@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
+from datetime import datetime
 
 from msgspec import structs
 
@@ -60,7 +61,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         listener = tell_all((report, *([checkpoint] if checkpoint else []), *listeners))
         progress = checkpoint or NoProgress()
         memory = None if checkpoint is None else checkpoint.memory
-        mapper = CrawlMapper(settings.mapping, progress.was_delivered)
+        mapper = CrawlMapper(settings.mapping, progress.was_delivered, None if memory is None else memory.note_of)
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
@@ -110,11 +111,14 @@ def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
 def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Listener) -> None:
     resumed = checkpoint.resumed if checkpoint is not None else None
     expected = None if checkpoint is None else checkpoint.runs_expected
+    since = None if checkpoint is None or checkpoint.memory is None else checkpoint.memory.scope.since
+    if since is not None:
+        _log.info("Reading what may have changed since %s.", datetime.fromtimestamp(since / 1_000).astimezone())
     if resumed is None:
-        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected))
+        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected, since=since))
         return
     _log.info("Going on with the crawl %s, which delivered %d runs.", settings.run_id, resumed.runs)
-    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected))
+    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected, since=since))
     _tell_letters_elsewhere(settings, resumed.tally, listener)
     listener(RowsRead("runs", resumed.runs))
     if resumed.deleted_runs:

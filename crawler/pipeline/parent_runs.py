@@ -37,6 +37,10 @@ class ParentRuns:
         """Add experiments whose runs are crawled. A parent that is asked for counts only if it is of one of these."""
         self._experiment_ids |= dict.fromkeys(experiment_ids)
 
+    def are_of(self, experiment_id: str) -> bool:
+        """Return whether the runs of an experiment are crawled."""
+        return experiment_id in self._experiment_ids
+
     async def of(self, runs: Sequence[Run]) -> frozenset[str]:
         """Return the ids of those parents of the runs that are written."""
         known = {run.info.run_id: not run.deleted for run in runs}

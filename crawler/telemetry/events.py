@@ -13,13 +13,15 @@ from crawler.telemetry.tally import Tally
 class Started(msgspec.Struct, frozen=True):
     """The work begins. `run_id` is that of the crawl that is resumed, of which `resumed` has the counts, if one is.
 
-    `runs_expected` is how many runs the last whole crawl of this server read, where its state tells.
+    `runs_expected` is how many runs the last whole crawl of this server read, where its state tells. `since` is from
+    when on (ms since epoch) what may have changed is read, None where everything is.
     """
 
     run_id: str
     dry_run: bool = False
     resumed: Tally | None = None
     runs_expected: int | None = None
+    since: int | None = None
 
 
 class RowsRead(msgspec.Struct, frozen=True):

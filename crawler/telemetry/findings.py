@@ -165,6 +165,13 @@ EXPERIMENT_UNREAD = FindingKind(
     "The sample has MLflow's answer. Mend that, then crawl again; with --state only what is missing is read.",
     found_again=True,
 )
+CHANGES_UNTOLD = FindingKind(
+    "changes_untold",
+    "MLflow cannot be asked which runs have ended since the last crawl, so all of them were read.",
+    "warning",
+    "Use --changed-only instead of --incremental: MLflow before 2.0 filters by no end time.",
+    found_again=True,
+)
 NULL_START_TIME_UNKNOWN = FindingKind(
     "untimed_unknown",
     "Whether an experiment has runs without start_time, which MLflow cannot list, could not be told. Run it again.",

@@ -58,6 +58,8 @@ class Report:
         self.experiments_done = 0
         self.runs_expected: int | None = None
         """How many runs the last whole crawl of this server read, where the state tells."""
+        self.since: int | None = None
+        """From when on (ms since epoch) what may have changed is read; None where everything is."""
         self.unverified = Unverified(0, 0)
         """What waits to be seen in DataHub, which took it."""
         self.queue_lag: int | None = None
@@ -87,7 +89,7 @@ class Report:
             case Started():
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
-                self.runs_expected = event.runs_expected
+                self.runs_expected, self.since = event.runs_expected, event.since
             case SourceOpened():
                 self.mlflow.version = event.version
             case OutputOpened():
@@ -205,6 +207,7 @@ class Report:
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
             "mlflow": _traffic(self.mlflow),
+            "since": None if self.since is None else _time(self.since),
             "read": dict(self.read),
             "skipped": dict(self.skipped),
             "datahub": {**_traffic(self.datahub), "batches": self.batches},
@@ -230,6 +233,10 @@ def peak_rss_bytes() -> int:
     """Return the most memory that this process ever held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _time(time: int) -> str:
+    return datetime.fromtimestamp(time / 1_000, UTC).isoformat(timespec="milliseconds")
 
 
 def _shown(path: Path | None) -> str | None:
