@@ -1,7 +1,7 @@
 """Experiments of which an earlier crawl has read all runs: of these, only what may have changed since is read.
 
-An experiment that was renamed has another container, so all of its runs are read again. One that is listed as deleted
-is forgotten, so they are when it is restored. A row counts once the crawl that wrote it has come to its end.
+One that was renamed, deleted or restored since then looks otherwise: all of its runs have another container, or are
+back, so they are read again. A row counts once the crawl that wrote it has come to its end.
 """
 
 import json
@@ -18,12 +18,13 @@ _AT_ONCE = 500
 class KnownExperiments:
     """The tables `experiment` and `owed` of an open state.
 
-    `number` is that of this crawl; rows of those up to `ended` count.
+    `number` is that of this crawl, which may be one that is `resumed`; rows of those up to `ended` count.
     """
 
-    def __init__(self, database: Database, number: int, ended: int) -> None:
+    def __init__(self, database: Database, number: int, ended: int, *, resumed: bool) -> None:
         """Begin with what the last crawl left."""
         self._database = database
+        self._resumed = resumed
         self._number = number
         self._ended = ended
         self._known: frozenset[str] = frozenset()
@@ -31,16 +32,21 @@ class KnownExperiments:
         self._owed = _by_experiment(owed for owed in _owed(database, ended))
         self._changes: list[tuple[str, tuple[object, ...]]] = []
 
-    def listed(self, containers: Mapping[str, str], deleted: Iterable[str]) -> None:
-        """Note a page of the listing: the containers' URNs of active experiments, and the ids of deleted ones."""
-        rows = self._rows([*containers])
-        self._known = frozenset(each for each, urn in containers.items() if rows.get(each) == urn)
-        for experiment_id, urn in containers.items():
-            if experiment_id not in self._known:
-                checksum = _checksum(experiment_id, urn, self._number)
-                self._changes.append(
-                    ("REPLACE INTO experiment VALUES (?, ?, ?, ?)", (experiment_id, urn, self._number, checksum))
-                )
+    def listed(self, looks: Mapping[str, str], deleted: Iterable[str]) -> None:
+        """Note a page of the listing: by id, what active experiments look like; and the ids of deleted ones."""
+        rows = self._rows([*looks])
+        known: set[str] = set()
+        for experiment_id, look in looks.items():
+            before, crawl = rows.get(experiment_id, ("", 0))
+            if before == look:
+                known.update([experiment_id] if crawl <= self._ended else [])
+            elif before and self._resumed:
+                # Some of its runs were read as it looked before, and are not read again now.
+                self.forget([experiment_id])
+            else:
+                row = (experiment_id, look, self._number, _checksum(experiment_id, look, self._number))
+                self._changes.append(("REPLACE INTO experiment VALUES (?, ?, ?, ?)", row))
+        self._known = frozenset(known)
         self.forget(deleted)
 
     def forget(self, experiment_ids: Iterable[str]) -> None:
@@ -76,16 +82,16 @@ class KnownExperiments:
         """Drop what only this crawl had to read, within a transaction."""
         connection.execute("DELETE FROM owed WHERE crawl < ?", (self._number,))
 
-    def _rows(self, experiment_ids: Sequence[str]) -> dict[str, str]:
-        """Return the URNs of the containers of those that are known."""
-        found: dict[str, str] = {}
+    def _rows(self, experiment_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return what experiments looked like, and to which crawl."""
+        found: dict[str, tuple[str, int]] = {}
         for start in range(0, len(experiment_ids), _AT_ONCE):
             some = experiment_ids[start : start + _AT_ONCE]
             query = f"SELECT * FROM experiment WHERE experiment_id IN ({','.join('?' * len(some))})"  # noqa: S608
             found |= {
-                experiment_id: container
-                for experiment_id, container, crawl, checksum in self._database.rows(query, some)
-                if crawl <= self._ended and checksum == _checksum(experiment_id, container, crawl)
+                experiment_id: (look, crawl)
+                for experiment_id, look, crawl, checksum in self._database.rows(query, some)
+                if checksum == _checksum(experiment_id, look, crawl)
             }
         return found
 
@@ -109,5 +115,5 @@ def _by_experiment(owed: Iterable[tuple[str, int | None, int | None]]) -> dict[s
     return found
 
 
-def _checksum(experiment_id: str, container: str, crawl: int) -> int:
-    return checksum_of(container, f"{experiment_id} {crawl}")
+def _checksum(experiment_id: str, look: str, crawl: int) -> int:
+    return checksum_of(look, f"{experiment_id} {crawl}")

@@ -54,7 +54,7 @@ class Memory:
         ended = 0 if self._last is None else self._last.number
         if not interrupted:
             database.write(Changes(settings={}), lambda connection: drop_unfinished(connection, ended))
-        self.experiments = KnownExperiments(database, self.scope.number, ended)
+        self.experiments = KnownExperiments(database, self.scope.number, ended, resumed=interrupted is not None)
         self.sent = SentEntities(database, self._seen if self.scope.is_full else None)
         if not interrupted:
             self.scope = msgspec.structs.replace(self.scope, numbers=self.sent.numbers)

@@ -38,7 +38,7 @@ CREATE TABLE sent_log (
 );
 CREATE TABLE seen (block INTEGER PRIMARY KEY, bits BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE experiment (
-    experiment_id TEXT PRIMARY KEY, container TEXT NOT NULL, crawl INTEGER NOT NULL, checksum INTEGER NOT NULL
+    experiment_id TEXT PRIMARY KEY, look TEXT NOT NULL, crawl INTEGER NOT NULL, checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE owed (value TEXT NOT NULL, crawl INTEGER NOT NULL, checksum INTEGER NOT NULL);
 """

@@ -82,7 +82,7 @@ class Reader:
             self._listener(RowsRead(EXPERIMENTS.name, len(active)))
             if deleted := len(step.rows) - len(active):
                 self._listener(RowsSkipped("deleted experiments", deleted))
-            self._parents.add_experiments(experiment.experiment_id for experiment in active)
+            self._parents.add_experiments((each.experiment_id for each in active), are_last=step.is_last)
             await self._send(map(self._mapper.experiment, active), None)
             self._note_listed(step.rows)
             if step.is_last:
@@ -98,15 +98,16 @@ class Reader:
         """Note a page of experiments for the crawls that follow."""
         if self._progress.memory is None:
             return
-        containers: dict[str, str] = {}
+        looks: dict[str, str] = {}
         deleted: list[str] = []
         for experiment in experiments:
             container = self._mapper.container_of(experiment.experiment_id)
             if container is None:
                 deleted.append(experiment.experiment_id)
             else:
-                containers[experiment.experiment_id] = container
-        self._progress.memory.experiments.listed(containers, deleted)
+                # Its time tells of one that was deleted and restored, which its tags and runs do not move.
+                looks[experiment.experiment_id] = f"{container} {experiment.last_update_time}"
+        self._progress.memory.experiments.listed(looks, deleted)
 
     def _stretches(self, experiment_id: str) -> list[Stretch]:
         """Return what is to be read of an experiment: what no earlier crawl has read, and what may have changed."""

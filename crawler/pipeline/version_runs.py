@@ -88,10 +88,10 @@ class VersionRuns:
         return has_failed
 
     async def _send_found(self, run: Run) -> None:
-        """Send a run that is crawled and was not read since it has not changed; of others only their versions."""
+        """Send a run that is crawled and was not read now, with its new outputs; of others only their versions."""
         experiment_id = run.info.experiment_id
         memory = self._progress.memory
-        if memory is None or memory.scope.is_full or run.deleted or not self._parents.are_of(experiment_id):
+        if memory is None or run.deleted or not self._parents.are_of(experiment_id):
             await self._send(self._mapper.found_run(run), None)
             return
         if self._mapper.container_of(experiment_id) is None and not await self._find_experiment(experiment_id):

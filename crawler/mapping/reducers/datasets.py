@@ -54,25 +54,17 @@ class _Facts(msgspec.Struct):
     noted: _Note | None = None
     """What an earlier crawl has delivered, where this one does not read all runs."""
 
-    def rank(self, name: str) -> Rank | None:
-        """Return the rank of the run whose word an aspect has, None where no run has told it."""
-        if name in self.aspects:
-            return self.aspects[name][0]
-        return None if self.noted is None else self.noted.ranks.get(name)
-
-    @property
-    def upstream(self) -> bytes:
-        """A hash of the lineage, empty where there is none."""
-        known = self.aspects.get(UpstreamLineage.NAME)
-        if known is None:
-            return b"" if self.noted is None else self.noted.upstream
-        return _hash(known[1])
+    def counts(self, rank: Rank, name: str) -> bool:
+        """Return whether the first word on an aspect counts, which is not older than what DataHub has."""
+        noted = None if self.noted is None else self.noted.ranks.get(name)
+        return noted is None or rank >= noted
 
     def to_note(self) -> bytes:
         """Return what is to be kept once they are delivered."""
-        earlier = {} if self.noted is None else self.noted.ranks
-        ranks = earlier | {name: rank for name, (rank, _) in self.aspects.items()}
-        return _pack(_Note(dict(sorted(ranks.items())), self.upstream))
+        noted = self.noted or _Note({}, b"")
+        ranks = noted.ranks | {name: rank for name, (rank, _) in self.aspects.items()}
+        upstream = self.aspects.get(UpstreamLineage.NAME)
+        return _pack(_Note(dict(sorted(ranks.items())), noted.upstream if upstream is None else _hash(upstream[1])))
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -118,8 +110,8 @@ class DatasetReducer:
         if not (is_first and facts.noted is None) and _has_another_upstream(dataset, facts):
             self._set(dataset.urn, facts, _AFTER_ALL_RUNS, _NO_UPSTREAM)
         for aspect in dataset.aspects:
-            known = facts.rank(aspect.NAME)
-            if known is None or known < rank:
+            known = facts.aspects.get(aspect.NAME)
+            if rank > known[0] if known is not None else facts.counts(rank, aspect.NAME):
                 self._set(dataset.urn, facts, rank, aspect)
         self._held.move_to_end(dataset.urn)
         return self._release() if len(self._held) > self._limit else []
@@ -188,7 +180,7 @@ def _has_another_upstream(dataset: Entity, facts: _Facts) -> bool:
         return known[1] != told
     if facts.noted is None:
         return told is not None
-    if facts.rank(UpstreamLineage.NAME) == _AFTER_ALL_RUNS:
+    if facts.noted.ranks.get(UpstreamLineage.NAME) == _AFTER_ALL_RUNS:
         return False
     return facts.noted.upstream != (b"" if told is None else _hash(told))
 
