@@ -80,6 +80,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                         report.time,
                         is_resumable=checkpoint is not None,
                         sent=None if memory is None else memory.sent,
+                        doubts=memory is not None and memory.scope.verifies,
                     )
                 ),
                 stop,

@@ -279,6 +279,12 @@ NOT_TAKEN = FindingKind(
     "failure",
     "DataHub's version may not know the aspect. Look at its log, then replay the dead letters.",
 )
+NO_MORE_THERE = FindingKind(
+    "no_more_there",
+    "DataHub does not have these any more as an earlier crawl delivered them, so they were sent again.",
+    "warning",
+    "Nothing: it was found since --verify-every asked for it. Somebody may have deleted, rolled back or changed them.",
+)
 NOT_STORED = FindingKind(
     "not_stored",
     "DataHub took these, but does not have them. The log of its GMS or MCE consumer tells why; mend that, then replay "
