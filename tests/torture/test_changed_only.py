@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from crawler.checkpoint import checkpoint
 from tests.simulation.history import History
 from tests.simulation.tracking_server import Row, TrackingServer
 from tests.simulation.writer import LONG, Writer
@@ -115,7 +116,12 @@ def test_an_undisturbed_crawl_sends_what_has_changed(shared: Path, how: str) -> 
 
 @pytest.mark.parametrize("fault", KILLS, ids=lambda fault: fault.value)
 @pytest.mark.parametrize("how", HOW)
-def test_what_is_taken_back_is_taken_back_in_datahub(shared: Path, tmp_path: Path, how: str, fault: Fault) -> None:
+def test_what_is_taken_back_is_taken_back_in_datahub(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, fault: Fault
+) -> None:
+    calm(shared, how)
+    # Only what must be on the disk before something is sent is written then.
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_WRITES", 1e9)
     for at, torture, outcome in lives(shared, tmp_path, how, fault):
         where = f"{fault.value} {at}: {outcome.said}"
         assert not outcome.is_traceback, where
