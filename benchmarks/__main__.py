@@ -11,7 +11,20 @@ from pathlib import Path
 from benchmarks import machine, performance_page
 from benchmarks.results import Result, table, write
 
-NAMES = ("peer", "floor", "many", "pipeline", "scale", "adapt", "start", "confirm", "slow_queue", "state", "soak")
+NAMES = (
+    "peer",
+    "floor",
+    "many",
+    "pipeline",
+    "scale",
+    "adapt",
+    "start",
+    "confirm",
+    "slow_queue",
+    "state",
+    "incremental",
+    "soak",
+)
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 5
 OTHER_REPEATS = {"floor": 10, "soak": 1}
