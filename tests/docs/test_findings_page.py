@@ -26,6 +26,7 @@ def test_each_code_means_one_thing() -> None:
 
 def test_what_a_resumed_crawl_finds_again() -> None:
     assert {
+        "changes_untold",
         "experiment",
         "experiments_missing",
         "hidden_model_versions",

@@ -13,6 +13,7 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
+from tests.pipeline.test_real_servers import Serve
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import Values, crawl_settings, settings_for_gms
@@ -231,3 +232,15 @@ async def test_an_old_run_with_a_new_version_is_looked_up_and_no_other(server: M
         sent = {(each, aspect) for each, aspect, _ in gms.history[before:]}
         assert {aspect for each, aspect in sent if each == run_urn(run)} == {"dataProcessInstanceOutput"}
         assert report.delivered["dataProcessInstance"] == 1
+
+
+async def test_a_server_that_cannot_tell_what_has_ended_is_read_whole(filled_server: Serve, tmp_path: Path) -> None:
+    server = filled_server("1.28.0").server
+    async with Gms() as gms:
+        settings = incremental(server, tmp_path, gms)
+        first = await crawl_settings(settings)
+        again = await crawl_settings(settings)
+        assert [each.code for each in again.warnings if each.code == "changes_untold"] == ["changes_untold"]
+        assert again.failures == first.failures
+        assert (again.since is None, again.proposals) == (False, 0)
+        assert again.read["runs"] == first.read["runs"]
