@@ -139,6 +139,7 @@ class Freshness:
         """All rounds; the last crawl reads everything."""
         await asyncio.sleep(30 * DAY / 1_000)
         self.historian.fill()
+        await asyncio.sleep(self._chance.choice((1, 5 * HOUR)) / 1_000)
         (self._folder / "0").mkdir()
         for number in range(ROUNDS):
             if number:
@@ -158,7 +159,7 @@ class Freshness:
     async def _crawl(self, *, full: bool) -> None:
         """Crawls until one ends well, with edits between them; then both DataHubs are compared."""
         incremental = not full and self._chance.random() < 0.85
-        self.gms.bad = Bad(self._lives, 0.1 if not full and self._chance.random() < 0.2 else 0.0)
+        self.gms.bad = Bad(self._lives, 0.1 if not full and self._chance.random() < 0.3 else 0.0)
         began = _time_of_day()
         while not (report := await self._live(incremental=incremental)):
             if self._chance.random() < 0.5:
