@@ -33,9 +33,9 @@ def experiment_sets(
     tracking: str,
     names: Mapping[str, str],
     stretches: Callable[[str], Sequence[Stretch]],
-    size: Callable[[], int],
+    size: Callable[[Sequence[Stretch]], int],
 ) -> Iterator[ExperimentSet]:
-    """Yield sets of at most `size()` experiments, which is asked before each of them.
+    """Yield sets of at most `size(stretches)` experiments, which is asked before each of them.
 
     `names` are those of the experiments by id; `stretches` says which runs of one are to be read, none or some. Those
     of a set are the same, so that each of its partitions is one for all of its experiments.
@@ -46,7 +46,7 @@ def experiment_sets(
     for to_read, experiment_ids in alike.items():
         first = 0
         while to_read and first < len(experiment_ids):
-            some = experiment_ids[first : first + size()]
+            some = experiment_ids[first : first + size(to_read)]
             first += len(some)
             states = {each: ExperimentState(names[each], len(to_read)) for each in some}
             yield ExperimentSet(states, runs_of(tracking, some, to_read))

@@ -1,6 +1,6 @@
 """The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.checkpoint.protocol import Progress
@@ -125,8 +125,10 @@ class Reader:
             self._listener(ExperimentDone())
         return stretches
 
-    def _set_size(self) -> int:
-        return even_size(self._to_read, self._client.runs.experiment_ids.ids)
+    def _set_size(self, stretches: Sequence[Stretch]) -> int:
+        limit = self._client.runs.experiment_ids.ids
+        # What a condition finds is little: then it is the searches that cost.
+        return limit if any(stretch.condition for stretch in stretches) else even_size(self._to_read, limit)
 
     async def _name_null_start_times(self) -> None:
         """Name the experiments that have runs without start time, which no page shows."""
