@@ -48,7 +48,6 @@ class Explained(msgspec.Struct, frozen=True):
 _NO_FLAGS = Flags()
 _NO_RUN_ID = "__DEFAULT_RUN_ID"
 _NOTHING_CONFIGURED = f"No DataHub is configured, so the proposals are written to {DEFAULT_FILE}."
-_NO_STATE = "What has changed since the last crawl is told by its state, and there is none (changed_only, incremental)."
 
 
 def load(
@@ -107,8 +106,6 @@ def load_explained(
     with remarks:
         if flags.state is not None:
             _require_resumable(written, dry_run=flags.dry_run)
-        elif source is not None and source.changed_only is not None:
-            raise SettingsError(_NO_STATE, "Add --state PATH.")
     remarks.raise_errors()
     assert source is not None and source.mlflow is not None  # noqa: S101, PT018  otherwise there was an error
     settings = Settings(

@@ -14,6 +14,7 @@ from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
+from crawler.errors import SettingsError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
@@ -23,6 +24,11 @@ from crawler.telemetry.findings import LETTERS_ELSEWHERE
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import Tally
+
+_NO_STATE = (
+    "What has changed since the last crawl is told by its state, and there is none (changed_only, incremental, "
+    "verify_every)."
+)
 
 _log = logging.getLogger("crawler")
 
@@ -101,8 +107,13 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
 
 @contextmanager
 def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
-    """Open what an earlier crawl left, if one is to be kept."""
-    if settings.state is None or settings.dry_run:
+    """Open what an earlier crawl left, if one is to be kept. Raises SettingsError."""
+    if settings.dry_run:
+        yield None
+        return
+    if settings.state is None:
+        if settings.changed_only is not None:
+            raise SettingsError(_NO_STATE, "Add --state PATH.")
         yield None
         return
     with Checkpoint(settings.state, fingerprint(settings), settings.run_id, settings.changed_only) as checkpoint:

@@ -7,6 +7,7 @@ import pytest
 
 from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.errors import SettingsError
+from crawler.pipeline.crawl import crawl
 from tests.config.recipes import loaded, recipe, rest
 
 DAY = 86_400.0
@@ -61,9 +62,10 @@ def test_a_week_and_two_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     "options", [{"changed_only": True}, {"incremental": {"enabled": True}}, {"verify_every": "1d"}]
 )
-def test_without_a_state_nothing_is_known(tmp_path: Path, options: dict[str, Any]) -> None:
+async def test_without_a_state_nothing_is_known(tmp_path: Path, options: dict[str, Any]) -> None:
+    settings = loaded(tmp_path, recipe(options, rest()))
     with pytest.raises(SettingsError, match=r"told by its state, and there is none .*Add --state PATH\.$"):
-        loaded(tmp_path, recipe(options, rest()))
+        await crawl(settings)
 
 
 @pytest.mark.parametrize(
