@@ -56,6 +56,8 @@ def scope_of(
         or verifies
         or last is None
         or (last.fingerprint, last.program) != (fingerprint, program)
+        # A clock that was put back tells nothing of how long ago that was.
+        or now < last.began
         or now - last.full_began >= 1_000 * incremental.full_every
     ):
         return Scope(number, now, verifies=verifies)

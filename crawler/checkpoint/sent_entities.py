@@ -19,8 +19,6 @@ from crawler.checkpoint.seen_numbers import SeenNumbers
 from crawler.checkpoint.sqlite import Changes, Database, checksum_of, write_facts
 
 DIGEST_BYTES = 16
-_CACHE_KIB = 16_000
-"""Of the pages of the state: all but the leaves of ten million aspects fit."""
 _RUN = "urn:li:dataProcessInstance:"
 _NUMBERS = "numbers"
 _RUNS, _OTHERS = b"r", b"e"
@@ -64,7 +62,6 @@ class SentEntities:
         self._entries: list[tuple[bytes, bytes, bytes | None, bool]] = []
         self._begun: set[bytes] = set()
         """Keys of entities other than runs that were sent: another one with such a URN may follow."""
-        database.rows(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._take_over()
 
     def of(self, urns: Sequence[str]) -> list[Known]:

@@ -38,9 +38,10 @@ def test_what_may_have_changed_since_the_last_crawl_began() -> None:
         {"fingerprint": {"env": "DEV"}},
         {"program": "1.1"},
         {"last": msgspec.structs.replace(LAST, full_began=NOW - 7 * DAY)},
+        {"now": NOW - DAY - 1},
         {"wanted": msgspec.structs.replace(INCREMENTAL, verify_every=60.0)},
     ],
-    ids=["first", "not asked for", "settings", "release", "full_every", "verify"],
+    ids=["first", "not asked for", "settings", "release", "full_every", "clock put back", "verify"],
 )
 def test_everything_is_read(changed: dict[str, Any]) -> None:
     assert decided(**changed).is_full
