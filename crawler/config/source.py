@@ -52,26 +52,30 @@ def load_source(
     with remarks:
         stored = mlflow_credentials(home)
         variables = mlflow_variables(environment, stored)
-    layers = [_flags(flags), recipe, variables, *([stored] if stored["username"] and stored["password"] else [])]
+    layers = [
+        _flags(flags, recipe),
+        recipe,
+        variables,
+        *([stored] if stored["username"] and stored["password"] else []),
+    ]
     merged = merge(MlflowSource, layers)
     with remarks:
         require_bounds(merged.section, "source.config")
     if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
         return Source(merged, None)
     with remarks:
-        changed_only = _changed_only(merged.section, remarks, incremental=bool(flags.incremental))
+        changed_only = _changed_only(merged.section, remarks)
         mlflow, merged = _servers(merged, layers, environment, home, remarks)
         return Source(merged, mlflow, changed_only)
     return Source(merged, None)
 
 
-def _changed_only(source: MlflowSource, remarks: Remarks, *, incremental: bool) -> KeepingCurrent | None:
+def _changed_only(source: MlflowSource, remarks: Remarks) -> KeepingCurrent | None:
     chosen = section(source.incremental, "source.config.incremental", Incremental, remarks=remarks)
-    asked = IncrementalSettings(full_every=chosen.full_every, not_ended_for=chosen.not_ended_for)
-    is_incremental = incremental or chosen.enabled
-    if not (source.changed_only or is_incremental or source.verify_every is not None):
+    if not (source.changed_only or chosen.enabled or source.verify_every is not None):
         return None
-    return KeepingCurrent(incremental=asked if is_incremental else None, verify_every=source.verify_every)
+    incremental = IncrementalSettings(full_every=chosen.full_every, not_ended_for=chosen.not_ended_for)
+    return KeepingCurrent(incremental=incremental if chosen.enabled else None, verify_every=source.verify_every)
 
 
 def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings:
@@ -115,8 +119,8 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
     return layer
 
 
-def _flags(flags: Flags) -> Layer:
-    return flags.layer(
+def _flags(flags: Flags, recipe: Layer) -> Layer:
+    layer = flags.layer(
         tracking_uri="mlflow_uri",
         workspace="workspace",
         page_size="page_size",
@@ -125,7 +129,11 @@ def _flags(flags: Flags) -> Layer:
         requests_per_second="mlflow_rps",
         changed_only="changed_only",
         verify_every="verify_every",
+        incremental="incremental",
     )
+    # The flag has no other options, so those of the recipe hold.
+    incremental = (recipe["incremental"] or {}) | {"enabled": True} if flags.incremental else None
+    return structs.replace(layer, options={**layer.options, "incremental": incremental})
 
 
 def _servers(
