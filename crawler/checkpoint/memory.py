@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from crawler.checkpoint.intervals import Bounds
 from crawler.checkpoint.known_experiments import KnownExperiments, drop_unfinished
 from crawler.checkpoint.scope import LastCrawl, Scope, scope_of
 from crawler.checkpoint.seen_numbers import SeenNumbers
-from crawler.checkpoint.sent_entities import SentEntities, run_urn_of
+from crawler.checkpoint.sent_entities import SentEntities, key_of, run_urn_of
 from crawler.checkpoint.sqlite import MEMORY_TABLES, Changes, Database, write_facts
 from crawler.config.settings import KeepingCurrent
 
@@ -89,6 +89,10 @@ class Memory:
         """
         if self.scope.is_full:
             yield from map(run_urn_of, self.sent.unseen(self.scope.numbers, runs=True))
+
+    def forget(self, urns: Iterable[str]) -> None:
+        """Forget entities that were removed from DataHub: if they return, all of each is sent."""
+        self.sent.forget([*map(key_of, urns)])
 
     def finish(self, connection: sqlite3.Connection) -> None:
         """Note that the crawl came to its end, within a transaction."""
