@@ -19,6 +19,8 @@ from crawler.checkpoint.seen_numbers import SeenNumbers
 from crawler.checkpoint.sqlite import Changes, Database, checksum_of, write_facts
 
 DIGEST_BYTES = 16
+MAY_RETURN = ("urn:li:dataset:", "urn:li:platformResource:")
+"""Entities that a crawl may bring several times: of too many, those that came first are forgotten."""
 _RUN = "urn:li:dataProcessInstance:"
 _NUMBERS = "numbers"
 _RUNS, _OTHERS = b"r", b"e"
@@ -61,7 +63,7 @@ class SentEntities:
         """The highest number that an entity has."""
         self._entries: list[tuple[bytes, bytes, bytes | None, bool]] = []
         self._begun: set[bytes] = set()
-        """Keys of entities other than runs that were sent: another one with such a URN may follow."""
+        """Keys of entities that were sent and may come once more."""
         self._take_over()
 
     def of(self, urns: Sequence[str]) -> list[Known]:
@@ -86,7 +88,7 @@ class SentEntities:
         """
         for urn, digests in left.items():
             key = key_of(urn)
-            if not key.startswith(_RUNS):
+            if urn.startswith(MAY_RETURN):
                 self._begun.add(key)
             self._entries.append((key, digests, b"", True))
         if known:
@@ -180,13 +182,13 @@ def run_urn_of(key: bytes) -> str:
 
 def _after(digests: bytes, note: bytes, entry: _Entry) -> tuple[bytes, bytes]:
     """Return what is known of an entity once an entry of the log is added."""
-    if entry[3]:
-        return entry[1], b""
+    _, more, noted, is_first, _, _ = entry
+    if is_first:
+        return more, b""
     known = Known(digests)
-    news = (entry[1][start : start + DIGEST_BYTES] for start in range(0, len(entry[1]), DIGEST_BYTES))
-    return b"".join([digests, *(digest for digest in news if not known.has(digest))]), note if entry[
-        2
-    ] is None else entry[2]
+    parts = (more[start : start + DIGEST_BYTES] for start in range(0, len(more), DIGEST_BYTES))
+    joined = b"".join([digests, *(part for part in parts if not known.has(part))])
+    return joined, note if noted is None else noted
 
 
 def _is_whole(row: Sequence[Any]) -> bool:

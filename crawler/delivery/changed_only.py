@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from crawler.checkpoint.sent_entities import DIGEST_BYTES, Known, SentEntities
+from crawler.checkpoint.sent_entities import DIGEST_BYTES, MAY_RETURN, Known, SentEntities
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.proposals import Entity, Refusal
 from crawler.datahub.readback import TIMESERIES
@@ -15,8 +15,6 @@ from crawler.telemetry.findings import NO_MORE_THERE
 
 Encoded = tuple[Entity, EncodedEntity, list[Refusal]]
 """An entity, what is to be sent of it, and what of it DataHub could not take."""
-
-_RUN = "dataProcessInstance"
 
 
 class ChangedOnly:
@@ -50,8 +48,8 @@ class ChangedOnly:
             changed, same = self._compare(encoded.proposals, known)
             if changed:
                 was_known |= bool(known.digests)
-                # Of a run that is not known there is nothing to lose, and no other one has its URN.
-                if known.digests or entity.type != _RUN:
+                # Of what is not known there is nothing to lose, if it comes once.
+                if known.digests or entity.urn.startswith(MAY_RETURN):
                     kept[entity.urn] = same
                 self._expect(entity, refusals)
                 left.append((entity, self._holding(encoded, changed), refusals))

@@ -16,6 +16,7 @@ from crawler.mapping.runs import run_urn
 from tests.support.examples import examples
 
 MODEL = "urn:li:mlModel:(urn:li:dataPlatform:mlflow,fraud_1,PROD)"
+DATASET = "urn:li:dataset:(urn:li:dataPlatform:mlflow,train,PROD)"
 RUN = run_urn("a" * 32)
 MANY = 1_300
 """More than are taken over at once."""
@@ -80,17 +81,17 @@ def test_a_value_is_forgotten_before_another_one_is_sent(tmp_path: Path, urn: st
 def test_an_entity_that_comes_twice_in_a_crawl_is_sent_twice(tmp_path: Path) -> None:
     """Else the second value could be taken for the first one, which the state still has."""
     with opened(tmp_path / "state") as sent:
-        sent.add(MODEL, A)
+        sent.add(DATASET, A)
         save(sent)
     with opened(tmp_path / "state") as sent:
-        sent.begin({MODEL: b""}, known=True)
-        sent.add(MODEL, B)
-        assert sent.of([MODEL]) == [Known()]
-        sent.begin({MODEL: b""}, known=False)
-        sent.add(MODEL, A)
+        sent.begin({DATASET: b""}, known=True)
+        sent.add(DATASET, B)
+        assert sent.of([DATASET]) == [Known()]
+        sent.begin({DATASET: b""}, known=False)
+        sent.add(DATASET, A)
         save(sent)
     with opened(tmp_path / "state") as sent:
-        assert sent.of([MODEL]) == [Known(A)]
+        assert sent.of([DATASET]) == [Known(A)]
 
 
 def test_many_are_taken_over_in_parts_and_once_more_where_that_was_cut_off(tmp_path: Path) -> None:

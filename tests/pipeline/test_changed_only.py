@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from crawler.checkpoint.sqlite import Database
+from crawler.checkpoint.sqlite import MEMORY_TABLES, Database
 from crawler.config.settings import Confirm, KeepingCurrent, Settings
 from crawler.delivery.verification import patience
 from crawler.errors import CredentialsRefused
@@ -192,8 +192,8 @@ async def test_a_state_of_an_older_release_is_taken_over(golden_server: MlflowSe
         settings = changed_only(golden_server, tmp_path, gms)
         await sent(structs.replace(settings, changed_only=None), gms)
         state = Database(tmp_path / "state")
-        for statement in ("DROP TABLE fact", "DROP TABLE sent", "DROP TABLE sent_log", "DROP TABLE seen"):
-            state.rows(statement)
+        for table in MEMORY_TABLES:
+            state.rows(f"DROP TABLE {table}")
         state.rows("PRAGMA user_version = 1")
         state.close()
         # A crawl that sends everything leaves it as the older release can read it.
