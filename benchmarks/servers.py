@@ -38,6 +38,11 @@ class Mlflow:
         self._server = server
         self._database = database
 
+    @property
+    def database(self) -> Path:
+        """The file of SQLite that it keeps its data in."""
+        return self._server.database
+
     def cpu_seconds(self) -> float:
         """Of all its workers so far, and of its database server where it has one."""
         database = self._database.cpu_seconds() if self._database else 0.0

@@ -7,7 +7,8 @@ from typing import NamedTuple
 class Window(NamedTuple):
     """Runs of one experiment that started from `since` on and before `until` (ms since epoch, None for an open end).
 
-    `rows` of them are there, of which `runs` were read and `deleted` are in the trash.
+    `rows` of them are there, of which `runs` were read and `deleted` are in the trash. Something of it is `owed` to
+    DataHub where not all was delivered.
     """
 
     experiment_id: str
@@ -16,6 +17,7 @@ class Window(NamedTuple):
     rows: int
     runs: int
     deleted: int
+    owed: bool = False
 
 
 class WindowAck:
@@ -24,12 +26,13 @@ class WindowAck:
     The window is done once it was sealed and each of its entities is; then `done_windows` hears of it, once.
     """
 
-    __slots__ = ("_done_windows", "_outstanding", "_windows")
+    __slots__ = ("_done_windows", "_outstanding", "_owed", "_windows")
 
     def __init__(self, done_windows: Callable[[Sequence[Window]], None]) -> None:
         """Begin with no entity."""
         self._done_windows = done_windows
         self._outstanding = 0
+        self._owed = False
         self._windows: Sequence[Window] | None = None
 
     def add(self, entities: int) -> None:
@@ -40,6 +43,10 @@ class WindowAck:
         """Count entities of which nothing is under way any more."""
         self._outstanding -= entities
         self._finish()
+
+    def owe(self) -> None:
+        """Say that something of an entity was not delivered: the windows are owed."""
+        self._owed = True
 
     def seal(self, windows: Sequence[Window]) -> None:
         """Say that nothing more will be added: this is the window, once for each experiment in it."""
@@ -53,6 +60,8 @@ class WindowAck:
 
         def done(_: Sequence[Window]) -> None:
             for other in others:
+                if self._owed:
+                    other.owe()
                 other.done(1)
 
         self._done_windows = done
@@ -61,4 +70,4 @@ class WindowAck:
     def _finish(self) -> None:
         if self._windows is not None and self._outstanding == 0:
             windows, self._windows = self._windows, None
-            self._done_windows(windows)
+            self._done_windows([each._replace(owed=True) for each in windows] if self._owed else windows)

@@ -8,46 +8,32 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import msgspec
 
 from crawler.atomic_files import lock_file
 from crawler.checkpoint.acks import Window, WindowAck
 from crawler.checkpoint.fingerprint import differences, source_of
-from crawler.checkpoint.intervals import EVERYTHING, Bounds, Intervals
+from crawler.checkpoint.intervals import Bounds, Intervals
 from crawler.checkpoint.kept_tally import decode_tally, encode_tally
-from crawler.checkpoint.sqlite import Changes, Database
+from crawler.checkpoint.memory import Memory, clear, scope_under_way
+from crawler.checkpoint.pending_write import PendingWrite, hash_of
+from crawler.checkpoint.protocol import Reducer
+from crawler.checkpoint.sqlite import Changes, Database, Write
+from crawler.config.settings import KeepingCurrent
 from crawler.errors import SettingsError
 from crawler.mlflow.resources import RUNS
 from crawler.telemetry.counting import count
-from crawler.telemetry.events import Event, Outcomes, RowsRead
+from crawler.telemetry.events import Event, ExperimentsListed, Outcomes, RowsRead
 from crawler.telemetry.tally import Tally
 
 SECONDS_BETWEEN_WRITES = 1.0
 
 _RUN = "dataProcessInstance"
-_DATASET = "dataset"
-
-
-class Reducer(Protocol):
-    """Holds entities until the end of a crawl."""
-
-    def watch(self) -> None:
-        """Note changes from now on, for `snapshot`."""
-        ...
-
-    def snapshot(self) -> Iterator[tuple[str, bytes]]:
-        """Return the facts of each entity that has changed since the last call, by URN."""
-        ...
-
-    def restore(self, facts: bytes) -> None:
-        """Take back facts that `snapshot` returned. Raises msgspec.MsgspecError where they are something else."""
-        ...
 
 
 class Resumed(msgspec.Struct, frozen=True):
@@ -86,15 +72,22 @@ class Checkpoint:
         path: Path,
         fingerprint: dict[str, str],
         run_id: str,
+        changed_only: KeepingCurrent | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`run_id` is that of a new crawl; the attribute is that of the crawl which is resumed, if one is."""
+        """`run_id` is that of a new crawl; the attribute is that of the crawl which is resumed, if one is.
+
+        With `changed_only` there is a `memory` of what earlier crawls sent, while the context lasts.
+        """
         self.run_id = run_id
         self.resumed: Resumed | None = None
         self.runs_expected: int | None = None
         """How many runs the last whole crawl of the same server read; None where there was none."""
+        self.memory: Memory | None = None
+        self._changed_only = changed_only
         self._runs = 0
+        self._whole: dict[str, str] = {}
         self._path = path
         self._fingerprint = fingerprint
         self._clock = clock
@@ -104,7 +97,7 @@ class Checkpoint:
         self._done: defaultdict[str, _Done] = defaultdict(_Done)
         self._delivered_before = array("q")
         self._tally = Tally()
-        self._pending = _PendingWrite(clock())
+        self._pending = PendingWrite(clock())
 
     def __enter__(self) -> Self:
         """Open the file. Raises SettingsError if it is in use, damaged, of other settings, or no checkpoint at all."""
@@ -113,6 +106,7 @@ class Checkpoint:
             self._database = Database(self._path)
             stack.callback(self._database.close)
             self._read()
+            self._open_memory()
             self._exit = stack.pop_all()
         return self
 
@@ -132,7 +126,11 @@ class Checkpoint:
                 # What was removed may be back before this crawl is resumed.
                 if outcome.kept and not outcome.is_removal:
                     self._pending.add(outcome.entity_type, outcome.urn)
+                elif self.memory is not None:
+                    self.memory.loses = True
             self._write_if_due()
+        elif isinstance(event, ExperimentsListed) and self.memory is not None:
+            self.memory.lists_all = True
 
     def hold(self, reducer: Reducer) -> None:
         """Give a reducer back what was kept of it, and keep its changes from now on."""
@@ -146,7 +144,11 @@ class Checkpoint:
 
     def gaps(self, experiment_id: str) -> list[Bounds]:
         """Return the windows of start times of which not all runs are delivered."""
-        return self._done[experiment_id].intervals.gaps() if experiment_id in self._done else [EVERYTHING]
+        done = self._done[experiment_id].intervals if experiment_id in self._done else Intervals()
+        if self.memory is not None:
+            for bounds in self.memory.read_before(experiment_id):
+                done = done.add(*bounds)
+        return done.gaps()
 
     def rows(self, experiment_id: str) -> int:
         """Return how many runs lie in the windows that are done."""
@@ -157,23 +159,31 @@ class Checkpoint:
         before = self._delivered_before
         if not before:
             return False
-        urn_hash = _hash(urn)
+        urn_hash = hash_of(urn)
         place = bisect_left(before, urn_hash)
         return place < len(before) and before[place] == urn_hash
 
-    def new_ack(self) -> WindowAck:
-        """Return the ack of a window that is about to be read."""
-        return WindowAck(self._windows_done)
+    def new_ack(self, *, whole: bool = True) -> WindowAck:
+        """Return the ack of a window that is about to be read: all of its runs, or some if it is not `whole`."""
+        return WindowAck(self._windows_done if whole else self._windows_read)
 
     def finish(self) -> None:
         """Say that all is delivered or named as a finding: the next crawl begins anew."""
-        whole = msgspec.json.encode(_Whole(source_of(self._fingerprint), self._runs)).decode()
-        self._pending.changes = Changes(settings={"finished": "true", "whole": whole}, afresh=True)
+        if self.memory is None or self.memory.scope.is_full:
+            self._whole = {"whole": msgspec.json.encode(_Whole(source_of(self._fingerprint), self._runs)).decode()}
+        self._pending.changes = Changes(settings={"finished": "true"} | self._whole, afresh=True)
         self._reducer = None
+        if self.memory is not None and not self._tally.failures:
+            self.memory.forget_unseen()
         self._write()
 
     def _windows_done(self, windows: Sequence[Window]) -> None:
-        self._pending.changes.windows += map(json.dumps, windows)
+        self._pending.changes.windows += [json.dumps(window[:-1]) for window in windows]
+        self._windows_read(windows)
+
+    def _windows_read(self, windows: Sequence[Window]) -> None:
+        if self.memory is not None:
+            self.memory.experiments.owe([window for window in windows if window.owed])
         self._pending.is_dirty = True
         self._write_if_due()
 
@@ -182,32 +192,43 @@ class Checkpoint:
             self._write()
 
     def _write(self) -> None:
-        if self._pending.has_failed:
-            return
         changes = self._pending.changes
         self._pending.changes, self._pending.is_dirty = Changes(settings={}), False
         if self._reducer is not None:
-            facts: dict[int, bytes | None] = {_hash(urn): packed for urn, packed in self._reducer.snapshot()}
+            facts: dict[int, bytes | None] = {hash_of(urn): packed for urn, packed in self._reducer.snapshot()}
             # One that has left and arrived since is not kept, whatever its facts are.
             changes.datasets = facts | changes.datasets
         if not changes.afresh:
             changes.settings["findings"] = encode_tally(self._tally).decode()
-        try:
-            self._database.write(changes)
-        except BaseException:
-            self._pending.has_failed = True
-            raise
+        self._database.write(changes, *self._writes_of_memory(ends=changes.afresh))
         self._pending.since = self._clock()
+
+    def _writes_of_memory(self, *, ends: bool) -> list[Write]:
+        if self.memory is None:
+            return []
+        return [self.memory.finish if ends else self.memory.write]
+
+    def _open_memory(self) -> None:
+        if self._changed_only is None:
+            clear(self._database)
+            return
+        resumes = self.resumed is not None
+        try:
+            self.memory = Memory(self._database, self._fingerprint, self._changed_only, resumes=resumes)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise self._database.damaged(str(error)) from None
+        if not self.memory.scope.is_full:
+            self.runs_expected = None
 
     def _read(self) -> None:
         settings = self._database.settings()
         try:
-            whole = settings.get("whole")
-            if whole is not None:
-                last = msgspec.json.decode(whole, type=_Whole)
+            self._whole = {"whole": settings["whole"]} if "whole" in settings else {}
+            for text in self._whole.values():
+                last = msgspec.json.decode(text, type=_Whole)
                 self.runs_expected = last.runs if last.source == source_of(self._fingerprint) else None
             if settings.get("finished", "true") == "true":
-                self._begin({} if whole is None else {"whole": whole})
+                self._begin()
                 return
             then = msgspec.json.decode(settings["fingerprint"], type=dict[str, str])
             if then != self._fingerprint:
@@ -216,14 +237,23 @@ class Checkpoint:
                     f"{'; '.join(differences(then, self._fingerprint))}.",
                     "Give the same settings to go on with it, or --state another path to start afresh.",
                 )
+            if self._is_abandoned():
+                self._begin()
+                return
             self._resume(settings)
         except KeyError as error:
             raise self._database.damaged(f"it has no {error}") from None
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise self._database.damaged(str(error)) from None
 
-    def _begin(self, kept: dict[str, str]) -> None:
-        settings = kept | {
+    def _is_abandoned(self) -> bool:
+        """Return whether the interrupted crawl read less than this one is to read."""
+        scope = scope_under_way(self._database)
+        wanted = None if self._changed_only is None else self._changed_only.incremental
+        return scope is not None and not scope.is_full and wanted is None
+
+    def _begin(self) -> None:
+        settings = self._whole | {
             "finished": "false",
             "run_id": self.run_id,
             "fingerprint": msgspec.json.encode(self._fingerprint).decode(),
@@ -246,26 +276,3 @@ class Checkpoint:
             # Runs of windows that are not done are read and delivered once more.
             self._tally.count_at_most(_RUN, runs)
         self.resumed = Resumed(decode_tally(encode_tally(self._tally)), runs, deleted)
-
-
-class _PendingWrite(msgspec.Struct):
-    """What the next transaction writes; `since` is when the last one did, by the checkpoint's clock."""
-
-    since: float
-    changes: Changes = msgspec.field(default_factory=lambda: Changes(settings={}))
-    is_dirty: bool = False
-    has_failed: bool = False
-
-    def add(self, entity_type: str, urn: str) -> None:
-        """Add an entity that is finished. Of runs their windows are kept, not their URNs."""
-        self.is_dirty = True
-        if entity_type != _RUN:
-            urn_hash = _hash(urn)
-            self.changes.urn_hashes.append(urn_hash)
-            if entity_type == _DATASET:
-                self.changes.datasets[urn_hash] = None
-
-
-def _hash(urn: str) -> int:
-    """Return 64 bits: of a million URNs, two are the same once in thirty million crawls."""
-    return int.from_bytes(blake2b(urn.encode(errors="surrogatepass"), digest_size=8).digest(), signed=True)

@@ -9,6 +9,8 @@ from crawler.telemetry.logs import encodable
 
 _SERVER = "MLflow's URL"
 _WORKSPACE = "the workspace"
+_REGISTRY = "the registry's URL"
+_SINK = "the sink"
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
@@ -20,8 +22,8 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     chosen = {} if mlflow.workspace is None else {_WORKSPACE: mlflow.workspace}
     return {
         _SERVER: mlflow.tracking.url,
-        "the registry's URL": (mlflow.registry or mlflow.tracking).url,
-        "the sink": encodable(settings.sink.target),
+        _REGISTRY: (mlflow.registry or mlflow.tracking).url,
+        _SINK: encodable(settings.sink.target),
         **chosen,
         **{name: _text(mapping[name]) for name in sorted(mapping)},
         **_changes(settings),
@@ -40,6 +42,11 @@ def _changes(settings: Settings) -> dict[str, str]:
 def source_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says whose runs are read."""
     return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE) if name in fingerprint}
+
+
+def ends_of(fingerprint: dict[str, str]) -> dict[str, str]:
+    """Return the part that says from where and to where."""
+    return {name: fingerprint[name] for name in (_SERVER, _REGISTRY, _WORKSPACE, _SINK) if name in fingerprint}
 
 
 def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -28,6 +28,7 @@ class KeptTally(msgspec.Struct, frozen=True):
     unconfirmed_proposals: int = 0
     unconfirmed_path: str | None = None
     removed: dict[str, int] = {}
+    unchanged: dict[str, int] = {}
 
 
 def encode_tally(tally: Tally) -> bytes:
@@ -45,6 +46,7 @@ def encode_tally(tally: Tally) -> bytes:
         unconfirmed_proposals=tally.unconfirmed_proposals,
         unconfirmed_path=_text(tally.unconfirmed_path),
         removed=tally.removed,
+        unchanged=tally.unchanged,
     )
     return msgspec.json.encode(kept)
 
@@ -64,6 +66,7 @@ def decode_tally(data: bytes) -> Tally:
         unconfirmed_proposals=kept.unconfirmed_proposals,
         unconfirmed_path=_path(kept.unconfirmed_path),
         removed=Counter(kept.removed),
+        unchanged=Counter(kept.unchanged),
     )
     for entity_type, methods in kept.confirmed.items():
         tally.confirmed[entity_type].update(methods)

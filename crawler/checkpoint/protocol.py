@@ -1,18 +1,37 @@
 """What a crawl asks of its checkpoint, and the answers where none is kept."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from crawler.checkpoint.acks import WindowAck
 from crawler.checkpoint.intervals import EVERYTHING, Bounds
+from crawler.checkpoint.memory import Memory
+
+
+class Reducer(Protocol):
+    """Holds entities until the end of a crawl."""
+
+    def watch(self) -> None:
+        """Note changes from now on, for `snapshot`."""
+        ...
+
+    def snapshot(self) -> Iterator[tuple[str, bytes]]:
+        """Return the facts of each entity that has changed since the last call, by URN."""
+        ...
+
+    def restore(self, facts: bytes) -> None:
+        """Take back facts that `snapshot` returned. Raises msgspec.MsgspecError where they are something else."""
+        ...
 
 
 class Progress(Protocol):
     """What an interrupted crawl has done already, and where this one notes what it does.
 
-    `is_kept` says whether a later crawl goes on with it.
+    `is_kept` says whether a later crawl goes on with it, `memory` what earlier ones have left, where that counts.
     """
 
     is_kept: bool
+    memory: Memory | None
 
     def gaps(self, experiment_id: str) -> list[Bounds]:
         """Return the windows of start times of which not all runs are delivered."""
@@ -26,8 +45,11 @@ class Progress(Protocol):
         """Return True for entities other than runs that the interrupted crawl delivered or gave up."""
         ...
 
-    def new_ack(self) -> WindowAck | None:
-        """Return the ack of a window that is about to be read; None where nobody waits for it."""
+    def new_ack(self, *, whole: bool = True) -> WindowAck | None:
+        """Return the ack of a window that is about to be read; None where nobody waits for it.
+
+        A window that is not `whole` has only some of the runs, so it is read again by a crawl that is resumed.
+        """
         ...
 
 
@@ -35,6 +57,7 @@ class NoProgress:
     """The progress of a crawl without checkpoint: nothing is done, nothing is noted."""
 
     is_kept = False
+    memory: Memory | None = None
 
     def gaps(self, experiment_id: str) -> list[Bounds]:  # noqa: ARG002
         """Return all start times."""
@@ -48,6 +71,6 @@ class NoProgress:
         """Return False."""
         return False
 
-    def new_ack(self) -> None:
+    def new_ack(self, *, whole: bool = True) -> None:  # noqa: ARG002
         """Return no ack."""
         return

@@ -229,6 +229,23 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "confirm"),
         help="stateful_ingestion: confirm that what MLflow does not list was deleted, not hidden from this account",
     )
+    group.add_argument(
+        "--changed-only",
+        action="store_true",
+        default=None,
+        help="send only what has changed since the last crawl with this --state",
+    )
+    group.add_argument(
+        "--incremental",
+        action="store_true",
+        default=None,
+        help="also read only what may have changed since then (docs/freshness.md says what is seen when)",
+    )
+    group.add_argument(
+        "--verify-every",
+        metavar="DURATION",
+        help="how often to ask DataHub whether it still has what the state says (default never)",
+    )
     _add_checks(group)
 
 

@@ -24,6 +24,7 @@ from crawler.telemetry.logs import printable
 
 HIDDEN = "***"
 _URLS = frozenset({"tracking_uri", "registry_uri", "base_external_url", "server"})
+_PLAIN_MAPPINGS = frozenset({"source_mapping_to_platform", "incremental"})
 _COMMANDS = frozenset({"token_command", "password_command"})
 _OF_A_JOB = ("dead_letters", "state", "max_duration", "grace", "dry_run", "validate")
 
@@ -103,8 +104,8 @@ def _shown(name: str, value: Any) -> str:
     if name in _COMMANDS:
         return f"{value.split()[0]} …"
     if isinstance(value, Mapping):
-        hides = name != "source_mapping_to_platform"
-        return ", ".join(f"{key}: {HIDDEN if hides else each}" for key, each in value.items())
+        hides = name not in _PLAIN_MAPPINGS
+        return ", ".join(f"{key}: {HIDDEN if hides else _plain(each)}" for key, each in value.items())
     return _plain(value)
 
 

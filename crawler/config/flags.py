@@ -24,6 +24,9 @@ class Flags(msgspec.Struct, kw_only=True, frozen=True):
     dead_letters: Path | None = None
     state: Path | None = None
     removal: Removal | None = None
+    changed_only: bool | None = None
+    incremental: bool | None = None
+    verify_every: Duration | None = None
     confirm: Confirm | None = None
     confirm_wait: Duration | None = None
     max_unconfirmed: Size | None = None

@@ -123,6 +123,7 @@ def load_explained(
         sink=written,
         state=flags.state,
         removal=removal,
+        changed_only=source.changed_only,
         notes=tuple(remarks.notes),
         **common | {"dead_letters": flags.dead_letters or dead_letters},
         **options,

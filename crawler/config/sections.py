@@ -183,6 +183,17 @@ class FileStateProvider(_Section, kw_only=True, frozen=True):
     """The file that keeps the checkpoint."""
 
 
+class Incremental(_Section, kw_only=True, frozen=True):
+    """`source.config.incremental`: read only what may have changed since the last crawl with the same state."""
+
+    enabled: bool = False
+    """Read only that; needs --state, and sends only what has changed. docs/freshness.md says what is seen when."""
+    full_every: Duration = Duration(7 * 86_400)
+    """After how long everything is read again: `7d`, `24h`."""
+    not_ended_for: Duration = Duration(14 * 86_400)
+    """For how long after its start a run that has not ended is read again."""
+
+
 class Connection(_Section, kw_only=True, frozen=True):
     """The options of a server that the source and datahub-rest share."""
 
@@ -217,7 +228,8 @@ class Connection(_Section, kw_only=True, frozen=True):
 class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
-    `platform_instance`, `workspace`, `page_size` and the options of the connection are ours.
+    `platform_instance`, `workspace`, `page_size`, `changed_only`, `incremental`, `verify_every` and the options of the
+    connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -250,6 +262,12 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """Write the user names and passwords that stand within URLs of MLflow's data (`https://ann:secret@host`)."""
     stateful_ingestion: Options | None = None
     """The removal of what vanished from MLflow, see below."""
+    changed_only: bool = False
+    """Send only what has changed since the last crawl with the same --state."""
+    incremental: Options | None = None
+    """Also read only what may have changed: `enabled`, `full_every`, `not_ended_for`, see below."""
+    verify_every: Duration | None = None
+    """After how long DataHub is asked whether it still has what the state says, by a crawl that reads everything."""
     page_size: PageSize = 1024
     """The most runs to ask for in one page; fewer if they are large."""
     requests_per_second: Positive | None = None

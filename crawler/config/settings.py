@@ -366,6 +366,30 @@ class DeliverySettings(_Settings, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class IncrementalSettings(_Settings, frozen=True, kw_only=True):
+    """How an incremental crawl finds what may have changed.
+
+    Attributes:
+        full_every: the seconds after which everything is read again.
+        not_ended_for: the seconds since its start for which a run that has not ended is read again.
+    """
+
+    full_every: float = 7 * 86_400.0
+    not_ended_for: float = 14 * 86_400.0
+
+
+class KeepingCurrent(_Settings, frozen=True, kw_only=True):
+    """How a crawl uses what the state keeps of earlier ones.
+
+    Attributes:
+        incremental: how it reads only what may have changed; None reads everything.
+        verify_every: the seconds after which DataHub is asked whether it has what the state says; None for never.
+    """
+
+    incremental: IncrementalSettings | None = None
+    verify_every: float | None = None
+
+
 class Settings(DeliverySettings, frozen=True, kw_only=True):
     """The settings of one crawl; `crawler.config.load.load()` makes them.
 
@@ -379,6 +403,7 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
         graph: the DataHub that transformers read from; None for none.
         ingestion_page: how DataHub's Ingestion page shows the crawl; None for not at all.
         report_files: files that the report is written to in the form of `datahub ingest`.
+        changed_only: how only what has changed since the last crawl with this state is sent; None sends everything.
 
     Example:
         settings = load("recipe.yml")
@@ -395,3 +420,4 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
     graph: ServerSettings | None = None
     ingestion_page: IngestionPageSettings | None = None
     report_files: tuple[Path, ...] = ()
+    changed_only: KeepingCurrent | None = None

@@ -13,8 +13,8 @@ from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import has_secret, with_one_secret
-from crawler.config.sections import MlflowSource, Options, Typed
-from crawler.config.settings import MappingSettings, MlflowSettings, ServerSettings
+from crawler.config.sections import Incremental, MlflowSource, Options, Typed
+from crawler.config.settings import IncrementalSettings, KeepingCurrent, MappingSettings, MlflowSettings, ServerSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
@@ -33,10 +33,14 @@ _SERVERS = ServerOptions("tracking_uri", ("tracking_uri", "registry_uri"))
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The source: its options, and the servers that come of them; `mlflow` is None if none is given."""
+    """The source: its options, and the servers that come of them; `mlflow` is None if none is given.
+
+    `changed_only` says how only what has changed is read and sent, None that everything is.
+    """
 
     options: Merged[MlflowSource]
     mlflow: MlflowSettings | None
+    changed_only: KeepingCurrent | None = None
 
 
 def load_source(
@@ -48,16 +52,30 @@ def load_source(
     with remarks:
         stored = mlflow_credentials(home)
         variables = mlflow_variables(environment, stored)
-    layers = [_flags(flags), recipe, variables, *([stored] if stored["username"] and stored["password"] else [])]
+    layers = [
+        _flags(flags, recipe),
+        recipe,
+        variables,
+        *([stored] if stored["username"] and stored["password"] else []),
+    ]
     merged = merge(MlflowSource, layers)
     with remarks:
         require_bounds(merged.section, "source.config")
     if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
         return Source(merged, None)
     with remarks:
+        changed_only = _changed_only(merged.section, remarks)
         mlflow, merged = _servers(merged, layers, environment, home, remarks)
-        return Source(merged, mlflow)
+        return Source(merged, mlflow, changed_only)
     return Source(merged, None)
+
+
+def _changed_only(source: MlflowSource, remarks: Remarks) -> KeepingCurrent | None:
+    chosen = section(source.incremental, "source.config.incremental", Incremental, remarks=remarks)
+    if not (source.changed_only or chosen.enabled or source.verify_every is not None):
+        return None
+    incremental = IncrementalSettings(full_every=chosen.full_every, not_ended_for=chosen.not_ended_for)
+    return KeepingCurrent(incremental=incremental if chosen.enabled else None, verify_every=source.verify_every)
 
 
 def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings:
@@ -98,15 +116,21 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
     return layer
 
 
-def _flags(flags: Flags) -> Layer:
-    return flags.layer(
+def _flags(flags: Flags, recipe: Layer) -> Layer:
+    layer = flags.layer(
         tracking_uri="mlflow_uri",
         workspace="workspace",
         page_size="page_size",
         max_threads="mlflow_concurrency",
         patience_sec="patience",
         requests_per_second="mlflow_rps",
+        changed_only="changed_only",
+        verify_every="verify_every",
+        incremental="incremental",
     )
+    # The flag has no other options, so those of the recipe hold.
+    incremental = (recipe["incremental"] or {}) | {"enabled": True} if flags.incremental else None
+    return structs.replace(layer, options={**layer.options, "incremental": incremental})
 
 
 def _servers(

@@ -12,6 +12,10 @@ class Ack(Protocol):
         """Count entities that are under way from now on."""
         ...
 
+    def owe(self) -> None:
+        """Note that something of an entity was not delivered, before it is done."""
+        ...
+
     def done(self, entities: int) -> None:
         """Count entities of which nothing is under way any more."""
         ...

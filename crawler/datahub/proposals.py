@@ -20,6 +20,8 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     urn: str
     aspects: tuple[Aspect, ...]
     ordering_key: str | None = None
+    note: bytes = b""
+    """What a state keeps of it, for the next crawl, once all of it was delivered."""
 
     @property
     def is_removal(self) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 import orjson
 
 from crawler.atomic_files import open_for_owner, reason_of
+from crawler.config.settings import DeliverySettings
 from crawler.config.urls import same_server
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
@@ -233,3 +234,22 @@ def _is_torn(descriptor: int) -> bool:
     """Whether the last line has no end, as after a crash or on a full disk: what is added must not be lost in it."""
     end = os.lseek(descriptor, 0, os.SEEK_END)
     return end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+
+
+def open_letters(
+    settings: DeliverySettings, metadata: msgspec.Raw, listener: Listener
+) -> tuple[DeadLetters, DeadLetters]:
+    """Return the files of dead letters and of what is not confirmed. Raises SettingsError where they cannot be used."""
+    path = settings.dead_letters or default_path(settings.run_id)
+    origin = Origin(settings.run_id, settings.sink.target)
+    letters = DeadLetters(path, origin, listener)
+    unconfirmed = DeadLetters(
+        unconfirmed_beside(path), origin, listener, kept=UnconfirmedKept, system_metadata=metadata
+    )
+    if settings.dead_letters is not None:
+        letters.check()
+    elif problem := letters.problem():
+        listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
+    for file in (letters, unconfirmed):
+        file.require_unmixed()
+    return letters, unconfirmed

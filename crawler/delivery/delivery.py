@@ -2,61 +2,46 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
 
-import msgspec
-
+from crawler.checkpoint.sent_entities import SentEntities
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import NO_RUN_ID, Entity, Proposal, SystemMetadata, encode_system_metadata
-from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, unconfirmed_beside
+from crawler.delivery.changed_only import ChangedOnly, Encoded
+from crawler.delivery.dead_letters import open_letters
+from crawler.delivery.feed import Feed
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
 from crawler.delivery.sender import Sender
 from crawler.delivery.verification.read_back import ReadBack
 from crawler.delivery.verification.recheck import Recheck
-from crawler.errors import CrawlerError
+from crawler.errors import CrawlerError, SettingsError
 from crawler.http.traffic import Traffic
 from crawler.sinks import open_sink
 from crawler.sinks.protocol import Sink
 from crawler.telemetry import findings
-from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped, UnconfirmedKept
+from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
 from crawler.telemetry.timing import Timing
 
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
 """How long an entity may wait for a full batch if another crawl may go on, and dead letters for the disk."""
+ASKING = (
+    "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint openapi give "
+    "--confirm stored."
+)
 ENDED_EARLY = "It ended before this was delivered."
-
-
-class Feed(Protocol):
-    """What fills a delivery, chunk by chunk. It raises at its end what went wrong, after all that it could hand on."""
-
-    def __aiter__(self) -> AsyncIterator["Chunk"]:
-        """Return the chunks, in order."""
-        ...
-
-    def drain(self) -> Iterator["Chunk"]:
-        """Remove and return the chunks that were not iterated over, where all ends at once."""
-        ...
-
-
-class Chunk(Protocol):
-    """Some entities to deliver."""
-
-    def add_to(self, delivery: "Delivery") -> None:
-        """Add them."""
-        ...
 
 
 class Delivery:
     """Delivers what is added to one open sink.
 
     `validator`, where given, tells why a proposal must not be sent. `grace` is how many seconds a clean stop may take.
+    What DataHub has according to `sent` is not sent again; with `doubts`, DataHub is asked whether it has it.
     """
 
     def __init__(
@@ -68,6 +53,8 @@ class Delivery:
         validator: Validator | None = None,
         *,
         grace: float = 0.0,
+        sent: SentEntities | None = None,
+        doubts: bool = False,
     ) -> None:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
         self._sink = sink
@@ -80,7 +67,9 @@ class Delivery:
         """Hashes of those of `add_proposals` and `add_unconfirmed`: a file may have an entity in several places."""
         self._queues = SenderQueues(sink)
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
-        self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, outcomes, listener)
+        self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, self._arrived, listener)
+        self._lookup = sink.lookup
+        self._changes = outcomes.memory = None if sent is None else ChangedOnly(sent, sink, listener, doubts=doubts)
         self._verifying: asyncio.Task[None] | None = None
         self._grace = grace
         self._sender = Sender(sink, outcomes, self._read_back, listener)
@@ -90,8 +79,7 @@ class Delivery:
         """Encode and pack entities; `ack` counts each once it is done. What DataHub cannot take is a finding."""
         mapped: dict[str, int] = {}
         with self._timing.stage("encode"):
-            for entity in entities:
-                encoded, refusals = self._encoder.encode(entity, ack)
+            for entity, encoded, refusals in self._encoded(entities, ack):
                 if refusals or not encoded.proposals:
                     self._outcomes.refused_here(encoded, refusals)
                 if encoded.proposals and not entity.is_removal:
@@ -112,10 +100,19 @@ class Delivery:
         """Return a delivery to the same sink, for when this one has ended."""
         return Delivery(self._sink, self._outcomes, self._listener, self._timing, self._validator, grace=self._grace)
 
+    def _encoded(self, entities: Sequence[Entity], ack: Ack | None) -> Iterable[Encoded]:
+        """Yield what is to be sent of entities, and what of them DataHub could not take."""
+        encoded = ((entity, *self._encoder.encode(entity, ack)) for entity in entities)
+        return encoded if self._changes is None else self._changes.left([*encoded])
+
     @property
     def can_recheck(self) -> bool:
         """Whether DataHub can be asked for what an earlier crawl sent."""
         return self._recheck is not None
+
+    def _arrived(self, entity: EncodedEntity, *, unknown: bool) -> None:  # noqa: ARG002  what is not there is sent
+        if self._lookup is not None:
+            self._outcomes.delivered([entity], self._lookup.verification_method)
 
     def add_proposals(self, proposals: Sequence[Proposal], ordering_key: str) -> None:
         """Pack proposals of one entity as they stand, no aspect twice. Those that DataHub does not know are skipped."""
@@ -160,9 +157,11 @@ class Delivery:
                 self._queues.flush()
         if self._recheck is not None and self._recheck.is_full:
             await self._send_missing(self._recheck)
+        if self._changes is not None and self._changes.is_full:
+            await self._send_missing(self._changes)
         await self._queues.wait_for_room()
 
-    async def _send_missing(self, recheck: Recheck) -> None:
+    async def _send_missing(self, recheck: Recheck | ChangedOnly) -> None:
         for entity, ordering_key in await recheck.missing():
             self._queues.put(entity, ordering_key)
 
@@ -201,6 +200,8 @@ class Delivery:
         """Hand on everything that was added and wait until it is sent. The tasks end once all is verified."""
         if self._recheck is not None:
             await self._send_missing(self._recheck)
+        if self._changes is not None:
+            await self._send_missing(self._changes)
         await self._queues.close()
         if self._read_back is not None:
             self._read_back.close()
@@ -259,16 +260,27 @@ class Delivery:
 
 @asynccontextmanager
 async def open_delivery(
-    settings: DeliverySettings, listener: Listener, traffic: Traffic, timing: Timing, *, is_resumable: bool = False
+    settings: DeliverySettings,
+    listener: Listener,
+    traffic: Traffic,
+    timing: Timing,
+    *,
+    is_resumable: bool = False,
+    sent: SentEntities | None = None,
+    doubts: bool = False,
 ) -> AsyncIterator[Delivery]:
-    """Open the sink of the settings and a delivery to it.
+    """Open the sink of the settings and a delivery to it, which leaves out what DataHub has according to `sent`.
 
-    Raises SettingsError or ServerError where the sink cannot be opened, or dead letters cannot be kept where the
-    settings say.
+    With `doubts`, DataHub is asked whether it has that.
+
+    Raises SettingsError or ServerError where the sink cannot be opened, or asked, or dead letters cannot be kept where
+    the settings say.
     """
     metadata = encode_system_metadata(_system_metadata(settings))
-    letters, unconfirmed = (None, None) if settings.dry_run else _dead_letters(settings, metadata, listener)
+    letters, unconfirmed = (None, None) if settings.dry_run else open_letters(settings, metadata, listener)
     async with open_sink(settings, metadata, traffic, timing, listener) as sink:
+        if doubts and sink.lookup is None:
+            raise SettingsError("--verify-every asks DataHub for what it has, and that cannot be asked here.", ASKING)
         outcomes = OutcomePublisher(
             sink.wire,
             listener,
@@ -277,7 +289,9 @@ async def open_delivery(
             is_resumable=is_resumable,
             keeps_unsent=settings.sink.is_resumable,
         )
-        yield Delivery(sink, outcomes, listener, timing, _validator(settings), grace=settings.grace)
+        yield Delivery(
+            sink, outcomes, listener, timing, _validator(settings), grace=settings.grace, sent=sent, doubts=doubts
+        )
 
 
 def _system_metadata(settings: DeliverySettings) -> SystemMetadata:
@@ -285,25 +299,6 @@ def _system_metadata(settings: DeliverySettings) -> SystemMetadata:
     if not settings.labels_run:
         return SystemMetadata(_now(), NO_RUN_ID)
     return SystemMetadata(_now(), settings.run_id, settings.pipeline_name if settings.labels_pipeline else None)
-
-
-def _dead_letters(
-    settings: DeliverySettings, metadata: msgspec.Raw, listener: Listener
-) -> tuple[DeadLetters, DeadLetters]:
-    """Return the files of dead letters and of what is not confirmed. Raises SettingsError where they cannot be used."""
-    path = settings.dead_letters or default_path(settings.run_id)
-    origin = Origin(settings.run_id, settings.sink.target)
-    letters = DeadLetters(path, origin, listener)
-    unconfirmed = DeadLetters(
-        unconfirmed_beside(path), origin, listener, kept=UnconfirmedKept, system_metadata=metadata
-    )
-    if settings.dead_letters is not None:
-        letters.check()
-    elif problem := letters.problem():
-        listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
-    for file in (letters, unconfirmed):
-        file.require_unmixed()
-    return letters, unconfirmed
 
 
 def _validator(settings: DeliverySettings) -> Validator | None:

@@ -1,6 +1,7 @@
 """What became of each entity: its proposals are counted one by one, and published once none is under way."""
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.pending import Pending
@@ -23,12 +24,25 @@ _REFUSED_HERE = {
 }
 
 
+class Memory(Protocol):
+    """Keeps what was delivered, for a later crawl."""
+
+    def delivered(self, entity: EncodedEntity) -> None:
+        """Note a piece that DataHub has."""
+        ...
+
+    def finished(self, urn: str, *, whole: bool) -> None:
+        """Note an entity of which nothing is under way any more: whether all of it was delivered."""
+        ...
+
+
 class OutcomePublisher:
     """Decides the proposals of entities under way, writes dead letters, and publishes an `Outcome` for each entity.
 
     An entity of which something is kept in a file is published once that is on the disk, which the next `sync` sees
     to. With `is_resumable`, another crawl may go on where this one ends, so what was not sent is no failure. Without
     `keeps_unsent`, what was not sent is named and not kept: into what is written there, nothing can be sent later.
+    `memory`, where set, is told what was delivered.
     """
 
     def __init__(
@@ -43,6 +57,7 @@ class OutcomePublisher:
     ) -> None:
         """Publish to `listener`. Without files for `letters` and the `unconfirmed`, as in a dry run, none are kept."""
         self.is_resumable = is_resumable
+        self.memory: Memory | None = None
         self._wire = wire
         self._listener = listener
         self._letters = letters
@@ -64,6 +79,8 @@ class OutcomePublisher:
                 delivered += count
                 pending.delivered += count
                 pending.method = method
+                if self.memory is not None:
+                    self.memory.delivered(entity)
             if not pending.outstanding:
                 finished.append(entity)
         if delivered:
@@ -185,10 +202,17 @@ class OutcomePublisher:
     def _publish(self, entities: Sequence[EncodedEntity]) -> None:
         if not entities:
             return
+        if self.memory is not None:
+            for entity in entities:
+                whole = not entity.pending.rejected and not entity.pending.unconfirmed
+                self.memory.finished(entity.urn, whole=whole)
         self._listener(Outcomes([_outcome(entity, entity.pending) for entity in entities]))
         for entity in entities:
-            if entity.pending.ack is not None and entity.pending.kept:
-                entity.pending.ack.done(1)
+            pending = entity.pending
+            if pending.ack is not None and pending.kept:
+                if pending.rejected or pending.unconfirmed:
+                    pending.ack.owe()
+                pending.ack.done(1)
 
     def _reject(self, pending: Pending, count: int, *, is_kept: bool) -> None:
         pending.rejected += count

@@ -56,24 +56,27 @@ class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
     The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss.
-    `delivered(urn)` is true for entities that a resumed crawl already delivered. `witness` sees stages, models,
-    versions, experiments, datasets and the users of runs, delivered or not.
+    `delivered(urn)` is true for entities that a resumed crawl already delivered. `noted(urn)` returns the note of an
+    entity that an earlier crawl delivered, where this one does not read everything; without it there are no notes.
+    `witness` sees stages, models, versions, experiments, datasets and the users of runs, delivered or not.
     """
 
     def __init__(
         self,
         settings: MappingSettings,
         delivered: Callable[[str], bool] = lambda _urn: False,
+        noted: Callable[[str], bytes] | None = None,
         witness: Witness | None = None,
     ) -> None:
         self._settings = settings
+        self._noted = noted
         self._witness = witness or _NoWitness()
         self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
-        self._versions = VersionIndex(settings)
+        self._versions = VersionIndex(settings, noted)
         self._users = UserReducer()
-        self.datasets = DatasetReducer()
+        self.datasets = DatasetReducer(noted=noted)
         self._contexts: dict[str, RunContext] = {}
         """What the runs of an experiment share, by its id."""
         self._notices: list[Finding] = []
@@ -81,7 +84,7 @@ class CrawlMapper:
     def in_workspace(self, name: str) -> None:
         """Name the workspace in all links. Call it before anything is mapped."""
         self._settings = structs.replace(self._settings, workspace=name)
-        self._versions = VersionIndex(self._settings)
+        self._versions = VersionIndex(self._settings, self._noted)
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""
@@ -129,6 +132,11 @@ class CrawlMapper:
         for experiment in experiments:
             self._witness.see_deleted(container_urn(experiment, self._settings), experiment)
 
+    def container_of(self, experiment_id: str) -> str | None:
+        """Return the URN of the container of an experiment whose runs can be mapped, None for another one."""
+        context = self._contexts.get(experiment_id)
+        return None if context is None else context.container[0].container if context.container else None
+
     def forget(self, experiment_ids: Iterable[str]) -> None:
         """Drop what the runs of experiments share, once all of these runs are mapped."""
         for experiment_id in experiment_ids:
@@ -165,9 +173,9 @@ class CrawlMapper:
         # They are released where they are sent, or another sender could come between and change their order.
         yield from self._versions.take(self._cleaned_run(run) if self._cleans else run)
 
-    def lost_runs(self, run_ids: Iterable[str]) -> Iterator[Entity]:
-        """Yield the versions of runs that do not exist."""
-        return self._versions.give_up(run_ids)
+    def lost_runs(self, run_ids: Iterable[str], *, unread: bool = False) -> Iterator[Entity]:
+        """Yield the versions of runs that do not exist, or are `unread`."""
+        return self._versions.give_up(run_ids, unread=unread)
 
     def waiting_versions(self) -> list[str]:
         """Return the URNs of the versions whose run was not mapped."""

@@ -32,9 +32,9 @@ def model_urn(name: str, version: str, settings: MappingSettings) -> str:
 
 
 def model_version_entity(
-    version: ModelVersion, run: Run | None, aliases: Sequence[str], settings: MappingSettings
+    version: ModelVersion, run: Run | None, aliases: Sequence[str], settings: MappingSettings, note: bytes = b""
 ) -> Entity:
-    """Map a model version to a model, with its run's params and metrics where there is a run.
+    """Map a model version to a model, with its run's params and metrics where there is a run, and with a note.
 
     Versions of one model have one ordering key: DataHub keeps which is the latest, and two writers would race for it.
     """
@@ -46,9 +46,8 @@ def model_version_entity(
     ]
     if stage_tag := stage_tag_urn(version.current_stage):
         aspects.append(GlobalTags(tags=[TagAssociation(tag=stage_tag)]))
-    return Entity(
-        "mlModel", model_urn(version.name, version.version, settings), tuple(aspects), ordering_key=version.name
-    )
+    urn = model_urn(version.name, version.version, settings)
+    return Entity("mlModel", urn, tuple(aspects), ordering_key=version.name, note=note)
 
 
 def _properties(version: ModelVersion, run: Run | None, settings: MappingSettings) -> MLModelProperties:

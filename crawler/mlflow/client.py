@@ -6,7 +6,8 @@ from crawler.config.settings import MlflowSettings
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow.api import Api
-from crawler.mlflow.decoding import Page, Row
+from crawler.mlflow.decoding import Page, Row, decode_experiment
+from crawler.mlflow.entities import Experiment
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
@@ -85,6 +86,10 @@ class MlflowClient:
     async def has_model(self, name: str) -> bool | None:
         """Return whether the registry has a model, listed or not; None where it does not tell."""
         return await has_model(self._registry, name)
+
+    async def experiment(self, experiment_id: str) -> Experiment:
+        """Return one experiment. Raises RequestRefused where it is not there, or may not be read."""
+        return decode_experiment((await self._api.get("experiments/get", {"experiment_id": experiment_id})).body)
 
     async def require_models(self) -> None:
         """Raise RequestRefused where the tracking server cannot even search registered models."""

@@ -174,13 +174,26 @@ class _OneRun(msgspec.Struct):
     run: Run
 
 
+class _OneExperiment(msgspec.Struct):
+    experiment: Experiment
+
+
 def decode_run(body: bytes) -> Run:
     """Decode the answer of `runs/get`. Raise DecodeError."""
+    return _decode_one(body, _OneRun, "runs/get").run
+
+
+def decode_experiment(body: bytes) -> Experiment:
+    """Decode the answer of `experiments/get`. Raise DecodeError."""
+    return _decode_one(body, _OneExperiment, "experiments/get").experiment
+
+
+def _decode_one(body: bytes, answer: type[Row], endpoint: str) -> Row:
     try:
-        return msgspec.json.decode(body, type=_OneRun, strict=False).run
+        return msgspec.json.decode(body, type=answer, strict=False)
     except _NOT_AS_EXPECTED:
         raw = _loads(body)
     try:
-        return _convert_mended(raw, _OneRun)[0].run
+        return _convert_mended(raw, answer)[0]
     except msgspec.ValidationError as error:
-        raise DecodeError(f"MLflow's answer to runs/get cannot be read: {error}.") from None
+        raise DecodeError(f"MLflow's answer to {endpoint} cannot be read: {error}.") from None

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
+from datetime import datetime
 
 from msgspec import structs
 
@@ -13,6 +14,7 @@ from crawler.checkpoint.protocol import NoProgress
 from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
+from crawler.errors import SettingsError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.ingestion_page import open_ingestion_page
@@ -28,6 +30,11 @@ from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import Tally
 from crawler.transformers.worker import open_transformers
+
+_NO_STATE = (
+    "What has changed since the last crawl is told by its state, and there is none (changed_only, incremental, "
+    "verify_every)."
+)
 
 _log = logging.getLogger("crawler")
 
@@ -67,7 +74,13 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         own = [each for each in (checkpoint, stale) if each is not None]
         listener = tell_all((report, *own, *listeners))
         progress = checkpoint or NoProgress()
-        mapper = CrawlMapper(settings.mapping, progress.was_delivered, None if stale is None else stale.record)
+        memory = None if checkpoint is None else checkpoint.memory
+        mapper = CrawlMapper(
+            settings.mapping,
+            progress.was_delivered,
+            None if memory is None else memory.note_of,
+            None if stale is None else stale.record,
+        )
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
@@ -80,7 +93,15 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         ):
             delivery = await unless_stopped(
                 stack.enter_async_context(
-                    open_delivery(settings, listener, report.datahub, report.time, is_resumable=checkpoint is not None)
+                    open_delivery(
+                        settings,
+                        listener,
+                        report.datahub,
+                        report.time,
+                        is_resumable=checkpoint is not None,
+                        sent=None if memory is None else memory.sent,
+                        doubts=memory is not None and memory.scope.verifies,
+                    )
                 ),
                 stop,
             )
@@ -115,22 +136,30 @@ def _stale_removal(settings: Settings) -> StaleRemoval | None:
 
 @contextmanager
 def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
-    """Open what an earlier crawl left, if one is to be kept."""
-    if settings.state is None or settings.dry_run:
+    """Open what an earlier crawl left, if one is to be kept. Raises SettingsError."""
+    if settings.dry_run:
         yield None
         return
-    with Checkpoint(settings.state, fingerprint(settings), settings.run_id) as checkpoint:
+    if settings.state is None:
+        if settings.changed_only is not None:
+            raise SettingsError(_NO_STATE, "Add --state PATH.")
+        yield None
+        return
+    with Checkpoint(settings.state, fingerprint(settings), settings.run_id, settings.changed_only) as checkpoint:
         yield checkpoint
 
 
 def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Listener) -> None:
     resumed = checkpoint.resumed if checkpoint is not None else None
     expected = None if checkpoint is None else checkpoint.runs_expected
+    since = None if checkpoint is None or checkpoint.memory is None else checkpoint.memory.scope.since
+    if since is not None:
+        _log.info("Reading what may have changed since %s.", datetime.fromtimestamp(since / 1_000).astimezone())
     if resumed is None:
-        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected))
+        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected, since=since))
         return
     _log.info("Going on with the crawl %s, which delivered %d runs.", settings.run_id, resumed.runs)
-    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected))
+    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected, since=since))
     _tell_letters_elsewhere(settings, resumed.tally, listener)
     listener(RowsRead("runs", resumed.runs))
     if resumed.deleted_runs:

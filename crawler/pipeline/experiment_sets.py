@@ -6,8 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from crawler.checkpoint.intervals import Bounds
-from crawler.pipeline.plan import Partition, runs_of
+from crawler.pipeline.plan import Partition, Stretch, runs_of
 
 FEWEST_SETS = 10
 """Few experiments make as many sets, so that several workers read them from the beginning on."""
@@ -33,24 +32,24 @@ class ExperimentSet(msgspec.Struct, frozen=True, eq=False):
 def experiment_sets(
     tracking: str,
     names: Mapping[str, str],
-    gaps: Callable[[str], Sequence[Bounds]],
-    size: Callable[[], int],
+    stretches: Callable[[str], Sequence[Stretch]],
+    size: Callable[[Sequence[Stretch]], int],
 ) -> Iterator[ExperimentSet]:
-    """Yield sets of at most `size()` experiments, which is asked before each of them.
+    """Yield sets of at most `size(stretches)` experiments, which is asked before each of them.
 
-    `names` are those of the experiments by id; `gaps` says which start times of one are to be read, none or some.
-    Those of a set are the same, so that each of its partitions is one for all of its experiments.
+    `names` are those of the experiments by id; `stretches` says which runs of one are to be read, none or some. Those
+    of a set are the same, so that each of its partitions is one for all of its experiments.
     """
-    alike: defaultdict[tuple[Bounds, ...], list[str]] = defaultdict(list)
+    alike: defaultdict[tuple[Stretch, ...], list[str]] = defaultdict(list)
     for experiment_id in names:
-        alike[tuple(gaps(experiment_id))].append(experiment_id)
-    for bounds, experiment_ids in alike.items():
+        alike[tuple(stretches(experiment_id))].append(experiment_id)
+    for to_read, experiment_ids in alike.items():
         first = 0
-        while bounds and first < len(experiment_ids):
-            some = experiment_ids[first : first + size()]
+        while to_read and first < len(experiment_ids):
+            some = experiment_ids[first : first + size(to_read)]
             first += len(some)
-            states = {each: ExperimentState(names[each], len(bounds)) for each in some}
-            yield ExperimentSet(states, runs_of(tracking, some, bounds))
+            states = {each: ExperimentState(names[each], len(to_read)) for each in some}
+            yield ExperimentSet(states, runs_of(tracking, some, to_read))
 
 
 def even_size(experiments: int, limit: int) -> int:

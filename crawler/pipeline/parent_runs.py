@@ -32,10 +32,19 @@ class ParentRuns:
         self._limit = remembered
         self._written: dict[str, bool] = {}
         self._experiment_ids: dict[str, None] = {}
+        self._are_all = False
 
-    def add_experiments(self, experiment_ids: Iterable[str]) -> None:
-        """Add experiments whose runs are crawled. A parent that is asked for counts only if it is of one of these."""
+    def add_experiments(self, experiment_ids: Iterable[str], *, are_last: bool = False) -> None:
+        """Add experiments whose runs are crawled. A parent that is asked for counts only if it is of one of these.
+
+        Until the last are added, it may be of one that is not listed yet.
+        """
         self._experiment_ids |= dict.fromkeys(experiment_ids)
+        self._are_all |= are_last
+
+    def are_of(self, experiment_id: str) -> bool:
+        """Return whether the runs of an experiment are crawled."""
+        return experiment_id in self._experiment_ids
 
     async def of(self, runs: Sequence[Run]) -> frozenset[str]:
         """Return the ids of those parents of the runs that are written."""
@@ -72,4 +81,8 @@ class ParentRuns:
             found = await self._client.runs.by_id_beside_pages(missing, scope) if missing else None
             for run in found.runs if found else ():
                 written[run.info.run_id] = not run.deleted and run.info.experiment_id in self._experiment_ids
+        missing = [run_id for run_id in run_ids if not written[run_id]]
+        if missing and not self._are_all:
+            found = await self._client.runs.by_id_beside_pages(missing, [])
+            written |= {run.info.run_id: not run.deleted for run in found.runs}
         return written

@@ -6,21 +6,35 @@ second second of 1970. Filters, time windows, a resumed crawl and other processe
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
-from crawler.checkpoint.intervals import EVERYTHING, Bounds
+from crawler.checkpoint.intervals import EVERYTHING
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
 
 STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,))
 """Resources by stage. Those of one stage are read side by side; a run needs its versions and its experiment."""
 
 
+class Stretch(NamedTuple):
+    """Runs that started from `since` on and before `until` (ms since epoch, None for an open end), on a `condition`."""
+
+    since: int | None
+    until: int | None
+    condition: str = ""
+
+
+ALL_RUNS = Stretch(*EVERYTHING)
+
+
 class Partition(msgspec.Struct, frozen=True):
     """A part of one listing of one server; frozen and picklable.
 
     `scope` are the experiments of a partition of runs, empty for a whole listing. Its runs started at `since` or later
-    and before `until` (ms since epoch); None is an open end, which includes runs without start time.
+    and before `until` (ms since epoch); None is an open end, which includes runs without start time. Where there is a
+    `condition`, they are those that pass it, a filter of MLflow.
     """
 
     server: str
@@ -28,6 +42,7 @@ class Partition(msgspec.Struct, frozen=True):
     scope: tuple[str, ...] = ()
     since: int | None = None
     until: int | None = None
+    condition: str = ""
 
     @property
     def stage(self) -> int:
@@ -36,11 +51,15 @@ class Partition(msgspec.Struct, frozen=True):
 
     def only(self, since: int | None, until: int | None) -> "Partition":
         """Return the part between two start times, which lie within this one."""
-        return Partition(self.server, self.resource, self.scope, since, until)
+        return structs.replace(self, since=since, until=until)
 
     def of_experiments(self, experiment_ids: Iterable[str]) -> "Partition":
         """Return the part of some of its experiments."""
-        return Partition(self.server, self.resource, tuple(experiment_ids), self.since, self.until)
+        return structs.replace(self, scope=tuple(experiment_ids))
+
+    def whole(self) -> "Partition":
+        """Return the same without its condition."""
+        return structs.replace(self, condition="")
 
     def split(self, cuts: Iterable[int]) -> list["Partition"]:
         """Return the parts between ascending start times within it. Each run is in one part only."""
@@ -56,7 +75,9 @@ def listings(tracking: str, registry: str) -> list[Partition]:
     ]
 
 
-def runs_of(tracking: str, experiment_ids: Iterable[str], gaps: Iterable[Bounds] = (EVERYTHING,)) -> list[Partition]:
-    """Return the partitions of the runs of some experiments that started in the `gaps`, those that are to be read."""
-    whole = Partition(tracking, RUNS.name, tuple(experiment_ids))
-    return [whole.only(since, until) for since, until in gaps]
+def runs_of(
+    tracking: str, experiment_ids: Iterable[str], stretches: Iterable[Stretch] = (ALL_RUNS,)
+) -> list[Partition]:
+    """Return the partitions of the runs of some experiments that lie in the `stretches`, those that are to be read."""
+    scope = tuple(experiment_ids)
+    return [Partition(tracking, RUNS.name, scope, *stretch) for stretch in stretches]

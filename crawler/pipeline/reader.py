@@ -1,16 +1,19 @@
 """The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
-from crawler.checkpoint.intervals import EVERYTHING, Bounds
+from crawler.checkpoint.intervals import EVERYTHING
 from crawler.checkpoint.protocol import Progress
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.entities import Experiment
 from crawler.mlflow.resources import EXPERIMENTS
+from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.parent_runs import ParentRuns
+from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send, no_removals
 from crawler.pipeline.version_runs import VersionRuns
@@ -44,7 +47,7 @@ class Reader:
         self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
         self._parents = ParentRuns(client, listener)
         self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers, removals_of)
-        self._version_runs = VersionRuns(client, mapper, self._send_unwindowed, listener, workers)
+        self._version_runs = VersionRuns(client, mapper, send, listener, progress, self._parents, workers)
         self._is_complete = False
 
     async def read(self) -> None:
@@ -81,31 +84,53 @@ class Reader:
             if deleted := [experiment for experiment in step.rows if experiment.lifecycle_stage == "deleted"]:
                 self._listener(RowsSkipped("deleted experiments", len(deleted)))
                 self._mapper.deleted_experiments(deleted)
-            self._parents.add_experiments(experiment.experiment_id for experiment in active)
+            self._parents.add_experiments((each.experiment_id for each in active), are_last=step.is_last)
             await self._send(map(self._mapper.experiment, active), None)
+            self._note_listed(step.rows)
             if step.is_last:
                 self._listener(ExperimentsListed())
             names = {experiment.experiment_id: experiment.name for experiment in active}
             del step, active, deleted
-            for experiment_set in experiment_sets(self._client.url, names, self._gaps, self._set_size):
+            for experiment_set in experiment_sets(self._client.url, names, self._stretches, self._set_size):
                 yield experiment_set
         await self._listings.require_any()
         self._listings.tell_failures()
 
-    def _gaps(self, experiment_id: str) -> list[Bounds]:
-        """Return the start times of an experiment that no earlier crawl has read."""
+    def _note_listed(self, experiments: Iterable[Experiment]) -> None:
+        """Note a page of experiments for the crawls that follow."""
+        if self._progress.memory is None:
+            return
+        looks: dict[str, str] = {}
+        deleted: list[str] = []
+        for experiment in experiments:
+            container = self._mapper.container_of(experiment.experiment_id)
+            if container is None:
+                deleted.append(experiment.experiment_id)
+            else:
+                # Its time tells of one that was deleted and restored, which its tags and runs do not move.
+                looks[experiment.experiment_id] = f"{container} {experiment.last_update_time}"
+        self._progress.memory.experiments.listed(looks, deleted)
+
+    def _stretches(self, experiment_id: str) -> list[Stretch]:
+        """Return what is to be read of an experiment: what no earlier crawl has read, and what may have changed."""
         gaps = self._progress.gaps(experiment_id)
-        if gaps != [EVERYTHING]:
+        stretches = [Stretch(*bounds) for bounds in gaps]
+        memory = self._progress.memory
+        if memory is not None and memory.is_known(experiment_id):
+            stretches += changed_runs(memory.scope)
+        elif gaps != [EVERYTHING]:
             self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
-        if gaps:
+        if stretches:
             self._to_read += 1
         else:
             self._mapper.forget([experiment_id])
             self._listener(ExperimentDone())
-        return gaps
+        return stretches
 
-    def _set_size(self) -> int:
-        return even_size(self._to_read, self._client.runs.experiment_ids.ids)
+    def _set_size(self, stretches: Sequence[Stretch]) -> int:
+        limit = self._client.runs.experiment_ids.ids
+        # What a condition finds is little: then it is the searches that cost.
+        return limit if any(stretch.condition for stretch in stretches) else even_size(self._to_read, limit)
 
     async def _name_null_start_times(self) -> None:
         """Name the experiments that have runs without start time, which no page shows."""
@@ -114,6 +139,3 @@ class Reader:
             self._listener(UNREADABLE["runs"].found(text))
         for text in found.unknown:
             self._listener(NULL_START_TIME_UNKNOWN.found(text))
-
-    async def _send_unwindowed(self, entities: Iterable[Entity]) -> None:
-        await self._send(entities, None)

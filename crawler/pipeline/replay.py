@@ -13,7 +13,7 @@ from msgspec import structs
 from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.dead_letters import same_target
-from crawler.delivery.delivery import Delivery, open_delivery
+from crawler.delivery.delivery import ASKING, Delivery, open_delivery
 from crawler.errors import CrawlerError, InputError, Interrupted, SettingsError
 from crawler.pipeline.entities_once import EachEntityOnce
 from crawler.proposal_files.input_file import (
@@ -107,8 +107,7 @@ async def replay(
         if unconfirmed and not delivery.can_recheck:
             raise SettingsError(
                 "--unconfirmed asks DataHub for what it has, and that cannot be asked here.",
-                "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint "
-                "openapi give --confirm stored. Or leave --unconfirmed out to send everything again.",
+                f"{ASKING} Or leave --unconfirmed out to send everything again.",
             )
         feed = ProposalFeed(file, only or ReplayFilter(), report, stop, unconfirmed=unconfirmed, target=target)
         await delivery.deliver(feed, stop)

@@ -1,6 +1,7 @@
 """The stage of runs: many partitions, read by several workers that share the last ones."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -8,8 +9,10 @@ import msgspec
 from crawler.checkpoint.protocol import Progress
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
-from crawler.errors import CrawlerError
+from crawler.errors import CrawlerError, RequestRefused
+from crawler.http.status_policy import BAD_REQUEST
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.reducers.seen_keys import SeenKeys
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.refusals import is_missing
@@ -21,7 +24,10 @@ from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped
-from crawler.telemetry.findings import EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
+from crawler.telemetry.findings import CHANGES_UNTOLD, EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
+
+REMEMBERED_RUNS = 100_000
+"""Of a crawl that asks for runs by several conditions, which one run may meet, one after the other."""
 
 Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
@@ -77,6 +83,10 @@ class RunStage:
         self._is_answered = False
         self._missing: CrawlerError | None = None
         """The refusal of a server that has no search of runs."""
+        self._tells_changes = True
+        """Whether the server takes conditions that are no start times."""
+        is_full = progress.memory is None or progress.memory.scope.is_full
+        self._seen = None if is_full else SeenKeys(REMEMBERED_RUNS)
 
     async def read(self, sets: AsyncIterator[ExperimentSet]) -> None:
         """Read all sets to their ends. What fails is a finding, unless the server does.
@@ -101,8 +111,11 @@ class RunStage:
     async def _read(self, reading: Reading, queue: Queue) -> None:
         """Read to the end, or until a failure or the server's limit asks for fewer experiments."""
         if self._missing is not None:
+            self._note_unread(reading)
             self._end(reading)
             return
+        if reading.source.partition.condition and not self._tells_changes:
+            reading = self._without_condition(reading)
         limit = self._client.runs.experiment_ids
         if len(reading.experiments) > limit.ids:
             self._take_apart(reading, limit.ids, queue)
@@ -117,6 +130,7 @@ class RunStage:
             if is_missing(error) and not self._is_answered:
                 self._missing = error
                 self._underway.pop(reading, None)
+                self._note_unread(reading)
                 self._end(reading)
                 return
             several = len(reading.experiments)
@@ -124,9 +138,32 @@ class RunStage:
                 self._underway.pop(reading, None)
                 self._take_apart(reading, min(limit.ids, (several + 1) // 2), queue)
                 return
+            if self._refuses_condition(reading, error):
+                self._underway.pop(reading, None)
+                await self._read(reading, queue)
+                return
             self._fail(reading, error)
         self._underway.pop(reading, None)
         self._end(reading)
+
+    def _refuses_condition(self, reading: Reading, error: CrawlerError) -> bool:
+        """Return whether the server may not know what it is to filter by: then no condition is asked for any more."""
+        is_refused = isinstance(error, RequestRefused) and error.status == BAD_REQUEST
+        if not reading.source.partition.condition or not is_refused:
+            return False
+        if self._tells_changes:
+            self._listener(CHANGES_UNTOLD.found(str(error)))
+        self._tells_changes = False
+        return True
+
+    def _without_condition(self, reading: Reading) -> Reading:
+        """Return what reads all runs of these start times in its stead."""
+        source = RunSource(reading.source.partition.whole(), self._client.runs)
+        return Reading(source, reading.experiments, reading.windows)
+
+    def _note_unread(self, reading: Reading) -> None:
+        if self._progress.memory is not None:
+            self._progress.memory.experiments.forget(reading.experiments)
 
     def _end(self, reading: Reading) -> None:
         for experiment_id, state in reading.experiments.items():
@@ -147,7 +184,8 @@ class RunStage:
             queue.give(self._parts.pop())
 
     def _reading(self, source: RunSource, experiments: dict[str, ExperimentState]) -> Reading:
-        return Reading(source, experiments, WindowTracker(source.partition.scope, self._progress.new_ack))
+        new_ack = partial(self._progress.new_ack, whole=not source.partition.condition)
+        return Reading(source, experiments, WindowTracker(source.partition.scope, new_ack))
 
     async def _step(self, reading: Reading, queue: Queue) -> None:
         """Send the entities of one page, and share what is left of the partition with idle workers."""
@@ -158,13 +196,19 @@ class RunStage:
                 queue.give(part)
             for finding in row_findings("runs", step.unreadable, step.mended):
                 self._listener(finding)
-            self._count(step.rows)
-            inside, beyond = split_at(step.rows.copy(), step.window)
+            runs = step.rows if self._seen is None else self._unseen(step.rows, self._seen)
+            self._count(runs)
+            inside, beyond = split_at(runs.copy(), step.window)
+            runs.clear()
             step.rows.clear()
             await self._send_runs(inside, windows)
             if step.window is not None:
                 windows.end(step.window)
             await self._send_runs(beyond, windows)
+
+    def _unseen(self, runs: list[Run], seen: SeenKeys) -> list[Run]:
+        """Return the runs that no other condition has brought: what is sent of one has no order."""
+        return [run for run in runs if seen.add_if_new(run.info.run_id)]
 
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
         windows.count(runs)
@@ -180,7 +224,8 @@ class RunStage:
             self._listener(RowsSkipped("deleted runs", deleted))
 
     def _fail(self, reading: Reading, error: CrawlerError) -> None:
-        """Name an experiment whose runs cannot be read to the end, once."""
+        """Name an experiment whose runs cannot be read to the end, once. The next crawl reads all of them."""
+        self._note_unread(reading)
         for experiment_id, state in reading.experiments.items():
             sample = f"{experiment_id} {state.name}: {error}"
             self._listener(EXPERIMENT_UNREAD.found(sample, count=int(not state.failed)))

@@ -1,16 +1,24 @@
-"""Runs that model versions name and that no listing had: in deleted experiments, or on servers that list none."""
+"""Runs that model versions name and that were not read: of deleted experiments, or of servers that list none.
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+A crawl that reads only what may have changed finds here the runs of new versions, which have these as outputs.
+"""
 
-from crawler.datahub.proposals import Entity
+from collections.abc import AsyncIterator, Sequence
+
+from crawler.checkpoint.acks import Window
+from crawler.checkpoint.protocol import Progress
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.entities import Run
+from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.pipeline.parent_runs import ParentRuns
+from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import work_through
-from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
+from crawler.telemetry.events import Listener, RowsRead
+from crawler.telemetry.findings import EXPERIMENT_UNREAD, LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
 
 RUN_IDS_A_REQUEST = 200
 
@@ -22,8 +30,10 @@ class VersionRuns:
         self,
         client: MlflowClient,
         mapper: CrawlMapper,
-        send: Callable[[Iterable[Entity]], Awaitable[None]],
+        send: Send,
         listener: Listener,
+        progress: Progress,
+        parents: ParentRuns,
         workers: int,
     ) -> None:
         """Look in at most `workers` requests at a time."""
@@ -31,6 +41,8 @@ class VersionRuns:
         self._mapper = mapper
         self._send = send
         self._listener = listener
+        self._progress = progress
+        self._parents = parents
         self._workers = workers
 
     async def find(self, experiment_ids: Sequence[str]) -> None:
@@ -44,8 +56,9 @@ class VersionRuns:
 
     async def _find(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> None:
         missing = set(run_ids)
+        is_unread = True
         try:
-            await self._look_in(experiment_ids, missing)
+            is_unread = await self._look_in(experiment_ids, missing)
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
@@ -53,18 +66,51 @@ class VersionRuns:
         else:
             for run_id in sorted(missing):
                 self._listener(LOST_RUNS.found(f"run {run_id}"))
-        await self._send(self._mapper.lost_runs(sorted(missing)))
+        await self._send(self._mapper.lost_runs(sorted(missing), unread=is_unread), None)
 
-    async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> None:
-        """Take out of `missing` the runs that are found, and send their versions."""
+    async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> bool:
+        """Take out of `missing` the runs that are found, and send their versions. Returns whether any failed."""
+        has_failed = False
         for some in search_scopes(experiment_ids, self._client.runs.experiment_ids.ids, len(missing)):
             found = await self._client.runs.by_id(sorted(missing), some)
             for finding in row_findings("runs", found.unreadable, found.mended):
                 self._listener(finding)
             for text in found.failed:
+                has_failed = True
                 self._listener(RUNS_OF_VERSIONS_UNREAD.found(text))
             for run in found.runs:
                 missing.discard(run.info.run_id)
-                await self._send(self._mapper.found_run(run))
+                await self._send_found(run)
             if not missing:
-                return
+                break
+        return has_failed
+
+    async def _send_found(self, run: Run) -> None:
+        """Send a run that is crawled and was not read now, with its new outputs; of others only their versions."""
+        experiment_id = run.info.experiment_id
+        memory = self._progress.memory
+        if memory is None or run.deleted or not self._parents.are_of(experiment_id):
+            await self._send(self._mapper.found_run(run), None)
+            return
+        if self._mapper.container_of(experiment_id) is None and not await self._find_experiment(experiment_id):
+            memory.experiments.forget([experiment_id])
+            await self._send(self._mapper.found_run(run), None)
+            return
+        self._listener(RowsRead(RUNS.name, 1))
+        parents = await self._parents.of([run])
+        start = run.info.start_time or 0
+        ack = self._progress.new_ack(whole=False)
+        await self._send(self._mapper.run(run, parents), ack)
+        if ack is not None:
+            ack.seal([Window(experiment_id, start, start + 1, 1, 1, 0)])
+
+    async def _find_experiment(self, experiment_id: str) -> bool:
+        """Have the mapper know an experiment. Returns False where MLflow does not give it."""
+        try:
+            self._mapper.experiment(await self._client.experiment(experiment_id))
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            self._listener(EXPERIMENT_UNREAD.found(f"{experiment_id}: {error}"))
+            return False
+        return True

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from crawler.telemetry.events import (
     DeadLettersKept,
+    EntitiesUnchanged,
     Event,
     Outcome,
     Outcomes,
@@ -23,6 +24,8 @@ def count(event: Event, tally: Tally) -> None:
             tally.proposals += event.delivered
             tally.rejected += event.rejected
             tally.unconfirmed_proposals += event.unconfirmed
+        case EntitiesUnchanged():
+            tally.unchanged[event.entity_type] += event.count
         case Outcomes():
             _count_outcomes(event.entities, tally)
         case OutputLost():

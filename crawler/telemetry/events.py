@@ -13,13 +13,15 @@ from crawler.telemetry.tally import Tally
 class Started(msgspec.Struct, frozen=True):
     """The work begins. `run_id` is that of the crawl that is resumed, of which `resumed` has the counts, if one is.
 
-    `runs_expected` is how many runs the last whole crawl of this server read, where its state tells.
+    `runs_expected` is how many runs the last whole crawl of this server read, where its state tells. `since` is from
+    when on (ms since epoch) what may have changed is read, None where everything is.
     """
 
     run_id: str
     dry_run: bool = False
     resumed: Tally | None = None
     runs_expected: int | None = None
+    since: int | None = None
 
 
 class RowsRead(msgspec.Struct, frozen=True):
@@ -38,6 +40,13 @@ class RowsSkipped(msgspec.Struct, frozen=True):
 
 class EntitiesMapped(msgspec.Struct, frozen=True):
     """Entities of one type were mapped and encoded; they wait to be sent."""
+
+    entity_type: str
+    count: int
+
+
+class EntitiesUnchanged(msgspec.Struct, frozen=True):
+    """Entities of one type were mapped and are not sent: DataHub has them as they are, as the state tells."""
 
     entity_type: str
     count: int
@@ -184,6 +193,7 @@ Event = (
     | RowsRead
     | RowsSkipped
     | EntitiesMapped
+    | EntitiesUnchanged
     | ExperimentsListed
     | ExperimentDone
     | SourceOpened

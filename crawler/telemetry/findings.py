@@ -164,6 +164,13 @@ EXPERIMENT_UNREAD = FindingKind(
     "The sample has MLflow's answer. Mend that, then crawl again; with --state only what is missing is read.",
     found_again=True,
 )
+CHANGES_UNTOLD = FindingKind(
+    "changes_untold",
+    "MLflow cannot be asked which runs have ended since the last crawl, so all of them were read.",
+    "warning",
+    "Use --changed-only instead of --incremental: MLflow before 2.0 filters by no end time.",
+    found_again=True,
+)
 NULL_START_TIME_UNKNOWN = FindingKind(
     "untimed_unknown",
     "Whether an experiment has runs without start_time, which MLflow cannot list, could not be told. Run it again.",
@@ -283,6 +290,12 @@ NOT_TAKEN = FindingKind(
     "these aspects: its version and log tell more.",
     "failure",
     "DataHub's version may not know the aspect. Look at its log, then replay the dead letters.",
+)
+NO_MORE_THERE = FindingKind(
+    "no_more_there",
+    "DataHub does not have these any more as an earlier crawl delivered them, so they were sent again.",
+    "warning",
+    "Nothing: it was found since --verify-every asked for it. Somebody may have deleted, rolled back or changed them.",
 )
 NOT_STORED = FindingKind(
     "not_stored",

@@ -224,12 +224,14 @@ def live_view(report: Report, rates: Rates) -> "RenderableType":
     rates.note()
     table = Table(box=None, pad_edge=False)
     table.add_column("", overflow="fold")
-    for title in ("read", "mapped", "delivered"):
+    has_unchanged = bool(report.unchanged.total())
+    for title in ("read", "mapped", "delivered", *(["unchanged"] if has_unchanged else [])):
         table.add_column(title, justify="right", no_wrap=True)
     kinds = [(entity_type, None, entity_type) for entity_type in sorted(report.mapped)] if report.replayed else KINDS
     for name, key, entity_type in kinds:
         read = f"{report.read[key]:,}" if key else ""
-        table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}")
+        unchanged = [f"{report.unchanged[entity_type]:,}"] if has_unchanged else []
+        table.add_row(name, read, f"{report.mapped[entity_type]:,}", f"{report.delivered[entity_type]:,}", *unchanged)
     lines = [
         f"File     {_read_so_far(report, rates)} read"
         if report.replayed

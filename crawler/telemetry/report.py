@@ -68,6 +68,8 @@ class Report:
         self.experiments_done = 0
         self.runs_expected: int | None = None
         """How many runs the last whole crawl of this server read, where the state tells."""
+        self.since: int | None = None
+        """From when on (ms since epoch) what may have changed is read; None where everything is."""
         self.unverified = Unverified(0, 0)
         """What waits to be seen in DataHub, which took it."""
         self.queue_lag: int | None = None
@@ -98,7 +100,7 @@ class Report:
             case Started():
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
-                self.runs_expected = event.runs_expected
+                self.runs_expected, self.since = event.runs_expected, event.since
             case SourceOpened():
                 self.mlflow.version = event.version
             case OutputOpened():
@@ -127,6 +129,11 @@ class Report:
     def delivered(self) -> Counter[str]:
         """Entities that DataHub has, by type."""
         return self.tally.delivered
+
+    @property
+    def unchanged(self) -> Counter[str]:
+        """Entities by type that were not sent: DataHub has them as they are, as the state tells."""
+        return self.tally.unchanged
 
     @property
     def confirmed(self) -> dict[str, Counter[str]]:
@@ -170,13 +177,13 @@ class Report:
 
     @property
     def runs_done(self) -> int:
-        """Runs that were delivered."""
-        return self.delivered["dataProcessInstance"]
+        """Runs that were delivered, or have not changed."""
+        return self.delivered["dataProcessInstance"] + self.unchanged["dataProcessInstance"]
 
     def activity(self) -> tuple[int, ...]:
         """Return counters some of which change whenever anything happens."""
         traffic = [(each.requests, each.retries, each.in_flight) for each in (self.mlflow, self.datahub)]
-        counts = [counter.total() for counter in (self.read, self.mapped, self.delivered)]
+        counts = [counter.total() for counter in (self.read, self.mapped, self.delivered, self.unchanged)]
         return (*chain(*traffic), *counts, self.proposals, self.batches, self.time.additions)
 
     def finish(self, status: str | None = None) -> None:
@@ -217,10 +224,12 @@ class Report:
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(self.duration, 3),
             "mlflow": _traffic(self.mlflow),
+            "since": None if self.since is None else _time(self.since),
             "read": dict(self.read),
             "skipped": dict(self.skipped),
             "datahub": {**_traffic(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
+            "unchanged": dict(self.unchanged),
             "confirmed": {entity_type: dict(ways) for entity_type, ways in self.confirmed.items()},
             "plan": self.forecast.to_dict(self.duration, self.mapped) if self.dry_run else None,
             "removal": {"removed": dict(self.removed), **self.stale.to_dict()},
@@ -247,6 +256,10 @@ def peak_rss_bytes() -> int:
             return int(held[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _time(time: int) -> str:
+    return datetime.fromtimestamp(time / 1_000, UTC).isoformat(timespec="milliseconds")
 
 
 def _shown(path: Path | None) -> str | None:

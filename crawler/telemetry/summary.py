@@ -110,11 +110,15 @@ def _entities(report: Report) -> "Table":
     for left, right in (("MLflow", "read"), ("DataHub", "to write" if report.dry_run else "written")):
         table.add_column(left, overflow="fold")
         table.add_column(right, justify="right", no_wrap=True)
+    has_unchanged = bool(report.unchanged.total())
+    if has_unchanged:
+        table.add_column("unchanged", justify="right", no_wrap=True)
     for name, key, entity_type in KINDS:
         read = f"{report.read[key]:,}" if key else ""
-        table.add_row(name, read, entity_type, f"{written[entity_type]:,}")
+        unchanged = [f"{report.unchanged[entity_type]:,}"] if has_unchanged else []
+        table.add_row(name, read, entity_type, f"{written[entity_type]:,}", *unchanged)
     for what, count in report.skipped.items():
-        table.add_row(f"skipped: {what}", f"{count:,}", "", "")
+        table.add_row(f"skipped: {what}", f"{count:,}")
     return table
 
 
@@ -251,7 +255,8 @@ def _verdict(report: Report) -> str:
     entities = sum(report.delivered.values())
     where = f" to {printable(report.output)}" if report.output else ""
     took = human_seconds(report.duration)
-    done = f"{entities:,} entities in {report.proposals:,} proposals delivered{where} in {took}."
+    unchanged = f", {report.unchanged.total():,} unchanged" if report.unchanged.total() else ""
+    done = f"{entities:,} entities in {report.proposals:,} proposals delivered{where}{unchanged} in {took}."
     if report.status == "failed" and not report.proposals:
         done = f"Nothing was delivered{where}; it took {took}."
     if report.dry_run:

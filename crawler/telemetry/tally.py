@@ -25,7 +25,8 @@ class Tally(msgspec.Struct):
     """Counts of proposals, of delivered entities by type, of findings by code and of dead letters.
 
     `confirmed` counts delivered entities by type and by what proves that DataHub has them, `unconfirmed` those that
-    DataHub took, but was not seen to have in time. `removed` counts entities by type that were marked as removed.
+    DataHub took, but was not seen to have in time. `removed` counts entities by type that were marked as removed,
+    `unchanged` those that were not sent.
     """
 
     warnings: dict[str, FindingSummary] = {}
@@ -33,6 +34,7 @@ class Tally(msgspec.Struct):
     delivered: Counter[str] = msgspec.field(default_factory=Counter)
     confirmed: defaultdict[str, Counter[str]] = msgspec.field(default_factory=lambda: defaultdict(Counter))
     removed: Counter[str] = msgspec.field(default_factory=Counter)
+    unchanged: Counter[str] = msgspec.field(default_factory=Counter)
     proposals: int = 0
     rejected: int = 0
     dead_letters: int = 0
@@ -42,7 +44,9 @@ class Tally(msgspec.Struct):
     unconfirmed_path: Path | None = None
 
     def count_at_most(self, entity_type: str, most: int) -> None:
-        """Let no more than `most` entities of a type count as delivered."""
+        """Let no more than `most` entities of a type count as delivered or unchanged."""
+        left = max(0, most - self.delivered[entity_type])
+        self.unchanged -= Counter({entity_type: max(0, self.unchanged[entity_type] - left)})
         excess = self.delivered[entity_type] - most
         if excess <= 0:
             return

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,10 +18,10 @@ from tests.support.crawls import Values, recipe_file
 pytestmark = pytest.mark.slow
 
 
-async def crawl_process(recipe: Path, kill_after: float | None) -> int:
-    """The exit code of one crawl; negative where it was killed."""
+async def crawl_process(recipe: Path, kill_after: float | None, *more: str) -> int:
+    """The exit code of one crawl, with more options; negative where it was killed."""
     state, report = recipe.with_name("state.db"), recipe.with_name("report.json")
-    options = ["-c", recipe, "--state", state, "--report", report, "--page-size", "7", "--batch-size", "10"]
+    options = ["-c", recipe, "--state", state, "--report", report, "--page-size", "7", "--batch-size", "10", *more]
     options.append("--no-default-report")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "crawler", "crawl", *map(str, options), cwd=recipe.parent, stderr=asyncio.subprocess.PIPE
@@ -45,8 +46,12 @@ def report_in(folder: Path) -> dict[str, Any]:
     return read
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "options"), [(0, []), (1, []), (2, []), (3, ["--changed-only"]), (4, ["--incremental"])]
+)
+async def test_killed_crawls_end_as_an_undisturbed_one(
+    golden_server: MlflowServer, tmp_path: Path, seed: int, options: list[str]
+) -> None:
     random = Random(seed)
     async with Gms() as gms:
         assert await crawl_process(recipe_in(tmp_path / "whole", golden_server, gms), None) == 0
@@ -56,7 +61,8 @@ async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServ
         recipe = recipe_in(tmp_path / "killed", golden_server, gms)
         codes: list[int] = []
         while 0 not in codes:
-            codes.append(await crawl_process(recipe, random.uniform(0.5, 5.0) if len(codes) < 5 else None))
+            kill_after = random.uniform(0.5, 5.0) if len(codes) < 5 else None
+            codes.append(await crawl_process(recipe, kill_after, *options))
         assert gms.violations == [], codes
         assert gms.aspects == expected, codes
     assert [each.name for each in recipe.parent.glob("state.db*") if each.suffix != ".lock"] == ["state.db"]
@@ -64,6 +70,7 @@ async def test_killed_crawls_end_as_an_undisturbed_one(golden_server: MlflowServ
     assert report["failures"] == []
     # What was written once more counts as often as it is there: once.
     assert report["read"] == whole["read"]
-    assert report["written"]["entities"] == whole["written"]["entities"], codes
+    written = Counter(report["written"]["entities"])
+    assert written + Counter(report["unchanged"]) == whole["written"]["entities"], codes
     confirmed = {entity_type: sum(ways.values()) for entity_type, ways in report["confirmed"].items()}
-    assert confirmed == report["written"]["entities"]
+    assert confirmed == written

@@ -131,3 +131,12 @@ def test_what_is_wrong_is_said_instead(home: Path, capsys: pytest.CaptureFixture
     told = capsys.readouterr().err
     assert told.startswith("mlflow-datahub-crawler: error: 3 settings are wrong:\n- source.config: unknown key")
     assert "\n- source.config.page_size: expected int >= 1.\n- sink.config.token: expected a text in quotes" in told
+
+
+def test_how_less_than_everything_is_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = recipe({"incremental": {"full_every": "1d"}, "changed_only": False}, rest())
+    found = shown(home, capsys, document, "--incremental", "--changed-only", "--verify-every", "2h")
+    assert found["source.config.incremental"] == ("full_every: 1d, enabled: true", "--incremental")
+    assert found["source.config.changed_only"] == ("true", "--changed-only")
+    assert found["source.config.verify_every"] == ("7200", "--verify-every")
+    assert shown(home, capsys, document)["source.config.incremental"] == ("full_every: 1d", "recipe")

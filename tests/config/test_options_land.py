@@ -36,8 +36,8 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "client_key_path": ("~/k", "mlflow.tracking.tls.client_key", Path("~/k").expanduser()),
     "disable_ssl_verification": (True, "mlflow.tracking.tls.verify", False),
 }
-"""`username` and `password` come together, a file must be there, and `stateful_ingestion` is a section; they have
-tests of their own.
+"""`username` and `password` come together, a file must be there, `stateful_ingestion` is a section, and some options
+need a state; they have tests of their own.
 """
 REST: dict[str, tuple[Any, str, Any]] = {
     "server": ("https://g/", "sink.server.url", "https://g"),
@@ -72,7 +72,8 @@ def at(found: Settings, path: str) -> Any:
 
 
 def test_no_option_is_forgotten_here() -> None:
-    alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion"}
+    of_a_state = {"changed_only", "incremental", "verify_every"}
+    alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion", *of_a_state}
     assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
     assert set(REST) | {"token_file", "auth"} == set(sections.RestSink.__struct_fields__)
 

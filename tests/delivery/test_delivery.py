@@ -18,7 +18,8 @@ from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.delivery.circuit_breaker import LIMIT_OF_ONE_TYPE
 from crawler.delivery.dead_letters import DeadLetters
-from crawler.delivery.delivery import Chunk, Delivery
+from crawler.delivery.delivery import Delivery
+from crawler.delivery.feed import Chunk
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.sender import THROTTLED_ROUNDS
 from crawler.errors import RequestRefused, ServerError, Unreachable

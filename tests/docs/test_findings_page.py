@@ -29,6 +29,7 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "checkpoint_size",
         "checkpoint_unread",
         "checkpoint_unwritten",
+        "changes_untold",
         "experiment",
         "experiments_missing",
         "hidden_model_versions",

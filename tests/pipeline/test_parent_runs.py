@@ -92,7 +92,7 @@ def run(run_id: str, parent: str = "", *, active: bool = True) -> Run:
 
 def parents_of(client: Client, findings: list[Event], remembered: int = 100) -> ParentRuns:
     parents = ParentRuns(client, findings.append, remembered)  # type: ignore[arg-type]
-    parents.add_experiments(["1"])
+    parents.add_experiments(["1"], are_last=True)
     return parents
 
 
@@ -103,6 +103,18 @@ async def test_what_was_asked_for_is_remembered_also_that_it_is_not_there() -> N
         children = [run(f"{number}{each}", each) for each in ("p", "q", "never", "not an id")]
         assert await parents.of(children) == {"p"}
     assert client.runs.asked == [["never", "p", "q"]]
+
+
+async def test_a_parent_may_be_of_an_experiment_that_is_listed_later() -> None:
+    client = Client({"p": True, "q": False})
+    parents = ParentRuns(client, [].append)  # type: ignore[arg-type]
+    parents.add_experiments(["7"])
+    assert await parents.of([run("c", "p"), run("d", "q"), run("e", "never")]) == {"p"}
+    parents.add_experiments(["8"], are_last=True)
+    # By now, all whose runs are crawled are known, and experiment 1 is none of them.
+    assert await parents.of([run("f", "r")]) == frozenset()
+    client.runs.known["s"] = True
+    assert await parents.of([run("g", "s")]) == frozenset()
 
 
 async def test_parents_that_have_children_are_remembered_for_longest() -> None:

@@ -73,6 +73,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     calm_after: float
     lives: tuple[Life, ...]
     keeps_state: bool
+    sends_changes_only: bool
     gms: dict[str, Any]
     bad: float
     forbidden: float
@@ -141,6 +142,7 @@ def draw(seed: int) -> Schedule:
         calm_after=chance.expovariate(1 / 300),
         lives=_lives(chance),
         keeps_state=chance.random() < 0.6,
+        sends_changes_only=Random(f"changed only {seed}").random() < 0.5,
         gms={"latency": chance.choice((0.0, 0.01, 0.3)), "alternate": chance.random() < 0.5}
         | _limits(chance)
         | _lookups(of_queue),

@@ -21,8 +21,10 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.config.settings import Confirm, Endpoint, RestSettings, ServerSettings, Settings
+from crawler.config.settings import Confirm, Endpoint, KeepingCurrent, RestSettings, ServerSettings, Settings
+from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.proposals import Entity
+from crawler.delivery.changed_only import ChangedOnly
 from crawler.delivery.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted, Stalled
 from crawler.http.exchange import Request
@@ -142,6 +144,10 @@ class Simulation:
         if entity.urn in self._mapped:
             self.findings.append(f"mapped twice in one crawl: {entity.urn}")
         self._mapped[entity.urn] = entity
+
+    def note_unchanged(self, urn: str) -> None:
+        """DataHub has this already, as the state tells."""
+        self._outcomes.add(urn)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Outcomes):
@@ -273,8 +279,11 @@ class Simulation:
         return [("MLflow", self._schedule.settings.mlflow.tracking), ("DataHub", sink.server)]
 
     def _settings(self, folder: Path) -> Settings:
-        state = folder / "state.sqlite" if self._schedule.keeps_state else None
-        return msgspec.structs.replace(self._schedule.settings, dead_letters=folder / LETTERS, state=state)
+        settings = msgspec.structs.replace(self._schedule.settings, dead_letters=folder / LETTERS)
+        if not self._schedule.keeps_state:
+            return settings
+        changed_only = KeepingCurrent() if self._schedule.sends_changes_only else None
+        return msgspec.structs.replace(settings, state=folder / "state.sqlite", changed_only=changed_only)
 
     def _judge(self) -> None:
         mapping, last = self._schedule.settings.mapping, self._crawls[-1]
@@ -398,6 +407,7 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
         stack.enter_context(mock.patch("crawler.telemetry.tally.SAMPLES", SAMPLES))
         stack.enter_context(mock.patch("crawler.delivery.delivery._now", _time_of_day))
+        stack.enter_context(mock.patch("crawler.checkpoint.memory._now", _time_of_day))
         stack.enter_context(mock.patch("os.fsync"))
         stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))
         stack.enter_context(_overheard(simulation))
@@ -416,14 +426,21 @@ def _places(names: tuple[str, ...]) -> list[tuple[ModuleType, str]]:
 @contextmanager
 def _overheard(simulation: Simulation) -> Iterator[None]:
     """The simulation learns what is handed to the delivery: all of that must have come to something in the end."""
-    add = Delivery.add
+    add, leave_out = Delivery.add, ChangedOnly._is_unchanged
 
     def noted(delivery: Delivery, entities: Sequence[Entity], *more: Any, **options: Any) -> None:
         for entity in entities:
             simulation.note_mapped(entity)
         add(delivery, entities, *more, **options)
 
-    with mock.patch.object(Delivery, "add", noted):
+    def noted_unchanged(changes: ChangedOnly, entity: EncodedEntity) -> None:
+        simulation.note_unchanged(entity.urn)
+        leave_out(changes, entity)
+
+    with (
+        mock.patch.object(Delivery, "add", noted),
+        mock.patch.object(ChangedOnly, "_is_unchanged", noted_unchanged),
+    ):
         yield
 
 

@@ -21,7 +21,9 @@ API = "/api/2.0/mlflow"
 VERSION = b"3.17.2"
 LATEST = float("inf")
 
-_CONDITION = re.compile(r"attributes\.(?:(start_time) (>=|<) (-?\d+)|(run_id) IN \(([^)]*)\))")
+_CONDITION = re.compile(
+    r"attributes\.(?:(start_time) (>=|<) (-?\d+)|(run_id) IN \(([^)]*)\)|(end_time) >= (\d+)|(status) != '(\w+)')"
+)
 _JSON = {"Content-Type": "application/json"}
 
 Entity = TypeVar("Entity")
@@ -42,6 +44,23 @@ class IdLimit(msgspec.Struct, frozen=True):
 
     ids: int = 1_000
     is_told: bool = True
+
+
+class Conditions(msgspec.Struct):
+    """The filter of a search of runs. Times are in ms since epoch."""
+
+    since: int | None = None
+    until: int | None = None
+    run_ids: list[str] | None = None
+    ended_since: int | None = None
+    other_than: set[str] = set()
+
+    def pass_by(self, info: dict[str, Any]) -> bool:
+        """Whether a run passes what is no bound of start times. A run without end time has not ended since any time."""
+        ended = info["end_time"]
+        return info["status"] not in self.other_than and (
+            self.ended_since is None or (ended is not None and ended >= self.ended_since)
+        )
 
 
 class Refusal(Exception):
@@ -143,6 +162,11 @@ class TrackingServer:
                 row = self._give([query["run_id"]])[0]
                 self._require_allowed([row.fields["info"]["experiment_id"]])
                 return b'{"run": %b}' % row.json
+            case "/experiments/get":
+                history = self.experiments.get(query["experiment_id"])
+                if history is None or history.now is None:
+                    raise Refusal(404, "RESOURCE_DOES_NOT_EXIST", "No such experiment")
+                return b'{"experiment": %b}' % history.now.json
             case "/experiments/search":
                 _expect(query, "order_by", ["experiment_id ASC"])
                 _expect(query, "view_type", "ALL")
@@ -157,9 +181,9 @@ class TrackingServer:
     def _search_runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
         _expect(query, "run_view_type", "ALL")
         self._require_allowed(query["experiment_ids"])
-        since, until, run_ids = _conditions(query.get("filter", ""))
-        found = self._matching(query["experiment_ids"], since, until)
-        if run_ids is not None:
+        conditions = _conditions(query.get("filter", ""))
+        found = self._matching(query["experiment_ids"], conditions)
+        if (run_ids := conditions.run_ids) is not None:
             return _page("runs", self._give([run_id for run_id in found if run_id in run_ids][:limit]), None)
         _expect(query, "order_by", ["attributes.start_time ASC"])
         rows = self._give(found[offset : offset + limit])
@@ -177,8 +201,9 @@ class TrackingServer:
         for experiment_id in self.forbidden.intersection(experiment_ids):
             raise Refusal(403, "PERMISSION_DENIED", f"Experiment {experiment_id} may not be read")
 
-    def _matching(self, experiment_ids: Sequence[str], since: int | None, until: int | None) -> list[str]:
+    def _matching(self, experiment_ids: Sequence[str], conditions: Conditions) -> list[str]:
         """By start time, those without one last, and by id."""
+        since, until = conditions.since, conditions.until
         timed = since is not None or until is not None
         listed: list[tuple[float, str]] = []
         for experiment_id in dict.fromkeys(experiment_ids):
@@ -188,7 +213,10 @@ class TrackingServer:
             listed += runs[first:end]
         if len(experiment_ids) > 1:
             listed.sort()
-        return [run_id for _, run_id in listed]
+        found = [run_id for _, run_id in listed]
+        if conditions.ended_since is None and not conditions.other_than:
+            return found
+        return [each for each in found if (row := self.runs[each].now) and conditions.pass_by(row.fields["info"])]
 
     def _give(self, run_ids: list[str]) -> list[Row[Run]]:
         rows = []
@@ -270,18 +298,20 @@ def _expect(query: dict[str, Any], name: str, value: object) -> None:
         )
 
 
-def _conditions(text: str) -> tuple[int | None, int | None, list[str] | None]:
-    since: int | None = None
-    until: int | None = None
-    run_ids: list[str] | None = None
+def _conditions(text: str) -> Conditions:
+    found = Conditions()
     for condition in text.split(" AND ") if text else ():
         match = _CONDITION.fullmatch(condition)
         if match is None:
             raise Refusal(400, "INVALID_PARAMETER_VALUE", f"The model of MLflow cannot filter by {condition}")
         if match[4]:
-            run_ids = [run_id.strip(" '") for run_id in match[5].split(",")]
+            found.run_ids = [run_id.strip(" '") for run_id in match[5].split(",")]
+        elif match[6]:
+            found.ended_since = int(match[7])
+        elif match[8]:
+            found.other_than.add(match[9])
         elif match[2] == ">=":
-            since = int(match[3]) if since is None else max(since, int(match[3]))
+            found.since = int(match[3]) if found.since is None else max(found.since, int(match[3]))
         else:
-            until = int(match[3]) if until is None else min(until, int(match[3]))
-    return since, until, run_ids
+            found.until = int(match[3]) if found.until is None else min(found.until, int(match[3]))
+    return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from crawler.config.durations import human_seconds
+from crawler.telemetry.events import EntitiesUnchanged, Started
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, print_summary
 from tests.support.findings import fail, warn
@@ -58,6 +59,24 @@ def test_what_was_read_stands_beside_what_was_written() -> None:
     report.read["registered_models"] = 1_234
     report.delivered["mlModelGroup"] = 1_230
     assert "registered models 1,234 mlModelGroup 1,230" in words(shown(report))
+
+
+def test_what_has_not_changed_stands_beside_both() -> None:
+    report = finished()
+    report(Started("r", since=1_700_000_000_123))
+    assert "unchanged" not in shown(report)
+    report.read["runs"], report.delivered["dataProcessInstance"] = 12, 2
+    report(EntitiesUnchanged("dataProcessInstance", 4))
+    report(EntitiesUnchanged("dataProcessInstance", 6))
+    text = words(shown(report))
+    assert "DataHub written unchanged" in text
+    assert "runs 12 dataProcessInstance 2 10" in text
+    assert text.endswith("Done: 2 entities in 0 proposals delivered, 10 unchanged in 10.0 s.")
+    assert report.runs_done == 12
+    assert (report.to_dict()["unchanged"], report.to_dict()["since"]) == (
+        {"dataProcessInstance": 10},
+        "2023-11-14T22:13:20.123+00:00",
+    )
 
 
 def test_both_servers_with_their_versions_traffic_and_rates() -> None:

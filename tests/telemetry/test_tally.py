@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from crawler.checkpoint.kept_tally import decode_tally, encode_tally
 from crawler.telemetry.tally import Tally
 
 RUN = "dataProcessInstance"
@@ -19,3 +20,12 @@ def test_what_is_delivered_once_more_counts_once(most: int, delivered: int, read
     tally.count_at_most(RUN, most)
     assert tally.delivered == Counter({RUN: delivered, "tag": 4})
     assert (tally.confirmed[RUN]["read back"], tally.confirmed[RUN]["answer"]) == (read_back, answer)
+
+
+@pytest.mark.parametrize(("most", "delivered", "unchanged"), [(9, 4, 5), (7, 4, 3), (4, 4, 0), (3, 3, 0)])
+def test_what_has_not_changed_counts_once_too(most: int, delivered: int, unchanged: int) -> None:
+    tally = Tally(delivered=Counter({RUN: 4}), unchanged=Counter({RUN: 5, "tag": 1}))
+    tally.count_at_most(RUN, most)
+    assert tally.delivered == Counter({RUN: delivered})
+    assert tally.unchanged == Counter({RUN: unchanged, "tag": 1})
+    assert decode_tally(encode_tally(tally)).unchanged == tally.unchanged

@@ -25,6 +25,7 @@ from unittest import mock
 import msgspec
 from multidict import CIMultiDict
 
+from crawler.checkpoint import memory
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.cli import run_job
 from crawler.cli.main import main
@@ -304,6 +305,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
             replaced(
                 *constants,
                 (delivery, "_now", torture.time_of_day),
+                (memory, "_now", torture.time_of_day),
                 (asyncio, "run", _run_virtually(torture)),
                 (run_job, "_collect_garbage_seldom", lambda: None),
                 (VirtualLoop, "add_signal_handler", lambda *_: None),

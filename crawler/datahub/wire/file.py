@@ -41,6 +41,10 @@ class FileWire:
         """Return the name of the aspect that an encoded proposal writes."""
         return name_of(encoded)
 
+    def content(self, encoded: bytes) -> memoryview:
+        """Return an encoded proposal without its system metadata."""
+        return memoryview(encoded)[: -len(self._end)]
+
     def proposal(self, entity: EncodedEntity, encoded: bytes) -> Proposal:
         """Decode one of the entity's encoded proposals."""
         decoded = msgspec.json.decode(encoded, type=_JsonProposal)

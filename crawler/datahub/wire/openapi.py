@@ -58,6 +58,10 @@ class OpenApiWire:
         """Return the name of the aspect that an encoded proposal writes."""
         return _name(encoded)
 
+    def content(self, encoded: bytes) -> memoryview:
+        """Return an encoded proposal without its system metadata."""
+        return memoryview(encoded)[: -len(self._end)]
+
     def proposal(self, entity: EncodedEntity, encoded: bytes) -> Proposal:
         """Decode one of the entity's encoded proposals."""
         ((name, member),) = _decode_member(b"{%b}" % encoded).items()

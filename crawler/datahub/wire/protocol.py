@@ -27,6 +27,10 @@ class Wire(Protocol):
         """Return the name of the aspect that an encoded proposal writes."""
         ...
 
+    def content(self, encoded: bytes) -> memoryview:
+        """Return an encoded proposal without its system metadata, which is that of one crawl."""
+        ...
+
     def proposal(self, entity: EncodedEntity, encoded: bytes) -> Proposal:
         """Decode one of the entity's encoded proposals."""
         ...

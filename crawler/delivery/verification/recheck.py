@@ -1,13 +1,13 @@
-"""Holds what an earlier crawl could not confirm against DataHub: what has arrived meanwhile need not be sent again."""
+"""Holds what an earlier crawl sent against DataHub: what is there need not be sent again."""
 
 from itertools import groupby
+from typing import Protocol
 
 import msgspec
 
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.readback import TIMESERIES
 from crawler.datahub.wire.protocol import Wire
-from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.verification.lookup import Lookup
 from crawler.delivery.verification.queue import AT_ONCE, PendingVerification
 from crawler.sinks.protocol import StoreLookup
@@ -16,21 +16,27 @@ from crawler.telemetry.events import Listener
 
 class _Held(msgspec.Struct, frozen=True, gc=False):
     piece: PendingVerification
-    ordering_key: str
+    ordering_key: str | None
+
+
+class Found(Protocol):
+    """A function of what is there of an entity, perhaps nothing; what the store does not tell is `unknown`."""
+
+    def __call__(self, there: EncodedEntity, /, *, unknown: bool) -> None:
+        """Hear of it."""
 
 
 class Recheck:
     """Collects entities, looks them up some hundreds at a time, and returns what DataHub does not have."""
 
-    def __init__(self, store: StoreLookup, wire: Wire, outcomes: OutcomePublisher, listener: Listener) -> None:
-        """Look up in `store`; `outcomes` hears what is there."""
-        self._store = store
+    def __init__(self, store: StoreLookup, wire: Wire, found: Found, listener: Listener) -> None:
+        """Look up in `store`; `found` hears what is there."""
         self._wire = wire
-        self._outcomes = outcomes
+        self._found = found
         self._lookup = Lookup(store, wire, listener)
         self._held: list[_Held] = []
 
-    def add(self, entity: EncodedEntity, ordering_key: str, since: int | None) -> None:
+    def add(self, entity: EncodedEntity, ordering_key: str | None, since: int | None) -> None:
         """Add an entity that a crawl sent which began at `since` (ms since epoch), None where that is not known."""
         names = map(self._wire.aspect_name, entity.proposals)
         wanted = [name for name in names if name not in TIMESERIES]
@@ -43,7 +49,7 @@ class Recheck:
         """Whether there is enough for a lookup."""
         return len(self._held) >= AT_ONCE
 
-    async def missing(self) -> list[tuple[EncodedEntity, str]]:
+    async def missing(self) -> list[tuple[EncodedEntity, str | None]]:
         """Look up and forget all that was added. Returns what is to be sent, with its ordering keys, in order."""
         found: set[tuple[str, str]] = set()
         wanted = [each.piece for each in self._held if each.piece.wanted]
@@ -63,12 +69,13 @@ class Recheck:
         entity = piece.entity
         missing = {name for name in piece.wanted if (entity.urn, name) not in found}
         if len(missing) == len(piece.wanted):
+            self._found(entity.holding([]), unknown=piece.unverifiable)
             return entity
         there: list[bytes] = []
         rest: list[bytes] = []
         for encoded in entity.proposals:
             (rest if self._wire.aspect_name(encoded) in missing else there).append(encoded)
-        self._outcomes.delivered([entity.holding(there)], self._store.verification_method)
+        self._found(entity.holding(there), unknown=piece.unverifiable)
         return entity.holding(rest)
 
 

@@ -6,7 +6,8 @@ runs that use the name tell the same, since a wrong upstream is worse than none.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
 
 import msgspec
 
@@ -35,6 +36,13 @@ _ASPECTS: dict[str, type[Aspect]] = {
 }
 
 
+class _Note(msgspec.Struct, frozen=True, array_like=True):
+    """What a state keeps of a dataset that was delivered: whose word each aspect has, and a hash of its lineage."""
+
+    ranks: dict[str, Rank]
+    upstream: bytes
+
+
 class _Facts(msgspec.Struct):
     """What runs say of one dataset: aspects by name, each with the rank of its run."""
 
@@ -43,6 +51,20 @@ class _Facts(msgspec.Struct):
     """The variant of the first use."""
     differs: bool = False
     """Whether there was a use of another variant."""
+    noted: _Note | None = None
+    """What an earlier crawl has delivered, where this one does not read all runs."""
+
+    def counts(self, rank: Rank, name: str) -> bool:
+        """Return whether the first word on an aspect counts, which is not older than what DataHub has."""
+        noted = None if self.noted is None else self.noted.ranks.get(name)
+        return noted is None or rank >= noted
+
+    def to_note(self) -> bytes:
+        """Return what is to be kept once they are delivered."""
+        noted = self.noted or _Note({}, b"")
+        ranks = noted.ranks | {name: rank for name, (rank, _) in self.aspects.items()}
+        upstream = self.aspects.get(UpstreamLineage.NAME)
+        return _pack(_Note(dict(sorted(ranks.items())), noted.upstream if upstream is None else _hash(upstream[1])))
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -54,15 +76,23 @@ class _Packed(msgspec.Struct, array_like=True):
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(_Packed).decode
+_unpack_note = msgspec.msgpack.Decoder(_Note).decode
 
 
 class DatasetReducer:
     """Holds datasets until the end of the crawl, at most `held` of them.
 
     Beyond that the one unused for longest is released; of `remembered` released ones nothing more is taken.
+    `noted(urn)` returns the note of a dataset that an earlier crawl delivered: what it has of newer runs stays.
     """
 
-    def __init__(self, held: int = HELD_DATASETS, remembered: int = REMEMBERED_DATASETS) -> None:
+    def __init__(
+        self,
+        held: int = HELD_DATASETS,
+        remembered: int = REMEMBERED_DATASETS,
+        noted: Callable[[str], bytes] | None = None,
+    ) -> None:
+        self._noted = noted
         self._limit = held
         self._held: OrderedDict[str, _Facts] = OrderedDict()
         self._released = SeenKeys(remembered)
@@ -74,16 +104,17 @@ class DatasetReducer:
             return []
         rank = (run.info.start_time or 0, run.info.run_id)
         facts = self._held.get(dataset.urn)
+        is_first = facts is None
         if facts is None:
-            facts = self._held[dataset.urn] = _Facts()
-        elif _has_another_upstream(dataset, facts):
+            facts = self._held[dataset.urn] = _Facts(noted=self._note_of(dataset.urn))
+        if not (is_first and facts.noted is None) and _has_another_upstream(dataset, facts):
             self._set(dataset.urn, facts, _AFTER_ALL_RUNS, _NO_UPSTREAM)
         for aspect in dataset.aspects:
             known = facts.aspects.get(aspect.NAME)
-            if known is None or known[0] < rank:
+            if rank > known[0] if known is not None else facts.counts(rank, aspect.NAME):
                 self._set(dataset.urn, facts, rank, aspect)
         self._held.move_to_end(dataset.urn)
-        return [self._release()] if len(self._held) > self._limit else []
+        return self._release() if len(self._held) > self._limit else []
 
     def is_another(self, urn: str, variant: int) -> bool:
         """Return True the first time that a dataset which is held is used in another variant than before."""
@@ -99,7 +130,7 @@ class DatasetReducer:
     def finish(self) -> Iterator[Entity]:
         """Release all datasets that are held."""
         while self._held:
-            yield self._release()
+            yield from self._release()
 
     def watch(self) -> None:
         """Begin to note changes for `snapshot`."""
@@ -122,25 +153,40 @@ class DatasetReducer:
             name: (rank, msgspec.msgpack.decode(aspect, type=_aspect_type(name)))
             for name, (rank, aspect) in kept.aspects.items()
         }
-        self._held[kept.urn] = _Facts(aspects, kept.variant, kept.differs)
+        self._held[kept.urn] = _Facts(aspects, kept.variant, kept.differs, self._note_of(kept.urn))
 
     def _set(self, urn: str, facts: _Facts, rank: Rank, aspect: Aspect) -> None:
         facts.aspects[aspect.NAME] = (rank, aspect)
         if self._changed is not None:
             self._changed[urn] = facts
 
-    def _release(self) -> Entity:
+    def _note_of(self, urn: str) -> _Note | None:
+        note = self._noted(urn) if self._noted is not None else b""
+        return _unpack_note(note) if note else None
+
+    def _release(self) -> list[Entity]:
+        """Return one dataset, nothing if only runs spoke of it whose word does not count."""
         urn, facts = self._held.popitem(last=False)
         self._released.add_if_new(urn)
-        return Entity("dataset", urn, tuple(aspect for _, aspect in facts.aspects.values()))
+        aspects = tuple(aspect for _, aspect in facts.aspects.values())
+        note = b"" if self._noted is None else facts.to_note()
+        return [Entity("dataset", urn, aspects, note=note)] if aspects else []
 
 
 def _has_another_upstream(dataset: Entity, facts: _Facts) -> bool:
+    told = next((aspect for aspect in dataset.aspects if isinstance(aspect, UpstreamLineage)), None)
     known = facts.aspects.get(UpstreamLineage.NAME)
-    for aspect in dataset.aspects:
-        if isinstance(aspect, UpstreamLineage):
-            return known is None or known[1] != aspect
-    return known is not None
+    if known is not None:
+        return known[1] != told
+    if facts.noted is None:
+        return told is not None
+    if facts.noted.ranks.get(UpstreamLineage.NAME) == _AFTER_ALL_RUNS:
+        return False
+    return facts.noted.upstream != (b"" if told is None else _hash(told))
+
+
+def _hash(aspect: Aspect) -> bytes:
+    return blake2b(msgspec.msgpack.encode(aspect), digest_size=16).digest()
 
 
 def _aspect_type(name: str) -> type[Aspect]:

@@ -6,6 +6,7 @@ ascending order, since DataHub keeps their version set in that order.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from operator import itemgetter
 
 import msgspec
@@ -17,6 +18,8 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
 from crawler.mapping.registered_models import registered_model_entity
 from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run
+
+NOTE_BYTES = 16
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(ModelVersion).decode
@@ -34,19 +37,28 @@ class _Waiting(msgspec.Struct, gc=False):
     urn: str
     entity: Entity | None = None
     """None until its run is known, or known not to exist."""
+    unchanged: bool = False
+    """Whether it is left out unless its run is read."""
 
 
 class VersionIndex:
-    """Filled with `add_model` and `add`, closed by `seal`; then it takes run by run."""
+    """Filled with `add_model` and `add`, closed by `seal`; then it takes run by run.
 
-    def __init__(self, settings: MappingSettings) -> None:
+    `noted(urn)` returns the note of a version that an earlier crawl delivered. One whose row is the same as then is
+    left out, unless its run is taken.
+    """
+
+    def __init__(self, settings: MappingSettings, noted: Callable[[str], bytes] | None = None) -> None:
         self._settings = settings
+        self._noted = noted
         self._groups: dict[str, bytes] = {}
         self._aliases: dict[tuple[str, str], list[str]] = {}
         self._owners: dict[str, list[_Waiting]] = {}
         self._models: dict[str, list[_Waiting]] = {}
         self._by_run: dict[str, list[_Waiting]] = {}
         self._unseen: set[str] = set()
+        self._of_unchanged: set[str] = set()
+        """Ids of the runs of versions that are left out otherwise."""
 
     def add_model(self, model: RegisteredModel) -> None:
         """Keep a model until all versions are there, and its aliases, which no version has itself."""
@@ -70,9 +82,13 @@ class VersionIndex:
         versions.append(waiting)
         if delivered(urn):
             waiting.entity = _DELIVERED
+        elif self._noted is not None and (note := self._noted(urn)):
+            waiting.unchanged = note == self._note(waiting.packed, version)
         if version.run_id:
             self._by_run.setdefault(version.run_id, []).append(waiting)
-            if waiting.entity is None:
+            if waiting.unchanged:
+                self._of_unchanged.add(version.run_id)
+            elif waiting.entity is None:
                 self._unseen.add(version.run_id)
         return None
 
@@ -92,31 +108,41 @@ class VersionIndex:
         return [waiting.urn for waiting in self._by_run[run_id] if not urns.problem(waiting.urn)]
 
     def take(self, run: Run) -> list[Entity]:
-        """Release the versions that waited for the run."""
-        if run.info.run_id not in self._unseen:
+        """Release the versions that waited for the run, and those of it that are left out otherwise."""
+        run_id = run.info.run_id
+        if run_id not in self._unseen and run_id not in self._of_unchanged:
             return []
-        self._unseen.remove(run.info.run_id)
+        self._unseen.discard(run_id)
+        self._of_unchanged.discard(run_id)
         names: dict[str, None] = {}
-        for waiting in self._by_run[run.info.run_id]:
+        released: list[Entity] = []
+        for waiting in self._by_run[run_id]:
             if not waiting.packed:
                 continue
             version = _unpack(waiting.packed)
-            names[version.name] = None
-            self._map(waiting, version, run)
-        return [entity for name in names for entity in self._release(name)]
+            if waiting.unchanged:
+                released.append(self._mapped(waiting, version, run))
+            else:
+                names[version.name] = None
+                waiting.entity = self._mapped(waiting, version, run)
+        return released + [entity for name in names for entity in self._release(name)]
 
     @property
     def unseen(self) -> list[str]:
         """Run ids that versions name and that were not taken."""
         return sorted(self._unseen)
 
-    def give_up(self, run_ids: Iterable[str]) -> Iterator[Entity]:
-        """Release the versions of runs that do not exist, without params and metrics."""
+    def give_up(self, run_ids: Iterable[str], *, unread: bool = False) -> Iterator[Entity]:
+        """Release the versions of runs that do not exist, without params and metrics.
+
+        If the runs are only `unread`, the versions have no note, so that the next crawl looks for them again.
+        """
         for run_id in run_ids:
             self._unseen.discard(run_id)
             for waiting in self._by_run[run_id]:
-                if waiting.packed:
-                    self._map(waiting, _unpack(waiting.packed), None)
+                if waiting.packed and not waiting.unchanged:
+                    entity = self._mapped(waiting, _unpack(waiting.packed), None)
+                    waiting.entity = structs.replace(entity, note=b"") if unread else entity
         for name in list(self._models):
             yield from self._release(name)
 
@@ -158,17 +184,27 @@ class VersionIndex:
             if waiting.entity is _DELIVERED:
                 waiting.packed, waiting.entity = b"", None
                 continue
+            if waiting.unchanged:
+                continue
             version = _unpack(waiting.packed)
             by_version.append((_sort_key(version.version), waiting))
             if not version.run_id:
-                self._map(waiting, version, None)
+                waiting.entity = self._mapped(waiting, version, None)
         by_version.sort(key=itemgetter(0), reverse=True)
         self._models[name] = [waiting for _, waiting in by_version]
 
-    def _map(self, waiting: _Waiting, version: ModelVersion, run: Run | None) -> None:
-        aliases = self._aliases.get((version.name, version.version), [])
-        waiting.entity = model_version_entity(version, run, aliases, self._settings)
+    def _mapped(self, waiting: _Waiting, version: ModelVersion, run: Run | None) -> Entity:
+        """Return the entity of a version, which is not mapped again."""
+        note = b"" if self._noted is None else self._note(waiting.packed, version)
         waiting.packed = b""
+        return model_version_entity(version, run, self._aliases_of(version), self._settings, note)
+
+    def _note(self, packed: bytes, version: ModelVersion) -> bytes:
+        """Return a hash of all that MLflow's registry tells of a version."""
+        return blake2b(packed + _pack(self._aliases_of(version)), digest_size=NOTE_BYTES).digest()
+
+    def _aliases_of(self, version: ModelVersion) -> list[str]:
+        return self._aliases.get((version.name, version.version), [])
 
 
 def _sort_key(version: str) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from crawler.mlflow.paging.step import Step
 
 
 class RunQuery(msgspec.Struct, frozen=True):
-    """One `runs/search` for runs that started in [since, until) (ms since epoch, None: no bound).
+    """One `runs/search` for runs that started in [since, until) (ms since epoch, None: no bound) on a `condition`.
 
     `known` runs are known already and come once more, first. `most` is how many rows to ask for at most; 0: any number.
     """
@@ -34,11 +34,12 @@ class RunQuery(msgspec.Struct, frozen=True):
     token: str = ""
     known: int = 0
     most: int = 0
+    condition: str = ""
 
     @property
     def filter(self) -> str:
         """The query's `filter`; empty where it asks for all."""
-        bounds = []
+        bounds = [self.condition] if self.condition else []
         if self.since is not None:
             bounds.append(f"attributes.start_time >= {self.since}")
         if self.until is not None:
@@ -52,9 +53,11 @@ class RunCursor:
     `since` and `until` bound it to a part of the runs. The first page is asked for without a filter, unless it is
     bounded; each next one from the last start time seen on. Runs without a start time sort last and are met only where
     no filter leaves them out. A server that keeps neither order nor filter is read from the beginning by its tokens.
+    With a `condition`, a filter of MLflow, the runs are those that pass it.
     """
 
-    def __init__(self, since: int | None = None, until: int | None = None) -> None:
+    def __init__(self, since: int | None = None, until: int | None = None, condition: str = "") -> None:
+        self._condition = condition
         self._first = self._since = since
         self._until = until
         self._by_time = True
@@ -78,7 +81,7 @@ class RunCursor:
             return None
         token, most, known = self._ties.token, self._ties.most, len(self._seen.ties)
         known = 0 if most else min(known, OVERLAP) if token else known
-        return RunQuery(self._since, self._until, token, known, most)
+        return RunQuery(self._since, self._until, token, known, most, self._condition)
 
     def take(self, page: Page[Run]) -> Step[Run]:
         """Return what is new in the page that was asked for.
@@ -159,7 +162,7 @@ class RunCursor:
 
         Runs that this one has returned do not come again.
         """
-        part = RunCursor(self._since, self._until)
+        part = RunCursor(self._since, self._until, self._condition)
         part._first, part._by_time, part._is_part = self._first, self._by_time, self._is_part
         part._pace = copy(self._pace)
         part._coverage = self._coverage.of_experiments(experiment_ids)
@@ -173,7 +176,7 @@ class RunCursor:
         return self._since if self._by_time and self._ties.token == "" and not self._ties.is_bisecting else None
 
     def _part(self, since: int | None, until: int | None) -> "RunCursor":
-        part = RunCursor(since, until)
+        part = RunCursor(since, until, self._condition)
         part._is_part = True
         part._pace = self._pace.of_part()
         part._ties = OffsetCursor(run_id, PageBisector(self._ties.bisector.ceiling))

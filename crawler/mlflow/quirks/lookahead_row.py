@@ -64,7 +64,8 @@ def _filter(skipped: Sequence[Skipped[Run]], query: RunQuery) -> str:
     """Return the `filter` of the runs beside the skipped ones and all between them, within the query's own bounds."""
     after, before = skipped[0].after, skipped[-1].before
     since = after.info.start_time if after else query.since
-    bounds = [f"attributes.start_time >= {EARLIEST if since is None else since}"]
+    bounds = [query.condition] if query.condition else []
+    bounds.append(f"attributes.start_time >= {EARLIEST if since is None else since}")
     if before:
         bounds.append(f"attributes.start_time <= {before.info.start_time}")
     elif query.until is not None:

@@ -1,0 +1,305 @@
+"""One seed: weeks of edits, with an incremental crawl now and then. After each, DataHub has what a full crawl gives.
+
+Beside the crawls that keep a state, each time a crawl without one writes into another DataHub: what that has then is
+right. The other one may differ in what docs/freshness.md excepts, and after a crawl that reads everything in nothing.
+"""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest import mock
+
+import msgspec
+from multidict import CIMultiDict
+
+from crawler.checkpoint.checkpoint import Checkpoint
+from crawler.config.settings import (
+    Confirm,
+    Endpoint,
+    IncrementalSettings,
+    KeepingCurrent,
+    MappingSettings,
+    MlflowSettings,
+    RestSettings,
+    ServerSettings,
+    Settings,
+)
+from crawler.http.exchange import Request
+from crawler.http.responses import Response
+from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.model_versions import model_urn
+from crawler.mapping.runs import PARENT_TAG, run_urn
+from crawler.pipeline.crawl import crawl
+from crawler.telemetry.report import Report
+from tests.mlflow.page_rows import small_pages
+from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian, Mark
+from tests.simulation.metadata_server import MetadataServer, Share
+from tests.simulation.network import Connection, Link, Network, Process
+from tests.simulation.simulation import _chance_of, _loop_time, _no_collections, _places, _time_of_day
+from tests.simulation.tracking_server import TrackingServer
+from tests.simulation.virtual_clock import Endless, Outside, Stuck, run_virtually
+
+RUN = "urn:li:dataProcessInstance:"
+ROUNDS = 10
+MAX_STEPS = 3_000_000
+MAX_SECONDS = 1e9
+
+Key = tuple[str, str]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a seed came to, and what happened in it."""
+
+    seed: int
+    findings: list[str]
+    crawls: dict[str, int]
+    edits: list[str]
+    compared: int
+    excepted: int
+    trace: list[str]
+
+
+class Bad(Share):
+    """A share of the entities that the next crawl sends again by itself: of others it may read no run that has them."""
+
+    def __contains__(self, text: object) -> bool:
+        is_of_runs = isinstance(text, str) and text.startswith(("urn:li:dataset:", "urn:li:platformResource:"))
+        return not is_of_runs and super().__contains__(text)
+
+
+class Freshness:
+    """The servers and the crawls of one seed."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self._folder = folder
+        self._chance = Random(f"freshness {seed}")
+        self._lives = 0
+        self._last: int | None = None
+        self._interrupted_reads_all = False
+        self.findings: list[str] = []
+        self.trace: list[str] = []
+        self.crawls: dict[str, int] = {}
+        self.compared = self.excepted = 0
+        self.mlflow = TrackingServer(_loop_time)
+        self.historian = Historian(self.mlflow, self._chance, _time_of_day)
+        self.gms = self._datahub()
+        self.settings = self._draw_settings(seed)
+        self.constants = {
+            "RUN_IDS_A_REQUEST": self._chance.choice((1, 4, 200)),
+            "ENTITIES_AT_ONCE": self._chance.choice((1, 5, 100)),
+            "FEWEST_SETS": self._chance.choice((1, 2, 10)),
+            "EXPERIMENT_IDS_A_REQUEST": self._chance.choice((1, 2, 100)),
+        }
+        self.page_rows = {
+            "registered_models": self._chance.choice((2, 500)),
+            "model_versions": self._chance.choice((2, 2_000)),
+            "experiments": self._chance.choice((2, 2_000)),
+        }
+        self.network = self._network(self.gms)
+
+    def _draw_settings(self, seed: int) -> Settings:
+        chance = self._chance
+        return Settings(
+            run_id=f"seed-{seed}",
+            mlflow=MlflowSettings(
+                tracking=ServerSettings(url="http://mlflow:5000", concurrency=chance.choice((1, 2, 4))),
+                page_size=chance.choice((1, 2, 5, 1024)),
+            ),
+            mapping=MappingSettings(
+                ui_url="http://mlflow:5000",
+                materialize_dataset_inputs=chance.random() < 0.5,
+                source_mapping_to_platform={"strange": "hive"},
+            ),
+            sink=RestSettings(
+                server=ServerSettings(url="http://gms:8080", concurrency=chance.choice((1, 4))),
+                endpoint=chance.choice(list(Endpoint)),
+                confirm=chance.choice(list(Confirm)),
+                batch_size=chance.choice((3, 20, 200)),
+            ),
+        )
+
+    def _datahub(self) -> MetadataServer:
+        none = Share(0, 0.0)
+        return MetadataServer(bad=none, refusal=422, lag=0, loses_queued=none, forbidden=none)
+
+    def _network(self, gms: MetadataServer) -> Network:
+        async def mlflow(request: Request, _headers: CIMultiDict[str], _connection: Connection) -> Response:
+            return self.mlflow.answer(request)
+
+        links = {"MLflow": Link(latency=0.5), "DataHub": Link(latency=0.5)}
+        return Network({"MLflow": mlflow, "DataHub": gms.answer}, links, self._chance, self.trace.append)
+
+    async def run(self) -> None:
+        """All rounds; the last crawl reads everything."""
+        await asyncio.sleep(30 * DAY / 1_000)
+        self.historian.fill()
+        await asyncio.sleep(self._chance.choice((1, 5 * HOUR)) / 1_000)
+        (self._folder / "0").mkdir()
+        for number in range(ROUNDS):
+            if number:
+                await self._work()
+            await self._crawl(full=number == ROUNDS - 1)
+            if self.findings:
+                return
+
+    async def _work(self) -> None:
+        """Some edits, and time that passes."""
+        for _ in range(self._chance.choice((0, 1, 3, 8))):
+            await asyncio.sleep(self._chance.choice((1, MINUTE, HOUR)) / 1_000)
+            self.historian.write()
+            self.trace.append(f"{_time_of_day()} {self.historian.edits[-1][1]}")
+        await asyncio.sleep(self._chance.choice((1, HOUR, 3 * HOUR, DAY, 4 * DAY)) / 1_000)
+
+    async def _crawl(self, *, full: bool) -> None:
+        """Crawls until one ends well, with edits between them; then both DataHubs are compared."""
+        incremental = not full and self._chance.random() < 0.85
+        self.gms.bad = Bad(self._lives, 0.1 if not full and self._chance.random() < 0.3 else 0.0)
+        began = _time_of_day()
+        while not (report := await self._live(incremental=incremental)):
+            if self._chance.random() < 0.5:
+                await self._work()
+            if incremental and self._chance.random() < 0.2:
+                incremental = False
+                if not self._interrupted_reads_all:
+                    # What read less is begun anew.
+                    began = _time_of_day()
+        await self._compare(report, began)
+
+    async def _live(self, *, incremental: bool) -> Report | None:
+        """One crawl in a folder of its own; None where it was killed."""
+        folder, following = self._folder / str(self._lives), self._folder / str(self._lives + 1)
+        self._lives += 1
+        report, process = Report(self.settings.run_id), Process()
+        self.network.process = process
+        wanted = KeepingCurrent(
+            incremental=IncrementalSettings(full_every=9 * DAY / 1_000, not_ended_for=5 * DAY / 1_000)
+            if incremental
+            else None
+        )
+        settings = msgspec.structs.replace(
+            self.settings, state=folder / "state", changed_only=wanted, dead_letters=folder / "letters"
+        )
+        self.trace.append(f"{_time_of_day()} crawl {self._lives} begins")
+        task = asyncio.ensure_future(crawl(settings, report=report))
+        if self._chance.random() < 0.3:
+            await asyncio.wait({task}, timeout=self._chance.expovariate(1 / 8))
+        else:
+            await asyncio.wait({task})
+        killed = not task.done()
+        if killed:
+            process.dead = True
+            shutil.copytree(folder, following)
+            task.cancel()
+        await asyncio.wait({task})
+        await self.network.settled()
+        how = "everything" if report.since is None else f"since {report.since}"
+        if killed:
+            self._interrupted_reads_all = report.since is None
+            self.trace.append(f"{_time_of_day()} crawl {self._lives} was killed; it read {how}")
+            return None
+        task.result()
+        shutil.copytree(folder, following)
+        kind = "full" if report.since is None else "incremental"
+        self.crawls[kind] = self.crawls.get(kind, 0) + 1
+        self.trace.append(f"{_time_of_day()} crawl {self._lives} ended; it read {how}")
+        return report
+
+    async def _compare(self, report: Report, began: int) -> None:
+        last, self._last = self._last, began
+        if report.since is not None and (last is None or report.since != last - OVERLAP):
+            self.findings.append(f"a crawl read what changed since {report.since}; the last one began at {last}")
+        expected = await self._undisturbed()
+        hidden = self.historian.hidden(began, report.since, began - 5 * DAY, last or 0)
+        excepted = self._excepted(hidden, began)
+        self.historian.marks = hidden
+        for key, value in expected.items():
+            self.compared += 1
+            if self.gms.aspects.get(key) == value:
+                continue
+            if key[0] in excepted:
+                self.excepted += 1
+            elif key[0] not in self.gms.bad:
+                self.findings.append(f"{key} is {self.gms.aspects.get(key)}, not {value}")
+        self.findings += self.gms.violations
+
+    async def _undisturbed(self) -> dict[Key, Any]:
+        """What a crawl without a state gives of MLflow as it is."""
+        gms = self._datahub()
+        with self._network(gms).plugged_in():
+            await crawl(msgspec.structs.replace(self.settings, dead_letters=self._folder / "letters"))
+        return dict(gms.aspects)
+
+    def _excepted(self, hidden: list[Mark], began: int) -> set[str]:
+        """The URNs of what may differ."""
+        late = [time for time, _ in self.historian.edits if time >= began]
+        excepted = {urn for mark in hidden for urn in self._urns_of(mark)}
+        if late:
+            # Edits between two crawls of which the second goes on where the first was: the next one sees them.
+            renamed = {each for each, time in self.historian.whole.items() if time >= began}
+            for run_id, history in self.mlflow.runs.items():
+                if (row := history.now) is not None and row.fields["info"]["experiment_id"] in renamed:
+                    excepted.add(run_urn(run_id))
+            excepted |= {urn for urn, _ in self.gms.aspects if not urn.startswith(RUN)}
+        return excepted
+
+    def _urns_of(self, mark: Mark) -> Iterator[str]:
+        """What an edit of a run may change: the run, what is written with it, and those that name it."""
+        yield run_urn(mark.run_id)
+        for state in self.mlflow.runs[mark.run_id].within(0.0, MAX_SECONDS):
+            mapper = CrawlMapper(self.settings.mapping)
+            if state.entity is not None:
+                active = msgspec.structs.replace(
+                    state.entity, info=msgspec.structs.replace(state.entity.info, lifecycle_stage="active")
+                )
+                yield from (entity.urn for entity in mapper.run(active))
+                yield from (entity.urn for entity in mapper.held())
+        for (name, number), history in self.mlflow.versions.items():
+            if (row := history.now) is not None and row.fields["run_id"] == mark.run_id:
+                yield model_urn(name, str(number), self.settings.mapping)
+        for run_id, runs in self.mlflow.runs.items():
+            child = runs.now
+            if child is not None and {"key": PARENT_TAG, "value": mark.run_id} in child.fields["data"]["tags"]:
+                yield run_urn(run_id)
+
+
+def run_seed(seed: int) -> Verdict:
+    """Runs a seed and judges it."""
+    with tempfile.TemporaryDirectory(prefix="freshness-") as folder, _chance_of(seed), ExitStack() as stack:
+        freshness = Freshness(seed, Path(folder))
+        stack.enter_context(_surroundings(freshness))
+        try:
+            run_virtually(freshness.run, max_steps=MAX_STEPS, max_seconds=MAX_SECONDS)
+        except (Stuck, Endless, Outside) as hang:
+            freshness.findings.append(f"{type(hang).__name__}: {hang}")
+        return Verdict(
+            seed,
+            freshness.findings,
+            freshness.crawls,
+            [what for _, what in freshness.historian.edits],
+            freshness.compared,
+            freshness.excepted,
+            freshness.trace,
+        )
+
+
+@contextmanager
+def _surroundings(freshness: Freshness) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(freshness.network.plugged_in())
+        stack.enter_context(small_pages(**freshness.page_rows))
+        for module, name in _places(tuple(freshness.constants)):
+            stack.enter_context(mock.patch.object(module, name, freshness.constants[name]))
+        for place in ("crawler.delivery.delivery._now", "crawler.checkpoint.memory._now"):
+            stack.enter_context(mock.patch(place, _time_of_day))
+        stack.enter_context(mock.patch("os.fsync"))
+        stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))
+        for name in ("crawler", "crawler.http"):
+            stack.enter_context(mock.patch.object(logging.getLogger(name), "disabled", new=True))
+        stack.enter_context(_no_collections())
+        yield

@@ -1,0 +1,101 @@
+"""The weeks of edits themselves: with a bug planted in what keeps DataHub current, one of the first seeds must fail."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from crawler.checkpoint import scope
+from crawler.checkpoint.acks import WindowAck
+from crawler.checkpoint.known_experiments import KnownExperiments
+from crawler.checkpoint.memory import Memory
+from crawler.checkpoint.sent_entities import SentEntities
+from crawler.mapping.reducers.versions import VersionIndex
+from crawler.mlflow.entities import ModelVersion
+from crawler.pipeline import reader
+from crawler.pipeline.plan import Stretch
+from tests.simulation.freshness import run_seed
+
+pytestmark = pytest.mark.slow
+
+FIRST_SEEDS = 40
+
+Patch = Any
+
+
+def never_asks_what_ended() -> Patch:
+    return mock.patch.object(reader, "changed_runs", lambda each: _changed(each)[1:])
+
+
+def never_asks_what_has_not_ended() -> Patch:
+    return mock.patch.object(reader, "changed_runs", lambda each: _changed(each)[:1])
+
+
+def _changed(each: scope.Scope) -> list[Stretch]:
+    from crawler.pipeline.changed_runs import changed_runs  # noqa: PLC0415  the reader's is replaced
+
+    return changed_runs(each)
+
+
+def begins_a_little_late() -> Patch:
+    """The last crawl's end counts, or thereabouts, and not its begin."""
+    return mock.patch.object(scope, "OVERLAP", -120_000)
+
+
+def does_not_see_that_experiments_changed() -> Patch:
+    listed = KnownExperiments.listed
+
+    def careless(known: KnownExperiments, looks: Mapping[str, str], deleted: Iterable[str]) -> None:
+        listed(known, dict.fromkeys(looks, "the same"), deleted)
+
+    return mock.patch.object(KnownExperiments, "listed", careless)
+
+
+def forgets_what_it_owes() -> Patch:
+    return mock.patch.object(WindowAck, "owe")
+
+
+def keeps_former_values() -> Patch:
+    def careless(_sent: SentEntities, _left: Mapping[str, bytes], *, known: bool) -> None:
+        assert isinstance(known, bool)
+
+    return mock.patch.object(SentEntities, "begin", careless)
+
+
+def notes_no_aliases() -> Patch:
+    note = VersionIndex._note
+
+    def blind(index: VersionIndex, packed: bytes, version: ModelVersion) -> bytes:
+        with mock.patch.object(VersionIndex, "_aliases_of", return_value=[]):
+            return note(index, packed, version)
+
+    return mock.patch.object(VersionIndex, "_note", blind)
+
+
+def goes_on_whatever_is_asked_for() -> Patch:
+    return mock.patch("crawler.checkpoint.checkpoint.Checkpoint._is_abandoned", return_value=False)
+
+
+def thinks_that_all_runs_are_old() -> Patch:
+    return mock.patch.object(Memory, "read_before", return_value=[(None, None)])
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        never_asks_what_ended,
+        never_asks_what_has_not_ended,
+        begins_a_little_late,
+        does_not_see_that_experiments_changed,
+        forgets_what_it_owes,
+        keeps_former_values,
+        notes_no_aliases,
+        goes_on_whatever_is_asked_for,
+        thinks_that_all_runs_are_old,
+    ],
+)
+def test_a_planted_bug_is_found(plant: Callable[[], Patch]) -> None:
+    with plant():
+        found = next((seed for seed in range(FIRST_SEEDS) if run_seed(seed).findings), None)
+    assert found is not None, f"none of {FIRST_SEEDS} seeds found it"
