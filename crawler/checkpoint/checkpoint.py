@@ -124,7 +124,9 @@ class Checkpoint:
         elif isinstance(event, Outcomes):
             for outcome in event.entities:
                 # What was removed may be back before this crawl is resumed.
-                if outcome.kept and not outcome.is_removal:
+                if outcome.is_removal:
+                    continue
+                if outcome.kept:
                     self._pending.add(outcome.entity_type, outcome.urn)
                 elif self.memory is not None:
                     self.memory.loses = True

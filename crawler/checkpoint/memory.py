@@ -82,6 +82,10 @@ class Memory:
         """Return what was noted of an entity that was delivered, for a crawl that leaves out what has not changed."""
         return b"" if self.scope.is_full else self.sent.of([urn])[0].note
 
+    def count(self) -> int:
+        """Return how many runs DataHub had before this crawl."""
+        return self.sent.count_runs()
+
     def unseen_runs(self) -> Iterator[str]:
         """Yield the URNs of runs that DataHub has and that a crawl which has read everything did not meet.
 
@@ -91,7 +95,7 @@ class Memory:
             yield from map(run_urn_of, self.sent.unseen(self.scope.numbers, runs=True))
 
     def forget(self, urns: Iterable[str]) -> None:
-        """Forget entities that were removed from DataHub: if they return, all of each is sent."""
+        """Forget entities that are not in DataHub, or marked as removed there: if they return, all of each is sent."""
         self.sent.forget([*map(key_of, urns)])
 
     def finish(self, connection: sqlite3.Connection) -> None:

@@ -23,8 +23,12 @@ MAY_RETURN = ("urn:li:dataset:", "urn:li:platformResource:")
 """Entities that a crawl may bring several times: of too many, those that came first are forgotten."""
 _RUN = "urn:li:dataProcessInstance:"
 _NUMBERS = "numbers"
+_REMOVED = b"\0"
+"""The note of an entity that is marked as removed; its row goes."""
 _RUNS, _OTHERS = b"r", b"e"
 """Keys begin with these. That of a run holds its URN, so that it can be told; others are hashes."""
+_RUN_KEYS = _RUNS, b"s"
+"""What these keys lie between."""
 
 _Row = tuple[bytes, bytes, bytes, int, int]
 """Key, digests, note, number, checksum."""
@@ -102,6 +106,17 @@ class SentEntities:
         """Note that all of an entity was delivered."""
         self._entries.append((key_of(urn), b"", note, False))
 
+    def remove(self, urn: str) -> None:
+        """Note that an entity is marked as removed: if it returns, all of it is sent."""
+        self._entries.append((key_of(urn), b"", _REMOVED, True))
+
+    def count_runs(self) -> int:
+        """Return how many runs were known before this crawl."""
+        rows: Sequence[tuple[int]] = self._database.rows(
+            "SELECT count(*) FROM sent WHERE key >= ? AND key < ?", _RUN_KEYS
+        )
+        return rows[0][0]
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what is not written yet, within a transaction."""
         entries, self._entries = self._entries, []
@@ -116,7 +131,7 @@ class SentEntities:
         """Yield the keys of runs, or of others, that have a number up to this and were not seen."""
         seen = self._seen or SeenNumbers()
         for rows in self._database.stream(
-            "SELECT * FROM sent WHERE key >= ? AND key < ?", (_RUNS, b"s") if runs else (_OTHERS, b"f")
+            "SELECT * FROM sent WHERE key >= ? AND key < ?", _RUN_KEYS if runs else (_OTHERS, b"f")
         ):
             yield from (row[0] for row in rows if _is_whole(row) and row[3] <= highest and row[3] not in seen)
 
@@ -151,6 +166,7 @@ class SentEntities:
     def _merge(self, connection: sqlite3.Connection, entries: list[_Entry], base: int) -> None:
         rows = {row[0]: row for row in self._rows([entry[0] for entry in entries])}
         merged: list[_Row] = []
+        removed: list[tuple[bytes]] = []
         for key, group in groupby(entries, key=itemgetter(0)):
             _, digests, note, number, _ = rows.get(key) or (key, b"", b"", 0, 0)
             for entry in group:
@@ -158,7 +174,11 @@ class SentEntities:
                 is_whole = entry[4] == _checksum(key, entry[1], entry[2] or b"", entry[3])
                 digests, note = _after(digests, note, entry) if is_whole else (b"", b"")
                 number = number or base + entry[5]
-            merged.append((key, digests, note, number, _checksum(key, digests, note, number)))
+            if note != _REMOVED:
+                merged.append((key, digests, note, number, _checksum(key, digests, note, number)))
+            elif key in rows:
+                removed.append((key,))
+        connection.executemany("DELETE FROM sent WHERE key = ?", removed)
         connection.executemany("REPLACE INTO sent VALUES (?, ?, ?, ?, ?)", merged)
 
 
@@ -184,7 +204,7 @@ def _after(digests: bytes, note: bytes, entry: _Entry) -> tuple[bytes, bytes]:
     """Return what is known of an entity once an entry of the log is added."""
     _, more, noted, is_first, _, _ = entry
     if is_first:
-        return more, b""
+        return more, noted or b""
     known = Known(digests)
     parts = (more[start : start + DIGEST_BYTES] for start in range(0, len(more), DIGEST_BYTES))
     joined = b"".join([digests, *(part for part in parts if not known.has(part))])

@@ -45,6 +45,11 @@ class ChangedOnly:
         was_known = False
         for each, known in zip(entities, self._sent.of([encoded.urn for _, encoded, _ in entities]), strict=True):
             entity, encoded, refusals = each
+            if entity.is_removal:
+                was_known |= bool(known.digests)
+                kept[entity.urn] = b""
+                left.append(each)
+                continue
             changed, same = self._compare(encoded.proposals, known)
             if changed:
                 was_known |= bool(known.digests)
@@ -80,6 +85,9 @@ class ChangedOnly:
 
     def delivered(self, entity: EncodedEntity) -> None:
         """Note a piece that DataHub has."""
+        if entity.pending.is_removal:
+            self._sent.remove(entity.urn)
+            return
         self._sent.add(entity.urn, b"".join(map(self._digest, entity.proposals)))
 
     def finished(self, urn: str, *, whole: bool) -> None:

@@ -59,6 +59,7 @@ class Delivery:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
         self._sink = sink
         self._validator = validator
+        self._sent = sent
         self._outcomes = outcomes
         self._listener = listener
         self._timing = timing
@@ -98,7 +99,15 @@ class Delivery:
 
     def following(self) -> "Delivery":
         """Return a delivery to the same sink, for when this one has ended."""
-        return Delivery(self._sink, self._outcomes, self._listener, self._timing, self._validator, grace=self._grace)
+        return Delivery(
+            self._sink,
+            self._outcomes,
+            self._listener,
+            self._timing,
+            self._validator,
+            grace=self._grace,
+            sent=self._sent,
+        )
 
     def _encoded(self, entities: Sequence[Entity], ack: Ack | None) -> Iterable[Encoded]:
         """Yield what is to be sent of entities, and what of them DataHub could not take."""

@@ -114,6 +114,7 @@ class RunReader:
 
     async def _search(self, asked: _Asked) -> bytes:
         query = RUNS.query(asked.rows, asked.query.token, experiment_ids=asked.experiment_ids)
+        query["run_view_type"] = asked.query.view
         if asked.query.filter:
             query["filter"] = asked.query.filter
         return await self._api.search(RUNS, query, TRIES_WHERE_BISECTING if asked.query.most else None)

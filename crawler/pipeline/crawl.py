@@ -18,7 +18,6 @@ from crawler.errors import SettingsError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.ingestion_page import open_ingestion_page
-from crawler.pipeline.run_stage import no_removals
 from crawler.pipeline.stale_feed import StaleFeed
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.removal.open_removal import open_removal
@@ -84,6 +83,8 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
+        if stale is not None and memory is not None:
+            stale.record.is_partial = not memory.scope.is_full
         _tell_start(settings, checkpoint, listener)
         async with (
             open_ingestion_page(settings, report, listener) as page,
@@ -107,7 +108,9 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
             )
             await page.begin()
             transformers = await stack.enter_async_context(open_transformers(settings, report.time))
-            removal = await unless_stopped(stack.enter_async_context(open_removal(settings, stale, listener)), stop)
+            removal = await unless_stopped(
+                stack.enter_async_context(open_removal(settings, stale, listener, memory)), stop
+            )
             async with EntityStream(
                 client,
                 mapper,
@@ -117,7 +120,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 progress=progress,
                 stop=stop,
                 transformers=transformers,
-                removals_of=removal.deleted_runs.removals if removal else no_removals,
+                removals_of=removal.deleted_runs.removals if removal else None,
             ) as stream:
                 await delivery.deliver(stream, stop)
             if removal is not None and not stop.is_set():

@@ -23,7 +23,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
 from crawler.pipeline.channel import Channel
 from crawler.pipeline.reader import Reader
-from crawler.pipeline.run_stage import RemovalsOf, no_removals
+from crawler.pipeline.run_stage import RemovalsOf
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
@@ -67,7 +67,7 @@ class EntityStream:
         *,
         progress: Progress,
         stop: asyncio.Event,
-        removals_of: RemovalsOf = no_removals,
+        removals_of: RemovalsOf | None = None,
         transformers: Transformers | None = None,
     ) -> None:
         """Read with at most `workers` pages at a time, not beyond `stop`; `transformers` change what is mapped."""

@@ -26,7 +26,7 @@ from crawler.json_files import place_for, write_json
 from crawler.sinks.gms import wire_of
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import NOT_REPORTED, NOT_SHOWN, error_found
+from crawler.telemetry.findings import NOT_ON_PAGE, NOT_REPORTED, error_found
 from crawler.telemetry.official_report import VERSION, official_report, report_text
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
@@ -133,7 +133,7 @@ class IngestionPage:
     def _not_shown(self, error: CrawlerError) -> None:
         wanted = self._settings.ingestion_page
         if wanted is not None and wanted.is_asked_for:
-            self._listener(NOT_SHOWN.found(str(error)))
+            self._listener(NOT_ON_PAGE.found(str(error)))
         elif isinstance(error, CredentialsRefused) or (isinstance(error, RequestRefused) and error.status == FORBIDDEN):
             _log.info(
                 "DataHub's Ingestion page does not show this crawl: that takes the privilege Manage Metadata Ingestion."

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 
 from crawler.checkpoint.intervals import EVERYTHING
+from crawler.mlflow.paging.keyset import DELETED
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
 
 STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,))
@@ -34,7 +35,7 @@ class Partition(msgspec.Struct, frozen=True):
 
     `scope` are the experiments of a partition of runs, empty for a whole listing. Its runs started at `since` or later
     and before `until` (ms since epoch); None is an open end, which includes runs without start time. Where there is a
-    `condition`, they are those that pass it, a filter of MLflow.
+    `condition`, they are those that pass it, a filter of MLflow or DELETED.
     """
 
     server: str
@@ -48,6 +49,11 @@ class Partition(msgspec.Struct, frozen=True):
     def stage(self) -> int:
         """The stage in which it is read, from 0."""
         return next(number for number, names in enumerate(STAGES) if self.resource in names)
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether its condition is a filter, which a server may not know."""
+        return self.condition not in {"", DELETED}
 
     def only(self, since: int | None, until: int | None) -> "Partition":
         """Return the part between two start times, which lie within this one."""

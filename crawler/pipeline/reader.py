@@ -15,7 +15,7 @@ from crawler.pipeline.listings import Listings
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
-from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send, no_removals
+from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
@@ -33,7 +33,7 @@ class Reader:
         listener: Listener,
         workers: int,
         progress: Progress,
-        removals_of: RemovalsOf = no_removals,
+        removals_of: RemovalsOf | None = None,
     ) -> None:
         """Read at most `workers` pages at a time."""
         self._client = client
@@ -41,6 +41,7 @@ class Reader:
         self._send = send
         self._listener = listener
         self._progress = progress
+        self._removes = removals_of is not None
         self._experiment_ids: list[str] = []
         self._to_read = 0
         self._listings = Listings(client, listener)
@@ -117,7 +118,7 @@ class Reader:
         stretches = [Stretch(*bounds) for bounds in gaps]
         memory = self._progress.memory
         if memory is not None and memory.is_known(experiment_id):
-            stretches += changed_runs(memory.scope)
+            stretches += changed_runs(memory.scope, deleted=self._removes)
         elif gaps != [EVERYTHING]:
             self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
         if stretches:

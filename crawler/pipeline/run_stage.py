@@ -31,15 +31,8 @@ REMEMBERED_RUNS = 100_000
 
 Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
-
-
 RemovalsOf = Callable[[Sequence[Run]], Awaitable[list[Entity]]]
 """Returns what marks the deleted ones of some runs as removed."""
-
-
-async def no_removals(_runs: Sequence[Run]) -> list[Entity]:
-    """Return nothing: runs that are deleted in MLflow stay as they are."""
-    return []
 
 
 class Reading(msgspec.Struct, eq=False):
@@ -65,9 +58,9 @@ class RunStage:
         progress: Progress,
         parents: ParentRuns,
         workers: int,
-        removals_of: RemovalsOf = no_removals,
+        removals_of: RemovalsOf | None = None,
     ) -> None:
-        """Map each run with `mapper`, hand its entities to `send`."""
+        """Map each run with `mapper`, hand its entities to `send`; without `removals_of`, deleted ones stay."""
         self._removals_of = removals_of
         self._client = client
         self._mapper = mapper
@@ -114,7 +107,7 @@ class RunStage:
             self._note_unread(reading)
             self._end(reading)
             return
-        if reading.source.partition.condition and not self._tells_changes:
+        if reading.source.partition.has_filter and not self._tells_changes:
             reading = self._without_condition(reading)
         limit = self._client.runs.experiment_ids
         if len(reading.experiments) > limit.ids:
@@ -149,7 +142,7 @@ class RunStage:
     def _refuses_condition(self, reading: Reading, error: CrawlerError) -> bool:
         """Return whether the server may not know what it is to filter by: then no condition is asked for any more."""
         is_refused = isinstance(error, RequestRefused) and error.status == BAD_REQUEST
-        if not reading.source.partition.condition or not is_refused:
+        if not reading.source.partition.has_filter or not is_refused:
             return False
         if self._tells_changes:
             self._listener(CHANGES_UNTOLD.found(str(error)))
@@ -213,7 +206,7 @@ class RunStage:
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
         windows.count(runs)
         parents = await self._parents.of(runs)
-        removals = await self._removals_of(runs)
+        removals = [] if self._removals_of is None else await self._removals_of(runs)
         mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents))
         await self._send(chain(mapped, removals), windows.ack)
 

@@ -1,14 +1,18 @@
 """What a state on this machine tells of runs: no checkpoint has them, and MLflow lists none that was purged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 
 class KnownRuns(Protocol):
-    """The runs that earlier crawls delivered. It hears of removals as any listener does: `Outcome.is_removal`."""
+    """The runs that earlier crawls delivered, without those that were marked as removed since."""
 
     def count(self) -> int:
         """Return how many there are."""
+        ...
+
+    def forget(self, urns: Iterable[str]) -> None:
+        """Forget runs that DataHub does not show, as it should not."""
         ...
 
     def unseen_runs(self) -> Iterator[str]:

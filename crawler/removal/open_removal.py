@@ -71,7 +71,7 @@ async def open_removal(
         stale.old = await keeper.read()
         shown = ShownEntities(sink, listener)
         try:
-            yield Removal(stale, shown, DeletedRuns(shown, listener), removal.is_confirmed, known_runs)
+            yield Removal(stale, shown, DeletedRuns(shown, listener, known_runs), removal.is_confirmed, known_runs)
         except CrawlerError:
             await _write_in_time(keeper, stale, settings.grace, listener)
             raise

@@ -397,8 +397,8 @@ UNVERIFIABLE = FindingKind(
     "Give the token's user the privilege to read entities, or use --confirm none.",
     found_again=True,
 )
-NOT_SHOWN = FindingKind(
-    "not_shown",
+NOT_ON_PAGE = FindingKind(
+    "not_on_ingestion_page",
     "DataHub's Ingestion page does not show this crawl, as the recipe's reporting asks for.",
     "warning",
     "The sample has DataHub's words. The token's user needs the privilege Manage Metadata Ingestion.",

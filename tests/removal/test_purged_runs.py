@@ -1,7 +1,7 @@
 """Runs that MLflow lists no more at all (`mlflow gc`): a state that remembers them tells, within the same rules."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -30,6 +30,9 @@ class Remembered:
 
     def count(self) -> int:
         return self._known
+
+    def forget(self, urns: Iterable[str]) -> None:
+        raise AssertionError(urns)
 
     def unseen_runs(self) -> Iterator[str]:
         return (f"urn:li:dataProcessInstance:{number}" for number in range(self._unseen))

@@ -22,6 +22,9 @@ from crawler.mlflow.paging.seen_runs import SeenRuns, run_id
 from crawler.mlflow.paging.skipped import Skipped
 from crawler.mlflow.paging.step import Step
 
+DELETED = "deleted"
+"""The condition of runs that are in MLflow's trash: no filter knows it, but a view of `runs/search` is theirs."""
+
 
 class RunQuery(msgspec.Struct, frozen=True):
     """One `runs/search` for runs that started in [since, until) (ms since epoch, None: no bound) on a `condition`.
@@ -37,9 +40,19 @@ class RunQuery(msgspec.Struct, frozen=True):
     condition: str = ""
 
     @property
+    def view(self) -> str:
+        """The query's `run_view_type`."""
+        return "DELETED_ONLY" if self.condition == DELETED else "ALL"
+
+    @property
+    def conditions(self) -> list[str]:
+        """Its parts of a `filter`, but for the bounds."""
+        return [] if self.condition in {"", DELETED} else [self.condition]
+
+    @property
     def filter(self) -> str:
         """The query's `filter`; empty where it asks for all."""
-        bounds = [self.condition] if self.condition else []
+        bounds = self.conditions
         if self.since is not None:
             bounds.append(f"attributes.start_time >= {self.since}")
         if self.until is not None:
@@ -53,7 +66,7 @@ class RunCursor:
     `since` and `until` bound it to a part of the runs. The first page is asked for without a filter, unless it is
     bounded; each next one from the last start time seen on. Runs without a start time sort last and are met only where
     no filter leaves them out. A server that keeps neither order nor filter is read from the beginning by its tokens.
-    With a `condition`, a filter of MLflow, the runs are those that pass it.
+    With a `condition`, a filter of MLflow or DELETED, the runs are those that pass it.
     """
 
     def __init__(self, since: int | None = None, until: int | None = None, condition: str = "") -> None:

@@ -35,7 +35,8 @@ async def recover(
     async def ask(token: str, rows: int) -> Page[Run]:
         bounds = _filter(skipped, query)
         ids = list(experiment_ids)
-        return await search(RUNS.query(rows, token, experiment_ids=ids, order_by=BACKWARDS, filter=bounds))
+        asked = RUNS.query(rows, token, experiment_ids=ids, order_by=BACKWARDS, filter=bounds)
+        return await search(asked | {"run_view_type": query.view})
 
     try:
         return await _between(ask, skipped)
@@ -64,7 +65,7 @@ def _filter(skipped: Sequence[Skipped[Run]], query: RunQuery) -> str:
     """Return the `filter` of the runs beside the skipped ones and all between them, within the query's own bounds."""
     after, before = skipped[0].after, skipped[-1].before
     since = after.info.start_time if after else query.since
-    bounds = [query.condition] if query.condition else []
+    bounds = query.conditions
     bounds.append(f"attributes.start_time >= {EARLIEST if since is None else since}")
     if before:
         bounds.append(f"attributes.start_time <= {before.info.start_time}")
