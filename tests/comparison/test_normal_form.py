@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from crawler.comparison.difference import differing_fields
 from crawler.comparison.normal_form import DEFAULTS, Path, normal_form
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects import Aspect, ForeignAspect
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.stages import stage_tags
 from tests.support.examples import examples
 
-WRITTEN = sorted(aspect.NAME for aspect in Aspect.__subclasses__())
+WRITTEN = sorted(aspect.NAME for aspect in Aspect.__subclasses__() if aspect is not ForeignAspect)
 
 
 def defaults_of(schema: Any, path: Path, depth: int = 0) -> Iterator[tuple[Path, Any]]:
