@@ -1,5 +1,6 @@
 """What all tests share: real MLflow servers, one a version for each process that runs tests."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.servers.filled import FilledServer, fill
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
+
+# Else each of the processes that tests start would compile all that it imports: a third of their time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -32,8 +36,9 @@ settings.register_profile(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much of tests/simulation runs."""
+    """How much of tests/simulation and tests/torture runs."""
     parser.addoption("--seeds", type=int, default=100, help="simulate so many seeds (tests/simulation)")
+    parser.addoption("--all-faults", action="store_true", help="let each fault strike everywhere (tests/torture)")
     parser.addoption("--seed", type=int, default=None, help="simulate one seed and tell every exchange")
 
 

@@ -14,9 +14,12 @@ from crawler.comparison.normal_form import DEFAULTS, Path, normal_form
 from crawler.datahub.aspects import Aspect, ForeignAspect
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.stages import stage_tags
+from crawler.removal.checkpoint_state import DatahubIngestionCheckpoint
 from tests.support.examples import examples
 
-WRITTEN = sorted(aspect.NAME for aspect in Aspect.__subclasses__() if aspect is not ForeignAspect)
+NOT_OF_A_CRAWL = ForeignAspect, DatahubIngestionCheckpoint
+"""What transformers make, and what is written beside a crawl."""
+WRITTEN = sorted(aspect.NAME for aspect in Aspect.__subclasses__() if aspect not in NOT_OF_A_CRAWL)
 
 
 def defaults_of(schema: Any, path: Path, depth: int = 0) -> Iterator[tuple[Path, Any]]:

@@ -25,7 +25,7 @@ from tests.support.examples import examples
 
 characters = st.sampled_from(",()%:/\\'\" +~*-._␟éß実😀") | st.characters(exclude_categories=["Cs"])
 names = st.text(characters, max_size=60) | st.text(characters, min_size=400, max_size=500)
-many = examples(2_000)
+many = examples(500)
 
 
 @many

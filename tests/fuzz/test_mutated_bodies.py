@@ -22,8 +22,8 @@ from tests.fuzz.regressions import REGRESSIONS
 
 ROOT = Path(__file__).parents[2]
 SEED = 0
-CASES = 1_550
-BODIES = 10_000
+CASES = 775
+BODIES = 5_000
 JUDGED_ONE_IN = 60
 
 

@@ -185,7 +185,7 @@ def one(entities: Iterable[Entity], entity_type: str, aspect: str) -> Any:
     return value
 
 
-@examples(300)
+@examples(150)
 @given(
     mappings,
     st.lists(models, max_size=2, unique_by=lambda model: model.name),

@@ -75,7 +75,7 @@ odd_models = st.builds(
 )
 
 
-@examples(300)
+@examples(150)
 @given(
     st.lists(odd_models, max_size=2),
     st.lists(odd_versions, max_size=2),
