@@ -111,14 +111,13 @@ class GmsClient:
             return refused if refused.status == FORBIDDEN else None
         return None
 
-    async def latest_timeseries(self, urn: str, entity_type: str, aspect_name: str, **equal: str) -> str | None:
-        """Return the JSON of the newest timeseries aspect of an entity with these values; None where it has none.
+    async def latest_timeseries(self, query: bytes) -> str | None:
+        """Return the JSON of the timeseries aspect that `timeseries.query_latest` asks for; None where there is none.
 
         Raises:
             RequestRefused: GMS does not show it.
             DecodeError: The answer is something else.
         """
-        query = timeseries.query_latest(urn, entity_type, aspect_name, **equal)
         return timeseries.latest((await self._server.post(timeseries.PATH, query, restli.HEADERS)).body)
 
     async def shown(self, entity_type: str, urns: Collection[str]) -> set[str]:

@@ -49,19 +49,6 @@ def refused(answer: str, urns: Collection[str]) -> list[str]:
     return sorted({entity_type_of(urn) for urn in named})
 
 
-def checkpoint_request(pipeline_name: str, job_id: str) -> WriteRequest:
-    """Return a request for the last checkpoint of a pipeline, as `datahub ingest` asks for it."""
-    criterion = {"field": "pipelineName", "values": [pipeline_name], "condition": "EQUAL"}
-    body = {
-        "urn": f"urn:li:dataJob:(urn:li:dataFlow:(datahub,{pipeline_name},prod),{job_id})",
-        "entity": "dataJob",
-        "aspect": "datahubIngestionCheckpoint",
-        "limit": 1,
-        "filter": {"or": [{"and": [criterion]}]},
-    }
-    return WriteRequest("/aspects?action=getTimeseriesAspectValues", _encode(body), restli.HEADERS)
-
-
 def entity_type_of(urn: str) -> str:
     """Return the entity type that a URN names."""
     return urn.split(":", 3)[2]

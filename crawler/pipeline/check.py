@@ -117,11 +117,20 @@ async def check(settings: Settings) -> CheckResult:
         result = await check(load("recipe.yml"))
         print(result.mlflow.version, result.mlflow.experiments, result.errors)
     """
+    checkpoint_of = _checkpoint_in_sink(settings)
     settings = _impatient(settings)
     report = Report(settings.run_id)
     mlflow = await _check_mlflow(settings.mlflow, report)
-    output = await _check_output(settings.sink, settings.pipeline_name, report)
+    output = await _check_output(settings.sink, checkpoint_of, report)
     return CheckResult(mlflow, output, report.failures, report.warnings)
+
+
+def _checkpoint_in_sink(settings: Settings) -> str | None:
+    """Return the pipeline whose checkpoint a crawl reads from the sink, if it does."""
+    removal = settings.removal
+    if removal is None or removal.ignore_old_state or removal.checkpoint != settings.sink.server:
+        return None
+    return settings.pipeline_name
 
 
 async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck:
@@ -161,7 +170,7 @@ async def _first_rows(listings: Listings, resource: Resource[Any], found: Mlflow
     return None
 
 
-async def _check_output(sink: SinkSettings, pipeline_name: str | None, report: Report) -> DatahubCheck | Path:
+async def _check_output(sink: SinkSettings, checkpoint_of: str | None, report: Report) -> DatahubCheck | Path:
     if isinstance(sink, FileSettings):
         return sink.output_file
     found = DatahubCheck()
@@ -178,7 +187,7 @@ async def _check_output(sink: SinkSettings, pipeline_name: str | None, report: R
             await client.require_batches(_NOTHING[sink.endpoint])
             found.token_accepted = sink.server.token is not None
             found.queue_lag = await _queue_lag(client)
-            found.missing_privileges = await missing_privileges(client, sink, pipeline_name)
+            found.missing_privileges = await missing_privileges(client, sink, checkpoint_of)
     except CrawlerError as error:
         found.error = error
     return found

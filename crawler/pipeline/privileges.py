@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from crawler.config.settings import Endpoint, RestSettings
-from crawler.datahub import privileges, readback, scroll
+from crawler.datahub import privileges, readback, scroll, timeseries
 from crawler.datahub.client import GmsClient
-from crawler.datahub.wire import openapi
+from crawler.datahub.wire import openapi, restli
 from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import DecodeError, RequestRefused
+from crawler.removal.checkpoint_state import OFFICIAL_JOB, checkpoint_query
 from crawler.sinks.gms import needs_lookup
 
 CREATE = "create"
@@ -18,9 +19,6 @@ READ_BACK = "read back"
 READ_CHECKPOINT = "read the checkpoint"
 NEEDED = frozenset({CREATE, CHANGE})
 """Without these a crawl fails; without the others it knows less."""
-
-_CHECKPOINT_JOB = "mlflow_stale_entity_removal"
-"""The job whose checkpoint the official connector keeps."""
 
 
 class MissingPrivilege(msgspec.Struct, frozen=True):
@@ -32,18 +30,19 @@ class MissingPrivilege(msgspec.Struct, frozen=True):
 
 
 async def missing_privileges(
-    client: GmsClient, sink: RestSettings, pipeline_name: str | None
+    client: GmsClient, sink: RestSettings, checkpoint_of: str | None
 ) -> list[MissingPrivilege]:
     """Return what the user may not do of what a crawl with this sink does.
 
-    Writing is tried by what GMS refuses for another reason, reading with entities that do not exist. The checkpoint is
-    that of `pipeline_name`, if it is given. Raises CrawlerError where GMS does not answer.
+    Writing is tried by what GMS refuses for another reason, reading with entities that do not exist. `checkpoint_of`
+    is the pipeline whose checkpoint it reads here, if it reads one. Raises CrawlerError where GMS does not answer.
     """
     missing = await (_by_openapi(client) if sink.endpoint is Endpoint.OPENAPI else _by_restli(client))
     if needs_lookup(sink):
         missing += await _reading_back(client)
-    if pipeline_name is not None:
-        request = privileges.checkpoint_request(pipeline_name, _CHECKPOINT_JOB)
+    if checkpoint_of is not None:
+        query = checkpoint_query(checkpoint_of, OFFICIAL_JOB)
+        request = WriteRequest(timeseries.PATH, query, restli.HEADERS)
         if (refusal := await client.forbids(request)) is not None:
             missing.append(MissingPrivilege(READ_CHECKPOINT, ["dataJob"], refusal.message))
     return missing

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from crawler.datahub import urns
+from crawler.datahub import timeseries, urns
 from crawler.datahub.aspects import Aspect, PartitionSpec
 from crawler.errors import DecodeError
 
@@ -59,6 +59,12 @@ class _Checkpoint(msgspec.Struct, rename="camel"):
 def job_urn(orchestrator: str, pipeline_name: str, job: str) -> str:
     """Return the dataJob that has the checkpoint (`mce_builder.make_data_job_urn`)."""
     return urns.data_job(orchestrator, pipeline_name, "prod", job)
+
+
+def checkpoint_query(pipeline_name: str, job: str) -> bytes:
+    """Return the body of a request for the last checkpoint of a pipeline, as `datahub ingest` asks for it."""
+    urn = job_urn("datahub", pipeline_name, job)
+    return timeseries.query_latest(urn, "dataJob", DatahubIngestionCheckpoint.NAME, pipelineName=pipeline_name)
 
 
 def checkpoint(listed: Iterable[str], *, pipeline_name: str, run_id: str, time: int) -> DatahubIngestionCheckpoint:

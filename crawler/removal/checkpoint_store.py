@@ -18,7 +18,7 @@ from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
 from crawler.datahub.versions import knows_lifecycle
 from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import DecodeError, InputError, OutputError
-from crawler.removal.checkpoint_state import DatahubIngestionCheckpoint, decode_checkpoint, job_urn
+from crawler.removal.checkpoint_state import DatahubIngestionCheckpoint, checkpoint_query, decode_checkpoint, job_urn
 
 _NO_RUN = "no-run-id-provided"
 _SYSTEM = "urn:li:corpuser:__datahub_system"
@@ -58,10 +58,7 @@ class DatahubCheckpoints:
 
     async def read(self, job: str) -> list[str] | None:
         """Return the URNs of the last checkpoint; None where there is none."""
-        urn = job_urn("datahub", self._pipeline_name, job)
-        aspect = await self._client.latest_timeseries(
-            urn, "dataJob", DatahubIngestionCheckpoint.NAME, pipelineName=self._pipeline_name
-        )
+        aspect = await self._client.latest_timeseries(checkpoint_query(self._pipeline_name, job))
         return None if aspect is None else await asyncio.to_thread(decode_checkpoint, aspect)
 
     async def write(self, job: str, checkpoint: DatahubIngestionCheckpoint) -> None:

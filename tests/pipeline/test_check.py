@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -32,10 +33,12 @@ def closed(path: str) -> Callable[[Handler], Handler]:
     return around
 
 
-async def checked(gms: Gms, folder: Path, endpoint: Endpoint, token: str = "right") -> tuple[CheckResult, DatahubCheck]:
+async def checked(
+    gms: Gms, folder: Path, endpoint: Endpoint, token: str = "right", options: dict[str, Any] | None = None
+) -> tuple[CheckResult, DatahubCheck]:
     async with Dialect().serve() as url:
         sink = {"type": "datahub-rest", "config": {"server": gms.url, "token": token}}
-        found = await check(load(recipe_file(folder, url, sink=sink), {}, Flags(endpoint=endpoint), home=folder))
+        found = await check(load(recipe_file(folder, url, options, sink), {}, Flags(endpoint=endpoint), home=folder))
     assert isinstance(found.output, DatahubCheck)
     return found, found.output
 
@@ -87,7 +90,7 @@ async def test_reading_is_a_warning_where_a_crawl_reads_back(tmp_path: Path) -> 
         assert (missing(datahub), found.exit_code) == ([], 0)
 
 
-async def test_the_checkpoint_of_a_pipeline_is_asked_for(tmp_path: Path) -> None:
+async def test_the_checkpoint_is_asked_for_where_a_crawl_reads_it(tmp_path: Path) -> None:
     asked: list[dict[str, object]] = []
 
     def around(handler: Handler) -> Handler:
@@ -102,7 +105,10 @@ async def test_the_checkpoint_of_a_pipeline_is_asked_for(tmp_path: Path) -> None
     gms = Gms(token="right")
     gms.around = around
     async with gms:
-        found, datahub = await checked(gms, tmp_path, Endpoint.RESTLI)
+        _, datahub = await checked(gms, tmp_path, Endpoint.RESTLI)
+        assert (missing(datahub), asked) == ([], [])
+        options = {"stateful_ingestion": {"enabled": True}}
+        found, datahub = await checked(gms, tmp_path, Endpoint.RESTLI, options=options)
     assert (missing(datahub), found.exit_code) == ([("read the checkpoint", ["dataJob"])], 0)
     job = "urn:li:dataJob:(urn:li:dataFlow:(datahub,tests,prod),mlflow_stale_entity_removal)"
     assert [(each["urn"], each["aspect"]) for each in asked] == [(job, "datahubIngestionCheckpoint")]
