@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crawler.cli.main import _parser
+from crawler.cli.parser import command_parser
 from crawler.cli.settings import delivery_settings_of, settings_of
 from crawler.config.settings import Confirm, Settings
 from crawler.errors import SettingsError
@@ -21,7 +21,7 @@ def no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def typed(*words: str) -> Settings:
     """The settings of a crawl as it is typed."""
-    return settings_of(_parser().parse_args(["crawl", "--mlflow-uri", "http://m", *words]))
+    return settings_of(command_parser().parse_args(["crawl", "--mlflow-uri", "http://m", *words]))
 
 
 def test_the_defaults(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_state_with_datahub_lite_is_taken(tmp_path: Path) -> None:
 def test_a_replay_needs_no_mlflow() -> None:
     words = "replay f.jsonl --datahub-url http://g --endpoint openapi --confirm none --batch-size 9 --patience 1m"
     more = "--datahub-concurrency 3 --dead-letters d --report r --max-duration 1h --grace 2s --type mlModel --code a"
-    arguments = _parser().parse_args([*words.split(), *more.split(), "--type", "tag", "--no-progress", "-v"])
+    arguments = command_parser().parse_args([*words.split(), *more.split(), "--type", "tag", "--no-progress", "-v"])
     assert (arguments.type, arguments.code, arguments.file) == (["mlModel", "tag"], ["a"], Path("f.jsonl"))
     assert arguments.report == Path("r")
     found = delivery_settings_of(arguments)

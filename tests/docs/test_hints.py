@@ -10,7 +10,7 @@ import pytest
 
 import crawler
 from crawler import errors
-from crawler.cli.main import _parser
+from crawler.cli.parser import command_parser
 from crawler.config import sections, unsupported
 from crawler.telemetry import findings
 from scripts.recipe_reference import VARIABLES
@@ -26,7 +26,7 @@ PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 def flags() -> set[str]:
     """Every flag of every command."""
-    commands = next(each for each in _parser()._actions if each.dest == "command").choices
+    commands = next(each for each in command_parser()._actions if each.dest == "command").choices
     assert isinstance(commands, dict)
     return {option for each in commands.values() for action in each._actions for option in action.option_strings}
 
