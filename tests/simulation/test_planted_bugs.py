@@ -79,7 +79,7 @@ def sends_versions_at_once() -> Patch:
 
 
 def never_gives_up_runs() -> Patch:
-    def silent(index: VersionIndex, run_ids: Iterable[str]) -> list[Entity]:
+    def silent(index: VersionIndex, run_ids: Iterable[str], *, unread: bool) -> list[Entity]:
         return []
 
     return mock.patch.object(VersionIndex, "give_up", silent)
