@@ -139,23 +139,25 @@ def keeps_no_letters() -> Patch:
 
 
 @pytest.mark.parametrize(
-    ("plant", "found"),
+    ("plant", "found", "seed"),
     [
-        (loses_an_entity, "missing"),
-        (skips_a_row, "missing"),
-        (takes_sets_apart_too_late, "missing"),
-        (trusts_offsets, "missing"),
-        (sends_versions_at_once, "two requests at once for version set"),
-        (never_gives_up_runs, "missing"),
-        (keeps_a_slot, "hung"),
-        (closes_windows_early, "missing"),
-        (believes_all_was_stored, "mapped and lost"),
-        (drops_what_went_to_the_disk, "without an outcome"),
-        (calls_everything_unconfirmed, "unconfirmed and there"),
-        (keeps_no_letters, "mapped and lost"),
+        (loses_an_entity, "missing", 7),
+        (skips_a_row, "missing", 24),
+        (takes_sets_apart_too_late, "missing", 66),
+        (trusts_offsets, "missing", 16),
+        (sends_versions_at_once, "two requests at once for version set", 4),
+        (never_gives_up_runs, "missing", 3),
+        (keeps_a_slot, "hung", 0),
+        (closes_windows_early, "missing", 75),
+        (believes_all_was_stored, "mapped and lost", 15),
+        (drops_what_went_to_the_disk, "without an outcome", 4),
+        (calls_everything_unconfirmed, "unconfirmed and there", 22),
+        (keeps_no_letters, "mapped and lost", 1),
     ],
 )
-def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str) -> None:
+def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str, seed: int) -> None:
+    """It is by `seed` when this is written, which is tried first; a change of the simulation may leave it to another."""
+    seeds = dict.fromkeys((seed, *range(FIRST_SEEDS)))
     with plant():
-        findings = (finding for seed in range(FIRST_SEEDS) for finding in simulate(seed).findings)
+        findings = (finding for each in seeds for finding in simulate(each).findings)
         assert any(found in finding for finding in findings), f"none of {FIRST_SEEDS} seeds found it"
