@@ -156,7 +156,7 @@ def keeps_no_letters() -> Patch:
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str, seed: int) -> None:
-    """It is by `seed` when this is written, which is tried first; a change of the simulation may leave it to another."""
+    """The first to try is one that found it once; a change of the simulation may leave it to another."""
     seeds = dict.fromkeys((seed, *range(FIRST_SEEDS)))
     with plant():
         findings = (finding for each in seeds for finding in simulate(each).findings)
