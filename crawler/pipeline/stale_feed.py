@@ -14,9 +14,8 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.entities import ENTITIES_AT_ONCE, EntityChunk
 from crawler.pipeline.plan import runs_of
 from crawler.pipeline.source import RunSource
-from crawler.removal.deleted_runs import RUN
 from crawler.removal.open_removal import Removal
-from crawler.removal.stale import Absent, Evidence, Why, possible_names
+from crawler.removal.stale import RUN, Absent, Evidence, Why, possible_names
 from crawler.stopping import interrupted
 from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
 from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
@@ -107,6 +106,7 @@ class StaleFeed:
         while some := list(islice(urns, ENTITIES_AT_ONCE)):
             self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))
             if why is Why.ABSENT:
+                self._stale.expect_runs(len(some))
                 yield from (removal_of(RUN, urn) for urn in some)
 
     async def _runs_of(self, container: str) -> AsyncIterator[EntityChunk]:
@@ -131,4 +131,6 @@ class StaleFeed:
         for text in step.unreadable:
             self._listener(UNREADABLE["runs"].found(text))
         self._listener(RowsSkipped("deleted runs", sum(run.deleted for run in runs)))
-        return EntityChunk(await self._removal.deleted_runs.removals(runs))
+        removals = await self._removal.deleted_runs.removals(runs)
+        self._stale.expect_runs(len(removals))
+        return EntityChunk(removals)

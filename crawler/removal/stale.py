@@ -13,8 +13,9 @@ import msgspec
 from crawler.datahub import urns
 from crawler.mapping.platform import PLATFORM_URN
 
+RUN = "dataProcessInstance"
 _BY_PLATFORM = frozenset({"mlModelGroup", "mlModel", "dataset"})
-_NOT_COUNTED = frozenset({"dataProcessInstance", "query"})
+_NOT_COUNTED = frozenset({RUN, "query"})
 """Entity types that acryl-datahub leaves out of checkpoints and percentages."""
 _MODEL = re.compile(rf"urn:li:(?:mlModelGroup|mlModel):\({PLATFORM_URN},(.*),([^,]*)\)", re.DOTALL)
 

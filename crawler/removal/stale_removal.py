@@ -5,7 +5,7 @@ from itertools import groupby
 
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.removal.crawl_record import CrawlRecord
-from crawler.removal.stale import Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
+from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
 from crawler.telemetry import findings
 from crawler.telemetry.events import Event, Listener, Outcomes, StaleFound
 
@@ -31,6 +31,10 @@ class StaleRemoval:
         self._kept: dict[str, None] = {}
         self._unfinished: dict[str, None] = {}
         """What is to be removed and was not delivered yet."""
+        self._deleted: list[str] = []
+        """Experiments that are to be removed because MLflow lists them as deleted."""
+        self._runs_left = 0
+        """How many runs are to be removed with them and were not delivered yet."""
         self._is_decided = False
 
     def __call__(self, event: Event) -> None:
@@ -40,6 +44,12 @@ class StaleRemoval:
             for outcome in event.entities:
                 if outcome.is_removal and outcome.delivered and not (outcome.rejected or outcome.unconfirmed):
                     self._unfinished.pop(outcome.urn, None)
+                    if self._runs_left and type_of(outcome.urn) == RUN:
+                        self._runs_left -= 1
+
+    def expect_runs(self, count: int) -> None:
+        """Note that so many runs are about to be removed: without them, no deleted experiment is done with."""
+        self._runs_left += count
 
     def absent(self) -> Absent:
         """Return what of the last checkpoint was not listed."""
@@ -59,6 +69,7 @@ class StaleRemoval:
         verdicts = list(verdicts)
         self._kept = {verdict.urn: None for verdict in verdicts if not verdict.is_removed}
         self._unfinished = {verdict.urn: None for verdict in verdicts if verdict.is_removed}
+        self._deleted = [verdict.urn for verdict in verdicts if verdict.is_removed and verdict.why == Why.DELETED]
         for event in stale_found(verdicts):
             listener(event)
             if event.why == Why.THRESHOLD:
@@ -75,6 +86,9 @@ class StaleRemoval:
     def next_checkpoint(self) -> list[str]:
         """Return the URNs of the next checkpoint: what was listed, and of the last one what was not removed."""
         kept = [*self._kept, *self._unfinished] if self._is_decided else self.absent().urns
+        if self._runs_left:
+            # The next crawl reads the runs of these experiments once more.
+            kept = list(dict.fromkeys([*kept, *self._deleted]))
         return [*self.record.urns, *kept]
 
 

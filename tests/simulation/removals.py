@@ -28,6 +28,8 @@ class Removals:
         self._listed: set[str] = set()
         self._written = 0
         self._removed: set[str] = set()
+        self._had_failures = False
+        """The last crawl: where it could not remove all runs of an experiment, the next one removes that once more."""
 
     def judge(
         self,
@@ -44,7 +46,7 @@ class Removals:
         The crawl `is_alone` where none before it was killed; MLflow `is_edited` where it was since the crawl began.
         """
         again = self._told_again()
-        if is_alone:
+        if is_alone and not self._had_failures:
             yield from (f"{urn} was marked as removed twice" for urn in again)
         there = {urn for urn, name in expected if name == "status"}
         yield from (f"{urn} is removed, and MLflow has it" for urn in sorted(self._removed & there - excepted))
@@ -52,6 +54,7 @@ class Removals:
         shown = {urn for urn, name in self._gms.aspects if name == "status" and urn not in self._gms.bad}
         shown -= self._removed
         yield from (f"{urn} is in the trash, and not removed" for urn in self._trash(began, report) if urn in shown)
+        self._had_failures = bool(report.failures)
         if is_edited:
             return
         if not report.failures:
