@@ -49,7 +49,8 @@ class Removals:
         if is_alone and not self._had_failures:
             yield from (f"{urn} was marked as removed twice" for urn in again)
         there = {urn for urn, name in expected if name == "status"}
-        yield from (f"{urn} is removed, and MLflow has it" for urn in sorted(self._removed & there - excepted))
+        returned = {urn for urn in self._removed & there - excepted if urn not in self._gms.bad}
+        yield from (f"{urn} is removed, and MLflow has it" for urn in sorted(returned))
         yield from (f"{urn} is removed, and not MLflow's own" for urn in sorted(self._removed) if not _is_own(urn))
         shown = {urn for urn, name in self._gms.aspects if name == "status" and urn not in self._gms.bad}
         shown -= self._removed
