@@ -101,6 +101,7 @@ class StaleFeed:
         unseen = 0 if known is None else sum(1 for _ in known.unseen_runs())
         if known is None or not unseen:
             return
+        evidence = structs.replace(evidence, failures=evidence.failures + len(self._unread))
         why = self._stale.decide_on_runs(unseen, known.count(), absent, evidence)
         urns = known.unseen_runs()
         while some := list(islice(urns, ENTITIES_AT_ONCE)):

@@ -117,6 +117,13 @@ def test_datasets_are_kept_where_a_part_of_the_runs_was_read_before() -> None:
     }
 
 
+def test_what_is_known_from_runs_does_not_count_where_a_part_of_them_was_read() -> None:
+    old = [group("a"), group("b"), *(dataset(name) for name in "abcdef"), USER]
+    absent = compare(old, {group("a"): None}, "_", is_partial=True)
+    assert (absent.percent, len(absent.urns)) == (50.0, 7)
+    assert compare(old, {group("a"): None}, "_").percent > 75.0
+
+
 def test_where_rights_may_be_lost_only_what_is_proven_is_removed() -> None:
     old = [group("a"), version("a", 1), version("a", 2), group("b"), version("b", 1), group("c"), version("c", 1)]
     found = verdicts(old, [group("a"), version("a", 1)], may_hide=True, missing_models={group("b")})
