@@ -64,6 +64,7 @@ class Verdict(msgspec.Struct, frozen=True):
     edits: list[str]
     compared: int
     excepted: int
+    removed: int
     trace: list[str]
 
 
@@ -95,7 +96,7 @@ class Freshness:
         self.settings = self._draw_settings(seed)
         self._removes = seed % 2 == 0
         self._excepted = Excepted(self.mlflow, self.historian, self.settings.mapping)
-        self._removals = Removals(self.mlflow, self.gms)
+        self.removals = Removals(self.mlflow, self.gms)
         self.constants = {
             "RUN_IDS_A_REQUEST": self._chance.choice((1, 4, 200)),
             "ENTITIES_AT_ONCE": self._chance.choice((1, 5, 100)),
@@ -241,7 +242,7 @@ class Freshness:
                 self.findings.append(f"{key} is {self.gms.aspects.get(key)}, not {value}")
         if self._removes:
             is_edited = self.historian.edited_since(began)
-            self.findings += self._removals.judge(
+            self.findings += self.removals.judge(
                 report, began, expected, excepted, is_alone=is_alone, is_edited=is_edited
             )
         self.findings += self.gms.violations
@@ -270,6 +271,7 @@ def run_seed(seed: int) -> Verdict:
             [what for _, what in freshness.historian.edits],
             freshness.compared,
             freshness.excepted,
+            freshness.removals.count,
             freshness.trace,
         )
 

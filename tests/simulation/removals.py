@@ -28,6 +28,8 @@ class Removals:
         self._listed: set[str] = set()
         self._written = 0
         self._removed: set[str] = set()
+        self.count = 0
+        """How often something was marked as removed."""
         self._had_failures = False
         """The last crawl: where it could not remove all runs of an experiment, the next one removes that once more."""
 
@@ -71,6 +73,7 @@ class Removals:
         again = []
         for urn, name, value in self._gms.history[self._written :]:
             if name == "status":
+                self.count += value["removed"]
                 if value["removed"] and urn in self._removed:
                     again.append(urn)
                 (self._removed.add if value["removed"] else self._removed.discard)(urn)
