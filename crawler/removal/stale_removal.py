@@ -31,10 +31,10 @@ class StaleRemoval:
         self._kept: dict[str, None] = {}
         self._unfinished: dict[str, None] = {}
         """What is to be removed and was not delivered yet."""
-        self._deleted: list[str] = []
-        """Experiments that are to be removed because MLflow lists them as deleted."""
+        self._containers: list[str] = []
+        """Those that are to be removed."""
         self._runs_left = 0
-        """How many runs are to be removed with them and were not delivered yet."""
+        """How many runs are to be removed with these and were not delivered yet."""
         self._is_decided = False
 
     def __call__(self, event: Event) -> None:
@@ -48,7 +48,7 @@ class StaleRemoval:
                         self._runs_left -= 1
 
     def expect_runs(self, count: int) -> None:
-        """Note that so many runs are about to be removed: without them, no deleted experiment is done with."""
+        """Note that so many runs are about to be removed: before that, no container is done with."""
         self._runs_left += count
 
     def absent(self) -> Absent:
@@ -69,7 +69,7 @@ class StaleRemoval:
         verdicts = list(verdicts)
         self._kept = {verdict.urn: None for verdict in verdicts if not verdict.is_removed}
         self._unfinished = {verdict.urn: None for verdict in verdicts if verdict.is_removed}
-        self._deleted = [verdict.urn for verdict in verdicts if verdict.is_removed and verdict.why == Why.DELETED]
+        self._containers = [urn for urn in self._unfinished if type_of(urn) == "container"]
         for event in stale_found(verdicts):
             listener(event)
             if event.why == Why.THRESHOLD:
@@ -87,8 +87,8 @@ class StaleRemoval:
         """Return the URNs of the next checkpoint: what was listed, and of the last one what was not removed."""
         kept = [*self._kept, *self._unfinished] if self._is_decided else self.absent().urns
         if self._runs_left:
-            # The next crawl reads the runs of these experiments once more.
-            kept = list(dict.fromkeys([*kept, *self._deleted]))
+            # By these the next crawl knows that it has to read the runs of deleted experiments once more.
+            kept = list(dict.fromkeys([*kept, *self._containers]))
         return [*self.record.urns, *kept]
 
 

@@ -79,6 +79,24 @@ async def test_a_run_of_a_deleted_experiment_that_datahub_refuses_is_tried_again
     assert experiment("second") not in kept_checkpoint(crawled.gms)
 
 
+async def test_the_runs_of_an_experiment_that_was_renamed_and_then_deleted_are_removed(crawled: World) -> None:
+    """No entity in DataHub has its new name, and the old one may be purged as well."""
+    crawled.flags |= {"state": None, "changed_only": None}
+    (row,) = (each for each in crawled.dialect.experiments if each["name"] == "second")
+    row["name"] = "renamed"
+    delete_experiment(crawled.dialect, "renamed")
+    crawled.gms.rule = refusing(lambda each: each[0] == R2)
+    await crawled.crawl()
+    assert (experiment("second") in removed(crawled.gms), R2 in removed(crawled.gms)) == (True, False)
+    crawled.gms.rule = None
+    await crawled.crawl()
+    assert R2 in removed(crawled.gms)
+    assert experiment("second") not in kept_checkpoint(crawled.gms)
+    seen = crawled.dialect.seen["runs"]
+    await crawled.crawl()
+    assert crawled.dialect.seen["runs"] == seen + 1
+
+
 async def test_a_removed_run_that_is_restored_is_sent_whole(crawled: World) -> None:
     (row,) = (each for each in crawled.dialect.runs if each["info"]["run_id"] == "r0")
     sent = {name for urn, name, _ in crawled.gms.history if urn == R0}
