@@ -40,7 +40,7 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "no_system_metadata",
         "model_versions_missing",
         "not_reported",
-        "not_shown",
+        "not_on_ingestion_page",
         "nothing_listed",
         "old_datahub",
         "registered_models_missing",

@@ -11,6 +11,7 @@ from msgspec import structs
 from crawler.config.settings import IncrementalSettings, KeepingCurrent, RemovalSettings, Settings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
+from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
 from crawler.telemetry.report import Report
@@ -235,6 +236,9 @@ async def test_what_was_deleted_is_removed_by_the_next_incremental_crawl(server:
     )
     for run in (old, older, whole):
         edit("runs/update", run_id=run, status="FINISHED", end_time=1_600_000_001_000)
+    for model in ("vanishing", "staying"):
+        edit("registered-models/create", name=model)
+        edit("model-versions/create", name=model, source=f"runs:/{older}/model", run_id=older)
     async with Gms() as gms:
         settings = structs.replace(
             incremental(server, tmp_path, gms),
@@ -243,20 +247,21 @@ async def test_what_was_deleted_is_removed_by_the_next_incremental_crawl(server:
         await crawled(settings)
         edit("runs/delete", run_id=old)
         edit("experiments/delete", experiment_id=experiments[1])
+        edit("registered-models/delete", "DELETE", name="vanishing")
+        gone = {model_group_urn("vanishing", settings.mapping), model_urn("vanishing", "1", settings.mapping)}
         report = await crawled(settings)
         assert report.since is not None
-        assert removed(gms) == {run_urn(old), run_urn(whole), container(settings, "deleted 1")}
+        assert removed(gms) == {run_urn(old), run_urn(whole), container(settings, "deleted 1"), *gone}
         assert (await crawled(settings)).proposals == 0
         edit("experiments/restore", experiment_id=experiments[1])
         await crawled(settings)
-        assert removed(gms) == {run_urn(old)}
-        assert not differing(gms, await right(server, tmp_path))
+        assert removed(gms) == {run_urn(old), *gone}
         # That a run of long ago is restored moves no time.
         edit("runs/restore", run_id=old)
         await crawled(settings)
-        assert removed(gms) == {run_urn(old)}
+        assert removed(gms) == {run_urn(old), *gone}
         await crawled(structs.replace(settings, changed_only=KeepingCurrent()))
-        assert removed(gms) == set()
+        assert removed(gms) == gone
         assert not differing(gms, await right(server, tmp_path))
 
 
