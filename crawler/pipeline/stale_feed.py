@@ -113,7 +113,10 @@ class StaleFeed:
         if known is None or not unseen:
             return
         evidence = structs.replace(evidence, failures=evidence.failures + len(self._unread))
-        why = self._stale.decide_on_runs(unseen, known.count(), absent, evidence)
+        count = known.count()
+        why = self._stale.decide_on_runs(unseen, count, absent, evidence)
+        first = next(iter(known.unseen_runs()))
+        self._stale.tell_why(why, first, unseen, 100.0 * unseen / count, self._listener)
         urns = known.unseen_runs()
         while some := list(islice(urns, ENTITIES_AT_ONCE)):
             self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))

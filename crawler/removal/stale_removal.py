@@ -72,16 +72,16 @@ class StaleRemoval:
         self._containers = [urn for urn in self._unfinished if type_of(urn) == "container"]
         for event in stale_found(verdicts):
             listener(event)
-            if event.why == Why.THRESHOLD:
-                listener(
-                    findings.REMOVAL_THRESHOLD.found(
-                        f"{percent:.1f} % of the last crawl's entities are gone, {self._threshold:g} % may be.",
-                        len(event.urns),
-                    )
-                )
-            elif (kind := _TOLD.get(Why(event.why))) is not None:
-                listener(kind.found(event.urns[0], len(event.urns)))
+            self.tell_why(Why(event.why), event.urns[0], len(event.urns), percent, listener)
         return [removal_of(type_of(urn), urn) for urn in self._unfinished]
+
+    def tell_why(self, why: Why, first: str, count: int, percent: float, listener: Listener) -> None:
+        """Tell why so many entities are kept of which MLflow has none, where somebody has to look at that."""
+        if why is Why.THRESHOLD:
+            sample = f"{percent:.1f} % of the last crawl's entities are gone, {self._threshold:g} % may be."
+            listener(findings.REMOVAL_THRESHOLD.found(sample, count))
+        elif (kind := _TOLD.get(why)) is not None:
+            listener(kind.found(first, count))
 
     def next_checkpoint(self) -> list[str]:
         """Return the URNs of the next checkpoint: what was listed, and of the last one what was not removed."""

@@ -95,6 +95,8 @@ class Freshness:
         self.gms = self._datahub()
         self.settings = self._draw_settings(seed)
         self._removes = seed % 2 == 0
+        self._removes_all = seed % 4 == 0
+        """Also where a listing came back empty, or most of it vanished."""
         self._excepted = Excepted(self.mlflow, self.historian, self.settings.mapping)
         self.removals = Removals(self.mlflow, self.gms)
         self.constants = {
@@ -130,6 +132,15 @@ class Freshness:
                 confirm=chance.choice(list(Confirm)),
                 batch_size=chance.choice((3, 20, 200)),
             ),
+        )
+
+    def _removal(self, folder: Path) -> RemovalSettings | None:
+        threshold = 100.0 if self._removes_all else 75.0
+        checkpoint = folder / CHECKPOINT
+        return (
+            RemovalSettings(checkpoint=checkpoint, fail_safe_threshold=threshold, is_confirmed=self._removes_all)
+            if self._removes
+            else None
         )
 
     def _datahub(self) -> MetadataServer:
@@ -195,9 +206,7 @@ class Freshness:
             state=folder / "state",
             changed_only=wanted,
             dead_letters=folder / "letters",
-            removal=RemovalSettings(checkpoint=folder / CHECKPOINT, fail_safe_threshold=100, is_confirmed=True)
-            if self._removes
-            else None,
+            removal=self._removal(folder),
         )
         self.trace.append(f"{_time_of_day()} crawl {self._lives} begins")
         task = asyncio.ensure_future(crawl(settings, report=report))
