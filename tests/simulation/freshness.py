@@ -39,7 +39,7 @@ from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation.excepted import MAX_SECONDS, Excepted
 from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian
-from tests.simulation.metadata_server import MetadataServer, Share
+from tests.simulation.metadata_server import Bad, MetadataServer, Share
 from tests.simulation.network import Connection, Link, Network, Process
 from tests.simulation.removals import Removals
 from tests.simulation.simulation import _chance_of, _loop_time, _no_collections, _places, _time_of_day
@@ -66,14 +66,6 @@ class Verdict(msgspec.Struct, frozen=True):
     excepted: int
     removed: int
     trace: list[str]
-
-
-class Bad(Share):
-    """A share of the entities that the next crawl sends again by itself: of others it may read no run that has them."""
-
-    def __contains__(self, text: object) -> bool:
-        is_of_runs = isinstance(text, str) and text.startswith(("urn:li:dataset:", "urn:li:platformResource:"))
-        return not is_of_runs and super().__contains__(text)
 
 
 class Freshness:
