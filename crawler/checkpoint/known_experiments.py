@@ -13,6 +13,8 @@ from crawler.checkpoint.intervals import Bounds, Intervals
 from crawler.checkpoint.sqlite import Database, checksum_of
 
 _AT_ONCE = 500
+_FORGOTTEN = ""
+"""What an experiment looks like of which a crawl that is resumed has not read all runs as it looks now."""
 
 
 class KnownExperiments:
@@ -37,21 +39,29 @@ class KnownExperiments:
         rows = self._rows([*looks])
         known: set[str] = set()
         for experiment_id, look in looks.items():
-            before, crawl = rows.get(experiment_id, ("", 0))
+            before, crawl = rows.get(experiment_id, (_FORGOTTEN, 0))
             if before == look:
                 known.update([experiment_id] if crawl <= self._ended else [])
-            elif before and self._resumed:
+            elif self._resumed and (before != _FORGOTTEN or crawl == self._number):
                 # Some of its runs were read as it looked before, and are not read again now.
                 self.forget([experiment_id])
             else:
-                row = (experiment_id, look, self._number, _checksum(experiment_id, look, self._number))
-                self._changes.append(("REPLACE INTO experiment VALUES (?, ?, ?, ?)", row))
+                self._note(experiment_id, look)
         self._known = frozenset(known)
         self.forget(deleted)
 
     def forget(self, experiment_ids: Iterable[str]) -> None:
         """Have the next crawl read all runs of these experiments."""
-        self._changes += [("DELETE FROM experiment WHERE experiment_id = ?", (each,)) for each in experiment_ids]
+        for each in experiment_ids:
+            if self._resumed:
+                # This crawl may be resumed once more, and list it again.
+                self._note(each, _FORGOTTEN)
+            else:
+                self._changes.append(("DELETE FROM experiment WHERE experiment_id = ?", (each,)))
+
+    def _note(self, experiment_id: str, look: str) -> None:
+        row = (experiment_id, look, self._number, _checksum(experiment_id, look, self._number))
+        self._changes.append(("REPLACE INTO experiment VALUES (?, ?, ?, ?)", row))
 
     def __contains__(self, experiment_id: str) -> bool:
         """Whether all runs of an experiment that was listed last were read before."""

@@ -1,7 +1,7 @@
 """What marks stale entities as removed, as the feed of a crawl's last delivery, once all else is delivered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import chain, islice
 
 from msgspec import structs
@@ -14,9 +14,8 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.entities import ENTITIES_AT_ONCE, EntityChunk
 from crawler.pipeline.plan import runs_of
 from crawler.pipeline.source import RunSource
-from crawler.removal.deleted_runs import RUN
 from crawler.removal.open_removal import Removal
-from crawler.removal.stale import Absent, Evidence, Why, possible_names
+from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, possible_names, type_of
 from crawler.stopping import interrupted
 from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
 from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
@@ -55,11 +54,13 @@ class StaleFeed:
         absent = await self._with_shown(self._stale.absent())
         evidence = await self._evidence(absent)
         verdicts = self._stale.decide(absent, evidence)
-        for verdict in verdicts:
-            if verdict.is_removed and verdict.urn in self._record.deleted:
-                async for chunk in self._runs_of(verdict.urn):
-                    yield chunk
-        verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in self._unread else each for each in verdicts]
+        renamed = self._may_be_renamed(verdicts)
+        removed = [each.urn for each in verdicts if each.is_removed and each.urn in self._record.deleted]
+        for container in [*removed, *renamed]:
+            async for chunk in self._runs_of(container):
+                yield chunk
+        unread = {*self._unread, *(_vanished(verdicts) if self._unread.intersection(renamed) else ())}
+        verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in unread else each for each in verdicts]
         removals = chain(self._stale.conclude(verdicts, absent.percent, self._listener), self._purged(absent, evidence))
         while some := list(islice(removals, ENTITIES_AT_ONCE)):
             yield EntityChunk(some)
@@ -71,6 +72,15 @@ class StaleFeed:
         if not others or self._record.failures or not self._removal.shown.are_known:
             return absent
         return structs.replace(absent, urns=[*absent.urns, *await self._removal.shown.of(_CONTAINER, others)])
+
+    def _may_be_renamed(self, verdicts: Sequence[Verdict]) -> list[str]:
+        """Return the deleted experiments that DataHub does not show as what they are called now.
+
+        Where a container vanished, it may be that of one of them: one that was renamed, then deleted.
+        """
+        if not _vanished(verdicts) or not self._removal.shown.are_known:
+            return []
+        return sorted(self._record.deleted.keys() - {each.urn for each in verdicts} - self._record.urns.keys())
 
     async def _evidence(self, absent: Absent) -> Evidence:
         evidence = Evidence(
@@ -102,11 +112,16 @@ class StaleFeed:
         unseen = 0 if known is None else sum(1 for _ in known.unseen_runs())
         if known is None or not unseen:
             return
-        why = self._stale.decide_on_runs(unseen, known.count(), absent, evidence)
+        evidence = structs.replace(evidence, failures=evidence.failures + len(self._unread))
+        count = known.count()
+        why = self._stale.decide_on_runs(unseen, count, absent, evidence)
+        first = next(iter(known.unseen_runs()))
+        self._stale.tell_why(why, first, unseen, 100.0 * unseen / count, self._listener)
         urns = known.unseen_runs()
         while some := list(islice(urns, ENTITIES_AT_ONCE)):
             self._listener(StaleFound(RUN, why, is_removed=why is Why.ABSENT, urns=some))
             if why is Why.ABSENT:
+                self._stale.expect_runs(len(some))
                 yield from (removal_of(RUN, urn) for urn in some)
 
     async def _runs_of(self, container: str) -> AsyncIterator[EntityChunk]:
@@ -131,4 +146,11 @@ class StaleFeed:
         for text in step.unreadable:
             self._listener(UNREADABLE["runs"].found(text))
         self._listener(RowsSkipped("deleted runs", sum(run.deleted for run in runs)))
-        return EntityChunk(await self._removal.deleted_runs.removals(runs))
+        removals = await self._removal.deleted_runs.removals(runs)
+        self._stale.expect_runs(len(removals))
+        return EntityChunk(removals)
+
+
+def _vanished(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the containers that are removed although MLflow does not list their experiments as deleted."""
+    return [each.urn for each in verdicts if each.why is Why.ABSENT and type_of(each.urn) == _CONTAINER]

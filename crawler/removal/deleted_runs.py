@@ -7,10 +7,8 @@ from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Run
 from crawler.removal.known_runs import KnownRuns
 from crawler.removal.shown_entities import ShownEntities
-from crawler.removal.stale import Why
+from crawler.removal.stale import RUN, Why
 from crawler.telemetry.events import Listener, StaleFound
-
-RUN = "dataProcessInstance"
 
 
 class DeletedRuns:

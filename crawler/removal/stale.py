@@ -13,9 +13,12 @@ import msgspec
 from crawler.datahub import urns
 from crawler.mapping.platform import PLATFORM_URN
 
+RUN = "dataProcessInstance"
 _BY_PLATFORM = frozenset({"mlModelGroup", "mlModel", "dataset"})
-_NOT_COUNTED = frozenset({"dataProcessInstance", "query"})
+_NOT_COUNTED = frozenset({RUN, "query"})
 """Entity types that acryl-datahub leaves out of checkpoints and percentages."""
+_LISTED_WHOLE = frozenset({"tag", "mlModelGroup", "mlModel", "container"})
+"""By any crawl. What else a checkpoint has is known from runs, of which one may read only a part."""
 _MODEL = re.compile(rf"urn:li:(?:mlModelGroup|mlModel):\({PLATFORM_URN},(.*),([^,]*)\)", re.DOTALL)
 
 
@@ -91,12 +94,16 @@ class Absent(msgspec.Struct, frozen=True):
     unlisted_groups: frozenset[str]
 
 
-def compare(old: Sequence[str], listed: Collection[str], separator: str) -> Absent:
-    """Compare the last checkpoint with what was listed; `separator` stands between name and version in URNs."""
+def compare(old: Sequence[str], listed: Collection[str], separator: str, *, is_partial: bool = False) -> Absent:
+    """Compare the last checkpoint with what was listed; `separator` stands between name and version in URNs.
+
+    Where the crawl `is_partial`, the percentage is that of what it listed whole.
+    """
     absent = [urn for urn in old if urn not in listed and is_removable(urn)]
     groups = {urn: group for urn in absent if (group := _group_of(urn, separator)) is not None}
     unlisted = frozenset(group for group in groups.values() if group not in listed)
-    return Absent(absent, _percent_changed(old, listed), groups, unlisted)
+    counted = [urn for urn in old if type_of(urn) in _LISTED_WHOLE] if is_partial else old
+    return Absent(absent, _percent_changed(counted, listed), groups, unlisted)
 
 
 def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict]:

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.removal.crawl_record import CrawlRecord
-from crawler.removal.stale import Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
+from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
 from crawler.telemetry import findings
 from crawler.telemetry.events import Event, Listener, Outcomes, StaleFound
 
@@ -31,6 +31,10 @@ class StaleRemoval:
         self._kept: dict[str, None] = {}
         self._unfinished: dict[str, None] = {}
         """What is to be removed and was not delivered yet."""
+        self._containers: list[str] = []
+        """Those that are to be removed."""
+        self._runs_left = 0
+        """How many runs are to be removed with these and were not delivered yet."""
         self._is_decided = False
 
     def __call__(self, event: Event) -> None:
@@ -40,10 +44,16 @@ class StaleRemoval:
             for outcome in event.entities:
                 if outcome.is_removal and outcome.delivered and not (outcome.rejected or outcome.unconfirmed):
                     self._unfinished.pop(outcome.urn, None)
+                    if self._runs_left and type_of(outcome.urn) == RUN:
+                        self._runs_left -= 1
+
+    def expect_runs(self, count: int) -> None:
+        """Note that so many runs are about to be removed: before that, no container is done with."""
+        self._runs_left += count
 
     def absent(self) -> Absent:
         """Return what of the last checkpoint was not listed."""
-        return compare(self.old, self.record.urns, self._separator)
+        return compare(self.old, self.record.urns, self._separator, is_partial=self.record.is_partial)
 
     def decide(self, absent: Absent, evidence: Evidence) -> list[Verdict]:
         """Decide on each entity that is absent."""
@@ -59,22 +69,26 @@ class StaleRemoval:
         verdicts = list(verdicts)
         self._kept = {verdict.urn: None for verdict in verdicts if not verdict.is_removed}
         self._unfinished = {verdict.urn: None for verdict in verdicts if verdict.is_removed}
+        self._containers = [urn for urn in self._unfinished if type_of(urn) == "container"]
         for event in stale_found(verdicts):
             listener(event)
-            if event.why == Why.THRESHOLD:
-                listener(
-                    findings.REMOVAL_THRESHOLD.found(
-                        f"{percent:.1f} % of the last crawl's entities are gone, {self._threshold:g} % may be.",
-                        len(event.urns),
-                    )
-                )
-            elif (kind := _TOLD.get(Why(event.why))) is not None:
-                listener(kind.found(event.urns[0], len(event.urns)))
+            self.tell_why(Why(event.why), event.urns[0], len(event.urns), percent, listener)
         return [removal_of(type_of(urn), urn) for urn in self._unfinished]
+
+    def tell_why(self, why: Why, first: str, count: int, percent: float, listener: Listener) -> None:
+        """Tell why so many entities are kept of which MLflow has none, where somebody has to look at that."""
+        if why is Why.THRESHOLD:
+            sample = f"{percent:.1f} % of the last crawl's entities are gone, {self._threshold:g} % may be."
+            listener(findings.REMOVAL_THRESHOLD.found(sample, count))
+        elif (kind := _TOLD.get(why)) is not None:
+            listener(kind.found(first, count))
 
     def next_checkpoint(self) -> list[str]:
         """Return the URNs of the next checkpoint: what was listed, and of the last one what was not removed."""
         kept = [*self._kept, *self._unfinished] if self._is_decided else self.absent().urns
+        if self._runs_left:
+            # By these the next crawl knows that it has to read the runs of deleted experiments once more.
+            kept = list(dict.fromkeys([*kept, *self._containers]))
         return [*self.record.urns, *kept]
 
 

@@ -196,6 +196,27 @@ def test_a_crawl_that_was_cut_off_is_gone_on_with_as_it_was(tmp_path: Path, cloc
         assert [last.memory.is_known(each) for each in "abc"] == [True, False, True]
 
 
+def test_however_often_a_crawl_is_cut_off_what_changed_in_it_is_read_by_the_next_one(tmp_path: Path) -> None:
+    with crawl(tmp_path / "state", ends=False) as one:
+        one.listed(a="A", b="B", c="C")
+        for each in "abc":
+            one.read(each)
+    with crawl(tmp_path / "state", ends=False) as again:
+        again.listed(a="A", b="renamed", c="deleted", d="D")
+        again.read("d")
+    with crawl(tmp_path / "state") as again:
+        again.listed(a="A", b="renamed", c="C")
+        assert again.gaps(*"abc") == [[], [], []]
+    with crawl(tmp_path / "state") as last:
+        last.listed(a="A", b="renamed", c="C")
+        assert [last.memory.is_known(each) for each in "abc"] == [True, False, False]
+        for each in "bc":
+            last.read(each)
+    with crawl(tmp_path / "state") as after:
+        after.listed(a="A", b="renamed", c="C")
+        assert [after.memory.is_known(each) for each in "abc"] == [True, True, True]
+
+
 @pytest.mark.parametrize("wanted", [FULL, None])
 def test_who_wants_everything_does_not_go_on_with_less(tmp_path: Path, wanted: KeepingCurrent | None) -> None:
     first(tmp_path / "state")

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from crawler.config.settings import IncrementalSettings, KeepingCurrent, Settings
+from crawler.config.settings import IncrementalSettings, KeepingCurrent, RemovalSettings, Settings
+from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
+from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
+from crawler.mlflow.entities import Experiment
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.pipeline.test_real_servers import Serve
@@ -180,6 +183,14 @@ def differing(gms: Gms, expected: Values) -> set[tuple[str, str]]:
     return {key for key, value in expected.items() if gms.aspects.get(key) != value}
 
 
+def removed(gms: Gms) -> set[str]:
+    return {urn for (urn, name), value in gms.aspects.items() if name == "status" and value["removed"]}
+
+
+def container(settings: Settings, name: str) -> str:
+    return container_urn(Experiment("0", name), settings.mapping)
+
+
 async def test_what_is_seen_by_the_next_incremental_crawl(server: MlflowServer, tmp_path: Path) -> None:
     world = World(server.url)
     async with Gms() as gms:
@@ -212,6 +223,46 @@ async def test_what_is_seen_by_the_next_incremental_crawl(server: MlflowServer, 
         assert not differing(gms, await right(server, tmp_path))
         assert (await crawled(settings)).since is not None
         assert gms.violations == []
+
+
+async def test_what_was_deleted_is_removed_by_the_next_incremental_crawl(server: MlflowServer, tmp_path: Path) -> None:
+    edit = Editor(server.url)
+    experiments = [edit("experiments/create", name=f"deleted {each}")["experiment_id"] for each in range(2)]
+    old, older, whole = (
+        edit("runs/create", experiment_id=experiments[each], start_time=1_600_000_000_000 + each)["run"]["info"][
+            "run_id"
+        ]
+        for each in (0, 0, 1)
+    )
+    for run in (old, older, whole):
+        edit("runs/update", run_id=run, status="FINISHED", end_time=1_600_000_001_000)
+    for model in ("vanishing", "staying"):
+        edit("registered-models/create", name=model)
+        edit("model-versions/create", name=model, source=f"runs:/{older}/model", run_id=older)
+    async with Gms() as gms:
+        settings = structs.replace(
+            incremental(server, tmp_path, gms),
+            removal=RemovalSettings(checkpoint=tmp_path / "checkpoint.json"),
+        )
+        await crawled(settings)
+        edit("runs/delete", run_id=old)
+        edit("experiments/delete", experiment_id=experiments[1])
+        edit("registered-models/delete", "DELETE", name="vanishing")
+        gone = {model_group_urn("vanishing", settings.mapping), model_urn("vanishing", "1", settings.mapping)}
+        report = await crawled(settings)
+        assert report.since is not None
+        assert removed(gms) == {run_urn(old), run_urn(whole), container(settings, "deleted 1"), *gone}
+        assert (await crawled(settings)).proposals == 0
+        edit("experiments/restore", experiment_id=experiments[1])
+        await crawled(settings)
+        assert removed(gms) == {run_urn(old), *gone}
+        # That a run of long ago is restored moves no time.
+        edit("runs/restore", run_id=old)
+        await crawled(settings)
+        assert removed(gms) == {run_urn(old), *gone}
+        await crawled(structs.replace(settings, changed_only=KeepingCurrent()))
+        assert removed(gms) == gone
+        assert not differing(gms, await right(server, tmp_path))
 
 
 async def test_an_old_run_with_a_new_version_is_looked_up_and_no_other(server: MlflowServer, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale import Evidence, Why, compare, decide_on_runs
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.telemetry.events import Event, RowsRead, StaleFound
-from crawler.telemetry.findings import UNREADABLE
+from crawler.telemetry.findings import UNREADABLE, Finding
 
 EXPERIMENT = "urn:li:container:1"
 OTHER = "urn:li:container:2"
@@ -40,8 +40,8 @@ class Remembered:
 
 async def removed(
     remembered: Remembered, *events: Event, threshold: float = 75.0
-) -> tuple[list[str], list[StaleFound]]:
-    """What the feed of a crawl removes in which these events were told, and what it tells."""
+) -> tuple[list[str], list[StaleFound], list[Finding]]:
+    """What the feed of a crawl removes in which these events were told, and what it tells and finds."""
     stale = StaleRemoval(threshold, "_")
     for event in (RowsRead("runs", 1), *events):
         stale(event)
@@ -50,31 +50,36 @@ async def removed(
     removal = Removal(stale, shown, DeletedRuns(shown, told.append), is_confirmed=False, known_runs=remembered)
     nobody: Any = None
     feed = StaleFeed(nobody, nobody, removal, told.append, asyncio.Event())
-    return [entity.urn async for chunk in feed for entity in chunk.entities], told
+    urns = [entity.urn async for chunk in feed for entity in chunk.entities]
+    found = [each for each in told if isinstance(each, Finding)]
+    return urns, [each for each in told if isinstance(each, StaleFound)], found
 
 
 async def test_they_are_removed_a_few_at_a_time() -> None:
-    urns, told = await removed(Remembered(1_000, 250))
+    urns, told, found = await removed(Remembered(1_000, 250))
     assert urns == list(Remembered(0, 250).unseen_runs())
     assert [(each.why, each.is_removed, len(each.urns)) for each in told] == [
         ("absent", True, n) for n in (100, 100, 50)
     ]
+    assert found == []
 
 
 async def test_past_the_threshold_none_is_removed() -> None:
-    urns, told = await removed(Remembered(1_000, 760))
+    urns, told, (finding,) = await removed(Remembered(1_000, 760))
     assert urns == []
     assert {(each.why, each.is_removed) for each in told} == {("threshold", False)}
     assert sum(len(each.urns) for each in told) == 760
+    assert (finding.code, finding.count) == ("removal_threshold", 760)
+    assert finding.sample.startswith("76.0 %")
 
 
 async def test_after_a_failure_none_is_removed() -> None:
-    urns, told = await removed(Remembered(10, 1), UNREADABLE["runs"].found("x"))
-    assert (urns, [each.why for each in told]) == ([], ["failure"])
+    urns, told, (finding,) = await removed(Remembered(10, 1), UNREADABLE["runs"].found("x"))
+    assert (urns, [each.why for each in told], finding.code) == ([], ["failure"], "removal_after_failure")
 
 
 async def test_where_nothing_is_missing_nothing_is_told() -> None:
-    assert await removed(Remembered(10, 0)) == ([], [])
+    assert await removed(Remembered(10, 0)) == ([], [], [])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.removal.stale import Evidence, Why, compare, decide, is_in_checkpoint, is_removable, type_of
+from crawler.removal.stale_removal import StaleRemoval
 
 ENV = "PROD"
 TAG = "urn:li:tag:mlflow_production"
@@ -115,6 +116,16 @@ def test_datasets_are_kept_where_a_part_of_the_runs_was_read_before() -> None:
         f"-{dataset('d')}": Why.PARTIAL,
         group("b"): Why.ABSENT,
     }
+
+
+def test_what_is_known_from_runs_does_not_count_where_a_part_of_them_was_read() -> None:
+    old = [group("a"), group("b"), *(dataset(name) for name in "abcdef"), USER]
+    stale = StaleRemoval(75.0, "_")
+    stale.old = old
+    stale.record.see(group("a"))
+    assert stale.absent().percent > 75.0
+    stale.record.is_partial = True
+    assert (stale.absent().percent, len(stale.absent().urns)) == (50.0, 7)
 
 
 def test_where_rights_may_be_lost_only_what_is_proven_is_removed() -> None:

@@ -2,17 +2,18 @@
 
 Beside the crawls that keep a state, each time a crawl without one writes into another DataHub: what that has then is
 right. The other one may differ in what docs/freshness.md excepts, and after a crawl that reads everything in nothing.
+In every second seed what vanished is removed, too.
 """
 
 import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import msgspec
@@ -26,31 +27,32 @@ from crawler.config.settings import (
     KeepingCurrent,
     MappingSettings,
     MlflowSettings,
+    RemovalSettings,
     RestSettings,
     ServerSettings,
     Settings,
 )
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
-from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mapping.model_versions import model_urn
-from crawler.mapping.runs import PARENT_TAG, run_urn
 from crawler.pipeline.crawl import crawl
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
-from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian, Mark
-from tests.simulation.metadata_server import MetadataServer, Share
+from tests.simulation.excepted import MAX_SECONDS, Excepted
+from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian
+from tests.simulation.metadata_server import Bad, MetadataServer, Share
 from tests.simulation.network import Connection, Link, Network, Process
+from tests.simulation.removals import Removals
 from tests.simulation.simulation import _chance_of, _loop_time, _no_collections, _places, _time_of_day
 from tests.simulation.tracking_server import TrackingServer
 from tests.simulation.virtual_clock import Endless, Outside, Stuck, run_virtually
 
-RUN = "urn:li:dataProcessInstance:"
 ROUNDS = 10
 MAX_STEPS = 3_000_000
-MAX_SECONDS = 1e9
+
+CHECKPOINT = "checkpoint.json"
 
 Key = tuple[str, str]
+Result = TypeVar("Result")
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -62,15 +64,8 @@ class Verdict(msgspec.Struct, frozen=True):
     edits: list[str]
     compared: int
     excepted: int
+    removed: int
     trace: list[str]
-
-
-class Bad(Share):
-    """A share of the entities that the next crawl sends again by itself: of others it may read no run that has them."""
-
-    def __contains__(self, text: object) -> bool:
-        is_of_runs = isinstance(text, str) and text.startswith(("urn:li:dataset:", "urn:li:platformResource:"))
-        return not is_of_runs and super().__contains__(text)
 
 
 class Freshness:
@@ -88,8 +83,14 @@ class Freshness:
         self.compared = self.excepted = 0
         self.mlflow = TrackingServer(_loop_time)
         self.historian = Historian(self.mlflow, self._chance, _time_of_day)
+        self._version = self._chance.choice(("v1.3.0", "v1.7.0"))
         self.gms = self._datahub()
         self.settings = self._draw_settings(seed)
+        self._removes = seed % 2 == 0
+        self._removes_all = seed % 4 == 0
+        """Also where a listing came back empty, or most of it vanished."""
+        self._excepted = Excepted(self.mlflow, self.historian, self.settings.mapping)
+        self.removals = Removals(self.mlflow, self.gms)
         self.constants = {
             "RUN_IDS_A_REQUEST": self._chance.choice((1, 4, 200)),
             "ENTITIES_AT_ONCE": self._chance.choice((1, 5, 100)),
@@ -107,6 +108,7 @@ class Freshness:
         chance = self._chance
         return Settings(
             run_id=f"seed-{seed}",
+            pipeline_name="seeds",
             mlflow=MlflowSettings(
                 tracking=ServerSettings(url="http://mlflow:5000", concurrency=chance.choice((1, 2, 4))),
                 page_size=chance.choice((1, 2, 5, 1024)),
@@ -124,9 +126,18 @@ class Freshness:
             ),
         )
 
+    def _removal(self, folder: Path) -> RemovalSettings | None:
+        threshold = 100.0 if self._removes_all else 75.0
+        checkpoint = folder / CHECKPOINT
+        return (
+            RemovalSettings(checkpoint=checkpoint, fail_safe_threshold=threshold, is_confirmed=self._removes_all)
+            if self._removes
+            else None
+        )
+
     def _datahub(self) -> MetadataServer:
         none = Share(0, 0.0)
-        return MetadataServer(bad=none, refusal=422, lag=0, loses_queued=none, forbidden=none)
+        return MetadataServer(bad=none, refusal=422, lag=0, loses_queued=none, forbidden=none, version=self._version)
 
     def _network(self, gms: MetadataServer) -> Network:
         async def mlflow(request: Request, _headers: CIMultiDict[str], _connection: Connection) -> Response:
@@ -160,7 +171,7 @@ class Freshness:
         """Crawls until one ends well, with edits between them; then both DataHubs are compared."""
         incremental = not full and self._chance.random() < 0.85
         self.gms.bad = Bad(self._lives, 0.1 if not full and self._chance.random() < 0.3 else 0.0)
-        began = _time_of_day()
+        began, first = _time_of_day(), self._lives
         while not (report := await self._live(incremental=incremental)):
             if self._chance.random() < 0.5:
                 await self._work()
@@ -169,7 +180,7 @@ class Freshness:
                 if not self._interrupted_reads_all:
                     # What read less is begun anew.
                     began = _time_of_day()
-        await self._compare(report, began)
+        await self._compare(report, began, is_alone=self._lives == first + 1)
 
     async def _live(self, *, incremental: bool) -> Report | None:
         """One crawl in a folder of its own; None where it was killed."""
@@ -183,7 +194,11 @@ class Freshness:
             else None
         )
         settings = msgspec.structs.replace(
-            self.settings, state=folder / "state", changed_only=wanted, dead_letters=folder / "letters"
+            self.settings,
+            state=folder / "state",
+            changed_only=wanted,
+            dead_letters=folder / "letters",
+            removal=self._removal(folder),
         )
         self.trace.append(f"{_time_of_day()} crawl {self._lives} begins")
         task = asyncio.ensure_future(crawl(settings, report=report))
@@ -210,13 +225,13 @@ class Freshness:
         self.trace.append(f"{_time_of_day()} crawl {self._lives} ended; it read {how}")
         return report
 
-    async def _compare(self, report: Report, began: int) -> None:
+    async def _compare(self, report: Report, began: int, *, is_alone: bool) -> None:
         last, self._last = self._last, began
         if report.since is not None and (last is None or report.since != last - OVERLAP):
             self.findings.append(f"a crawl read what changed since {report.since}; the last one began at {last}")
         expected = await self._undisturbed()
         hidden = self.historian.hidden(began, report.since, began - 5 * DAY, last or 0)
-        excepted = self._excepted(hidden, began)
+        excepted = self._excepted.urns(hidden, began, {urn for urn, _ in self.gms.aspects})
         self.historian.marks = hidden
         for key, value in expected.items():
             self.compared += 1
@@ -226,6 +241,11 @@ class Freshness:
                 self.excepted += 1
             elif key[0] not in self.gms.bad:
                 self.findings.append(f"{key} is {self.gms.aspects.get(key)}, not {value}")
+        if self._removes:
+            is_edited = self.historian.edited_since(began)
+            self.findings += self.removals.judge(
+                report, began, expected, excepted, is_alone=is_alone, is_edited=is_edited
+            )
         self.findings += self.gms.violations
 
     async def _undisturbed(self) -> dict[Key, Any]:
@@ -234,38 +254,6 @@ class Freshness:
         with self._network(gms).plugged_in():
             await crawl(msgspec.structs.replace(self.settings, dead_letters=self._folder / "letters"))
         return dict(gms.aspects)
-
-    def _excepted(self, hidden: list[Mark], began: int) -> set[str]:
-        """The URNs of what may differ."""
-        late = [time for time, _ in self.historian.edits if time >= began]
-        excepted = {urn for mark in hidden for urn in self._urns_of(mark)}
-        if late:
-            # Edits between two crawls of which the second goes on where the first was: the next one sees them.
-            renamed = {each for each, time in self.historian.whole.items() if time >= began}
-            for run_id, history in self.mlflow.runs.items():
-                if (row := history.now) is not None and row.fields["info"]["experiment_id"] in renamed:
-                    excepted.add(run_urn(run_id))
-            excepted |= {urn for urn, _ in self.gms.aspects if not urn.startswith(RUN)}
-        return excepted
-
-    def _urns_of(self, mark: Mark) -> Iterator[str]:
-        """What an edit of a run may change: the run, what is written with it, and those that name it."""
-        yield run_urn(mark.run_id)
-        for state in self.mlflow.runs[mark.run_id].within(0.0, MAX_SECONDS):
-            mapper = CrawlMapper(self.settings.mapping)
-            if state.entity is not None:
-                active = msgspec.structs.replace(
-                    state.entity, info=msgspec.structs.replace(state.entity.info, lifecycle_stage="active")
-                )
-                yield from (entity.urn for entity in mapper.run(active))
-                yield from (entity.urn for entity in mapper.held())
-        for (name, number), history in self.mlflow.versions.items():
-            if (row := history.now) is not None and row.fields["run_id"] == mark.run_id:
-                yield model_urn(name, str(number), self.settings.mapping)
-        for run_id, runs in self.mlflow.runs.items():
-            child = runs.now
-            if child is not None and {"key": PARENT_TAG, "value": mark.run_id} in child.fields["data"]["tags"]:
-                yield run_urn(run_id)
 
 
 def run_seed(seed: int) -> Verdict:
@@ -284,6 +272,7 @@ def run_seed(seed: int) -> Verdict:
             [what for _, what in freshness.historian.edits],
             freshness.compared,
             freshness.excepted,
+            freshness.removals.count,
             freshness.trace,
         )
 
@@ -297,9 +286,15 @@ def _surroundings(freshness: Freshness) -> Iterator[None]:
             stack.enter_context(mock.patch.object(module, name, freshness.constants[name]))
         for place in ("crawler.delivery.delivery._now", "crawler.checkpoint.memory._now"):
             stack.enter_context(mock.patch(place, _time_of_day))
+        stack.enter_context(mock.patch("asyncio.to_thread", _at_once))
         stack.enter_context(mock.patch("os.fsync"))
         stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))
         for name in ("crawler", "crawler.http"):
             stack.enter_context(mock.patch.object(logging.getLogger(name), "disabled", new=True))
         stack.enter_context(_no_collections())
         yield
+
+
+async def _at_once(function: Callable[..., Result], *args: Any) -> Result:
+    """In place of a thread, which would end at any time."""
+    return function(*args)

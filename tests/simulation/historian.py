@@ -56,6 +56,7 @@ class Historian(Writer):
             self._edit_experiment: 1,
             self._rename_experiment: 1,
             self._trash_or_restore_experiment: 1,
+            self._purge_experiment: 1,
             self._create_model: 1,
             self._edit_model: 2,
             self._rename_model: 1,
@@ -70,6 +71,10 @@ class Historian(Writer):
         (edit,) = self._chance.choices([*self._edits], [*self._edits.values()])
         self.edits.append((self._now(), edit.__name__.strip("_")))
         edit()
+
+    def edited_since(self, time: int) -> bool:
+        """Whether there was an edit at this time or later."""
+        return any(when >= time for when, _ in self.edits)
 
     def hidden(self, began: int, since: int | None, not_ended_since: int, last: int) -> list[Mark]:
         """The marks that a crawl which began then does not see; `last` is when the last one that ended well began."""
@@ -185,7 +190,9 @@ class Historian(Writer):
             self._server.put_experiment(fields)
 
     def _rename_experiment(self) -> None:
-        if fields := self._some(self._server.experiments):
+        """Of an active one: MLflow renames no other."""
+        fields = self._some(self._server.experiments)
+        if fields is not None and fields["lifecycle_stage"] == "active":
             fields["name"] = f"renamed {self._number()}"
             fields["last_update_time"] = self._now()
             self._touch(fields)
@@ -201,6 +208,16 @@ class Historian(Writer):
                 for run_id, runs in self._server.runs.items():
                     if (run := runs.now) is not None and run.fields["info"]["experiment_id"] == key:
                         self._mark_beside(run_id)
+
+    def _purge_experiment(self) -> None:
+        """With all of its runs."""
+        if fields := self._some(self._server.experiments):
+            for run_id, history in self._server.runs.items():
+                run = history.now
+                if run is not None and run.fields["info"]["experiment_id"] == fields["experiment_id"]:
+                    self._mark_beside(run_id)
+                    self._server.purge_run(run_id)
+            self._server.purge_experiment(fields["experiment_id"])
 
     def _touch(self, fields: dict[str, Any]) -> None:
         self._server.put_experiment(fields)

@@ -25,6 +25,14 @@ class Share:
         return isinstance(text, str) and crc32(self._salt + text.encode()) < self._below
 
 
+class Bad(Share):
+    """A share of the entities that the next crawl sends again by itself: of others it may read no run that has them."""
+
+    def __contains__(self, text: object) -> bool:
+        is_of_runs = isinstance(text, str) and text.startswith(("urn:li:dataset:", "urn:li:platformResource:"))
+        return not is_of_runs and super().__contains__(text)
+
+
 class ShareOfAspects(Share):
     """The same of (URN, aspect), without the aspects that cannot be read back."""
 

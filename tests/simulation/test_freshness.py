@@ -30,7 +30,8 @@ def test_after_an_incremental_crawl_datahub_is_as_after_a_full_one() -> None:
     assert crawls["incremental"] > crawls["full"] > FEW
     # What may differ is a small part, or nothing would be shown.
     assert sum(verdict.excepted for verdict in verdicts) < 0.1 * sum(verdict.compared for verdict in verdicts)
-    assert len({edit for verdict in verdicts for edit in verdict.edits}) == 18
+    assert sum(verdict.removed for verdict in verdicts) > 5 * FEW
+    assert len({edit for verdict in verdicts for edit in verdict.edits}) == 19
 
 
 def test_one_seed(request: pytest.FixtureRequest) -> None:

@@ -11,10 +11,14 @@ from crawler.checkpoint.acks import WindowAck
 from crawler.checkpoint.known_experiments import KnownExperiments
 from crawler.checkpoint.memory import Memory
 from crawler.checkpoint.sent_entities import SentEntities
+from crawler.delivery.delivery import Delivery
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.entities import ModelVersion
+from crawler.mlflow.paging.keyset import DELETED
 from crawler.pipeline import reader
+from crawler.pipeline.changed_runs import NOT_ENDED, changed_runs
 from crawler.pipeline.plan import Stretch
+from crawler.removal.crawl_record import CrawlRecord
 from tests.simulation.freshness import run_seed
 
 pytestmark = pytest.mark.slow
@@ -25,17 +29,22 @@ Patch = Any
 
 
 def never_asks_what_ended() -> Patch:
-    return mock.patch.object(reader, "changed_runs", lambda each: _changed(each)[1:])
+    return _asking(lambda stretch: "end_time" not in stretch.condition)
 
 
 def never_asks_what_has_not_ended() -> Patch:
-    return mock.patch.object(reader, "changed_runs", lambda each: _changed(each)[:1])
+    return _asking(lambda stretch: stretch.condition != NOT_ENDED)
 
 
-def _changed(each: scope.Scope) -> list[Stretch]:
-    from crawler.pipeline.changed_runs import changed_runs  # noqa: PLC0415  the reader's is replaced
+def never_asks_for_the_trash() -> Patch:
+    return _asking(lambda stretch: stretch.condition != DELETED)
 
-    return changed_runs(each)
+
+def _asking(wanted: Callable[[Stretch], bool]) -> Patch:
+    def some(each: scope.Scope, *, deleted: bool) -> list[Stretch]:
+        return [stretch for stretch in changed_runs(each, deleted=deleted) if wanted(stretch)]
+
+    return mock.patch.object(reader, "changed_runs", some)
 
 
 def begins_a_little_late() -> Patch:
@@ -81,11 +90,30 @@ def thinks_that_all_runs_are_old() -> Patch:
     return mock.patch.object(Memory, "read_before", return_value=[(None, None)])
 
 
+def delivers_removals_without_a_state() -> Patch:
+    following = Delivery.following
+
+    def blind(delivery: Delivery) -> Delivery:
+        with mock.patch.object(delivery, "_sent", None):
+            return following(delivery)
+
+    return mock.patch.object(Delivery, "following", blind)
+
+
+def remembers_what_was_removed() -> Patch:
+    return mock.patch.object(SentEntities, "remove")
+
+
+def thinks_that_all_runs_were_read() -> Patch:
+    return mock.patch.object(CrawlRecord, "is_partial", property(lambda _: False, lambda *_: None), create=True)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
         never_asks_what_ended,
         never_asks_what_has_not_ended,
+        never_asks_for_the_trash,
         begins_a_little_late,
         does_not_see_that_experiments_changed,
         forgets_what_it_owes,
@@ -93,6 +121,9 @@ def thinks_that_all_runs_are_old() -> Patch:
         notes_no_aliases,
         goes_on_whatever_is_asked_for,
         thinks_that_all_runs_are_old,
+        delivers_removals_without_a_state,
+        remembers_what_was_removed,
+        thinks_that_all_runs_were_read,
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch]) -> None:

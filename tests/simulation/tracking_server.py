@@ -119,6 +119,10 @@ class TrackingServer:
         self._runs_of[info["experiment_id"]].remove((_sort_time(info), run_id))
         self._put(self.runs, run_id, None)
 
+    def purge_experiment(self, experiment_id: str) -> None:
+        """Takes an experiment without runs out of the database, as `mlflow gc` does."""
+        self._put(self.experiments, experiment_id, None)
+
     def put_model(self, fields: dict[str, Any]) -> None:
         """Creates the registered model or changes it."""
         self._put(self.models, fields["name"], _row(fields, RegisteredModel))
@@ -179,10 +183,13 @@ class TrackingServer:
         raise Refusal(404, "ENDPOINT_NOT_FOUND", endpoint)
 
     def _search_runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
-        _expect(query, "run_view_type", "ALL")
+        if query.get("run_view_type") != "DELETED_ONLY":
+            _expect(query, "run_view_type", "ALL")
         self._require_allowed(query["experiment_ids"])
         conditions = _conditions(query.get("filter", ""))
         found = self._matching(query["experiment_ids"], conditions)
+        if query["run_view_type"] == "DELETED_ONLY":
+            found = [each for each in found if (row := self.runs[each].now) and not row.active]
         if (run_ids := conditions.run_ids) is not None:
             return _page("runs", self._give([run_id for run_id in found if run_id in run_ids][:limit]), None)
         _expect(query, "order_by", ["attributes.start_time ASC"])
