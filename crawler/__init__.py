@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crawler.pipeline.entities import open_entities
     from crawler.pipeline.replay import replay
     from crawler.telemetry.events import Listener, Outcome, Outcomes
-    from crawler.telemetry.findings import Finding
+    from crawler.telemetry.findings.kind import Finding
     from crawler.telemetry.report import Report
 
 __version__ = "0.1.0"
@@ -53,7 +53,7 @@ _MODULES = {
     "CrawlerError": "crawler.errors",
     "Differences": "crawler.comparison.differences",
     "Entity": "crawler.datahub.proposals",
-    "Finding": "crawler.telemetry.findings",
+    "Finding": "crawler.telemetry.findings.kind",
     "Interrupted": "crawler.errors",
     "Listener": "crawler.telemetry.events",
     "Outcome": "crawler.telemetry.events",

@@ -1,8 +1,9 @@
-"""Writes docs/findings.md from the catalogue of crawler/telemetry/findings.py."""
+"""Writes docs/findings.md from the catalogue of crawler/telemetry/findings/."""
 
 from pathlib import Path
 
-from crawler.telemetry.findings import CATALOGUE, FindingKind
+from crawler.telemetry.findings.catalogue import CATALOGUE
+from crawler.telemetry.findings.kind import FindingKind
 
 PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
 HEAD = """\
@@ -10,7 +11,7 @@ HEAD = """\
 
 What a crawl, a replay or a diff can warn of or name as failed. The report (`--report`) and the summary list them by
 code, each with a count and a few samples. A failure makes the exit code 1, a warning does not.
-`python -m scripts.findings_page` writes this page from `crawler/telemetry/findings.py`.
+`python -m scripts.findings_page` writes this page from `crawler/telemetry/findings/`.
 
 """
 ERRORS = """

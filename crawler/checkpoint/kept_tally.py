@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.telemetry.findings import FOUND_AGAIN
+from crawler.telemetry.findings.catalogue import FOUND_AGAIN
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.tally import FindingSummary, Tally
 

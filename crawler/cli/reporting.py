@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from crawler.atomic_files import AtomicFile
 from crawler.errors import CrawlerError
 from crawler.json_files import write_json
-from crawler.telemetry.findings import error_found
+from crawler.telemetry.findings.kind import error_found
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary
 

@@ -5,7 +5,8 @@ import gc
 
 from crawler.cli.interruption import Interruption, Job, Limits
 from crawler.errors import CrawlerError, ExitCode, Interrupted
-from crawler.telemetry.findings import OUT_OF_TIME, error_found
+from crawler.telemetry.findings.delivery import OUT_OF_TIME
+from crawler.telemetry.findings.kind import error_found
 from crawler.telemetry.progress import show_progress
 from crawler.telemetry.report import Report
 

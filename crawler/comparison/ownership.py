@@ -9,7 +9,18 @@ from crawler.comparison.normal_form import Value
 from crawler.config.settings import MappingSettings
 from crawler.datahub.aspects import DataPlatformInstance, Status
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
-from crawler.telemetry import findings
+from crawler.telemetry.findings.reading import (
+    EXPERIMENT_UNREAD,
+    HIDDEN_MODEL_VERSIONS,
+    LISTING_MISSING,
+    LISTING_UNREAD,
+    NOT_READ,
+    NOTHING_LISTED,
+    NULL_START_TIME_UNKNOWN,
+    REGISTRY_MISSING,
+    UNREADABLE,
+    WORKSPACES_UNREAD,
+)
 
 KEY_ASPECTS: Mapping[str, str] = {
     "mlModelGroup": "mlModelGroupKey",
@@ -39,17 +50,17 @@ _OF_LISTING = {
 _UNKNOWN_AFTER: Mapping[str, frozenset[str]] = {
     **{
         kinds[listing].code: types
-        for kinds in (findings.UNREADABLE, findings.LISTING_UNREAD, findings.LISTING_MISSING)
+        for kinds in (UNREADABLE, LISTING_UNREAD, LISTING_MISSING)
         for listing, types in _OF_LISTING.items()
         if listing in kinds
     },
-    findings.EXPERIMENT_UNREAD.code: _RUNS,
-    findings.NULL_START_TIME_UNKNOWN.code: _RUNS,
-    findings.NOT_READ.code: _VERSIONS,
-    findings.HIDDEN_MODEL_VERSIONS.code: _VERSIONS,
-    findings.REGISTRY_MISSING.code: _MODELS | _VERSIONS,
-    findings.NOTHING_LISTED.code: frozenset(KEY_ASPECTS),
-    findings.WORKSPACES_UNREAD.code: frozenset(KEY_ASPECTS),
+    EXPERIMENT_UNREAD.code: _RUNS,
+    NULL_START_TIME_UNKNOWN.code: _RUNS,
+    NOT_READ.code: _VERSIONS,
+    HIDDEN_MODEL_VERSIONS.code: _VERSIONS,
+    REGISTRY_MISSING.code: _MODELS | _VERSIONS,
+    NOTHING_LISTED.code: frozenset(KEY_ASPECTS),
+    WORKSPACES_UNREAD.code: frozenset(KEY_ASPECTS),
 }
 """The entity types of which MLflow may have more than was read, by the code of a finding that says so."""
 

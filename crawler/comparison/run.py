@@ -22,7 +22,7 @@ from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, OutputOpened, Started, tell_all
-from crawler.telemetry.findings import ORPHANS_NOT_LISTED, ORPHANS_UNKNOWN
+from crawler.telemetry.findings.comparison import ORPHANS_NOT_LISTED, ORPHANS_UNKNOWN
 from crawler.telemetry.report import Report
 
 

@@ -10,7 +10,7 @@ from crawler.datahub.stored_values import Values, Wanted
 from crawler.delivery.verification.lookup import is_of_one_request
 from crawler.errors import CrawlerError, RequestRefused, ServerError
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import NOT_SHOWN
+from crawler.telemetry.findings.comparison import NOT_SHOWN
 
 FAILURES_IN_A_ROW = 20
 """Entities that may be refused one by one before any is shown: then DataHub shows none."""

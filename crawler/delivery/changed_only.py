@@ -11,7 +11,7 @@ from crawler.datahub.readback import TIMESERIES
 from crawler.delivery.verification.recheck import Recheck
 from crawler.sinks.protocol import Sink
 from crawler.telemetry.events import EntitiesUnchanged, Listener
-from crawler.telemetry.findings import NO_MORE_THERE
+from crawler.telemetry.findings.delivery import NO_MORE_THERE
 
 Encoded = tuple[Entity, EncodedEntity, list[Refusal]]
 """An entity, what is to be sent of it, and what of it DataHub could not take."""

@@ -20,8 +20,8 @@ from crawler.config.settings import DeliverySettings
 from crawler.config.urls import same_server
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
-from crawler.telemetry import findings
 from crawler.telemetry.events import DeadLettersKept, Listener, UnconfirmedKept
+from crawler.telemetry.findings.delivery import DEAD_LETTERS_NOWHERE, DEAD_LETTERS_UNWRITABLE
 from crawler.telemetry.logs import encodable
 
 FOLDER = Path()
@@ -174,7 +174,7 @@ class DeadLetters:
         return True
 
     def _not_kept(self, first: str, count: int, problem: str) -> None:
-        self._listener(findings.DEAD_LETTERS_UNWRITABLE.found(first, count, path=self.path, problem=problem))
+        self._listener(DEAD_LETTERS_UNWRITABLE.found(first, count, path=self.path, problem=problem))
 
 
 def unconfirmed_beside(path: Path) -> Path:
@@ -249,7 +249,7 @@ def open_letters(
     if settings.dead_letters is not None:
         letters.check()
     elif problem := letters.problem():
-        listener(findings.DEAD_LETTERS_NOWHERE.found(problem))
+        listener(DEAD_LETTERS_NOWHERE.found(problem))
     for file in (letters, unconfirmed):
         file.require_unmixed()
     return letters, unconfirmed

@@ -23,8 +23,9 @@ from crawler.errors import CrawlerError, SettingsError
 from crawler.http.traffic import Traffic
 from crawler.sinks import open_sink
 from crawler.sinks.protocol import Sink
-from crawler.telemetry import findings
 from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
+from crawler.telemetry.findings.delivery import NOT_ANSWERED
+from crawler.telemetry.findings.mapping import TRANSFORMER_FAILED
 from crawler.telemetry.timing import Timing
 
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
@@ -94,7 +95,7 @@ class Delivery:
         """Keep entities at which a transformer failed as dead letters, each with the reason."""
         for entity, reason in entities:
             encoded = EncodedEntity(entity.type, entity.urn, [], pending=Pending(ack=ack))
-            refusal = self._encoder.refused(entity, findings.TRANSFORMER_FAILED.code, reason)
+            refusal = self._encoder.refused(entity, TRANSFORMER_FAILED.code, reason)
             self._outcomes.refused_here(encoded, [refusal])
 
     def following(self) -> "Delivery":
@@ -238,7 +239,7 @@ class Delivery:
             if self._read_back is not None:
                 self._read_back.forget()
         else:
-            self._outcomes.abandoned(unanswered, reason, findings.NOT_ANSWERED)
+            self._outcomes.abandoned(unanswered, reason, NOT_ANSWERED)
             self._outcomes.abandoned(unsent, reason)
             self._keep_unverified()
         self._outcomes.sync()

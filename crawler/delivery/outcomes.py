@@ -9,17 +9,18 @@ from crawler.datahub.proposals import Refusal
 from crawler.datahub.wire.protocol import Wire
 from crawler.delivery.dead_letters import DeadLetters
 from crawler.errors import RequestRefused
-from crawler.telemetry import findings
 from crawler.telemetry.events import Listener, Outcome, Outcomes, ProposalsDecided
-from crawler.telemetry.findings import FindingKind
+from crawler.telemetry.findings.delivery import NOT_SENT, NOT_STORED, NOT_TAKEN, REFUSED, UNCONFIRMED, UNKNOWN_THERE
+from crawler.telemetry.findings.kind import FindingKind
+from crawler.telemetry.findings.mapping import ASPECT_INVALID, ASPECT_TOO_LARGE, TRANSFORMER_FAILED, URN_INVALID
 
 NOT_STORED_REASON = "DataHub took it, but does not have it."
 UNCONFIRMED_REASON = "DataHub took it, but was not seen to have it in time."
 _REFUSED_HERE = {
     kind.code: kind
     for kind in (
-        *(findings.URN_INVALID, findings.ASPECT_TOO_LARGE, findings.ASPECT_INVALID),
-        findings.TRANSFORMER_FAILED,
+        *(URN_INVALID, ASPECT_TOO_LARGE, ASPECT_INVALID),
+        TRANSFORMER_FAILED,
     )
 }
 
@@ -103,14 +104,12 @@ class OutcomePublisher:
         """Count pieces that DataHub refuses for good."""
         reason = refusal.answer or refusal.message
         for entity in entities:
-            self._listener(
-                findings.REFUSED.found(f"{entity.urn}: {reason}", len(entity.proposals), status=refusal.status)
-            )
+            self._listener(REFUSED.found(f"{entity.urn}: {reason}", len(entity.proposals), status=refusal.status))
         self._rejected(entities, code=f"refused_{refusal.status}", reason=reason, status=refusal.status)
 
     def unknown(self, what: str, entities: Sequence[EncodedEntity], words: str) -> None:
         """Count pieces that are left out, since DataHub does not know `what` they are; `words` are its own."""
-        kind = findings.UNKNOWN_THERE
+        kind = UNKNOWN_THERE
         count = sum(len(entity.proposals) for entity in entities)
         finding = kind.found(entities[0].urn, count, what=what)
         self._listener(finding)
@@ -120,14 +119,14 @@ class OutcomePublisher:
         """Count pieces that an answer does not list although the request was taken."""
         for entity in entities:
             for proposal in entity.proposals:
-                self._listener(findings.NOT_TAKEN.found(f"{entity.urn}: {self._wire.aspect_name(proposal)}"))
-        self._rejected(entities, code=findings.NOT_TAKEN.code, reason=findings.NOT_TAKEN.message)
+                self._listener(NOT_TAKEN.found(f"{entity.urn}: {self._wire.aspect_name(proposal)}"))
+        self._rejected(entities, code=NOT_TAKEN.code, reason=NOT_TAKEN.message)
 
     def not_stored(self, entity: EncodedEntity, missing: Sequence[bytes], method: str) -> None:
         """Count a piece that DataHub took, but of which it does not have the `missing` proposals."""
         names = ", ".join(map(self._wire.aspect_name, missing))
-        self._listener(findings.NOT_STORED.found(f"{entity.urn}: {names}", len(missing)))
-        self._rejected([entity.holding(list(missing))], code=findings.NOT_STORED.code, reason=NOT_STORED_REASON)
+        self._listener(NOT_STORED.found(f"{entity.urn}: {names}", len(missing)))
+        self._rejected([entity.holding(list(missing))], code=NOT_STORED.code, reason=NOT_STORED_REASON)
         self.delivered([_without(entity, missing)], method)
 
     def unconfirmed(self, entity: EncodedEntity, missing: Sequence[bytes], method: str | None = None) -> None:
@@ -135,14 +134,14 @@ class OutcomePublisher:
 
         They are no failure, and kept in a file of their own.
         """
-        self._listener(findings.UNCONFIRMED.found(entity.urn))
+        self._listener(UNCONFIRMED.found(entity.urn))
         gone = entity.holding(list(missing))
         pending = entity.pending
         pending.outstanding -= len(missing)
         pending.unconfirmed += len(missing)
         pending.kept &= self._unconfirmed is None or self._unconfirmed.write(
             [self._wire.proposal(gone, each) for each in gone.proposals],
-            code=findings.UNCONFIRMED.code,
+            code=UNCONFIRMED.code,
             reason=UNCONFIRMED_REASON,
         )
         self._unsynced.append(pending)
@@ -151,7 +150,7 @@ class OutcomePublisher:
             self._finish([gone])
         self.delivered([_without(entity, missing)], method)
 
-    def abandoned(self, entities: Sequence[EncodedEntity], reason: str, kind: FindingKind = findings.NOT_SENT) -> None:
+    def abandoned(self, entities: Sequence[EncodedEntity], reason: str, kind: FindingKind = NOT_SENT) -> None:
         """Count pieces that are given up, since all ends: NOT_SENT, or NOT_ANSWERED where the sink may have them."""
         for entity in entities:
             self._listener(kind.found(entity.urn, len(entity.proposals)))

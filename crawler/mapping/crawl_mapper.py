@@ -21,14 +21,14 @@ from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, 
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
-from crawler.telemetry.findings import (
+from crawler.telemetry.findings.kind import Finding
+from crawler.telemetry.findings.mapping import (
     DATASET_COLUMNS_LEFT_OUT,
     DATASET_PLATFORM_UNKNOWN,
     DATASET_SCHEMA_CUT,
     DATASETS_DIFFER,
     URL_CREDENTIALS,
     URN_TAKEN,
-    Finding,
 )
 
 

@@ -24,7 +24,7 @@ from crawler.removal.open_removal import open_removal
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
-from crawler.telemetry.findings import LETTERS_ELSEWHERE
+from crawler.telemetry.findings.delivery import LETTERS_ELSEWHERE
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import Tally

@@ -26,7 +26,7 @@ from crawler.pipeline.reader import Reader
 from crawler.pipeline.run_stage import RemovalsOf
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
+from crawler.telemetry.findings.mapping import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
 from crawler.telemetry.timing import Timing
 from crawler.transformers.chain import Transformed
 from crawler.transformers.worker import Transformers, open_transformers

@@ -26,7 +26,8 @@ from crawler.json_files import place_for, write_json
 from crawler.sinks.gms import wire_of
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import NOT_ON_PAGE, NOT_REPORTED, error_found
+from crawler.telemetry.findings.delivery import NOT_ON_PAGE, NOT_REPORTED
+from crawler.telemetry.findings.kind import error_found
 from crawler.telemetry.official_report import VERSION, official_report, report_text
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing

@@ -11,12 +11,12 @@ from crawler.mlflow.refusals import is_missing, no_listing, wants_filter
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import (
+from crawler.telemetry.findings.kind import Finding
+from crawler.telemetry.findings.reading import (
     LISTING_MISSING,
     LISTING_UNREAD,
     NOTHING_LISTED,
     REGISTRY_MISSING,
-    Finding,
     row_findings,
 )
 

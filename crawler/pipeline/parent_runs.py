@@ -15,7 +15,7 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import PARENTS_UNKNOWN
+from crawler.telemetry.findings.mapping import PARENTS_UNKNOWN
 
 REMEMBERED_RUNS = 20_000
 RUN_IDS_A_REQUEST = 200

@@ -19,7 +19,7 @@ from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
-from crawler.telemetry.findings import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
+from crawler.telemetry.findings.reading import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
 
 
 class Reader:

@@ -14,7 +14,7 @@ from crawler.pipeline.listings import Listings
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped
-from crawler.telemetry.findings import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
+from crawler.telemetry.findings.reading import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
 
 _HIDDEN = "model versions of models that are not listed"
 

@@ -27,7 +27,7 @@ from crawler.proposal_files.proposal_json import FiledProposal
 from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started
-from crawler.telemetry.findings import NO_TARGET, UNREADABLE_PROPOSALS
+from crawler.telemetry.findings.delivery import NO_TARGET, UNREADABLE_PROPOSALS
 from crawler.telemetry.report import Report
 
 MAX_ASPECTS = 200

@@ -24,7 +24,7 @@ from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped
-from crawler.telemetry.findings import CHANGES_UNTOLD, EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
+from crawler.telemetry.findings.reading import CHANGES_UNTOLD, EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
 
 REMEMBERED_RUNS = 100_000
 """Of a crawl that asks for runs by several conditions, which one run may meet, one after the other."""

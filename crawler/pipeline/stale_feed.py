@@ -18,7 +18,7 @@ from crawler.removal.open_removal import Removal
 from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, possible_names, type_of
 from crawler.stopping import interrupted
 from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
-from crawler.telemetry.findings import EXPERIMENT_UNREAD, UNREADABLE
+from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, UNREADABLE
 
 _CONTAINER = "container"
 

@@ -18,7 +18,7 @@ from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import Listener, RowsRead
-from crawler.telemetry.findings import EXPERIMENT_UNREAD, LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
+from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
 
 RUN_IDS_A_REQUEST = 200
 

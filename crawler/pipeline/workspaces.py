@@ -6,7 +6,7 @@ from crawler.errors import SettingsError
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.workspaces import DEFAULT
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import WORKSPACE_IGNORED, WORKSPACES_UNREAD
+from crawler.telemetry.findings.reading import WORKSPACE_IGNORED, WORKSPACES_UNREAD
 
 _FIRST_VERSION = (3, 10)
 

@@ -12,7 +12,7 @@ from crawler.errors import CrawlerError
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, DatahubIngestionCheckpoint, checkpoint
 from crawler.removal.checkpoint_store import CheckpointStore
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import CHECKPOINT_TOO_LARGE, CHECKPOINT_UNREAD, CHECKPOINT_UNWRITTEN
+from crawler.telemetry.findings.removal import CHECKPOINT_TOO_LARGE, CHECKPOINT_UNREAD, CHECKPOINT_UNWRITTEN
 
 _log = logging.getLogger("crawler")
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from crawler.mlflow.entities import Experiment
 from crawler.telemetry.events import Event, RowsRead, RowsSkipped, Started
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 
 _LISTINGS = {
     "mlModelGroup": ("registered_models",),

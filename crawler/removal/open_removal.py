@@ -19,7 +19,7 @@ from crawler.removal.known_runs import KnownRuns
 from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import CHECKPOINT_UNWRITTEN
+from crawler.telemetry.findings.removal import CHECKPOINT_UNWRITTEN
 
 
 class Removal(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from crawler.datahub.client import GmsClient
 from crawler.errors import AnswerTooLarge, DecodeError, RequestRefused, WrongServer
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import REMOVAL_BLIND
+from crawler.telemetry.findings.removal import REMOVAL_BLIND
 
 URNS_A_LOOKUP = 200
 

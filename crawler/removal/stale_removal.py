@@ -6,13 +6,18 @@ from itertools import groupby
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.removal.crawl_record import CrawlRecord
 from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
-from crawler.telemetry import findings
 from crawler.telemetry.events import Event, Listener, Outcomes, StaleFound
+from crawler.telemetry.findings.removal import (
+    REMOVAL_AFTER_FAILURE,
+    REMOVAL_EMPTY_LISTING,
+    REMOVAL_RIGHTS,
+    REMOVAL_THRESHOLD,
+)
 
 _TOLD = {
-    Why.FAILURE: findings.REMOVAL_AFTER_FAILURE,
-    Why.EMPTY_LISTING: findings.REMOVAL_EMPTY_LISTING,
-    Why.RIGHTS: findings.REMOVAL_RIGHTS,
+    Why.FAILURE: REMOVAL_AFTER_FAILURE,
+    Why.EMPTY_LISTING: REMOVAL_EMPTY_LISTING,
+    Why.RIGHTS: REMOVAL_RIGHTS,
 }
 
 
@@ -79,7 +84,7 @@ class StaleRemoval:
         """Tell why so many entities are kept of which MLflow has none, where somebody has to look at that."""
         if why is Why.THRESHOLD:
             sample = f"{percent:.1f} % of the last crawl's entities are gone, {self._threshold:g} % may be."
-            listener(findings.REMOVAL_THRESHOLD.found(sample, count))
+            listener(REMOVAL_THRESHOLD.found(sample, count))
         elif (kind := _TOLD.get(why)) is not None:
             listener(kind.found(first, count))
 

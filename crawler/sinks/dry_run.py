@@ -20,7 +20,7 @@ from crawler.http.traffic import Traffic
 from crawler.sinks.gms import needs_lookup, wire_of
 from crawler.sinks.protocol import Sink, SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import BatchPlanned, Listener, OutputOpened, OutputProbed
-from crawler.telemetry.findings import NOT_PROBED
+from crawler.telemetry.findings.comparison import NOT_PROBED
 
 PROBES = 3
 PROBE_ATTEMPTS = 2

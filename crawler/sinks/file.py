@@ -26,7 +26,7 @@ from crawler.errors import OutputError, SettingsError
 from crawler.http.traffic import Traffic
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputLost, OutputOpened
-from crawler.telemetry.findings import NOT_SENT
+from crawler.telemetry.findings.delivery import NOT_SENT
 from crawler.telemetry.timing import Timing
 
 

@@ -19,7 +19,7 @@ from crawler.sinks.gms_lookup import GmsLookup
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputOpened
-from crawler.telemetry.findings import OLD_DATAHUB, UNVERIFIABLE_VERSION
+from crawler.telemetry.findings.delivery import OLD_DATAHUB, UNVERIFIABLE_VERSION
 from crawler.telemetry.timing import Timing
 
 

@@ -15,7 +15,7 @@ from crawler.datahub.readback import Expected, Wanted
 from crawler.errors import CredentialsRefused, DecodeError, RequestRefused, Unreachable, WrongServer
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import NO_SYSTEM_METADATA
+from crawler.telemetry.findings.delivery import NO_SYSTEM_METADATA
 from crawler.telemetry.timing import Timing
 
 

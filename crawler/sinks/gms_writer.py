@@ -12,7 +12,7 @@ from crawler.datahub.wire.protocol import GmsWire, WriteRequest
 from crawler.sinks.protocol import Written
 from crawler.sinks.write_gate import WriteGate
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import UNVERIFIABLE_ANSWERS
+from crawler.telemetry.findings.delivery import UNVERIFIABLE_ANSWERS
 from crawler.telemetry.timing import Timing
 
 GZIP_LEVEL = 1

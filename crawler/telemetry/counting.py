@@ -13,7 +13,7 @@ from crawler.telemetry.events import (
     ProposalsDecided,
     UnconfirmedKept,
 )
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.tally import Tally
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.tally import Tally
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.logs import encodable
 from crawler.url_credentials import strip_text
 

@@ -27,7 +27,7 @@ from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.paging.coverage import Window
 from crawler.pipeline.windows import WindowTracker
 from crawler.telemetry.events import Outcome, Outcomes, ProposalsDecided, RowsRead
-from crawler.telemetry.findings import URN_INVALID
+from crawler.telemetry.findings.mapping import URN_INVALID
 from tests.support.examples import examples
 
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "env": "PROD"}

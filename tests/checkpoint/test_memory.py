@@ -14,7 +14,7 @@ from crawler.checkpoint.memory import Memory
 from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mapping.runs import run_urn
 from crawler.telemetry.events import ExperimentsListed, Outcome, Outcomes, RowsRead
-from crawler.telemetry.findings import REFUSED
+from crawler.telemetry.findings.delivery import REFUSED
 
 HOUR = 3_600_000
 FINGERPRINT = {"MLflow's URL": "http://mlflow", "the sink": "http://gms", "env": "PROD"}

@@ -6,8 +6,18 @@ import pytest
 
 from crawler.comparison.ownership import KEY_ASPECTS, belongs, may_belong, types_read_whole
 from crawler.config.settings import MappingSettings
-from crawler.telemetry import findings
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
+from crawler.telemetry.findings.mapping import DATASETS_DIFFER
+from crawler.telemetry.findings.reading import (
+    EXPERIMENT_UNREAD,
+    HIDDEN_MODEL_VERSIONS,
+    LISTING_MISSING,
+    LISTING_UNREAD,
+    NOTHING_LISTED,
+    REGISTRY_MISSING,
+    UNREADABLE,
+    WORKSPACES_UNREAD,
+)
 
 MLFLOW = "urn:li:dataPlatform:mlflow"
 TEAM_A = f"urn:li:dataPlatformInstance:({MLFLOW},team-a)"
@@ -59,15 +69,15 @@ def test_what_is_stored_tells_platform_and_instance(
 @pytest.mark.parametrize(
     ("finding", "unknown"),
     [
-        (findings.UNREADABLE["runs"].found(), {"dataProcessInstance", "dataset"}),
-        (findings.EXPERIMENT_UNREAD.found(), {"dataProcessInstance", "dataset"}),
-        (findings.LISTING_UNREAD["experiments"].found(), {"container", "dataProcessInstance", "dataset"}),
-        (findings.LISTING_MISSING["model_versions"].found(), {"mlModel"}),
-        (findings.HIDDEN_MODEL_VERSIONS.found(), {"mlModel"}),
-        (findings.REGISTRY_MISSING.found(), {"mlModel", "mlModelGroup"}),
-        (findings.NOTHING_LISTED.found(), set(KEY_ASPECTS)),
-        (findings.WORKSPACES_UNREAD.found(), set(KEY_ASPECTS)),
-        (findings.DATASETS_DIFFER.found(), set()),
+        (UNREADABLE["runs"].found(), {"dataProcessInstance", "dataset"}),
+        (EXPERIMENT_UNREAD.found(), {"dataProcessInstance", "dataset"}),
+        (LISTING_UNREAD["experiments"].found(), {"container", "dataProcessInstance", "dataset"}),
+        (LISTING_MISSING["model_versions"].found(), {"mlModel"}),
+        (HIDDEN_MODEL_VERSIONS.found(), {"mlModel"}),
+        (REGISTRY_MISSING.found(), {"mlModel", "mlModelGroup"}),
+        (NOTHING_LISTED.found(), set(KEY_ASPECTS)),
+        (WORKSPACES_UNREAD.found(), set(KEY_ASPECTS)),
+        (DATASETS_DIFFER.found(), set()),
     ],
 )
 def test_types_of_which_not_all_was_read(finding: Finding, unknown: set[str]) -> None:

@@ -14,7 +14,7 @@ from crawler.errors import CredentialsRefused, ServerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic
 from crawler.telemetry.events import Event
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 from tests.gms.faults import Fault
 from tests.gms.other_writers import overwrite
 from tests.gms.server import Gms

@@ -2,7 +2,7 @@
 
 import re
 
-from crawler.telemetry.findings import CATALOGUE, FOUND_AGAIN
+from crawler.telemetry.findings.catalogue import CATALOGUE, FOUND_AGAIN
 from scripts.findings_page import PAGE, page
 
 

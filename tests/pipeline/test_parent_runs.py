@@ -12,7 +12,7 @@ from crawler.mlflow.run_lookup import FoundRuns
 from crawler.pipeline import parent_runs
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.telemetry.events import Event
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 from tests.pipeline.test_experiment_sets import Mlflow
 from tests.support.crawls import crawl_to_file, recipe_file
 

@@ -15,7 +15,8 @@ from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale import Evidence, Why, compare, decide_on_runs
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.telemetry.events import Event, RowsRead, StaleFound
-from crawler.telemetry.findings import UNREADABLE, Finding
+from crawler.telemetry.findings.kind import Finding
+from crawler.telemetry.findings.reading import UNREADABLE
 
 EXPERIMENT = "urn:li:container:1"
 OTHER = "urn:li:container:2"

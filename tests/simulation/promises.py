@@ -9,7 +9,7 @@ import msgspec
 from crawler.datahub.proposals import Entity
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.runs import run_urn
-from crawler.telemetry.findings import UNCONFIRMED
+from crawler.telemetry.findings.delivery import UNCONFIRMED
 from crawler.telemetry.report import Report
 from tests.simulation.mapped import OUTPUT, Expected, Key, Mapped
 from tests.simulation.metadata_server import MetadataServer

@@ -1,6 +1,6 @@
 """Findings as the tests make them up."""
 
-from crawler.telemetry.findings import Finding
+from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.report import Report
 
 

@@ -9,7 +9,7 @@ from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRef
 from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, LOOK_UP_AGAIN, TOO_LARGE
 from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.events import Listener
-from crawler.telemetry.findings import UNVERIFIABLE
+from crawler.telemetry.findings.delivery import UNVERIFIABLE
 
 FAILURES = 3
 """Lookups of an entity type that may fail before any is answered: then it cannot be looked up at all."""

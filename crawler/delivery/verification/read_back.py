@@ -14,7 +14,7 @@ from crawler.delivery.verification.queue import PendingVerification, Verificatio
 from crawler.delivery.verification.spill import Spill, in_segments
 from crawler.sinks.protocol import StoreLookup
 from crawler.telemetry.events import Listener, QueueSeen, Unverified
-from crawler.telemetry.findings import UNVERIFIED_IN_MEMORY
+from crawler.telemetry.findings.delivery import UNVERIFIED_IN_MEMORY
 
 REQUESTS_AT_ONCE = 2
 BYTES_AT_ONCE = 4_000_000
