@@ -74,7 +74,10 @@ def _place(
         provider = section(options, _PROVIDER, StateProvider, remarks=remarks)
     path = f"{_PROVIDER}.config"
     if choose(provider.type, _PROVIDERS, _PROVIDER, remarks) is FileStateProvider:
-        return section(provider.config, path, FileStateProvider).filename
+        file = section(provider.config, path, FileStateProvider, remarks=remarks).filename
+        if file is None and not remarks.has_error_at(f"{path}.filename"):
+            raise SettingsError(f"{path}: there must be a key filename.", "Give the path of a file.")
+        return file or Path()
     datahub = section(provider.config, path, DatahubStateProvider, remarks=remarks)
     if datahub.datahub_api:
         return load_server(datahub.datahub_api, f"{path}.datahub_api", environment, home, remarks)

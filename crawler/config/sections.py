@@ -179,8 +179,8 @@ class DatahubStateProvider(_Section, kw_only=True, frozen=True):
 class FileStateProvider(_Section, kw_only=True, frozen=True):
     """`state_provider.config` of file (`FileIngestionStateProviderConfig`)."""
 
-    filename: Path
-    """The file that keeps the checkpoint."""
+    filename: Path | None = None
+    """Required: the file that keeps the checkpoint."""
 
 
 class Incremental(_Section, kw_only=True, frozen=True):

@@ -98,7 +98,7 @@ async def test_how_a_run_ended_is_sent_with_something_that_can_be_read_back(
         await sent(settings, gms)
         edit("runs/update", run_id=run, status="FINISHED", end_time=1_700_000_009_000)
         report, written = await sent(settings, gms)
-        assert written == [(run_urn(run), "status"), (run_urn(run), EVENT)]
+        assert written == [(run_urn(run), "subTypes"), (run_urn(run), EVENT)]
         assert report.confirmed[RUN] == {"read back": 1}
         assert (await sent(settings, gms))[1] == []
     async with Gms() as gms:

@@ -38,7 +38,9 @@ async def checked(
 ) -> tuple[CheckResult, DatahubCheck]:
     async with Dialect().serve() as url:
         sink = {"type": "datahub-rest", "config": {"server": gms.url, "token": token}}
-        found = await check(load(recipe_file(folder, url, options, sink), {}, Flags(endpoint=endpoint), home=folder))
+        found = await check(
+            load(recipe_file(folder, url, options, sink, "tests"), {}, Flags(endpoint=endpoint), home=folder)
+        )
     assert isinstance(found.output, DatahubCheck)
     return found, found.output
 

@@ -76,7 +76,7 @@ async def test_every_aspect_is_equal_or_differs_on_purpose(
 
 
 async def test_both_endpoints_deliver_the_same(golden_server: MlflowServer, tmp_path: Path) -> None:
-    recipe = recipe_file(tmp_path, golden_server.url, OPTIONS)
+    recipe = recipe_file(tmp_path, golden_server.url, OPTIONS, pipeline_name="tests")
     _, proposals = await crawl_to_file(recipe, tmp_path)
     arrived = {endpoint: await crawl_to_gms(recipe, tmp_path, endpoint) for endpoint in ("restli", "openapi")}
     assert arrived["openapi"] == arrived["restli"]

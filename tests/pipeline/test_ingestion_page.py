@@ -211,7 +211,7 @@ async def test_where_it_is_asked_for_a_missing_privilege_is_a_warning(
         recipe = recipe_for(golden_server.url, gms, reporting=[{"type": "datahub"}])
         report = await crawl_settings(settings_of(recipe, tmp_path))
     assert report.status == "success"
-    assert [(each.code, each.count) for each in report.warnings] == [("not_shown", 2)]
+    assert [(each.code, each.count) for each in report.warnings] == [("not_on_ingestion_page", 2)]
 
 
 async def test_where_it_is_required_nothing_is_read_without_it(golden_server: MlflowServer, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class World:
     async def crawl(self, *, stop: asyncio.Event | None = None, listeners: Iterable[Listener] = ()) -> Report:
         """One crawl; its report, finished also where it ended by an error."""
         options = {**self.source, "stateful_ingestion": self.stateful}
-        path = recipe_file(self.folder, self.url, options, self.sink)
+        path = recipe_file(self.folder, self.url, options, self.sink, "tests")
         settings = load(path, {}, Flags(**self.flags), home=self.folder)
         report = Report(settings.run_id)
         try:

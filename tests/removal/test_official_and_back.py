@@ -83,7 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 async def ours(server: MlflowServer, gms: Gms, folder: Path, **options: Any) -> AsyncIterator[Report]:
     """One crawl of ours, without failures."""
     sink = {"type": "datahub-rest", "config": {"server": gms.url}}
-    path = recipe_file(folder, server.url, STATEFUL | options, sink)
+    path = recipe_file(folder, server.url, STATEFUL | options, sink, "tests")
     report = await crawl_settings(load(path, {}, home=folder))
     assert report.failures == []
     yield report

@@ -41,7 +41,7 @@ async def crawl(server: MlflowServer, gms: Gms, folder: Path, user: str, passwor
     options = {"username": user, "password": password}
     stateful = {"enabled": True, "fail_safe_threshold": 100, **stateful}
     sink = {"type": "datahub-rest", "config": {"server": gms.url}}
-    path = recipe_file(folder, server.url, options | {"stateful_ingestion": stateful}, sink)
+    path = recipe_file(folder, server.url, options | {"stateful_ingestion": stateful}, sink, "tests")
     return await crawl_settings(load(path, {}, home=folder))
 
 

@@ -63,7 +63,7 @@ async def crawl(
     options: dict[str, Any] = {"stateful_ingestion": {"enabled": True, "fail_safe_threshold": 100, **stateful}}
     options |= {"materialize_dataset_inputs": True}
     sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1}}
-    path = recipe_file(folder, server.url, options, sink)
+    path = recipe_file(folder, server.url, options, sink, "tests")
     return await crawl_settings(load(path, {}, Flags(**(flags or {})), home=folder))
 
 

@@ -66,7 +66,7 @@ async def test_gms_holds_what_the_file_holds(
 
 
 async def test_every_proposal_names_its_run(golden_server: MlflowServer, tmp_path: Path) -> None:
-    report, proposals = await crawl_to_file(recipe_file(tmp_path, golden_server.url), tmp_path)
+    report, proposals = await crawl_to_file(recipe_file(tmp_path, golden_server.url, pipeline_name="tests"), tmp_path)
     for proposal in proposals:
         assert proposal["systemMetadata"]["runId"] == report.run_id
         assert proposal["systemMetadata"]["pipelineName"] == "tests"

@@ -30,13 +30,21 @@ def plain_environment(home: Path, more: dict[str, str] | None = None) -> dict[st
 
 
 def recipe_file(
-    folder: Path, mlflow_url: str, options: dict[str, Any] | None = None, sink: dict[str, Any] | None = None
+    folder: Path,
+    mlflow_url: str,
+    options: dict[str, Any] | None = None,
+    sink: dict[str, Any] | None = None,
+    pipeline_name: str | None = None,
 ) -> Path:
-    """A recipe for a server, with more options of the source and another sink where given."""
+    """A recipe for a server, with more options of the source and another sink where given.
+
+    With a `pipeline_name`, crawls show on DataHub's Ingestion page.
+    """
     recipe: dict[str, Any] = {
         "source": {"type": "mlflow", "config": {"tracking_uri": mlflow_url, **(options or {})}},
-        "pipeline_name": "tests",
     }
+    if pipeline_name is not None:
+        recipe["pipeline_name"] = pipeline_name
     if sink is not None:
         recipe["sink"] = sink
     path = folder / "recipe.yml"

@@ -108,7 +108,8 @@ async def test_an_entity_travels_whole(golden_server: MlflowServer, tmp_path: Pa
         named = settings(golden_server, tmp_path, TAGS, sink=rest(gms), endpoint=Endpoint(endpoint))
         report = await crawl_settings(named)
     assert (report.failures, gms.violations, gms.dropped) == ([], [], [])
-    urns = [urn for urn, name, _ in gms.history if urn.startswith("urn:li:dataset")]
+    # OpenAPI's patches of status are a request of their own.
+    urns = [urn for urn, name, _ in gms.history if urn.startswith("urn:li:dataset") and name != "status"]
     runs = [urn for index, urn in enumerate(urns) if index == 0 or urns[index - 1] != urn]
     assert len(runs) == len(set(runs)) > 0
     assert all((urn, "globalTags") in gms.aspects for urn in runs)
