@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +100,7 @@ class Mutation:
         self.expected = Names(set(), set(), set())
         self._gms = gms
         self._chance = chance
+        self._numbers = count()
         self._urns = sorted({urn for urn, _ in gms.aspects})
         chance.shuffle(self._urns)
 
@@ -144,7 +146,7 @@ class Mutation:
             overwrite(self._gms, urn, name, {"externalUrl": None, **turned} if name != EVENT else turned)
 
     def add_orphan(self, _urn: str) -> None:
-        number = self._chance.random()
+        number = next(self._numbers)
         orphan = self._chance.choice(
             [
                 *(f"urn:li:{kind}:(urn:li:dataPlatform:mlflow,{number},PROD)" for kind in KEYED),
@@ -158,7 +160,7 @@ class Mutation:
     def add_what_is_none(self, _urn: str) -> None:
         """Entities of other platforms, environments, instances and types, and one that was removed."""
         place = {"platform": "urn:li:dataPlatform:mlflow"}
-        number = self._chance.random()
+        number = next(self._numbers)
         for foreign, where, removed in (
             (f"urn:li:mlModel:(urn:li:dataPlatform:sagemaker,{number},PROD)", None, False),
             (f"urn:li:mlModel:(urn:li:dataPlatform:mlflow,{number},DEV)", place, False),
