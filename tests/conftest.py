@@ -37,7 +37,7 @@ settings.register_profile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of tests/simulation and tests/torture runs."""
-    parser.addoption("--seeds", type=int, default=100, help="simulate so many seeds (tests/simulation)")
+    parser.addoption("--seeds", type=int, default=60, help="simulate so many seeds (tests/simulation)")
     parser.addoption("--all-faults", action="store_true", help="let each fault strike everywhere (tests/torture)")
     parser.addoption("--seed", type=int, default=None, help="simulate one seed and tell every exchange")
 
@@ -52,10 +52,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that needs a real MLflow server as slow."""
+    """Mark each test that needs a real MLflow server as slow; files with slow tests are run first, in full.
+
+    What is quick fills the time until the last of them ends.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and REAL_SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

@@ -197,7 +197,7 @@ def crawled(golden_server: MlflowServer, tmp_path_factory: pytest.TempPathFactor
     return {key: value for key, (value, _) in written.items()}
 
 
-@examples(25)
+@examples(10)
 @given(st.lists(st.sampled_from(MUTATIONS), max_size=12), st.randoms(use_true_random=False))
 def test_exactly_what_others_changed_is_named_and_fixed(
     golden_server: MlflowServer,

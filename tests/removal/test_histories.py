@@ -143,9 +143,9 @@ async def live(folder: Path, steps: list[tuple[list[tuple[str, int]], Any]], *, 
             await whole.crawl()
             assert removed(whole.gms) <= history.missed, "what was always there was taken for gone"
         disturb(whole, None)
-        for _ in range(2):
-            # The first one may be resumed, which leaves datasets to the next.
-            assert (await whole.crawl()).status == "success"
+        # It may go on with one that was cut off: then it has that one's failures, and leaves datasets to the next.
+        await whole.crawl()
+        assert (await whole.crawl()).status == "success"
         written = {urn for urn, _ in whole.gms.aspects} & history.ever
         assert removed(whole.gms) == written - history.present()
         assert whole.gms.violations == []
@@ -153,7 +153,7 @@ async def live(folder: Path, steps: list[tuple[list[tuple[str, int]], Any]], *, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resumes", [False, True])
-@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_in_the_end_datahub_shows_what_mlflow_has(
     tmp_path_factory: pytest.TempPathFactory, resumes: bool, steps: Any
