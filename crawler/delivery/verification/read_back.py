@@ -59,7 +59,10 @@ class ReadBack:
         for entity in batch.entities:
             wanted = self._proof_of(entity)
             if wanted and not self._lookup.is_switched_off(entity.entity_type):
-                to_find.append(PendingVerification(entity, wanted, sum(map(len, entity.proposals)), self._sent))
+                size = sum(map(len, entity.proposals))
+                # A key aspect is made of the URN and comes without system metadata.
+                by_value = f"{entity.entity_type}Key" in wanted
+                to_find.append(PendingVerification(entity, wanted, size, self._sent, by_value=by_value))
             else:
                 unverifiable.append(entity)
         if unverifiable:
