@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
 from crawler.errors import CrawlerError
+from crawler.pipeline.background import Background
 from crawler.pipeline.entities import EntityChunk
 
 CHUNKS_AT_ONCE = 8
@@ -32,7 +31,7 @@ class DifferingChunk(msgspec.Struct, frozen=True):
 _Comparison = asyncio.Task[DifferingChunk | CrawlerError]
 
 
-class ComparedStream:
+class ComparedStream(Background):
     """What differs of a stream: `async with ComparedStream(…) as compared: async for chunk in compared`.
 
     The iteration raises at its end what ended the stream, after all that was compared, and at once what ended the
@@ -46,19 +45,6 @@ class ComparedStream:
         self._room = asyncio.Semaphore(CHUNKS_AT_ONCE)
         self._comparisons: asyncio.Queue[_Comparison | None] = asyncio.Queue()
         self._failure: CrawlerError | BaseExceptionGroup[BaseException] | None = None
-        self._task: asyncio.Task[None]
-
-    async def __aenter__(self) -> Self:
-        """Begin to compare."""
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop comparing."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
 
     def __aiter__(self) -> "ComparedStream":
         """Return itself: each chunk is taken once."""

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -21,6 +19,7 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.api import CHEAPEST_PAGE
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
+from crawler.pipeline.background import Background
 from crawler.pipeline.channel import Channel
 from crawler.pipeline.reader import Reader
 from crawler.pipeline.run_stage import RemovalsOf
@@ -50,7 +49,7 @@ class EntityChunk(msgspec.Struct, frozen=True):
         delivery.refuse(self.failed, self.ack)
 
 
-class EntityStream:
+class EntityStream(Background):
     """The entities of one MLflow server, in chunks: `async with EntityStream(…) as stream: async for chunk in stream`.
 
     Reading goes on beside the iteration, with one decoded page and two chunks at most in memory. The iteration raises
@@ -81,19 +80,6 @@ class EntityStream:
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None
-        self._task: asyncio.Task[None]
-
-    async def __aenter__(self) -> Self:
-        """Begin to read."""
-        self._task = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop reading."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
 
     def __aiter__(self) -> AsyncIterator[EntityChunk]:
         """Return the chunks, each once."""
@@ -108,7 +94,7 @@ class EntityStream:
             if chunk := self._chunk(each, None):
                 yield chunk
 
-    async def _read(self) -> None:
+    async def _run(self) -> None:
         """Read to the end, or until `stop`, then send what was held back."""
         failure: BaseException | None = None
         try:
