@@ -83,8 +83,6 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
         if checkpoint is not None:
             settings = structs.replace(settings, run_id=checkpoint.run_id)
             checkpoint.hold(mapper.datasets)
-        if stale is not None and memory is not None:
-            stale.record.is_partial = not memory.scope.is_full
         _tell_start(settings, checkpoint, listener)
         async with (
             open_ingestion_page(settings, report, listener) as page,

@@ -18,7 +18,7 @@ from crawler.removal.open_removal import Removal
 from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, possible_names, type_of
 from crawler.stopping import interrupted
 from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
-from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, UNREADABLE
+from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, row_findings
 
 _CONTAINER = "container"
 
@@ -143,8 +143,9 @@ class StaleFeed:
     async def _next_page(self, source: RunSource) -> EntityChunk:
         async with source.next_step(hurry=False) as step:
             runs = list(step.rows)
-        for text in step.unreadable:
-            self._listener(UNREADABLE["runs"].found(text))
+        # Of what was mended nothing is written.
+        for finding in row_findings("runs", step.unreadable, ()):
+            self._listener(finding)
         self._listener(RowsSkipped("deleted runs", sum(run.deleted for run in runs)))
         removals = await self._removal.deleted_runs.removals(runs)
         self._stale.expect_runs(len(removals))

@@ -47,9 +47,9 @@ class CrawlRecord:
                 self._rows[event.resource] += event.count
             case RowsSkipped():
                 self._rows[event.what] += event.count
-            case Started() if event.resumed is not None:
-                self.is_partial = True
-                self.failures += len(event.resumed.failures)
+            case Started():
+                self.is_partial = event.resumed is not None or event.since is not None
+                self.failures += 0 if event.resumed is None else len(event.resumed.failures)
             case _:
                 pass
 
