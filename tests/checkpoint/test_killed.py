@@ -22,7 +22,6 @@ async def crawl_process(recipe: Path, kill_after: float | None, *more: str) -> i
     """The exit code of one crawl, with more options; negative where it was killed."""
     state, report = recipe.with_name("state.db"), recipe.with_name("report.json")
     options = ["-c", recipe, "--state", state, "--report", report, "--page-size", "7", "--batch-size", "10", *more]
-    options.append("--no-default-report")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "crawler", "crawl", *map(str, options), cwd=recipe.parent, stderr=asyncio.subprocess.PIPE
     )

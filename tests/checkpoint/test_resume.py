@@ -37,7 +37,6 @@ def settings_for(url: str, folder: Path, gms: Gms, confirm: Confirm = Confirm.EN
         mlflow_concurrency=2,
         confirm=confirm,
         dead_letters=folder / "letters.jsonl",
-        no_default_report=True,
     )
     return load(recipe, {}, flags, home=folder)
 

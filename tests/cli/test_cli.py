@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestServer
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.servers.filled import FilledServer
+from tests.servers.guarded import ADMIN, PASSWORD, guarded_server
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.commands import run, start
 from tests.support.crawls import plain_environment, recipe_file
@@ -203,29 +204,12 @@ async def test_refused_credentials(status: int, code: int, tmp_path: Path) -> No
 @pytest.mark.slow
 async def test_basic_auth_of_a_real_mlflow(tmp_path: Path) -> None:
     """MLflow's own basic-auth app, with the default administrator that it makes."""
-    with _mlflow_with_login(tmp_path) as server:
-        right = await crawl_of(server.url, tmp_path, username="admin", password="password1234")
+    with guarded_server(tmp_path) as server:
+        right = await crawl_of(server.url, tmp_path, username=ADMIN, password=PASSWORD)
         wrong = await crawl_of(server.url, tmp_path, username="admin", password=CANARY)
     assert right[0] == 0, right[1]
     assert wrong[0] == 3
     assert CANARY not in wrong[1]
-
-
-@contextmanager
-def _mlflow_with_login(folder: Path) -> Iterator[MlflowServer]:
-    ini = folder / "auth.ini"
-    ini.write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
-        "admin_username = admin\nadmin_password = password1234\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    with mlflow_server(
-        "2.20.4",
-        folder / "server",
-        options=["--app-name", "basic-auth"],
-        environment={"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": "tests"},
-    ) as server:
-        yield server
 
 
 @pytest.mark.slow

@@ -1,48 +1,34 @@
 """What real MLflow servers answer to those who may not read: told in their words, not written by another way."""
 
 import json
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 
 from crawler.errors import ServerError
+from tests.servers.editor import Editor
+from tests.servers.guarded import ADMIN, PASSWORD, guarded_server
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_to_file, recipe_file
 
 pytestmark = pytest.mark.slow
-PASSWORD = "password1234"
 OF_ANN = "of-ann-1234567"
-
-
-def post(server: MlflowServer, path: str, body: dict[str, Any], method: str = "POST") -> None:
-    login = b64encode(f"admin:{PASSWORD}".encode()).decode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
-    urlopen(Request(f"{server.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), headers, method=method)).close()
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """A server where ann may read one of two models, and no experiment; it lists versions to everyone."""
     folder = tmp_path_factory.mktemp("guarded")
-    ini = folder / "auth.ini"
-    ini.write_text(
-        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{folder}/auth.db\n"
-        f"admin_username = admin\nadmin_password = {PASSWORD}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    environment = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": "tests"}
-    options = ["--app-name", "basic-auth"]
-    with mlflow_server("2.20.4", folder / "server", options=options, environment=environment) as server:
+    with guarded_server(folder, "NO_PERMISSIONS") as server:
+        edit = Editor(server.url, ADMIN, PASSWORD)
         for user in ("ann", "ben"):
-            post(server, "users/create", {"username": user, "password": OF_ANN})
+            edit("users/create", username=user, password=OF_ANN)
         for name in ("open", "secret"):
-            post(server, "registered-models/create", {"name": name})
-            post(server, "model-versions/create", {"name": name, "source": "s3://bucket/model"})
-        post(server, "registered-models/permissions/create", {"name": "open", "username": "ann", "permission": "READ"})
+            edit("registered-models/create", name=name)
+            edit("model-versions/create", name=name, source="s3://bucket/model")
+        edit("registered-models/permissions/create", name="open", username="ann", permission="READ")
         yield server
 
 

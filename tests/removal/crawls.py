@@ -57,6 +57,11 @@ def run_with_dataset(run_id: str, start: int, experiment_id: str, *names: str, s
     return run(run_id, start, experiment_id) | {"inputs": {"dataset_inputs": inputs}}
 
 
+CHURN = {group("churn"), model("churn", 1)}
+SECOND = {experiment("second"), dataset("only second")}
+"""What is only there while the model churn, or the second experiment, is."""
+
+
 def removed(gms: Gms) -> set[str]:
     """The entities that are marked as removed, but for the checkpoint's own."""
     return {urn for (urn, name), value in gms.aspects.items() if name == "status" and value["removed"]} - {JOB}

@@ -1,7 +1,6 @@
 """Stale removal in whole crawls: deleted runs, dry runs, files, what fails, what is resumed, lifecycle stages."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,9 @@ from crawler.removal.checkpoint_store import FileCheckpoints
 from tests.gms.faults import Fault
 from tests.removal.crawls import (
     CHECKPOINT,
+    CHURN,
     JOB,
+    SECOND,
     World,
     dataset,
     delete_experiment,
@@ -28,17 +29,7 @@ from tests.removal.crawls import (
 )
 from tests.servers.dialect import run, version
 
-CHURN = {group("churn"), model("churn", 1)}
-SECOND = {experiment("second"), dataset("only second")}
 STAGE = "urn:li:lifecycleStageType:archived"
-
-
-@pytest.fixture
-async def crawled(tmp_path: Path) -> AsyncIterator[World]:
-    """A world that was crawled once."""
-    async with world(tmp_path) as whole:
-        assert (await whole.crawl()).status == "success"
-        yield whole
 
 
 def delete_run(whole: World, run_id: str, stage: str = "deleted") -> None:

@@ -1,7 +1,6 @@
 """What stale removal must never do: each case by itself, a whole crawl into the double of GMS."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ from crawler.mapping.users import user_urn
 from crawler.telemetry.events import Event, RowsRead
 from tests.removal.crawls import (
     CHECKPOINT,
+    CHURN,
     JOB,
+    SECOND,
     TAG,
     World,
     dataset,
@@ -27,19 +28,8 @@ from tests.removal.crawls import (
     world,
 )
 
-CHURN = {group("churn"), model("churn", 1)}
-SECOND = {experiment("second"), dataset("only second")}
 FORBIDDEN = (403, {"error_code": "PERMISSION_DENIED", "message": "ann may not list these"})
 UNAUTHORIZED = (401, {"error_code": "UNAUTHENTICATED", "message": "who are you?"})
-
-
-@pytest.fixture
-async def crawled(tmp_path: Path) -> AsyncIterator[World]:
-    """A world that was crawled once."""
-    async with world(tmp_path) as whole:
-        report = await whole.crawl()
-        assert (report.status, removed(whole.gms)) == ("success", set())
-        yield whole
 
 
 async def test_what_is_gone_is_removed_where_nothing_speaks_against_it(crawled: World) -> None:

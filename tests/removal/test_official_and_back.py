@@ -15,9 +15,9 @@ from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.removal import official_ingest
 from tests.removal.crawls import dataset, experiment, group, kept_checkpoint, model, removed
+from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_settings, plain_environment, recipe_file
-from tests.support.mlflow_rest import MlflowRest
 
 pytestmark = pytest.mark.slow
 VERSION = "2.20.4"  # of the client that the official connector pins
@@ -72,10 +72,10 @@ async def official(tmp_path: Path, server: MlflowServer) -> AsyncIterator[Offici
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     with mlflow_server(VERSION, tmp_path_factory.mktemp("official")) as running:
-        rest = MlflowRest(running.url)
+        edit = Editor(running.url)
         for number, name in enumerate(["first", "second", "third"]):
-            run = rest.run(rest.experiment(name), START + number, f"user{number}", {name: "local", "hosted": "s3"})
-            rest.model(name, 3, run)
+            run = edit.run(edit.experiment(name), START + number, f"user{number}", {name: "local", "hosted": "s3"})
+            edit.model(name, 3, run)
         yield running
 
 
@@ -95,7 +95,7 @@ def written(gms: Gms) -> set[str]:
 
 
 async def test_there_and_back(server: MlflowServer, official: Official, tmp_path: Path) -> None:
-    rest = MlflowRest(server.url)
+    edit = Editor(server.url)
     async with Gms() as gms:
         assert await official.ingest(server, gms) == set()
         of_official, entities = kept_checkpoint(gms), written(gms)
@@ -105,8 +105,8 @@ async def test_there_and_back(server: MlflowServer, official: Official, tmp_path
         assert set(kept_checkpoint(gms)) == set(of_official), "the same entities of the same kinds"
         assert written(gms) == entities, "no entity is doubled"
 
-        rest.call("model-versions/delete", "DELETE", name="first", version="3")
-        rest.call("registered-models/delete", "DELETE", name="second")
+        edit("model-versions/delete", "DELETE", name="first", version="3")
+        edit("registered-models/delete", "DELETE", name="second")
         gone = {model("first", 3), group("second"), *(model("second", number) for number in (1, 2, 3))}
         async with ours(server, gms, tmp_path) as report:
             assert removed(gms) == gone, "of what the official connector had listed"
@@ -118,7 +118,7 @@ async def test_there_and_back(server: MlflowServer, official: Official, tmp_path
 
         async with ours(server, gms, tmp_path):
             pass
-        rest.call("model-versions/delete", "DELETE", name="third", version="1")
+        edit("model-versions/delete", "DELETE", name="third", version="1")
         assert await official.ingest(server, gms) == {model("third", 1)}, "it obeys the checkpoint of ours"
         assert removed(gms) == gone | {model("third", 1)}
         assert (gms.dropped, gms.violations) == ([], [])

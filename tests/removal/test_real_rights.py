@@ -10,12 +10,12 @@ from crawler.config.load import load
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.removal.crawls import experiment, group, kept_checkpoint, removed
-from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.servers.editor import Editor
+from tests.servers.guarded import ADMIN, PASSWORD, guarded_server
+from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import crawl_settings, recipe_file
-from tests.support.mlflow_rest import MlflowRest
 
 pytestmark = pytest.mark.slow
-PASSWORD = "password1234"
 OF_ANN = "of-ann-1234567"
 
 
@@ -23,17 +23,9 @@ OF_ANN = "of-ann-1234567"
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """A server where everyone may read what is not taken away from them."""
     folder = tmp_path_factory.mktemp("rights")
-    ini = folder / "auth.ini"
-    ini.write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
-        f"admin_username = admin\nadmin_password = {PASSWORD}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    environment = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": "tests"}
-    options = ["--app-name", "basic-auth"]
-    with mlflow_server("2.20.4", folder / "server", options=options, environment=environment) as server:
-        rest = MlflowRest(server.url, "admin", PASSWORD)
-        rest.call("users/create", username="ann", password=OF_ANN)
+    with guarded_server(folder) as server:
+        edit = Editor(server.url, ADMIN, PASSWORD)
+        edit("users/create", username="ann", password=OF_ANN)
         yield server
 
 
@@ -46,17 +38,17 @@ async def crawl(server: MlflowServer, gms: Gms, folder: Path, user: str, passwor
 
 
 async def test_what_was_deleted_is_removed_and_what_was_hidden_is_kept(guarded: MlflowServer, tmp_path: Path) -> None:
-    rest = MlflowRest(guarded.url, "admin", PASSWORD)
-    experiments = {name: rest.experiment(name) for name in ("seen", "deleted", "hidden")}
+    edit = Editor(guarded.url, ADMIN, PASSWORD)
+    experiments = {name: edit.experiment(name) for name in ("seen", "deleted", "hidden")}
     for name in experiments:
-        rest.model(name, 1)
+        edit.model(name, 1)
     async with Gms() as gms:
         assert (await crawl(guarded, gms, tmp_path, "ann", OF_ANN)).failures == []
-        rest.call("experiments/delete", experiment_id=experiments["deleted"])
-        rest.call("registered-models/delete", "DELETE", name="deleted")
+        edit("experiments/delete", experiment_id=experiments["deleted"])
+        edit("registered-models/delete", "DELETE", name="deleted")
         none = {"username": "ann", "permission": "NO_PERMISSIONS"}
-        rest.call("experiments/permissions/create", experiment_id=experiments["hidden"], **none)
-        rest.call("registered-models/permissions/create", name="hidden", **none)
+        edit("experiments/permissions/create", experiment_id=experiments["hidden"], **none)
+        edit("registered-models/permissions/create", name="hidden", **none)
 
         report = await crawl(guarded, gms, tmp_path, "ann", OF_ANN)
         assert report.failures == []
@@ -65,9 +57,9 @@ async def test_what_was_deleted_is_removed_and_what_was_hidden_is_kept(guarded: 
         assert {experiment("hidden"), group("hidden")} <= set(kept_checkpoint(gms))
         assert "removal_rights" in {each.code for each in report.warnings}
 
-        report = await crawl(guarded, gms, tmp_path, "admin", PASSWORD)
+        report = await crawl(guarded, gms, tmp_path, ADMIN, PASSWORD)
         assert (report.failures, "removal_rights" in {each.code for each in report.warnings}) == ([], False)
         assert not {experiment("hidden"), group("hidden")} & removed(gms)
-        rest.call("registered-models/delete", "DELETE", name="hidden")
-        await crawl(guarded, gms, tmp_path, "admin", PASSWORD)
+        edit("registered-models/delete", "DELETE", name="hidden")
+        await crawl(guarded, gms, tmp_path, ADMIN, PASSWORD)
         assert group("hidden") in removed(gms), "an admin sees everything, so nothing has to be confirmed"

@@ -19,9 +19,9 @@ from crawler.mlflow.entities import Experiment
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, decode_checkpoint, job_urn
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
+from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_settings, recipe_file
-from tests.support.mlflow_rest import MlflowRest
 
 pytestmark = pytest.mark.slow
 START = 1_700_000_000_000
@@ -79,13 +79,13 @@ def checkpoint(gms: Gms) -> list[str]:
 async def test_what_vanishes_is_removed_and_what_is_back_comes_back(
     server: MlflowServer, gms: Gms, tmp_path: Path
 ) -> None:
-    rest = MlflowRest(server.url)
-    kept, lost = rest.experiment("kept"), rest.experiment("lost")
-    run = rest.run(kept, START, "ann", {"mine": "local", "hosted": "s3"})
-    single = rest.run(kept, START + 1, "ben")
-    of_lost = [rest.run(lost, START + each, "cleo", {"only there": "local"}) for each in (2, 3)]
-    rest.model("stays", 2, run)
-    rest.model("goes", 1)
+    edit = Editor(server.url)
+    kept, lost = edit.experiment("kept"), edit.experiment("lost")
+    run = edit.run(kept, START, "ann", {"mine": "local", "hosted": "s3"})
+    single = edit.run(kept, START + 1, "ben")
+    of_lost = [edit.run(lost, START + each, "cleo", {"only there": "local"}) for each in (2, 3)]
+    edit.model("stays", 2, run)
+    edit.model("goes", 1)
 
     first = await crawl(server, gms, tmp_path)
     assert (first.failures, removed(gms)) == ([], set())
@@ -94,10 +94,10 @@ async def test_what_vanishes_is_removed_and_what_is_back_comes_back(
     assert dataset("hosted", "s3") not in before
     assert not any("dataProcessInstance" in urn for urn in before)
 
-    rest.call("model-versions/delete", "DELETE", name="stays", version="2")
-    rest.call("registered-models/delete", "DELETE", name="goes")
-    rest.call("experiments/delete", experiment_id=lost)
-    rest.call("runs/delete", run_id=single)
+    edit("model-versions/delete", "DELETE", name="stays", version="2")
+    edit("registered-models/delete", "DELETE", name="goes")
+    edit("experiments/delete", experiment_id=lost)
+    edit("runs/delete", run_id=single)
     second = await crawl(server, gms, tmp_path)
     assert second.failures == []
     gone = {version("stays", 2), group("goes"), version("goes", 1), experiment_urn("lost"), dataset("only there")}
@@ -110,9 +110,9 @@ async def test_what_vanishes_is_removed_and_what_is_back_comes_back(
     assert (third.failures, sum(third.removed.values())) == ([], 0)
     assert removed(gms) == gone | runs
 
-    rest.call("experiments/restore", experiment_id=lost)
-    rest.call("runs/restore", run_id=single)
-    rest.model("goes", 1)
+    edit("experiments/restore", experiment_id=lost)
+    edit("runs/restore", run_id=single)
+    edit.model("goes", 1)
     last = await crawl(server, gms, tmp_path)
     assert (last.failures, sum(last.removed.values())) == ([], 0)
     assert removed(gms) == {version("stays", 2)}

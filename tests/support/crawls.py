@@ -88,9 +88,7 @@ def settings_for_gms(
     letters in dead.jsonl.
     """
     sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1, **config}}
-    flags = Flags(
-        confirm=confirm, endpoint=Endpoint(endpoint), dead_letters=folder / "dead.jsonl", no_default_report=True
-    )
+    flags = Flags(confirm=confirm, endpoint=Endpoint(endpoint), dead_letters=folder / "dead.jsonl")
     return load(recipe_file(folder, server.url, sink=sink), {}, flags, home=folder)
 
 
