@@ -21,8 +21,9 @@ REAL_SERVERS = {"golden_server", "filled_server"}
 """The fixtures that start an MLflow server, which takes seconds; the first time also its environment is built."""
 
 # No test may fail because the machine is busy. --hypothesis-profile names another profile than these.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fast", settings.get_profile("tests"), max_examples=10)
+settings.register_profile("thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tests", settings.get_profile("thorough"), max_examples=50)
+settings.register_profile("fast", settings.get_profile("thorough"), max_examples=10)
 settings.load_profile("tests")
 
 # A mutant is killed by the first example that fails, whichever it is, but not by a busy machine (docs/mutation.md).

@@ -1,7 +1,6 @@
 """The command beside a real MLflow that is changed: exit codes, the page for people, JSON for programs."""
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tests.gms.faults import refusing
 from tests.gms.other_writers import erase
 from tests.gms.server import Gms
 from tests.servers.dialect import Dialect
+from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.commands import run
 from tests.support.crawls import recipe_file
@@ -28,19 +28,9 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
         yield server
 
 
-def post(server: MlflowServer, path: str, method: str = "POST", **body: Any) -> Any:
-    request = urllib.request.Request(
-        f"{server.url}/api/2.0/mlflow/{path}",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
-
-
-def recipe_for(url: str, gms: Gms, folder: Path) -> Path:
-    return recipe_file(folder, url, sink={"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 1}})
+def recipe_for(url: str, gms_url: str, folder: Path, retries: int = 1) -> Path:
+    sink = {"type": "datahub-rest", "config": {"server": gms_url, "retry_max_times": retries}}
+    return recipe_file(folder, url, {"retry_max_times": retries}, sink)
 
 
 async def as_json(recipe: Path, *flags: str, folder: Path) -> tuple[int, dict[str, Any]]:
@@ -51,16 +41,16 @@ async def as_json(recipe: Path, *flags: str, folder: Path) -> tuple[int, dict[st
 
 @pytest.mark.slow
 async def test_changes_in_mlflow_and_in_datahub(server: MlflowServer, tmp_path: Path) -> None:
-    runs = post(server, "runs/search", experiment_ids=["1"], max_results=3)["runs"]
+    runs = Editor(server.url)("runs/search", experiment_ids=["1"], max_results=3)["runs"]
     changed, deleted, lost = (each["info"]["run_id"] for each in runs)
     async with Gms(reads_timeseries=True) as gms:
-        recipe = recipe_for(server.url, gms, tmp_path)
+        recipe = recipe_for(server.url, gms.url, tmp_path)
         assert (await run("crawl", "-c", recipe, folder=tmp_path))[0] == 0
         assert (await as_json(recipe, folder=tmp_path))[1]["status"] == "equal"
-        post(server, "runs/set-tag", run_id=changed, key="team", value="a")
-        post(server, "runs/delete", run_id=deleted)
-        post(server, "registered-models/update", "PATCH", name="fraud", description="new")
-        post(server, "registered-models/create", name="brand-new")
+        Editor(server.url)("runs/set-tag", run_id=changed, key="team", value="a")
+        Editor(server.url)("runs/delete", run_id=deleted)
+        Editor(server.url)("registered-models/update", "PATCH", name="fraud", description="new")
+        Editor(server.url)("registered-models/create", name="brand-new")
         erase(gms, run_urn(lost))
 
         code, found = await as_json(recipe, folder=tmp_path)
@@ -87,7 +77,7 @@ async def test_changes_in_mlflow_and_in_datahub(server: MlflowServer, tmp_path: 
         assert "Sent: 4 entities in " in output
         code, found = await as_json(recipe, folder=tmp_path)
         assert (code, found["kinds"]["dataProcessInstance"]["first_orphaned"]) == (1, [run_urn(deleted)])
-        post(server, "runs/restore", run_id=deleted)
+        Editor(server.url)("runs/restore", run_id=deleted)
         code, output, errors = await run("diff", "-c", recipe, folder=tmp_path)
         assert (code, gms.violations) == (0, []), errors
         assert output.splitlines()[-1].startswith("Equal: 0 missing, 0 different, 0 in DataHub only; ")
@@ -95,7 +85,7 @@ async def test_changes_in_mlflow_and_in_datahub(server: MlflowServer, tmp_path: 
 
 async def test_what_cannot_be_sent_is_a_failure_and_kept(tmp_path: Path) -> None:
     async with Dialect().serve() as url, Gms(reads_timeseries=True) as gms:
-        recipe = recipe_for(url, gms, tmp_path)
+        recipe = recipe_for(url, gms.url, tmp_path)
         gms.rule = refusing(lambda key: key[1] == "containerProperties")
         code, found = await as_json(recipe, "--fix", "--dead-letters", "dead.jsonl", folder=tmp_path)
         assert (code, found["status"]) == (1, "different")
@@ -110,7 +100,7 @@ async def test_what_cannot_be_sent_is_a_failure_and_kept(tmp_path: Path) -> None
 async def test_a_listing_that_fails_hides_no_orphans_of_other_kinds(tmp_path: Path) -> None:
     dialect = Dialect()
     async with dialect.serve() as url, Gms(reads_timeseries=True) as gms:
-        recipe = recipe_for(url, gms, tmp_path)
+        recipe = recipe_for(url, gms.url, tmp_path)
         assert (await run("crawl", "-c", recipe, folder=tmp_path))[0] == 0
         dialect.refusals["model-versions"] = (403, {"error_code": "PERMISSION_DENIED", "message": "no"})
         dialect.models.pop()
@@ -127,9 +117,9 @@ async def test_wrong_usage_and_servers_that_are_down(tmp_path: Path) -> None:
         assert (code, output) == (2, "")
         assert "There is no DataHub to compare with." in errors
         down = f"http://127.0.0.1:{closed_port()}"
-        flags = ("--mlflow-uri", url, "--datahub-url", down, "--patience", "0s")
+        flags = ("-c", recipe_for(url, down, tmp_path, retries=0), "--patience", "0s")
         code, output, _ = await run("diff", *flags, folder=tmp_path)
         assert (code, output.splitlines()[-1].partition(":")[0]) == (3, "Failed, see above")
-        flags = ("--mlflow-uri", down, "--datahub-url", gms.url, "--patience", "0s")
+        flags = ("-c", recipe_for(down, gms.url, tmp_path, retries=0), "--patience", "0s")
         code, output, _ = await run("diff", *flags, "--json", folder=tmp_path)
         assert (code, json.loads(output)["status"]) == (3, "failed")

@@ -98,7 +98,7 @@ async def test_who_may_not_read_is_refused() -> None:
 
 
 def patch(url: str, *, openapi: bool = False) -> None:
-    emitter = DatahubRestEmitter(url, openapi_ingestion=openapi)
+    emitter = DatahubRestEmitter(url, openapi_ingestion=openapi, retry_max_times=1)
     for mcp in StatusPatchBuilder(TAG).set_removed(True).build():
         emitter.emit_mcp(mcp)
 

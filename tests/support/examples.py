@@ -1,11 +1,11 @@
-"""How many examples a property is tried with: as many as it asks for, or a tenth of them in the fast tests."""
+"""How many examples a property is tried with: half of what it asks for, all with the profile `thorough`, or a tenth."""
 
 from collections.abc import Collection
 
 from hypothesis import HealthCheck, settings
 
 DEFAULT = 100
-"""What Hypothesis and the profile `tests` try; the profile `fast` tries fewer (tests/conftest.py)."""
+"""What Hypothesis and the profile `thorough` try; `tests` and `fast` try fewer (tests/conftest.py)."""
 
 
 def examples(count: int, suppress_health_check: Collection[HealthCheck] = ()) -> settings:
