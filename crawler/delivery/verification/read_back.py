@@ -19,7 +19,7 @@ from crawler.telemetry.findings.delivery import UNVERIFIED_IN_MEMORY
 REQUESTS_AT_ONCE = 2
 BYTES_AT_ONCE = 4_000_000
 """Of proposals that are looked up at once where each is shown whole."""
-MAX_IN_MEMORY = 8_000_000
+MAX_IN_MEMORY = 6_000_000
 """Bytes of proposals that are kept in memory until they are verified; beyond that they go to the disk."""
 SECONDS_BETWEEN_OFFSETS = 5.0
 
