@@ -115,6 +115,8 @@ class StaleFeed:
         evidence = structs.replace(evidence, failures=evidence.failures + len(self._unread))
         count = known.count()
         why = self._stale.decide_on_runs(unseen, count, absent, evidence)
+        if why is Why.PARTIAL:
+            return
         first = next(iter(known.unseen_runs()))
         self._stale.tell_why(why, first, unseen, 100.0 * unseen / count, self._listener)
         urns = known.unseen_runs()

@@ -98,10 +98,11 @@ class StaleRemoval:
 
 
 def stale_found(verdicts: Collection[Verdict]) -> Iterable[StaleFound]:
-    """Yield the verdicts by entity type and reason."""
+    """Yield the verdicts by entity type and reason, but for entities that a partial crawl had no reason to meet."""
 
     def key(verdict: Verdict) -> tuple[bool, str, str]:
         return not verdict.is_removed, type_of(verdict.urn), verdict.why
 
-    for (is_kept, entity_type, why), group in groupby(sorted(verdicts, key=key), key):
+    told = sorted((each for each in verdicts if each.why is not Why.PARTIAL), key=key)
+    for (is_kept, entity_type, why), group in groupby(told, key):
         yield StaleFound(entity_type, why, not is_kept, [verdict.urn for verdict in group])

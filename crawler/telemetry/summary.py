@@ -32,7 +32,6 @@ WHY = {
     "failure": "something failed",
     "threshold": "more is gone than fail_safe_threshold allows",
     "empty_listing": "MLflow's listing came back empty",
-    "partial": "only a part of the runs was read by this crawl",
     "rights": "this account may have lost the right to see it",
     "still_there": "MLflow has it, but does not list it",
     "runs_unread": "not all of its runs could be read",

@@ -29,7 +29,7 @@ CHECKPOINT_TOO_LARGE = FindingKind(
 
 REMOVAL_AFTER_FAILURE = FindingKind(
     "removal_after_failure",
-    "Something failed, so what MLflow does not list was not removed. It stays in the checkpoint.",
+    "Something failed, so what MLflow does not list was not removed. The next crawl looks at it again.",
     "warning",
     "Mend the failures: the next crawl without any removes it.",
     found_again=True,
@@ -37,8 +37,8 @@ REMOVAL_AFTER_FAILURE = FindingKind(
 
 REMOVAL_THRESHOLD = FindingKind(
     "removal_threshold",
-    "More is gone than stateful_ingestion.fail_safe_threshold allows, so nothing was removed. It stays in the "
-    "checkpoint.",
+    "More is gone than stateful_ingestion.fail_safe_threshold allows, so nothing was removed. The next crawl "
+    "looks at it again.",
     "failure",
     "Look whether this is the right MLflow, and whether it has lost data. If all of it was deleted, crawl once with a "
     "higher fail_safe_threshold; 100 is no limit.",
