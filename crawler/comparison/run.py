@@ -86,6 +86,7 @@ async def _diff(
                 listener,
                 report.time,
                 settings.mlflow.tracking.concurrency,
+                selection=settings.selection,
                 progress=NoProgress(),
                 stop=stop,
             ) as stream,

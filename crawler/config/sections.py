@@ -194,6 +194,27 @@ class Incremental(_Section, kw_only=True, frozen=True):
     """For how long after its start a run that has not ended is read again."""
 
 
+class IncludeOptions(_Section, kw_only=True, frozen=True):
+    """`source.config.include`: which kinds of things are read."""
+
+    experiments: bool = True
+    """Experiments; without them, runs and whatever else belongs to an experiment are left out, too."""
+    runs: bool = True
+    """Runs, with their datasets and users."""
+    registered_models: bool = True
+    """Registered models with their versions."""
+    logged_models: bool = True
+    """Logged models (MLflow 3)."""
+    prompts: bool = True
+    """Prompts with their versions (MLflow 2.21 and later)."""
+    evaluation_datasets: bool = True
+    """Evaluation datasets (MLflow 3.4 and later)."""
+    trace_counts: bool = True
+    """How many traces each experiment has (MLflow 3.9 and later); traces themselves are never read."""
+    signatures: bool = False
+    """The signatures of model versions, which takes MLflow one request a version."""
+
+
 class Connection(_Section, kw_only=True, frozen=True):
     """The options of a server that the source and datahub-rest share."""
 
@@ -228,8 +249,8 @@ class Connection(_Section, kw_only=True, frozen=True):
 class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
-    `platform_instance`, `workspace`, `page_size`, `changed_only`, `incremental`, `verify_every` and the options of the
-    connection are ours.
+    `platform_instance`, `workspace`, `include`, `page_size`, `changed_only`, `incremental`, `verify_every` and the
+    options of the connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -260,6 +281,8 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """The DataHub platform for each source type of an MLflow dataset, beside the known ones."""
     keep_url_credentials: bool = False
     """Write the user names and passwords that stand within URLs of MLflow's data (`https://ann:secret@host`)."""
+    include: Options | None = None
+    """Which kinds of things are read: `{prompts: false}`, see below."""
     stateful_ingestion: Options | None = None
     """The removal of what vanished from MLflow, see below."""
     changed_only: bool = False

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from crawler.config.selection import Selection
+
 
 class Secret:
     """A password or token that prints as `***`; only `reveal()` returns it."""
@@ -395,6 +397,7 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
 
     Attributes:
         mlflow: the servers to read.
+        selection: what of them is read.
         mapping: what is written for them.
         state: the checkpoint file, by which a crawl that was cut off is resumed; None for none.
         removal: how what vanished from MLflow is removed; None to remove nothing.
@@ -412,6 +415,7 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
     """
 
     mlflow: MlflowSettings
+    selection: Selection = Selection()
     mapping: MappingSettings
     state: Path | None = None
     removal: RemovalSettings | None = None

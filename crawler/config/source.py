@@ -11,9 +11,11 @@ from crawler.config.environment import is_true, mlflow_variables
 from crawler.config.flags import Flags
 from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
+from crawler.config.load_selection import load_selection
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import has_secret, with_one_secret
 from crawler.config.sections import Incremental, MlflowSource, Options, Typed
+from crawler.config.selection import Selection
 from crawler.config.settings import IncrementalSettings, KeepingCurrent, MappingSettings, MlflowSettings, ServerSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
@@ -40,6 +42,7 @@ class Source(msgspec.Struct, frozen=True):
 
     options: Merged[MlflowSource]
     mlflow: MlflowSettings | None
+    selection: Selection = Selection()
     changed_only: KeepingCurrent | None = None
 
 
@@ -64,9 +67,10 @@ def load_source(
     if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
         return Source(merged, None)
     with remarks:
+        selection = load_selection(merged.section, remarks)
         changed_only = _changed_only(merged.section, remarks)
         mlflow, merged = _servers(merged, layers, environment, home, remarks)
-        return Source(merged, mlflow, changed_only)
+        return Source(merged, mlflow, selection, changed_only)
     return Source(merged, None)
 
 

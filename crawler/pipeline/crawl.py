@@ -115,6 +115,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
                 listener,
                 report.time,
                 settings.mlflow.tracking.concurrency,
+                selection=settings.selection,
                 progress=progress,
                 stop=stop,
                 transformers=transformers,

@@ -8,6 +8,7 @@ from itertools import islice
 import msgspec
 
 from crawler.checkpoint.protocol import NoProgress, Progress
+from crawler.config.selection import Selection
 from crawler.config.settings import MlflowSettings, ServerSettings, Settings
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
@@ -64,6 +65,7 @@ class EntityStream(Background):
         timing: Timing,
         workers: int,
         *,
+        selection: Selection,
         progress: Progress,
         stop: asyncio.Event,
         removals_of: RemovalsOf | None = None,
@@ -76,7 +78,7 @@ class EntityStream(Background):
         self._progress = progress
         self._stop = stop
         self._transformers = transformers
-        self._reader = Reader(client, mapper, self._send, listener, workers, progress, removals_of)
+        self._reader = Reader(client, mapper, self._send, listener, workers, progress, selection, removals_of)
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None
@@ -184,6 +186,7 @@ async def open_entities(
                 listener,
                 timing,
                 workers,
+                selection=settings.selection,
                 progress=NoProgress(),
                 stop=asyncio.Event(),
                 transformers=transformers,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.checkpoint.protocol import Progress
+from crawler.config.selection import Selection
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
@@ -33,14 +34,16 @@ class Reader:
         listener: Listener,
         workers: int,
         progress: Progress,
+        selection: Selection,
         removals_of: RemovalsOf | None = None,
     ) -> None:
-        """Read at most `workers` pages at a time."""
+        """Read what is selected, at most `workers` pages at a time."""
         self._client = client
         self._mapper = mapper
         self._send = send
         self._listener = listener
         self._progress = progress
+        self._selection = selection
         self._removes = removals_of is not None
         self._experiment_ids: list[str] = []
         self._to_read = 0

@@ -1,14 +1,11 @@
 """Which workspace of MLflow is read: the one that is chosen, or the default, with a warning where there are others."""
 
-import re
-
 from crawler.errors import SettingsError
 from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.server_version import is_older
 from crawler.mlflow.workspaces import DEFAULT
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.reading import WORKSPACE_IGNORED, WORKSPACES_UNREAD
-
-_FIRST_VERSION = (3, 10)
 
 
 async def choose_workspace(client: MlflowClient, version: str | None, listener: Listener) -> str | None:
@@ -17,7 +14,7 @@ async def choose_workspace(client: MlflowClient, version: str | None, listener: 
     Raises SettingsError where it has others, but not that one.
     """
     wanted = client.chosen_workspace
-    names = await client.workspaces() if _may_have_any(version) else None
+    names = None if is_older(version, 3, 10) else await client.workspaces()
     if names is None:
         if wanted:
             listener(WORKSPACE_IGNORED.found(wanted))
@@ -33,9 +30,3 @@ async def choose_workspace(client: MlflowClient, version: str | None, listener: 
         )
     await client.use_workspace(wanted)
     return wanted
-
-
-def _may_have_any(version: str | None) -> bool:
-    """Return False for versions that are too old."""
-    numbers = re.match(r"(\d+)\.(\d+)", version or "")
-    return numbers is None or (int(numbers[1]), int(numbers[2])) >= _FIRST_VERSION

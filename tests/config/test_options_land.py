@@ -36,8 +36,8 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "client_key_path": ("~/k", "mlflow.tracking.tls.client_key", Path("~/k").expanduser()),
     "disable_ssl_verification": (True, "mlflow.tracking.tls.verify", False),
 }
-"""`username` and `password` come together, a file must be there, `stateful_ingestion` is a section, and some options
-need a state; they have tests of their own.
+"""`username` and `password` come together, a file must be there, `stateful_ingestion` and `include` are sections,
+and some options need a state; they have tests of their own.
 """
 REST: dict[str, tuple[Any, str, Any]] = {
     "server": ("https://g/", "sink.server.url", "https://g"),
@@ -73,7 +73,7 @@ def at(found: Settings, path: str) -> Any:
 
 def test_no_option_is_forgotten_here() -> None:
     of_a_state = {"changed_only", "incremental", "verify_every"}
-    alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion", *of_a_state}
+    alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion", "include", *of_a_state}
     assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
     assert set(REST) | {"token_file", "auth"} == set(sections.RestSink.__struct_fields__)
 
@@ -161,3 +161,10 @@ def test_each_crawl_has_a_run_id_of_its_own(tmp_path: Path) -> None:
     assert loaded(tmp_path, recipe()).run_id != loaded(tmp_path, recipe()).run_id
     found = loaded(tmp_path, recipe(run_id="mine", pipeline_name="nightly"))
     assert (found.run_id, found.pipeline_name) == ("mine", "nightly")
+
+
+@pytest.mark.parametrize("kind", sections.IncludeOptions.__struct_fields__)
+def test_each_kind_can_be_included_or_left_out(tmp_path: Path, kind: str) -> None:
+    default = getattr(loaded(tmp_path, recipe()).selection.include, kind)
+    changed = loaded(tmp_path, recipe({"include": {kind: not default}}))
+    assert getattr(changed.selection.include, kind) is not default
