@@ -35,8 +35,8 @@ Read in the named source, not run. Each source may have changed since.
 
 - **DataHub's MLflow connector** is bound to MLflow's client of before prompts and logged models: `mlflow-skinny<2.21.0`
   (metadata of [acryl-datahub {RELEASE}](https://pypi.org/project/acryl-datahub/{RELEASE}/), extra `mlflow`).
-- **MLflow** lists versions without their aliases
-  ([mlflow#16734](https://github.com/mlflow/mlflow/issues/16734)); this crawler takes them from the list of registered
+- **MLflow** lists model versions without their aliases, where the official connector looks for them
+  ([mlflow#16734](https://github.com/mlflow/mlflow/issues/16734)). This crawler takes them from the list of registered
   models.
 - **DataHub's Unity Catalog connector** reads registered models of Databricks' Unity Catalog, with aliases by option
   (`include_ml_models`, `include_ml_model_aliases` in `datahub/ingestion/source/unity/config.py`, acryl-datahub
@@ -47,8 +47,8 @@ Read in the named source, not run. Each source may have changed since.
   since August 2026 with the signature of MLflow 3's models
   ([OpenMetadata#32024](https://github.com/open-metadata/OpenMetadata/pull/32024)).
 - **mlflow-export-import** copies one MLflow server to another, also logged models, prompts, traces and evaluation
-  datasets ([bulk/](https://github.com/mlflow/mlflow-export-import/tree/master/mlflow_export_import/bulk)). It writes to
-  no catalog.
+  datasets ([README](https://github.com/mlflow/mlflow-export-import/blob/cf626079fc6729b10e34c2fd0fa3cf36fbfb30b2/README.md),
+  January 2026). It is not made to write to a catalog.
 """
 
 
