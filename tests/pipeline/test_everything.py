@@ -19,7 +19,6 @@ NOT_DELIVERED = {
     "metrics of logged models",
     "params of logged models",
     "prompts",
-    "tags of evaluation datasets",
     "tags of logged models",
     "texts of prompts",
     "traces",

@@ -74,7 +74,7 @@ class Everything:
         self.registered_models()
         mlflow.set_experiment(experiment_id=assistant)
         self.prompts()
-        self.evaluation_dataset(assistant)
+        self.evaluation_datasets(assistant)
         self.traces(assistant)
 
     def experiment(self, name: str) -> str:
@@ -140,7 +140,7 @@ class Everything:
 
     def in_the_trash(self, experiment: str) -> None:
         run = self.run(experiment, "deleted-run", START + 4_000)
-        self.logged_model(experiment, "model-of-deleted-run", run)
+        self.logged_model(experiment, "logged-by-deleted-run", run)
         self.client.delete_run(run)
         retired = self.client.create_experiment("deleted-experiment")
         self.ids["experiments"]["deleted-experiment"] = retired
@@ -155,34 +155,34 @@ class Everything:
         with mlflow.start_run(run_name="fit-run") as run:
             mlflow.log_param("kernel", "kernel of fit-run")
             model = mlflow.pyfunc.log_model(
-                name="classifier",
+                name="logged-classifier",
                 python_model=Constant(),
                 signature=SIGNATURE,
                 pip_requirements=["pandas"],
                 registered_model_name="churn-classifier",
-                params={"layers": "layers of classifier"},
-                tags={"reviewer": "reviewer of classifier"},
+                params={"layers": "layers of logged-classifier"},
+                tags={"reviewer": "reviewer of logged-classifier"},
             )
         self.ids["runs"]["fit-run"] = run.info.run_id
-        self.ids["logged_models"]["classifier"] = model.model_id
+        self.ids["logged_models"]["logged-classifier"] = model.model_id
         self.texts["runs"].append(run.info.run_id)
         self.texts["params"].append("kernel of fit-run")
         self.texts["registered models"].append("churn-classifier")
         self.texts["model versions"].append("churn-classifier_1")
-        self.texts["logged models"].append(model.model_id)
-        self.texts["params of logged models"].append("layers of classifier")
-        self.texts["tags of logged models"].append("reviewer of classifier")
+        self.texts["logged models"].append("logged-classifier")
+        self.texts["params of logged models"].append("layers of logged-classifier")
+        self.texts["tags of logged models"].append("reviewer of logged-classifier")
         self.texts["columns of model signatures"] += ["tenure_in_months", "price_plan", "churn_probability"]
 
     def logged_models(self, experiment: str) -> None:
         source = self.ids["runs"]["parent-run"]
-        self.logged_model(experiment, "agent", source, model_type="agent")
-        self.logged_model(experiment, "agent-without-run", None, model_type="agent")
-        self.logged_model(experiment, "failed-upload", source, "FAILED")
-        self.logged_model(experiment, "pending-upload", source, "PENDING")
-        gone = self.logged_model(experiment, "deleted-model", source)
+        self.logged_model(experiment, "logged-agent", source, model_type="agent")
+        self.logged_model(experiment, "logged-agent-without-run", None, model_type="agent")
+        self.logged_model(experiment, "logged-with-failed-upload", source, "FAILED")
+        self.logged_model(experiment, "logged-with-pending-upload", source, "PENDING")
+        gone = self.logged_model(experiment, "deleted-logged-model", source)
         self.client.delete_logged_model(gone)
-        self.texts["logged models"].remove(gone)
+        self.texts["logged models"].remove("deleted-logged-model")
 
     def logged_model(
         self, experiment: str, name: str, run: str | None, status: str = "READY", model_type: str | None = None
@@ -200,20 +200,20 @@ class Everything:
         if status != "PENDING":
             self.client.finalize_logged_model(model, status)
         self.ids["logged_models"][name] = model
-        self.texts["logged models"].append(model)
+        self.texts["logged models"].append(name)
         return model
 
     def evaluation(self, experiment: str) -> None:
         """Measure two models on a dataset: the metrics name run, model and dataset."""
         run = self.run(experiment, "evaluation-run", START + 6_000)
-        models = [self.ids["logged_models"][name] for name in ("classifier", "model-of-deleted-run")]
+        models = [self.ids["logged_models"][name] for name in ("logged-classifier", "logged-by-deleted-run")]
         self.inputs(run, Dataset("holdout-set", "h1", "local", '{"uri": "holdout.csv"}', COLUMNS), "eval", models)
         for number, model in enumerate(models):
             for step, value in ((0, 0.2109375), (1, 0.9140625 + number / 64)):
                 self.measure(run, model, "holdout_auc", value, step)
             self.measure(run, model, "holdout_loss", float("nan"), 0)
         self.texts["runs"].append(run)
-        self.texts["metrics of logged models"] += ["0.9140625", "0.9296875"]
+        self.texts["metrics of logged models"].append("0.9140625")  # the run has the greater value of the other
 
     def measure(self, run: str, model: str, key: str, value: float, step: int) -> None:
         dataset = {"dataset_name": "holdout-set", "dataset_digest": "h1"}
@@ -230,8 +230,8 @@ class Everything:
         self.version(1, runs["parent-run"], f"runs:/{runs['parent-run']}/model")
         self.version(2, runs["parent-run"], "s3://bucket/model")
         self.version(3, None, "s3://bucket/other")
-        self.version(4, None, f"models:/{models['agent']}")
-        self.version(5, runs["deleted-run"], f"models:/{models['model-of-deleted-run']}")
+        self.version(4, None, f"models:/{models['logged-agent']}")
+        self.version(5, runs["deleted-run"], f"models:/{models['logged-by-deleted-run']}")
         for number, stage in ((1, "Archived"), (2, "Production"), (3, "Staging")):
             self.client.transition_model_version_stage("fraud-detector", str(number), stage)
         for alias, number in (("champion-alias", 2), ("challenger-alias", 3), ("second-name-alias", 3)):
@@ -266,29 +266,31 @@ class Everything:
             model_config={"model_name": "gpt-example", "temperature": 0.25},
         )
         self.texts["texts of prompts"].append("Sort by urgency.")
-        self.texts["prompts"] += ["greeting-prompt", "triage-prompt"]
+        for name in ("greeting-prompt", "triage-prompt"):
+            self.client.set_prompt_tag(name, "owner", f"owner of {name}")
+            self.texts["prompts"].append(f"owner of {name}")  # the run that uses one names it, too
         for alias, number in (("live-alias", 1), ("trial-alias", 2)):
             self.client.set_prompt_alias("greeting-prompt", alias, number)
             self.texts["aliases of prompts"].append(alias)
         greeting = self.client.get_prompt_version("greeting-prompt", "1")
         self.client.link_prompt_version_to_run(self.ids["runs"]["child-run"], greeting)
-        self.client.link_prompt_version_to_model("greeting-prompt", "1", self.ids["logged_models"]["agent"])
+        self.client.link_prompt_version_to_model("greeting-prompt", "1", self.ids["logged_models"]["logged-agent"])
 
-    def evaluation_dataset(self, experiment: str) -> None:
-        """Make a dataset of questions, which a run takes as its input."""
-        tags = {"stage": "stage of golden-questions"}
-        dataset = self.client.create_dataset("golden-questions", [experiment], tags)
-        dataset.merge_records(
-            [
-                {"inputs": {"question": f"Question {number}?"}, "expectations": {"expected_answer": "yes"}}
-                for number in range(3)
-            ]
-        )
-        self.ids["evaluation_datasets"]["golden-questions"] = dataset.dataset_id
-        self.texts["evaluation datasets"].append(dataset.dataset_id)
-        self.texts["tags of evaluation datasets"].append(tags["stage"])
+    def evaluation_datasets(self, experiment: str) -> None:
+        """Make datasets of questions. A run takes one as its input, and names it, so each is told by its tag."""
+        for name in ("golden-questions", "spare-questions"):
+            dataset = self.client.create_dataset(name, [experiment], {"stage": f"stage of {name}"})
+            dataset.merge_records(
+                [
+                    {"inputs": {"question": f"Question {number}?"}, "expectations": {"expected_answer": "yes"}}
+                    for number in range(3)
+                ]
+            )
+            self.ids["evaluation_datasets"][name] = dataset.dataset_id
+            self.texts["evaluation datasets"].append(f"stage of {name}")
+        golden = self.client.get_dataset(self.ids["evaluation_datasets"]["golden-questions"])
         with mlflow.start_run(run_name="answer-run") as run:
-            mlflow.log_input(self.client.get_dataset(dataset.dataset_id), context="evaluation")
+            mlflow.log_input(golden, context="evaluation")
         self.ids["runs"]["answer-run"] = run.info.run_id
         self.texts["runs"].append(run.info.run_id)
 
