@@ -177,7 +177,7 @@ class Everything:
     def logged_models(self, experiment: str) -> None:
         source = self.ids["runs"]["parent-run"]
         self.logged_model(experiment, "logged-agent", source, model_type="agent")
-        self.logged_model(experiment, "logged-agent-without-run", None, model_type="agent")
+        self.logged_model(experiment, "agent-logged-alone", None, model_type="agent")
         self.logged_model(experiment, "logged-with-failed-upload", source, "FAILED")
         self.logged_model(experiment, "logged-with-pending-upload", source, "PENDING")
         gone = self.logged_model(experiment, "deleted-logged-model", source)
@@ -266,6 +266,7 @@ class Everything:
             model_config={"model_name": "gpt-example", "temperature": 0.25},
         )
         self.texts["texts of prompts"].append("Sort by urgency.")
+        self.texts["commit messages of prompts"].append("commit 1 of triage-prompt")
         for name in ("greeting-prompt", "triage-prompt"):
             self.client.set_prompt_tag(name, "owner", f"owner of {name}")
             self.texts["prompts"].append(f"owner of {name}")  # the run that uses one names it, too
