@@ -230,18 +230,22 @@ class Everything:
         self.version(1, runs["parent-run"], f"runs:/{runs['parent-run']}/model")
         self.version(2, runs["parent-run"], "s3://bucket/model")
         self.version(3, None, "s3://bucket/other")
-        self.version(4, None, f"models:/{models['logged-agent']}")
-        self.version(5, runs["deleted-run"], f"models:/{models['logged-by-deleted-run']}")
+        for number, model in ((4, models["logged-agent"]), (5, models["logged-by-deleted-run"])):
+            self.version(number, None, f"models:/{model}", model)
         for number, stage in ((1, "Archived"), (2, "Production"), (3, "Staging")):
             self.client.transition_model_version_stage("fraud-detector", str(number), stage)
         for alias, number in (("champion-alias", 2), ("challenger-alias", 3), ("second-name-alias", 3)):
             self.client.set_registered_model_alias("fraud-detector", alias, str(number))
             self.texts["aliases of versions"].append(alias)
 
-    def version(self, number: int, run: str | None, source: str) -> None:
-        tags = {"approval": f"approval {number}"}
+    def version(self, number: int, run: str | None, source: str, model: str | None = None) -> None:
         self.client.create_model_version(
-            "fraud-detector", source, run_id=run, tags=tags, description=f"Version *{number}*, described."
+            "fraud-detector",
+            source,
+            run_id=run,
+            tags={"approval": f"approval {number}"},
+            description=f"Version *{number}*, described.",
+            model_id=model,
         )
         self.texts["model versions"].append(f"fraud-detector_{number}")
         self.texts["descriptions of versions"].append(f"Version *{number}*, described.")
