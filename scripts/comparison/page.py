@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 from scripts.comparison.delivered import AspectRow, Mark
@@ -10,6 +11,7 @@ from scripts.official_options import RELEASE
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 SHOWN_KEYS = 4
+WIDTH = 120
 
 HEAD = f"""\
 # What each delivers: the official connector and this crawler
@@ -26,6 +28,7 @@ types a number. How long each takes is in [performance.md](performance.md).
 - *Ours adds* lists fields, map keys and list entries (`[]`) that only this crawler writes, *official adds* those that
   only the official connector writes, *other value* those that both write with different values. The number after each
   is that of the entities.
+- `tests/pipeline/test_golden.py` holds each difference on the first server to a list of those that are on purpose.
 """
 
 OTHERS = f"""
@@ -143,9 +146,13 @@ def _unread(servers: Sequence[ServerComparison]) -> Iterator[str]:
     ours = [mark.kind for mark in marks if mark.official < mark.ours]
     official = [mark.kind for mark in marks if mark.official > mark.ours]
     yield "## What neither delivers\n"
-    yield f"Of what is on these servers: {', '.join(neither) or 'nothing'}.\n"
-    yield f"More of it by this crawler only: {', '.join(ours) or 'nothing'}.\n"
-    yield f"More of it by the official connector only: {', '.join(official) or 'nothing'}."
+    yield f"{_sentence('Of what is on these servers, neither delivers', neither)}\n"
+    yield f"{_sentence('This crawler delivers more of', ours)}\n"
+    yield _sentence("The official connector delivers more of", official)
+
+
+def _sentence(beginning: str, kinds: Sequence[str]) -> str:
+    return fill(f"{beginning}: {', '.join(kinds) or 'nothing'}.", WIDTH)
 
 
 def _only(rows: Iterable[AspectRow], *, ours: bool) -> int:

@@ -128,8 +128,8 @@ def test_the_page_of_two_crawls() -> None:
         "| mlModel | `dataPlatformInstance` | 0 | 1 |  |  |  |  |",
         "| mlModel | `mlModelProperties` | 1 | 0 |  |  |  |  |",
         "| `runs/get` | 7 | 0 |",
-        "Of what is on these servers: traces.",
-        "More of it by this crawler only: tags.",
-        "More of it by the official connector only: nothing.",
+        "Of what is on these servers, neither delivers: traces.",
+        "This crawler delivers more of: tags.",
+        "The official connector delivers more of: nothing.",
     ):
         assert line in page.splitlines()

@@ -160,8 +160,8 @@ class Everything:
                 signature=SIGNATURE,
                 pip_requirements=["pandas"],
                 registered_model_name="churn-classifier",
-                params={"layers": "layers of logged-classifier"},
-                tags={"reviewer": "reviewer of logged-classifier"},
+                params={"layers": "3"},
+                tags={"reviewer": "bob"},
             )
         self.ids["runs"]["fit-run"] = run.info.run_id
         self.ids["logged_models"]["logged-classifier"] = model.model_id
@@ -170,8 +170,6 @@ class Everything:
         self.texts["registered models"].append("churn-classifier")
         self.texts["model versions"].append("churn-classifier_1")
         self.texts["logged models"].append("logged-classifier")
-        self.texts["params of logged models"].append("layers of logged-classifier")
-        self.texts["tags of logged models"].append("reviewer of logged-classifier")
         self.texts["columns of model signatures"] += ["tenure_in_months", "price_plan", "churn_probability"]
 
     def logged_models(self, experiment: str) -> None:
@@ -180,9 +178,9 @@ class Everything:
         self.logged_model(experiment, "agent-logged-alone", None, model_type="agent")
         self.logged_model(experiment, "logged-with-failed-upload", source, "FAILED")
         self.logged_model(experiment, "logged-with-pending-upload", source, "PENDING")
-        gone = self.logged_model(experiment, "deleted-logged-model", source)
-        self.client.delete_logged_model(gone)
-        self.texts["logged models"].remove("deleted-logged-model")
+        self.client.delete_logged_model(self.logged_model(experiment, "deleted-logged-model", source))
+        for kind in ("logged models", "params of logged models", "tags of logged models"):
+            self.texts[kind].pop()
 
     def logged_model(
         self, experiment: str, name: str, run: str | None, status: str = "READY", model_type: str | None = None
@@ -201,6 +199,8 @@ class Everything:
             self.client.finalize_logged_model(model, status)
         self.ids["logged_models"][name] = model
         self.texts["logged models"].append(name)
+        self.texts["params of logged models"].append(f"layers of {name}")
+        self.texts["tags of logged models"].append(f"reviewer of {name}")
         return model
 
     def evaluation(self, experiment: str) -> None:
