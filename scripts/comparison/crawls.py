@@ -69,7 +69,8 @@ def _official(server: MlflowServer, folder: Path) -> Crawled:
 
 def _ours(server: MlflowServer, folder: Path, options: Mapping[str, Any]) -> Crawled:
     recipe = _recipe(server, folder, **options)
-    command = [sys.executable, "-m", "crawler", "crawl", "-c", recipe, "-o", folder / "proposals.json", "--no-progress"]
+    output = ("-o", folder / "proposals.json")
+    command: list[str | Path] = [sys.executable, "-m", "crawler", "crawl", "-c", recipe, *output, "--no-progress"]
     return _crawl(server, folder, command, plain_environment(folder))
 
 

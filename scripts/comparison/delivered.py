@@ -75,7 +75,8 @@ def marks(texts: Mapping[str, Iterable[str]], official: Proposals, ours: Proposa
     delivered = [_text(official), _text(ours)]
     for kind, each in texts.items():
         wanted = set(each)
-        found.append(Mark(kind, len(wanted), *(sum(text in whole for text in wanted) for whole in delivered)))
+        theirs, own = (sum(text in whole for text in wanted) for whole in delivered)
+        found.append(Mark(kind, len(wanted), theirs, own))
     return found
 
 
@@ -88,8 +89,8 @@ def _row(kind: str, aspect: str, urns: list[str], official: Values, ours: Values
         equal += not nearest
         for difference in set(nearest):
             counts[difference] += 1
-    have = [sum((urn, aspect) in side for urn in urns) for side in (official, ours)]
-    return AspectRow(kind, aspect, *have, len(both), equal, counts)
+    theirs, own = (sum((urn, aspect) in side for urn in urns) for side in (official, ours))
+    return AspectRow(kind, aspect, theirs, own, len(both), equal, counts)
 
 
 def _nearest(candidates: list[Any], value: Any) -> list[Difference]:
