@@ -12,8 +12,8 @@ from tests.servers.environments import DEMO
 from tests.servers.filled import EVERYTHING, fill
 from tests.servers.mlflow_server import mlflow_server
 
-ALL_KINDS = {"include": dict.fromkeys(IncludeOptions.__struct_fields__, True)}
-"""What this crawler has on beside its defaults on the server that has everything."""
+OPTIONS = {"include": dict.fromkeys(IncludeOptions.__struct_fields__, True)}
+"""Of this crawler's source on the server that has everything: all that make it deliver more."""
 ACCESS_LOG = ("--gunicorn-opts", "--access-logfile -")
 """Of MLflow 2, which keeps none unless asked."""
 
@@ -44,9 +44,8 @@ def _everything(folder: Path) -> ServerComparison:
             server,
             folder,
             f"MLflow {DEMO}",
-            "One of everything, made through MLflow's own client by `tests/servers/everything.py`. This crawler has\n"
-            "all kinds of `source.config.include` on.",
-            ALL_KINDS,
+            "One of everything, made through MLflow's own client by `tests/servers/everything.py`.",
+            OPTIONS,
             made["texts"],
         )
 

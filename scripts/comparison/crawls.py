@@ -52,6 +52,7 @@ def compare(
     return ServerComparison(
         title=title,
         intro=intro,
+        options=options or {},
         exit_codes=(official.exit_code, ours.exit_code),
         changing=(changing(written[0]), changing(written[1])),
         requests=(official.requests, ours.requests),

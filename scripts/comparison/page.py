@@ -5,6 +5,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import NamedTuple
 
+import yaml
+
 from scripts.comparison.delivered import AspectRow, Mark
 from scripts.comparison.field_differences import Difference, How
 from scripts.official_options import RELEASE
@@ -22,7 +24,7 @@ HEAD = f"""\
 and this crawler on each, both into a file, and writes this page from the two files and the servers' access logs. Nobody
 types a number. How long each takes is in [performance.md](performance.md).
 
-- Both run the same recipe with default options; where this crawler has more on, the section of the server says so.
+- Both run the same recipe with default options; where this crawler has more on, the section of the server says which.
 - *Kind* is DataHub's entity type with its subtype. A number counts entities that have the aspect.
 - *Equal* counts entities with the same value from both; the order of lists does not count.
 - *Ours adds* lists fields, map keys and list entries (`[]`) that only this crawler writes, *official adds* those that
@@ -60,7 +62,8 @@ class ServerComparison(NamedTuple):
 
     Attributes:
         title: which server it is.
-        intro: what is on it, and what is on in this crawler's recipe.
+        intro: what is on it.
+        options: what this crawler's source has beside the defaults.
         exit_codes: of the official connector and of this crawler.
         changing: how many aspects each wrote with several values.
         requests: requests to MLflow by endpoint, of each.
@@ -70,6 +73,7 @@ class ServerComparison(NamedTuple):
 
     title: str
     intro: str
+    options: Mapping[str, object]
     exit_codes: tuple[int, int]
     changing: tuple[int, int]
     requests: tuple[Mapping[str, int], Mapping[str, int]]
@@ -87,6 +91,9 @@ def _server(server: ServerComparison) -> Iterator[str]:
     equal, differ = sum(row.equal for row in rows), sum(row.both - row.equal for row in rows)
     yield f"## {server.title}\n"
     yield f"{server.intro}\n"
+    if server.options:
+        yield "This crawler's source has these options on:\n"
+        yield f"```yaml\n{yaml.safe_dump(dict(server.options), sort_keys=False)}```\n"
     yield from _table(
         ("", "official connector", "this crawler"),
         [

@@ -45,7 +45,7 @@ def test_the_page_has_every_aspect_that_a_crawl_writes() -> None:
     assert len(aspects) > 15
     page = PAGE.read_text()
     missing = {aspect for aspect in aspects if f"| `{aspect}` |" not in page}
-    assert not missing, "run python -m scripts.comparison, with what writes these in ALL_KINDS"
+    assert not missing, "run python -m scripts.comparison, with options in OPTIONS that make it write these"
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,7 @@ def test_the_page_of_two_crawls() -> None:
             ServerComparison(
                 title="MLflow 9",
                 intro="A test.",
+                options={"include": {"prompts": True}},
                 exit_codes=(1, 0),
                 changing=(1, 0),
                 requests=({"runs/get": 7, "runs/search": 2}, {"runs/search": 1}),
@@ -119,6 +120,7 @@ def test_the_page_of_two_crawls() -> None:
     run = "| dataProcessInstance: ML Training Run | `dataProcessInstanceProperties` | 1 | 1 | 0 |"
     for line in (
         "## MLflow 9",
+        "  prompts: true",
         "| aspects | 4 | 4 |",
         "| requests to MLflow | 9 | 1 |",
         "| exit code | 1 | 0 |",
