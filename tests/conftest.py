@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.servers.filled import FilledServer, fill
+from tests.servers.environments import DEMO
+from tests.servers.filled import EVERYTHING, FilledServer, fill
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 # Else each of the processes that tests start would compile all that it imports: a third of their time.
@@ -17,7 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 GOLDEN = Path(__file__).parent / "golden"
 
-REAL_SERVERS = {"golden_server", "filled_server"}
+REAL_SERVERS = {"golden_server", "filled_server", "server_with_everything"}
 """The fixtures that start an MLflow server, which takes seconds; the first time also its environment is built."""
 
 # No test may fail because the machine is busy. --hypothesis-profile names another profile than these.
@@ -92,3 +93,11 @@ def filled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
             return running[version]
 
         yield serve
+
+
+@pytest.fixture(scope="session")
+def server_with_everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledServer]:
+    """MLflow 3.17.2 with one of everything, and ids and texts of what is there."""
+    folder = tmp_path_factory.mktemp("everything")
+    with mlflow_server(DEMO, folder) as server:
+        yield FilledServer(server, fill(server, folder / "made.json", EVERYTHING))

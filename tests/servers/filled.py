@@ -1,4 +1,4 @@
-"""Servers filled by `fill.py`, and what their own clients report."""
+"""Servers filled by a script that their own client runs, and what it reports."""
 
 import json
 import subprocess
@@ -7,20 +7,23 @@ from typing import Any, NamedTuple
 
 from tests.servers.mlflow_server import MlflowServer
 
-SCRIPT = Path(__file__).with_name("fill.py")
+ODDITIES = Path(__file__).with_name("fill.py")
+"""Reports what the client says is there; for any version."""
+EVERYTHING = Path(__file__).with_name("everything.py")
+"""Reports ids and texts of what it made; for MLflow 3.9 and later."""
 
 
 class FilledServer(NamedTuple):
-    """A server and what its version's client says is there, as `fill.py` writes it."""
+    """A server and what the script that filled it reports."""
 
     server: MlflowServer
     reported: dict[str, Any]
 
 
-def fill(server: MlflowServer, output: Path) -> dict[str, Any]:
+def fill(server: MlflowServer, output: Path, script: Path = ODDITIES) -> dict[str, Any]:
     """Fills the server through the client of its own version."""
     done = subprocess.run(
-        [str(server.python), str(SCRIPT), server.url, str(output)], capture_output=True, text=True, check=False
+        [str(server.python), str(script), server.url, str(output)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise RuntimeError(f"Filling MLflow {server.version} failed:\n{done.stderr[-3000:]}")
