@@ -25,7 +25,7 @@ def load_owner(options: Mapping[Any, Any] | None, remarks: Remarks) -> OwnerSett
     if options is None:
         return None
     owner = section(options, _PATH, OwnerOptions, remarks=remarks)
-    if not owner.tags and not remarks.has_error_at(f"{_PATH}.tags"):
+    if not owner.tags and not remarks.has_error_at(f"{_PATH}:", f"{_PATH}.tags"):
         raise SettingsError(f"{_PATH}: there must be a key tags.", "Name the tags whose values name owners: [owner].")
     if owner.pattern is not None:
         try:
