@@ -31,7 +31,7 @@ SIGNATURE = ModelSignature(
 class Echo(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """A model that needs nothing."""
 
-    def predict(self, context: object, model_input: Any, params: object = None) -> Any:  # noqa: ARG002
+    def predict(self, context: object, model_input: Any, params: object = None) -> Any:
         """Return what it gets."""
         return model_input
 
