@@ -7,17 +7,17 @@ import msgspec
 
 from crawler.checkpoint.model_files import KnownModelFiles
 from crawler.errors import CrawlerError, RequestRefused
-from crawler.http.status_policy import NO_ENDPOINT
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import ModelVersion, Run
 from crawler.mlflow.model_file import ModelFile
+from crawler.mlflow.refusals import says_no_such_row
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.reading import MODEL_FILES_UNREAD
 
-FAILURES_IN_A_ROW = 20
-"""After so many, the server is taken to reach no artifacts at all: nothing is asked for any more."""
+FAILURES_IN_A_ROW = 50
+"""After so many, the server is taken to reach no artifacts at all, each at the cost of a time-out: none is asked for."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ModelFile).decode
@@ -94,9 +94,9 @@ class ModelFiles:
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            self._failed_in_a_row += 1
             self._listener(MODEL_FILES_UNREAD.found(f"{name}: {error}"))
-            if not _is_absent(error):
+            if not _is_gone(error):
+                self._failed_in_a_row += 1
                 self._mapper.model_file(version, None)
             return
         self._failed_in_a_row = 0
@@ -105,8 +105,9 @@ class ModelFiles:
         self._mapper.model_file(version, file)
 
 
-def _is_absent(error: CrawlerError) -> bool:
-    return isinstance(error, RequestRefused) and error.status in NO_ENDPOINT
+def _is_gone(error: CrawlerError) -> bool:
+    """Return whether the server knows that there is nothing, which is no failure of it."""
+    return isinstance(error, RequestRefused) and says_no_such_row(error)
 
 
 def _name(version: ModelVersion) -> str:

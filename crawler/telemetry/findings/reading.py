@@ -170,5 +170,5 @@ MODEL_FILES_UNREAD = FindingKind(
     "The MLmodel of some model versions could not be read, so these have no signature. All else of them was written.",
     "warning",
     "The sample has MLflow's answer: mostly the artifacts are gone, or MLflow's server cannot reach their storage. "
-    "After 20 failures in a row no other is asked for.",
+    "After 50 failures in a row no other is asked for.",
 )
