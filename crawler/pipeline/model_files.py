@@ -17,7 +17,7 @@ from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.reading import MODEL_FILES_UNREAD
 
 FAILURES_IN_A_ROW = 50
-"""After so many, the server is taken to reach no artifacts at all, each at the cost of a time-out: none is asked for."""
+"""After so many, the server is taken to reach no artifacts at all, at a time-out each: no other is asked for."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ModelFile).decode
