@@ -54,7 +54,7 @@ def main(url: str) -> None:
     with mlflow.start_run():
         log()
     client = mlflow.MlflowClient()
-    client.create_model_version("churn", "s3://nowhere/model", run_id=run.info.run_id)
+    client.create_model_version("churn", "s3://nowhere/copied", run_id=run.info.run_id)
     client.create_model_version("churn", "s3://nowhere/other")
     client.set_registered_model_alias("churn", "champion", "1")
     client.set_registered_model_tag("churn", "owner", "ann")
