@@ -38,7 +38,7 @@ WRONG: list[tuple[Any, str]] = [
     (recipe({"owner": {"tag": CANARY}}), "source.config.owner: unknown key 'tag'. Did you mean 'tags'?"),
     (recipe({"owner": {"tags": ["a"], "pattern": "("}}), "source.config.owner.pattern: no regular expression: missing"),
     (recipe({"owner": {"tags": ["a"], "type": "OWNER"}}), "source.config.owner.type: DataHub knows no 'OWNER'. Known"),
-    (recipe({"model_tags": ["stages"]}), "source.config.model_tags[...]: expected one of"),
+    (recipe({"model_tags": ["stages"]}), "source.config.model_tags[0]: expected one of stage, alias."),
     (recipe({"username": "ann"}), NO_PASSWORD),
     (recipe({"password": CANARY}), NO_PASSWORD),
     (recipe({"username": "ann", "password": 123}), "source.config.password: expected a text in quotes, got int."),
