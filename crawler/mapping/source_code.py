@@ -9,8 +9,9 @@ from urllib.parse import quote, urlsplit
 from crawler.datahub.aspects import SourceCode, SourceCodeUrl
 from crawler.url_credentials import strip_text
 
-_REPOSITORY = "mlflow.source.git.repoURL"
-_COMMIT = "mlflow.source.git.commit"
+_REPOSITORY, _COMMIT = "mlflow.source.git.repoURL", "mlflow.source.git.commit"
+_CLONE, _CLONE_COMMIT = "mlflow.databricks.gitRepoUrl", "mlflow.databricks.gitRepoCommit"
+"""Of a notebook in a Git folder of Databricks."""
 _NAME = "mlflow.source.name"
 _NOTEBOOK_ID = "mlflow.databricks.notebookID"
 _NOTEBOOK_PATH = "mlflow.databricks.notebookPath"
@@ -23,6 +24,9 @@ _SHOWN = (
     "mlflow.source.type",
     _NAME,
     "mlflow.project.entryPoint",
+    _CLONE,
+    _CLONE_COMMIT,
+    "mlflow.databricks.gitRepoReference",
     _NOTEBOOK_PATH,
 )
 _TYPE = "TRAINING_PIPELINE_SOURCE_CODE"
@@ -41,23 +45,24 @@ _AT_A_COMMIT = (
 
 def source_code(tags: dict[str, str]) -> SourceCode | None:
     """Return the aspect sourceCode by the tags of a run; None where they lead to no page."""
-    url = _page_of_commit(tags) or _page_of_notebook(tags)
+    url = _page_of_commit(tags, _REPOSITORY, _COMMIT) or _page_of_commit(tags, _CLONE, _CLONE_COMMIT)
+    url = url or _page_of_notebook(tags)
     return None if url is None else SourceCode(source_code=[SourceCodeUrl(type=_TYPE, source_code_url=url)])
 
 
 def source_properties(tags: dict[str, str]) -> dict[str, str]:
     """Return the tags that a model shares with its run, if these say where the code is."""
-    if not tags.get(_REPOSITORY) and not tags.get(_NOTEBOOK_PATH):
+    if not any(tags.get(key) for key in (_REPOSITORY, _CLONE, _NOTEBOOK_PATH)):
         return {}
     return {key: value for key in _SHOWN if (value := tags.get(key))}
 
 
-def _page_of_commit(tags: dict[str, str]) -> str | None:
+def _page_of_commit(tags: dict[str, str], of_repository: str, of_commit: str) -> str | None:
     """Return the page of the repository, at the commit where its host is known to show that."""
-    repository = _repository_page(tags.get(_REPOSITORY, ""))
+    repository = _repository_page(tags.get(of_repository, ""))
     if repository is None:
         return None
-    commit = tags.get(_COMMIT, "")
+    commit = tags.get(of_commit, "")
     host = urlsplit(repository).hostname or ""
     folder = next((folder for of_host, folder in _AT_A_COMMIT if of_host.search(host)), None)
     if folder is None or not _HASH.match(commit):

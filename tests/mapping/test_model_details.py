@@ -287,6 +287,13 @@ def test_a_notebook_of_databricks_has_a_page() -> None:
     found = written(run(**tags))["mlModel"]
     assert found["sourceCode"]["sourceCode"][0]["sourceCodeUrl"] == "https://acme.cloud.databricks.com/#notebook/123"
     assert found["mlModelProperties"]["customProperties"]["mlflow.databricks.notebookPath"] == "/Users/ann/churn"
+    clone = {
+        "mlflow.databricks.gitRepoUrl": "https://github.com/acme/models.git",
+        "mlflow.databricks.gitRepoCommit": COMMIT,
+    }
+    found = written(run(**tags, **clone))["mlModel"]
+    assert found["sourceCode"]["sourceCode"][0]["sourceCodeUrl"] == GITHUB
+    assert found["mlModelProperties"]["customProperties"].items() >= clone.items()
 
 
 def owners(value: str, **settings: Any) -> list[str]:
