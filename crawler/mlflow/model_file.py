@@ -1,7 +1,7 @@
 """MLmodel, the file that describes a logged model: what of it a catalog shows, from the file or from a tag of its run.
 
-MLflow 1 and 2 keep an extract of each in the run's tag `mlflow.log-model.history`: 1.28 with the signature, 2.20 without
-it. MLflow 3 keeps none.
+MLflow 1 and 2 keep an extract of each in the run's tag `mlflow.log-model.history`: 1.28 with the signature, 2.20
+without it. MLflow 3 keeps none.
 """
 
 from collections.abc import Sequence
