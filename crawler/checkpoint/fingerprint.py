@@ -11,6 +11,8 @@ _SERVER = "MLflow's URL"
 _WORKSPACE = "the workspace"
 _REGISTRY = "the registry's URL"
 _SINK = "the sink"
+_ADDED = ("link_to_mlflow", "model_tags", "owner")
+"""Of the mapping, where they are set: the state of an older version has none."""
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
@@ -19,6 +21,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     mapping = msgspec.structs.asdict(settings.mapping)
     # Links name what was chosen below, where anything was: the state of an older version has none.
     del mapping["workspace"]
+    added = {name: mapping.pop(name) for name in _ADDED}
     chosen = {} if mlflow.workspace is None else {_WORKSPACE: mlflow.workspace}
     return {
         _SERVER: mlflow.tracking.url,
@@ -26,6 +29,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
         _SINK: encodable(settings.sink.target),
         **chosen,
         **{name: _text(mapping[name]) for name in sorted(mapping)},
+        **{name: _text(value) for name, value in added.items() if value},
         **_changes(settings),
     }
 
@@ -33,6 +37,8 @@ def fingerprint(settings: Settings) -> dict[str, str]:
 def _changes(settings: Settings) -> dict[str, str]:
     """Return what changes all that is mapped, where anything does; options of transformers may be secrets."""
     changes = {} if settings.browse_paths else {"generate_browse_path_v2": "false"}
+    if settings.selection.include.signatures:
+        changes["include.signatures"] = "true"
     if not settings.transformers:
         return changes
     digest = hashlib.sha256(msgspec.json.encode(settings.transformers, order="sorted", enc_hook=str)).hexdigest()

@@ -10,6 +10,7 @@ from crawler import __version__
 from crawler.checkpoint.fingerprint import ends_of
 from crawler.checkpoint.intervals import Bounds
 from crawler.checkpoint.known_experiments import KnownExperiments, drop_unfinished
+from crawler.checkpoint.model_files import KnownModelFiles, forget_model_files
 from crawler.checkpoint.scope import LastCrawl, Scope, scope_of
 from crawler.checkpoint.seen_numbers import SeenNumbers
 from crawler.checkpoint.sent_entities import SentEntities, key_of, run_urn_of
@@ -50,6 +51,8 @@ class Memory:
         interrupted = scope_under_way(database) if resumes else None
         self._last = msgspec.json.decode(facts[_LAST], type=LastCrawl) if _LAST in facts else None
         self.scope = interrupted or scope_of(self._last, wanted, fingerprint, __version__, _now())
+        self._model_files: KnownModelFiles | None = None
+        self._resumed = interrupted is not None
         self._seen = SeenNumbers(_seen_blocks(database) if interrupted else {})
         ended = 0 if self._last is None else self._last.number
         if not interrupted:
@@ -60,10 +63,19 @@ class Memory:
             self.scope = msgspec.structs.replace(self.scope, numbers=self.sent.numbers)
             database.write(Changes(settings={}), lambda connection: self._begin(connection, ends))
 
+    @property
+    def model_files(self) -> KnownModelFiles:
+        """What is kept of models' files, for crawls that read some."""
+        if self._model_files is None:
+            self._model_files = KnownModelFiles(self._database)
+        return self._model_files
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what was learned since the last time, within a transaction."""
         self.sent.write(connection)
         self.experiments.write(connection)
+        if self._model_files is not None:
+            self._model_files.write(connection)
 
     def is_known(self, experiment_id: str) -> bool:
         """Return whether only what may have changed of an experiment's runs is to be read."""
@@ -105,6 +117,8 @@ class Memory:
         if self.loses or not self.lists_all:
             return
         self.experiments.finish(connection)
+        if self._model_files is not None and self.scope.is_full and not self._resumed:
+            self._model_files.drop_others(connection)
         scope, last = self.scope, self._last
         ended = LastCrawl(
             scope.number,
@@ -148,6 +162,7 @@ def clear(database: Database) -> None:
 def _empty(connection: sqlite3.Connection) -> None:
     for table in MEMORY_TABLES:
         connection.execute(f"DELETE FROM {table}")  # noqa: S608  names of our own
+    forget_model_files(connection)
 
 
 def _seen_blocks(database: Database) -> dict[int, bytes]:

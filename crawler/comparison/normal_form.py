@@ -38,6 +38,12 @@ DEFAULTS: Mapping[str, Mapping[Path, object]] = {
         ("versioningScheme",): "LEXICOGRAPHIC_STRING",
     },
     "globalTags": {("tags", "attribution", "sourceDetail"): {}},
+    "ownership": {
+        ("lastModified",): _UNKNOWN,
+        ("ownerTypes",): {},
+        ("owners", "attribution", "sourceDetail"): {},
+    },
+    "institutionalMemory": {("elements", "settings", "showInAssetPreview"): False},
     "datasetProperties": _NO_PROPERTIES,
     "schemaMetadata": {
         ("created",): _UNKNOWN,
@@ -58,6 +64,7 @@ DEFAULTS: Mapping[str, Mapping[Path, object]] = {
 _COMPUTED: Mapping[str, frozenset[str]] = {
     "status": frozenset({"lifecycleStage", "lifecycleLastUpdated"}),
     "versionProperties": frozenset({"isLatest", "metadataCreatedTimestamp"}),
+    "ownership": frozenset({"ownerTypes", "lastModified"}),
 }
 """Fields that are DataHub's own, or its users': no crawl has a say in them."""
 

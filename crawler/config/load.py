@@ -120,7 +120,7 @@ def load_explained(
         run_id=pipeline.run_id if pipeline.run_id and pipeline.run_id != _NO_RUN_ID else _new_run_id(),
         mlflow=source.mlflow,
         selection=source.selection,
-        mapping=mapping_settings(source.options.section, source.mlflow.tracking.url),
+        mapping=mapping_settings(source, source.mlflow.tracking.url),
         sink=written,
         state=flags.state,
         removal=removal,

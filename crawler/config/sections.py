@@ -15,6 +15,7 @@ from crawler.config.sizes import Size
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]
 Removal = Literal["auto", "confirm"]
+ModelTag = Literal["stage", "alias"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
@@ -215,6 +216,19 @@ class IncludeOptions(_Section, kw_only=True, frozen=True):
     """The signatures of model versions, which takes MLflow one request a version."""
 
 
+class OwnerOptions(_Section, kw_only=True, frozen=True):
+    """`source.config.owner`: who owns models, model groups and containers; replaces the owners that DataHub has."""
+
+    tags: list[str] = []
+    """Required: the tags that name the owner, the first that is set counts. `mlflow.user` is who started a run."""
+    pattern: str | None = None
+    """A regular expression whose first group is the name: `(.+)@`. A value that it is not found in names nobody."""
+    user_domain: str | None = None
+    """The domain of names that have none: with `example.com`, `ann` becomes `urn:li:corpuser:ann@example.com`."""
+    type: str = "TECHNICAL_OWNER"
+    """The kind of ownership, or the URN of one of your own: `urn:li:ownershipType:steward`."""
+
+
 class Connection(_Section, kw_only=True, frozen=True):
     """The options of a server that the source and datahub-rest share."""
 
@@ -249,8 +263,8 @@ class Connection(_Section, kw_only=True, frozen=True):
 class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
-    `platform_instance`, `workspace`, `include`, `page_size`, `changed_only`, `incremental`, `verify_every` and the
-    options of the connection are ours.
+    `platform_instance`, `workspace`, `include`, `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`,
+    `incremental`, `verify_every` and the options of the connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -283,6 +297,12 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """Write the user names and passwords that stand within URLs of MLflow's data (`https://ann:secret@host`)."""
     include: Options | None = None
     """Which kinds of things are read: `{prompts: false}`, see below."""
+    owner: Options | None = None
+    """Who owns models, model groups and containers: `{tags: [owner]}`, see below; nobody by default."""
+    model_tags: list[ModelTag] = []
+    """What else a group's page shows as the tags of its models: their stage, their aliases."""
+    link_to_mlflow: bool = False
+    """Write MLflow's page as the link of models, model groups and containers; replaces the links that DataHub has."""
     stateful_ingestion: Options | None = None
     """The removal of what vanished from MLflow, see below."""
     changed_only: bool = False

@@ -144,6 +144,22 @@ class MlflowSettings(_Settings, frozen=True, kw_only=True):
     workspace: str | None = None
 
 
+class OwnerSettings(_Settings, frozen=True, kw_only=True):
+    """How the owners of models, model groups and containers are told.
+
+    Attributes:
+        tags: the tags that name them; the first that a thing has counts.
+        pattern: what of a tag's value is the name: its first group, or all of it; None for the whole value.
+        user_domain: what follows the `@` of a name that has none; None for nothing.
+        type: DataHub's name of the kind of ownership, or the URN of a kind of one's own.
+    """
+
+    tags: tuple[str, ...]
+    pattern: str | None = None
+    user_domain: str | None = None
+    type: str = "TECHNICAL_OWNER"
+
+
 class MappingSettings(_Settings, frozen=True, kw_only=True):
     """All that decides what is written for one MLflow server.
 
@@ -156,6 +172,9 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
         source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
         workspace: the workspace that links name; None until the server has said that it has any.
         keep_url_credentials: True writes the user names and passwords that stand within URLs of MLflow's data.
+        owner: how owners are told; None for no owners.
+        model_tags: what the tags of a model in its properties hold beside its own, "stage" and "alias".
+        link_to_mlflow: True writes MLflow's pages as links, too.
     """
 
     env: str = "PROD"
@@ -166,6 +185,9 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     source_mapping_to_platform: dict[str, str] = {}
     workspace: str | None = None
     keep_url_credentials: bool = False
+    owner: OwnerSettings | None = None
+    model_tags: tuple[str, ...] = ()
+    link_to_mlflow: bool = False
 
 
 class CaseInsensitive(Enum):

@@ -11,12 +11,20 @@ from crawler.config.environment import is_true, mlflow_variables
 from crawler.config.flags import Flags
 from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
+from crawler.config.load_owner import load_owner
 from crawler.config.load_selection import load_selection
 from crawler.config.remarks import Remarks
 from crawler.config.secrets import has_secret, with_one_secret
 from crawler.config.sections import Incremental, MlflowSource, Options, Typed
 from crawler.config.selection import Selection
-from crawler.config.settings import IncrementalSettings, KeepingCurrent, MappingSettings, MlflowSettings, ServerSettings
+from crawler.config.settings import (
+    IncrementalSettings,
+    KeepingCurrent,
+    MappingSettings,
+    MlflowSettings,
+    OwnerSettings,
+    ServerSettings,
+)
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
@@ -44,6 +52,7 @@ class Source(msgspec.Struct, frozen=True):
     mlflow: MlflowSettings | None
     selection: Selection = Selection()
     changed_only: KeepingCurrent | None = None
+    owner: OwnerSettings | None = None
 
 
 def load_source(
@@ -69,8 +78,11 @@ def load_source(
     with remarks:
         selection = load_selection(merged.section, remarks)
         changed_only = _changed_only(merged.section, remarks)
+        owner = None
+        with remarks:
+            owner = load_owner(merged.section.owner, remarks)
         mlflow, merged = _servers(merged, layers, environment, home, remarks)
-        return Source(merged, mlflow, selection, changed_only)
+        return Source(merged, mlflow, selection, changed_only, owner)
     return Source(merged, None)
 
 
@@ -82,8 +94,9 @@ def _changed_only(source: MlflowSource, remarks: Remarks) -> KeepingCurrent | No
     return KeepingCurrent(incremental=incremental if chosen.enabled else None, verify_every=source.verify_every)
 
 
-def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings:
+def mapping_settings(loaded: Source, tracking_url: str) -> MappingSettings:
     """Return what is written for the MLflow server at `tracking_url`."""
+    source = loaded.options.section
     return MappingSettings(
         env=source.env.upper(),
         platform_instance=source.platform_instance,
@@ -92,6 +105,9 @@ def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings
         materialize_dataset_inputs=source.materialize_dataset_inputs,
         source_mapping_to_platform=source.source_mapping_to_platform,
         keep_url_credentials=source.keep_url_credentials,
+        owner=loaded.owner,
+        model_tags=tuple(sorted(set(source.model_tags), reverse=True)),
+        link_to_mlflow=source.link_to_mlflow,
     )
 
 

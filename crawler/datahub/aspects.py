@@ -299,6 +299,53 @@ class GlobalTags(Aspect, frozen=True):
     tags: list[TagAssociation]
 
 
+class SourceCodeUrl(_Record, frozen=True):
+    """A page with the code of a model, and what the code does for it."""
+
+    type: str
+    source_code_url: str
+
+
+class SourceCode(Aspect, frozen=True):
+    """The aspect `sourceCode`."""
+
+    NAME: ClassVar[str] = "sourceCode"
+
+    source_code: list[SourceCodeUrl]
+
+
+class Owner(_Record, frozen=True):
+    """A user or a group that owns an entity; `type_urn` names an ownership type that is not DataHub's own."""
+
+    owner: str
+    type: str
+    type_urn: str | None = None
+
+
+class Ownership(Aspect, frozen=True):
+    """The aspect `ownership`."""
+
+    NAME: ClassVar[str] = "ownership"
+
+    owners: list[Owner]
+
+
+class Link(_Record, frozen=True):
+    """A link of an entity to a page."""
+
+    url: str
+    description: str
+    create_stamp: TimeStamp
+
+
+class InstitutionalMemory(Aspect, frozen=True):
+    """The aspect `institutionalMemory`."""
+
+    NAME: ClassVar[str] = "institutionalMemory"
+
+    elements: list[Link]
+
+
 class DatasetProperties(Aspect, frozen=True):
     """The aspect `datasetProperties`."""
 

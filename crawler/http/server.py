@@ -115,17 +115,24 @@ class Server:
         """Send a header with each request from now on."""
         self._more_headers[name] = value
 
-    async def get(self, path: str, params: Params | None = None, *, attempts: int | None = None) -> Response:
+    async def get(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        attempts: int | None = None,
+        max_answer_bytes: int | None = None,
+    ) -> Response:
         """Read `path`, which begins with `/`, below the base URL; CrawlerError if no data is returned.
 
-        `attempts` lowers the number of attempts for this request.
+        `attempts` lowers the number of attempts for this request, `max_answer_bytes` the size of its answer.
         """
         request = Request(
             method="GET",
             url=self.url + path,
             params=params or (),
             headers=self._more_headers,
-            max_answer_bytes=self._max_answer_bytes,
+            max_answer_bytes=max_answer_bytes or self._max_answer_bytes,
             attempts=attempts,
         )
         return await self._send(request, path)

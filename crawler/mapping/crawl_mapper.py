@@ -12,7 +12,7 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.experiments import container_urn, experiment_entity
-from crawler.mapping.model_versions import model_urn
+from crawler.mapping.model_versions import extract_of, model_urn
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
@@ -21,6 +21,7 @@ from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, 
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
+from crawler.mlflow.model_file import ModelFile
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
     DATASET_COLUMNS_LEFT_OUT,
@@ -162,6 +163,27 @@ class CrawlMapper:
         entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
         return entities
+
+    def versions_without_signature(self, runs: Iterable[Run]) -> list[ModelVersion]:
+        """Return the versions that are mapped with these runs, and of whose signature the runs do not tell."""
+        return [
+            version
+            for run in runs
+            for version in self._versions.of_run(run.info.run_id)
+            if (extract := extract_of(version, run)) is None or extract.signature is None
+        ]
+
+    def versions_of_lost(self, run_ids: Iterable[str]) -> list[ModelVersion]:
+        """Return the versions that are mapped by `lost_runs`."""
+        return self._versions.of_lost(run_ids)
+
+    def versions_without_run(self) -> list[ModelVersion]:
+        """Return the versions that are mapped by `versions_complete`."""
+        return self._versions.of_no_run()
+
+    def model_file(self, version: ModelVersion, file: ModelFile | None) -> None:
+        """Take the MLmodel of one of these versions; None where it could not be read now."""
+        self._versions.add_file(version, file)
 
     @property
     def missing_runs(self) -> list[str]:

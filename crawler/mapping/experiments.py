@@ -4,6 +4,7 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
+    Aspect,
     BrowsePathEntry,
     BrowsePathsV2,
     ContainerProperties,
@@ -11,6 +12,8 @@ from crawler.datahub.aspects import (
     TimeStamp,
 )
 from crawler.datahub.proposals import Entity
+from crawler.mapping.links import link_to_mlflow
+from crawler.mapping.owners import ownership
 from crawler.mapping.platform import (
     PLATFORM_URN,
     instance_guid,
@@ -33,17 +36,18 @@ def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
 
 def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings) -> Entity:
     """Map an experiment to a container, with the aspects that DataHub's ingestion adds to every container."""
-    return Entity(
-        "container",
-        urn,
-        (
-            _properties(experiment, settings),
-            platform_instance(settings),
-            _SUBTYPE,
-            BrowsePathsV2(path=_browse_path(settings)),
-            NOT_REMOVED,
-        ),
-    )
+    aspects: list[Aspect] = [
+        _properties(experiment, settings),
+        platform_instance(settings),
+        _SUBTYPE,
+        BrowsePathsV2(path=_browse_path(settings)),
+        NOT_REMOVED,
+    ]
+    if owned := ownership(settings.owner, as_dict(experiment.tags)):
+        aspects.append(owned)
+    if settings.link_to_mlflow:
+        aspects.append(link_to_mlflow(_page(experiment, settings), experiment.creation_time))
+    return Entity("container", urn, tuple(aspects))
 
 
 def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerProperties:
@@ -56,10 +60,14 @@ def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerP
         name=experiment.name,
         description=description,
         custom_properties=key | tags | {"artifacts_location": experiment.artifact_location},
-        external_url=ui_page(settings, f"experiments/{url_part(experiment.experiment_id)}"),
+        external_url=_page(experiment, settings),
         created=_time_stamp(experiment.creation_time),
         last_modified=_time_stamp(experiment.last_update_time),
     )
+
+
+def _page(experiment: Experiment, settings: MappingSettings) -> str:
+    return ui_page(settings, f"experiments/{url_part(experiment.experiment_id)}")
 
 
 def _time_stamp(time: int | None) -> TimeStamp | None:

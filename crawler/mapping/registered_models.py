@@ -6,12 +6,15 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
+    Aspect,
     MetadataAttribution,
     MLModelGroupProperties,
     TimeStamp,
     VersionTag,
 )
 from crawler.datahub.proposals import Entity
+from crawler.mapping.links import link_to_mlflow
+from crawler.mapping.owners import ownership
 from crawler.mapping.platform import ACTOR, PLATFORM, platform_instance, ui_page
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import RegisteredModel, as_dict
@@ -24,19 +27,21 @@ def model_group_urn(name: str, settings: MappingSettings) -> str:
 
 def registered_model_entity(model: RegisteredModel, newest: str | None, settings: MappingSettings) -> Entity:
     """Map a registered model to a model group (aspect mlModelGroupProperties), whose version is the `newest`."""
+    tags, page = as_dict(model.tags), ui_page(settings, f"models/{quote(model.name, safe='')}")
     properties = MLModelGroupProperties(
-        custom_properties=as_dict(model.tags),
+        custom_properties=tags,
         description=model.description,
         created=TimeStamp(known_time(model.creation_timestamp) or 0),
         last_modified=TimeStamp(known_time(model.last_updated_timestamp) or 0),
         version=version_tag(newest, model.last_updated_timestamp),
-        external_url=ui_page(settings, f"models/{quote(model.name, safe='')}"),
+        external_url=page,
     )
-    return Entity(
-        "mlModelGroup",
-        model_group_urn(model.name, settings),
-        (properties, platform_instance(settings), NOT_REMOVED),
-    )
+    aspects: list[Aspect] = [properties, platform_instance(settings), NOT_REMOVED]
+    if owned := ownership(settings.owner, tags):
+        aspects.append(owned)
+    if settings.link_to_mlflow:
+        aspects.append(link_to_mlflow(page, model.creation_timestamp))
+    return Entity("mlModelGroup", model_group_urn(model.name, settings), tuple(aspects))
 
 
 def version_tag(version: str | None, time: int) -> VersionTag:

@@ -7,7 +7,8 @@ from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page, Row, decode_experiment
-from crawler.mlflow.entities import Experiment
+from crawler.mlflow.entities import Experiment, ModelVersion
+from crawler.mlflow.model_file import FILE_NAME, MAX_FILE_BYTES, ModelFile, read_file
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
@@ -15,6 +16,11 @@ from crawler.mlflow.rights import has_model, may_hide
 from crawler.mlflow.run_reader import RunReader
 from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
 from crawler.telemetry.timing import Timing
+
+_ARTIFACT_OF_VERSION = "/model-versions/get-artifact"
+"""Beside MLflow's API, not below it: what its own pages download artifacts from."""
+_ATTEMPTS_AT_FILES = 2
+"""A storage that cannot be reached is a 500, for each of them."""
 
 
 class MlflowClient:
@@ -90,6 +96,17 @@ class MlflowClient:
     async def experiment(self, experiment_id: str) -> Experiment:
         """Return one experiment. Raises RequestRefused where it is not there, or may not be read."""
         return decode_experiment((await self._api.get("experiments/get", {"experiment_id": experiment_id})).body)
+
+    async def model_file(self, version: ModelVersion) -> ModelFile:
+        """Return the MLmodel of a version, from where the registry's server finds its artifacts.
+
+        Raises RequestRefused where there is none, DecodeError for something else, AnswerTooLarge.
+        """
+        params = {"name": version.name, "version": version.version, "path": FILE_NAME}
+        answer = await self._registry.get(
+            _ARTIFACT_OF_VERSION, params, attempts=_ATTEMPTS_AT_FILES, max_answer_bytes=MAX_FILE_BYTES
+        )
+        return read_file(answer.body)
 
     async def require_models(self) -> None:
         """Raise RequestRefused where the tracking server cannot even search registered models."""

@@ -136,6 +136,7 @@ class ModelVersion(_Message, frozen=True):
     current_stage: str | None = None
     description: str = ""
     run_id: str = ""
+    source: str = ""
     tags: list[KeyValue] = []
 
 

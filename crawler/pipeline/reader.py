@@ -13,6 +13,7 @@ from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
@@ -48,11 +49,17 @@ class Reader:
         self._experiment_ids: list[str] = []
         self._to_read = 0
         self._listings = Listings(client, listener)
-        self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
         self._parents = ParentRuns(client, listener)
-        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers, removals_of)
-        self._version_runs = VersionRuns(client, mapper, send, listener, progress, self._parents, workers)
+        files = self._model_files(workers)
+        self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers)
+        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, files, workers, removals_of)
+        self._version_runs = VersionRuns(client, mapper, send, listener, progress, self._parents, files, workers)
         self._is_complete = False
+
+    def _model_files(self, at_once: int) -> ModelFiles:
+        wanted, memory = self._selection.include.signatures, self._progress.memory
+        known = memory.model_files if wanted and memory is not None else None
+        return ModelFiles(self._client, self._mapper, self._listener, at_once, known, wanted=wanted)
 
     async def read(self) -> None:
         """Read the whole server; a listing that fails costs only itself. Raises ServerError where it cannot go on."""

@@ -11,6 +11,7 @@ from crawler.mlflow.refusals import wants_filter
 from crawler.mlflow.resources import MODEL_VERSIONS, REGISTERED_MODELS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped
@@ -26,12 +27,21 @@ class RegistryStage:
     not read. A model that was made after its page was read is found by reading the models once more.
     """
 
-    def __init__(self, listings: Listings, mapper: CrawlMapper, send: Send, listener: Listener, workers: int) -> None:
+    def __init__(
+        self,
+        listings: Listings,
+        mapper: CrawlMapper,
+        send: Send,
+        listener: Listener,
+        files: ModelFiles,
+        workers: int,
+    ) -> None:
         """Ask for the versions of at most `workers` models at a time, where they are had by model only."""
         self._listings = listings
         self._mapper = mapper
         self._send = send
         self._listener = listener
+        self._files = files
         self._workers = workers
         self._names: set[str] = set()
         self._waiting: dict[str, list[ModelVersion]] = {}
@@ -46,6 +56,7 @@ class RegistryStage:
             await self._read_models()
             await self._send_known()
         self._tell_hidden()
+        await self._files.read_of_no_run()
         await self._send(self._mapper.versions_complete(), None)
 
     async def _read_models(self) -> None:

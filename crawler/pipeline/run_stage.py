@@ -19,6 +19,7 @@ from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
+from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
@@ -57,6 +58,7 @@ class RunStage:
         listener: Listener,
         progress: Progress,
         parents: ParentRuns,
+        files: ModelFiles,
         workers: int,
         removals_of: RemovalsOf | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class RunStage:
         self._listener = listener
         self._progress = progress
         self._parents = parents
+        self._files = files
         self._workers = workers
         self._underway: dict[Reading, None] = {}
         """In the order in which they were begun, so that the same one is split each time."""
@@ -206,6 +209,7 @@ class RunStage:
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
         windows.count(runs)
         parents = await self._parents.of(runs)
+        await self._files.read_of_runs(runs)
         removals = [] if self._removals_of is None else await self._removals_of(runs)
         mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents))
         await self._send(chain(mapped, removals), windows.ack)

@@ -14,6 +14,7 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import work_through
@@ -34,6 +35,7 @@ class VersionRuns:
         listener: Listener,
         progress: Progress,
         parents: ParentRuns,
+        files: ModelFiles,
         workers: int,
     ) -> None:
         """Look in at most `workers` requests at a time."""
@@ -43,6 +45,7 @@ class VersionRuns:
         self._listener = listener
         self._progress = progress
         self._parents = parents
+        self._files = files
         self._workers = workers
 
     async def find(self, experiment_ids: Sequence[str]) -> None:
@@ -66,6 +69,7 @@ class VersionRuns:
         else:
             for run_id in sorted(missing):
                 self._listener(LOST_RUNS.found(f"run {run_id}"))
+        await self._files.read_of_lost(missing)
         await self._send(self._mapper.lost_runs(sorted(missing), unread=is_unread), None)
 
     async def _look_in(self, experiment_ids: Sequence[str], missing: set[str]) -> bool:
@@ -87,6 +91,7 @@ class VersionRuns:
 
     async def _send_found(self, run: Run) -> None:
         """Send a run that is crawled and was not read now, with its new outputs; of others only their versions."""
+        await self._files.read_of_runs([run])
         experiment_id = run.info.experiment_id
         memory = self._progress.memory
         if memory is None or run.deleted or not self._parents.are_of(experiment_id):

@@ -59,6 +59,15 @@ SAID: dict[str, Any] = {"name": "a", "customProperties": {}, "description": None
         ("status", {"removed": False}, {}),
         ("versionProperties", {"sortId": "1"}, {"sortId": "1", "isLatest": True, "aliases": []}),
         ("versionProperties", {"sortId": "1", "versioningScheme": "LEXICOGRAPHIC_STRING"}, {"sortId": "1"}),
+        (
+            "ownership",
+            {"owners": [{"owner": "a", "type": "NONE"}]},
+            {
+                "owners": [{"owner": "a", "type": "NONE", "typeUrn": None}],
+                "ownerTypes": {"NONE": ["a"]},
+                "lastModified": {"time": 7, "actor": "urn:li:corpuser:ann"},
+            },
+        ),
         ("schemaMetadata", {"fields": [{"fieldPath": "a", "nullable": False}]}, {"fields": [{"fieldPath": "a"}]}),
         (
             "dataProcessInstanceInput",

@@ -7,7 +7,7 @@ import pytest
 
 from crawler.config import sections
 from crawler.config.secrets import secret_options
-from crawler.config.settings import Confirm, Endpoint, Secret, Settings
+from crawler.config.settings import Confirm, Endpoint, OwnerSettings, Secret, Settings
 from tests.config.recipes import datahub, loaded, recipe, rest
 
 MLFLOW: dict[str, tuple[Any, str, Any]] = {
@@ -17,6 +17,13 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "base_external_url": ("https://ui/", "mapping.ui_url", "https://ui/"),
     "materialize_dataset_inputs": ("true", "mapping.materialize_dataset_inputs", True),
     "source_mapping_to_platform": ({"A": "b"}, "mapping.source_mapping_to_platform", {"A": "b"}),
+    "owner": (
+        {"tags": ["owner"], "pattern": "(.+)@", "user_domain": "@example.com", "type": "business_owner"},
+        "mapping.owner",
+        OwnerSettings(tags=("owner",), pattern="(.+)@", user_domain="example.com", type="BUSINESS_OWNER"),
+    ),
+    "model_tags": (["alias", "stage", "alias"], "mapping.model_tags", ("stage", "alias")),
+    "link_to_mlflow": (True, "mapping.link_to_mlflow", True),
     "keep_url_credentials": (True, "mapping.keep_url_credentials", True),
     "env": ("qa", "mapping.env", "QA"),
     "platform_instance": ("east", "mapping.platform_instance", "east"),

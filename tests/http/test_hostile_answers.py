@@ -45,6 +45,8 @@ async def test_an_answer_of_just_the_limit_is_read(serve: Serve, traffic: Traffi
     url = await serve(answer)
     async with await _limited(url, traffic, naps, 100_000) as server:
         assert len((await server.get("/x")).body) == 100_000
+        with pytest.raises(AnswerTooLarge, match="more than 99,999 bytes"):
+            await server.get("/x", max_answer_bytes=99_999)
     async with await _limited(url, traffic, naps, 99_999) as server:
         with pytest.raises(AnswerTooLarge):
             await server.get("/x")

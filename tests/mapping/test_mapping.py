@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
+from crawler.config.settings import MappingSettings, OwnerSettings
 from crawler.datahub import urns
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
@@ -35,6 +35,7 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunInputs,
 )
+from crawler.mlflow.model_file import HISTORY_TAG
 from tests.support.examples import examples
 from tests.support.judge import judge_all, judge_aspect, judge_contiguous, judge_one_value
 from tests.support.urn_places import urns_within
@@ -49,7 +50,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.samp
 long_names = st.integers(380, 520).map("n".__mul__)
 names = texts.filter(bool) | texts.filter(bool) | long_names
 times = st.none() | st.integers(0, 2**42) | st.integers(-(2**62), 2**62 - 1)
-tags = st.lists(st.builds(KeyValue, texts, texts) | st.builds(KeyValue, st.just("twice"), texts), max_size=4)
+tags = st.lists(
+    st.builds(KeyValue, texts, texts)
+    | st.builds(KeyValue, st.sampled_from(["twice", "owner", "mlflow.source.git.repoURL", HISTORY_TAG]), texts),
+    max_size=4,
+)
 BROKEN_SCHEMAS = [
     "", "[]", "5", "null", "{", "NaN", '"\\ud800"', "[" * 5_000, "[" * 5_000 + "]" * 5_000,
     '{"mlflow_colspec": [{"type": "long"}]}',
@@ -125,6 +130,7 @@ versions = st.builds(
     current_stage=st.sampled_from([None, "", "None", "Production"]),
     description=texts,
     run_id=st.sampled_from(["", "r1", "r2", "gone"]),
+    source=texts,
     tags=tags,
 )
 mappings = st.builds(
@@ -137,6 +143,16 @@ mappings = st.builds(
     source_mapping_to_platform=st.sampled_from(
         [{}, {"delta_table": "delta-lake", "http": "http"}, {"odd": "a,b (c)", "s3": "urn:li:dataPlatform:s3"}]
     ),
+    owner=st.none()
+    | st.builds(
+        OwnerSettings,
+        tags=st.just(("owner", "mlflow.user")),
+        pattern=st.sampled_from([None, "a(.*)", "b?"]),
+        user_domain=st.sampled_from([None, "example.com"]),
+        type=st.sampled_from(["TECHNICAL_OWNER", "urn:li:ownershipType:steward"]),
+    ),
+    model_tags=st.sampled_from([(), ("stage", "alias")]),
+    link_to_mlflow=st.booleans(),
 )
 
 

@@ -18,6 +18,7 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
 from crawler.mapping.registered_models import registered_model_entity
 from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run
+from crawler.mlflow.model_file import ModelFile, Signature
 
 NOTE_BYTES = 16
 
@@ -59,6 +60,11 @@ class VersionIndex:
         self._unseen: set[str] = set()
         self._of_unchanged: set[str] = set()
         """Ids of the runs of versions that are left out otherwise."""
+        self._files: dict[str, ModelFile] = {}
+        """By the URN of a version that is about to be mapped."""
+        self._signatures: dict[Signature, Signature] = {}
+        """One object of each: the versions of a model mostly share theirs."""
+        self._without_file: set[str] = set()
 
     def add_model(self, model: RegisteredModel) -> None:
         """Keep a model until all versions are there, and its aliases, which no version has itself."""
@@ -91,6 +97,36 @@ class VersionIndex:
             elif waiting.entity is None:
                 self._unseen.add(version.run_id)
         return None
+
+    def of_run(self, run_id: str) -> list[ModelVersion]:
+        """Return the versions that are mapped once this run is taken."""
+        if run_id not in self._unseen and run_id not in self._of_unchanged:
+            return []
+        return [_unpack(waiting.packed) for waiting in self._by_run[run_id] if waiting.packed]
+
+    def of_lost(self, run_ids: Iterable[str]) -> list[ModelVersion]:
+        """Return the versions that are mapped once these runs are given up."""
+        waiting = (each for run_id in run_ids for each in self._by_run[run_id])
+        return [_unpack(each.packed) for each in waiting if each.packed and not each.unchanged]
+
+    def of_no_run(self) -> list[ModelVersion]:
+        """Return the versions that are mapped by `seal`."""
+        waiting = (each for versions in self._models.values() for each in versions)
+        versions = [_unpack(each.packed) for each in waiting if each.entity is None and not each.unchanged]
+        return [version for version in versions if not version.run_id]
+
+    def add_file(self, version: ModelVersion, file: ModelFile | None) -> None:
+        """Keep the MLmodel of a version until it is mapped.
+
+        Without one, where it could not be read, the version has no note, so that the next crawl asks again.
+        """
+        urn = model_urn(version.name, version.version, self._settings)
+        if file is None:
+            self._without_file.add(urn)
+            return
+        if file.signature is not None:
+            file = structs.replace(file, signature=self._signatures.setdefault(file.signature, file.signature))
+        self._files[urn] = file
 
     def seal(self) -> Iterator[Entity]:
         """Release the models, and of the versions, which are all there, those that wait for no run, in order."""
@@ -197,7 +233,11 @@ class VersionIndex:
         """Return the entity of a version, which is not mapped again."""
         note = b"" if self._noted is None else self._note(waiting.packed, version)
         waiting.packed = b""
-        return model_version_entity(version, run, self._aliases_of(version), self._settings, note)
+        if waiting.urn in self._without_file:
+            self._without_file.discard(waiting.urn)
+            note = b""
+        file = self._files.pop(waiting.urn, None)
+        return model_version_entity(version, run, self._aliases_of(version), self._settings, note, file)
 
     def _note(self, packed: bytes, version: ModelVersion) -> bytes:
         """Return a hash of all that MLflow's registry tells of a version."""

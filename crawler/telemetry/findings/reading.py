@@ -164,3 +164,11 @@ NOT_READ = FindingKind(
     "failure",
     "Crawl again, with --state to go on where it ended.",
 )
+
+MODEL_FILES_UNREAD = FindingKind(
+    "model_files_unread",
+    "The MLmodel of some model versions could not be read, so these have no signature. All else of them was written.",
+    "warning",
+    "The sample has MLflow's answer: mostly the artifacts are gone, or MLflow's server cannot reach their storage. "
+    "After 50 failures in a row no other is asked for.",
+)

@@ -1,0 +1,51 @@
+"""The settings of owners in DataHub, from `source.config.owner` of a recipe."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from crawler.config.remarks import Remarks
+from crawler.config.sections import OwnerOptions
+from crawler.config.settings import OwnerSettings
+from crawler.config.strict import section
+from crawler.errors import SettingsError
+
+_PATH = "source.config.owner"
+_OWN_TYPE = "urn:li:ownershipType:"
+OWNERSHIP_TYPES = frozenset(
+    {
+        *("BUSINESS_OWNER", "CONSUMER", "DATAOWNER", "DATA_STEWARD", "DELEGATE"),
+        *("DEVELOPER", "NONE", "PRODUCER", "STAKEHOLDER", "TECHNICAL_OWNER"),
+    }
+)
+
+
+def load_owner(options: Mapping[Any, Any] | None, remarks: Remarks) -> OwnerSettings | None:
+    """Return how owners are told; None where no owners are wanted. Raises SettingsError."""
+    if options is None:
+        return None
+    owner = section(options, _PATH, OwnerOptions, remarks=remarks)
+    if not owner.tags and not remarks.has_error_at(f"{_PATH}:", f"{_PATH}.tags"):
+        raise SettingsError(f"{_PATH}: there must be a key tags.", "Name the tags whose values name owners: [owner].")
+    if owner.pattern is not None:
+        try:
+            re.compile(owner.pattern)
+        except re.error as error:
+            raise SettingsError(f"{_PATH}.pattern: no regular expression: {error}.") from None
+    return OwnerSettings(
+        tags=tuple(owner.tags),
+        pattern=owner.pattern,
+        user_domain=owner.user_domain and owner.user_domain.removeprefix("@"),
+        type=_type(owner.type),
+    )
+
+
+def _type(text: str) -> str:
+    if text.startswith(_OWN_TYPE):
+        return text
+    if text.upper() not in OWNERSHIP_TYPES:
+        raise SettingsError(
+            f"{_PATH}.type: DataHub knows no {text!r}.",
+            f"Known are: {', '.join(sorted(OWNERSHIP_TYPES))}, and a URN that begins with {_OWN_TYPE}.",
+        )
+    return text.upper()
