@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 
+from crawler.config.selection import choices
 from crawler.config.settings import Settings
 from crawler.telemetry.logs import encodable
 
@@ -11,6 +12,7 @@ _SERVER = "MLflow's URL"
 _WORKSPACE = "the workspace"
 _REGISTRY = "the registry's URL"
 _SINK = "the sink"
+_CHOICE = "source.config."
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
@@ -27,6 +29,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
         **chosen,
         **{name: _text(mapping[name]) for name in sorted(mapping)},
         **_changes(settings),
+        **{f"{_CHOICE}{name}": text for name, text in choices(settings.selection).items()},
     }
 
 
@@ -41,7 +44,8 @@ def _changes(settings: Settings) -> dict[str, str]:
 
 def source_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says whose runs are read."""
-    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE) if name in fingerprint}
+    chosen = (name for name in fingerprint if name.startswith(_CHOICE))
+    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE, *chosen) if name in fingerprint}
 
 
 def ends_of(fingerprint: dict[str, str]) -> dict[str, str]:
