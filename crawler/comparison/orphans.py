@@ -4,7 +4,7 @@ DataHub's search index lists it, and lags: whether an entity is there now is ask
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 
 from crawler.comparison.differences import Differences
 from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
@@ -31,8 +31,10 @@ class OrphanSearch:
         settings: MappingSettings,
         seen: SeenUrns,
         differences: Differences,
+        left_out: Container[str] = (),
     ) -> None:
-        """Count in `differences` what is not in `seen` and belongs to the server of `settings`."""
+        """Count in `differences` what is neither `seen` nor `left_out` and belongs to the server of `settings`."""
+        self._left_out = left_out
         self._client = client
         self._reader = reader
         self._settings = settings
@@ -79,6 +81,8 @@ class OrphanSearch:
         """Return what to ask of an entity that may be an orphan, None if it is none."""
         entity_type = urn.split(":", 3)[2] if urn.startswith("urn:li:") else ""
         if entity_type not in KEY_ASPECTS or urn in self._seen or not may_belong(urn, entity_type, self._settings):
+            return None
+        if urn in self._left_out:
             return None
         return Wanted(entity_type, urn, (KEY_ASPECTS[entity_type], *PROOF))
 

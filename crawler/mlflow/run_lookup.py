@@ -68,7 +68,9 @@ class RunLookup:
             async with self._slots:
                 try:
                     body = await self._api.search(RUNS, query)
-                except RequestRefused:
+                except RequestRefused as refused:
+                    if refused.status != 400:
+                        raise
                     return set()
                 passing |= {run.info.run_id for run in self._api.decoded(RUNS.decode, body).rows}
         return passing

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
+from crawler.config.patterns import AllowDenyPattern
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.entities import ModelVersion
+from crawler.mlflow.entities import ModelVersion, RegisteredModel
 from crawler.mlflow.name_filter import name_filter
 from crawler.mlflow.refusals import wants_filter
 from crawler.mlflow.resources import MODEL_VERSIONS, REGISTERED_MODELS
@@ -13,7 +14,7 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import Listener, RowsRead, RowsSkipped
+from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
 
 _HIDDEN = "model versions of models that are not listed"
@@ -26,14 +27,27 @@ class RegistryStage:
     not read. A model that was made after its page was read is found by reading the models once more.
     """
 
-    def __init__(self, listings: Listings, mapper: CrawlMapper, send: Send, listener: Listener, workers: int) -> None:
-        """Ask for the versions of at most `workers` models at a time, where they are had by model only."""
+    def __init__(
+        self,
+        listings: Listings,
+        mapper: CrawlMapper,
+        send: Send,
+        listener: Listener,
+        workers: int,
+        pattern: AllowDenyPattern,
+    ) -> None:
+        """Read the models whose name the `pattern` allows.
+
+        Where versions are had by model only, those of at most `workers` models are asked for at a time.
+        """
+        self._pattern = pattern
         self._listings = listings
         self._mapper = mapper
         self._send = send
         self._listener = listener
         self._workers = workers
         self._names: set[str] = set()
+        self._left_out: set[str] = set()
         self._waiting: dict[str, list[ModelVersion]] = {}
         """Versions of models that are not listed yet, by the model's name."""
         self._is_whole = True
@@ -52,11 +66,31 @@ class RegistryStage:
         """Take the models that are not known yet; their groups are sent once all versions are known."""
         async for step in self._listings.steps(REGISTERED_MODELS):
             self._is_whole &= not step.unreadable
-            new = [model for model in step.rows if model.name not in self._names]
+            listed = [
+                model for model in step.rows if model.name not in self._names and model.name not in self._left_out
+            ]
+            new = [model for model in listed if self._pattern.allows(model.name)]
             self._names.update(model.name for model in new)
             self._listener(RowsRead(REGISTERED_MODELS.name, len(new)))
             for model in new:
                 self._mapper.registered_model(model)
+            if len(new) < len(listed):
+                self._leave_out_models([model for model in listed if model.name not in self._names])
+
+    def _leave_out_models(self, models: list[RegisteredModel]) -> None:
+        self._left_out.update(model.name for model in models)
+        self._listener(rows_left_out(REGISTERED_MODELS.name, [model.name for model in models]))
+        self._mapper.left_out_models(models)
+
+    def _chosen(self, versions: list[ModelVersion]) -> list[ModelVersion]:
+        """Return the versions of models that are chosen."""
+        if self._pattern.allows_all:
+            return versions
+        left_out = [version for version in versions if not self._pattern.allows(version.name)]
+        if left_out:
+            self._listener(rows_left_out(MODEL_VERSIONS.name, [f"{each.name} {each.version}" for each in left_out]))
+            self._mapper.left_out_versions(left_out)
+        return [version for version in versions if self._pattern.allows(version.name)]
 
     async def _read_versions(self) -> None:
         async for step in self._listings.steps(MODEL_VERSIONS):
@@ -112,6 +146,7 @@ class RegistryStage:
 
     async def _take(self, versions: list[ModelVersion]) -> None:
         """Send versions of known models; the others wait."""
+        versions = self._chosen(versions)
         if not self._knows_all_models:
             await self._send_versions(versions)
             return

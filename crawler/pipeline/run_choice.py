@@ -1,6 +1,6 @@
 """Which experiments and runs are read and written, as far as their rows tell. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from crawler.config.selection import Selection
 from crawler.mapping.runs import NAME_TAG
@@ -8,6 +8,7 @@ from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.paging.keyset import RunFilter
 
+_REGISTRY_TYPES = frozenset({"mlModelGroup", "mlModel"})
 _VIEWS = {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY", "all": "ALL"}
 
 
@@ -30,14 +31,28 @@ class RunChoice:
         self._newest_from: dict[str, tuple[int, str]] = {}
         """The oldest run of each experiment that has more than `most`: start time and id."""
 
+    def divide_experiments(
+        self, listed: Iterable[Experiment]
+    ) -> tuple[list[Experiment], list[Experiment], list[Experiment]]:
+        """Return those that are written, those that are chosen and not written, since deleted, and the others.
+
+        Where only deleted runs are chosen, active experiments are written, too: they may have some.
+        """
+        written: list[Experiment] = []
+        deleted: list[Experiment] = []
+        left_out: list[Experiment] = []
+        for each in listed:
+            if not self.chooses_experiment(each):
+                left_out.append(each)
+            elif each.lifecycle_stage == "deleted" and not self.writes_deleted:
+                deleted.append(each)
+            else:
+                written.append(each)
+        return written, deleted, left_out
+
     def chooses_experiment(self, experiment: Experiment) -> bool:
         """Return whether an experiment is chosen, deleted or not."""
         return self._selection.include.experiments and self._selection.experiment_pattern.allows(experiment.name)
-
-    def writes_experiment(self, experiment: Experiment) -> bool:
-        """Return whether an experiment is written. In active ones there may be deleted runs."""
-        is_there = self.writes_deleted or experiment.lifecycle_stage != "deleted"
-        return is_there and self.chooses_experiment(experiment)
 
     @property
     def knows_experiments(self) -> bool:
@@ -85,6 +100,11 @@ class RunChoice:
             and (newest_from is None or _place(run) <= newest_from)
             and (not self.chooses_names or self.has_name(run))
         )
+
+
+def unread_types(selection: Selection) -> frozenset[str]:
+    """Return the entity types of which a crawl reads nothing, and whose absence tells nothing."""
+    return frozenset() if selection.include.registered_models else _REGISTRY_TYPES
 
 
 def names(runs: Sequence[Run]) -> list[str]:
