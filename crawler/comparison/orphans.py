@@ -4,9 +4,10 @@ DataHub's search index lists it, and lags: whether an entity is there now is ask
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from crawler.comparison.differences import Differences
+from crawler.comparison.left_out import LeftOut
 from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
@@ -31,7 +32,7 @@ class OrphanSearch:
         settings: MappingSettings,
         seen: SeenUrns,
         differences: Differences,
-        left_out: Container[str] = (),
+        left_out: LeftOut,
     ) -> None:
         """Count in `differences` what is neither `seen` nor `left_out` and belongs to the server of `settings`."""
         self._left_out = left_out

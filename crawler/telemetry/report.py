@@ -92,10 +92,7 @@ class Report:
             case BatchTaken():
                 self.batches += 1
             case RowsSkipped():
-                self.skipped[event.what] += event.count
-                if event.samples:
-                    known = self.left_out.get(event.what, [])
-                    self.left_out[event.what] = [*known, *map(encodable, event.samples)][:SAMPLES]
+                self._skip(event)
             case ExperimentDone():
                 self.experiments_done += 1
             case ExperimentsListed():
@@ -116,6 +113,12 @@ class Report:
             case _:
                 count(event, self.tally)
                 self.forecast(event)
+
+    def _skip(self, rows: RowsSkipped) -> None:
+        self.skipped[rows.what] += rows.count
+        if rows.samples:
+            known = self.left_out.get(rows.what, [])
+            self.left_out[rows.what] = [*known, *map(encodable, rows.samples)][:SAMPLES]
 
     @property
     def duration(self) -> float:

@@ -231,9 +231,11 @@ def _print_choice(console: "Console", report: Report) -> None:
 def _print_stale(console: "Console", report: Report) -> None:
     """Say what was removed, or would be, what was kept although MLflow does not list it, and why."""
     removed = "Would be removed from DataHub" if report.dry_run else "Removed from DataHub"
+    kept = report.stale.of(is_removed=False)
     for title, counts in (
         (removed, report.stale.of(is_removed=True)),
-        ("Kept in DataHub, although MLflow does not list it", report.stale.of(is_removed=False)),
+        ("Kept in DataHub, although MLflow does not list it", [each for each in kept if each.why != "left_out"]),
+        ("Kept in DataHub, as it is", [each for each in kept if each.why == "left_out"]),
     ):
         if not counts:
             continue
