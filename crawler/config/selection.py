@@ -90,4 +90,5 @@ def _changed(struct: msgspec.Struct) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    # Of a Since, the text alone.
+    return str(value) if isinstance(value, str) else msgspec.json.encode(value).decode()

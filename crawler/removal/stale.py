@@ -143,11 +143,11 @@ def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, ev
 
     Returns why they are removed, which is ABSENT, or why they are kept.
     """
+    if evidence.is_partial and not evidence.failures:
+        return Why.PARTIAL
     percent = 100.0 * unseen / known if known else 0.0
     if (refused := _refused(percent, threshold, evidence)) is not None:
         return refused
-    if evidence.is_partial:
-        return Why.PARTIAL
     if not evidence.is_confirmed:
         if "dataset" in evidence.empty:
             return Why.EMPTY_LISTING
