@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from crawler.errors import DecodeError, RequestRefused
+from crawler.errors import CrawlerError, RequestRefused
 from crawler.http.status_policy import BAD_REQUEST
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
@@ -12,6 +12,7 @@ from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.tokens import offset_token
 from crawler.mlflow.resources import RUNS
+from crawler.mlflow.row_errors import row_error_text
 
 NEWEST_FIRST = ["attributes.start_time DESC"]
 """MLflow orders equal start times by run id, in this order too."""
@@ -44,19 +45,18 @@ async def nth_newest(
 ) -> Run | None:
     """Return the run that is the `number`th from the newest one on; None where there are fewer.
 
-    One request for one row, unless only those count that `takes` returns True for, or the server's page tokens are no
-    offsets: then the newer ones are read. Raises what the server refuses, DecodeError where that run is unreadable.
+    One request for one row, unless only those count that `takes` returns True for, that run cannot be read, or the
+    server's page tokens are no offsets: then the newer ones are read. Raises what the server refuses.
     """
     if takes is None:
         try:
             page = await search(query.page(1, offset_token(number - 1)))
-        except RequestRefused as refused:
-            if refused.status != BAD_REQUEST or number == 1:
+        except CrawlerError as error:
+            if not _refuses_token(error) and row_error_text(error) is None:
                 raise
         else:
-            if page.unreadable:
-                raise DecodeError(page.unreadable[0])
-            return page.rows[0] if page.rows else None
+            if not page.unreadable:
+                return page.rows[0] if page.rows else None
 
     async def ask(token: str, rows: int) -> Page[Run]:
         return await search(query.page(rows, token))
@@ -68,3 +68,7 @@ async def nth_newest(
             if not left:
                 return run
     return None
+
+
+def _refuses_token(error: CrawlerError) -> bool:
+    return isinstance(error, RequestRefused) and error.status == BAD_REQUEST

@@ -112,7 +112,7 @@ class RunReader:
 
         async def search(page: dict[str, object]) -> Page[Run]:
             async with self._page_slots:
-                return await self._search_once(page)
+                return self._api.decoded(RUNS.decode, await self._api.search(RUNS, page))
 
         return await nth_newest(search, query, number, takes)
 

@@ -129,7 +129,7 @@ class Reader:
             self._listener(RowsSkipped("deleted experiments", len(deleted)))
             self._mapper.deleted_experiments(deleted)
         if left_out:
-            self._listener(rows_left_out(EXPERIMENTS.name, [experiment.name for experiment in left_out]))
+            self._listener(rows_left_out(EXPERIMENTS.name, left_out, lambda experiment: experiment.name))
             self._mapper.left_out_experiments(left_out)
         return chosen
 

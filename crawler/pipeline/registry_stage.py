@@ -79,7 +79,7 @@ class RegistryStage:
 
     def _leave_out_models(self, models: list[RegisteredModel]) -> None:
         self._left_out.update(model.name for model in models)
-        self._listener(rows_left_out(REGISTERED_MODELS.name, [model.name for model in models]))
+        self._listener(rows_left_out(REGISTERED_MODELS.name, models, lambda model: model.name))
         self._mapper.left_out_models(models)
 
     def _chosen(self, versions: list[ModelVersion]) -> list[ModelVersion]:
@@ -88,7 +88,7 @@ class RegistryStage:
             return versions
         left_out = [version for version in versions if not self._pattern.allows(version.name)]
         if left_out:
-            self._listener(rows_left_out(MODEL_VERSIONS.name, [f"{each.name} {each.version}" for each in left_out]))
+            self._listener(rows_left_out(MODEL_VERSIONS.name, left_out, lambda each: f"{each.name} {each.version}"))
             self._mapper.left_out_versions(left_out)
         return [version for version in versions if self._pattern.allows(version.name)]
 

@@ -1,6 +1,6 @@
 """Which experiments and runs are read and written, as far as their rows tell. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from crawler.config.selection import Selection
 from crawler.mapping.runs import NAME_TAG
@@ -66,8 +66,7 @@ class RunChoice:
 
     def has_name(self, run: Run) -> bool:
         """Return whether the name of a run is a chosen one."""
-        name = run.info.run_name or next((tag.value for tag in run.data.tags if tag.key == NAME_TAG), "")
-        return self._selection.run_name_pattern.allows(name)
+        return self._selection.run_name_pattern.allows(_name(run))
 
     def take_newest(self, experiment_id: str, oldest: Run) -> None:
         """Leave out what is older than one run of its experiment."""
@@ -107,9 +106,13 @@ def unread_types(selection: Selection) -> frozenset[str]:
     return frozenset() if selection.include.registered_models else _REGISTRY_TYPES
 
 
-def names(runs: Sequence[Run]) -> list[str]:
-    """Return how runs that are left out are named."""
-    return [f"{run.info.run_name} ({run.info.run_id})".removeprefix(" ") for run in runs]
+def shown_name(run: Run) -> str:
+    """Return how a run that is left out is named to users."""
+    return f"{_name(run)} ({run.info.run_id})".lstrip()
+
+
+def _name(run: Run) -> str:
+    return run.info.run_name or next((tag.value for tag in run.data.tags if tag.key == NAME_TAG), "")
 
 
 def _place(run: Run) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.parent_runs import ParentRuns
-from crawler.pipeline.run_choice import RunChoice, names
+from crawler.pipeline.run_choice import RunChoice, shown_name
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -227,7 +227,7 @@ class RunStage:
         if deleted:
             self._listener(RowsSkipped("deleted runs", deleted))
         if left_out:
-            self._listener(rows_left_out(RUNS.name, names(left_out)))
+            self._listener(rows_left_out(RUNS.name, left_out, shown_name))
 
     def _fail(self, reading: Reading, error: CrawlerError) -> None:
         """Name an experiment whose runs cannot be read to the end, once. The next crawl reads all of them."""

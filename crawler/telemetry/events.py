@@ -1,13 +1,15 @@
 """What a crawl or a replay tells while it works, a batch at a time, to whoever listens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.tally import SAMPLES, Tally
+
+Row = TypeVar("Row")
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -42,9 +44,9 @@ class RowsSkipped(msgspec.Struct, frozen=True):
     samples: Sequence[str] = ()
 
 
-def rows_left_out(resource: str, names: Sequence[str]) -> RowsSkipped:
+def rows_left_out(resource: str, rows: Sequence[Row], name_of: Callable[[Row], str]) -> RowsSkipped:
     """Return what tells of rows of a listing that were read and are not chosen."""
-    return RowsSkipped(f"{resource.replace('_', ' ')} left out", len(names), names[:SAMPLES])
+    return RowsSkipped(f"{resource.replace('_', ' ')} left out", len(rows), [*map(name_of, rows[:SAMPLES])])
 
 
 class EntitiesMapped(msgspec.Struct, frozen=True):

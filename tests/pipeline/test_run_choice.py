@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.config.patterns import AllowDenyPattern
-from crawler.config.selection import Selection
+from crawler.config.selection import Lifecycle, Selection
 from crawler.config.since import since
-from crawler.errors import DecodeError, RequestRefused
+from crawler.errors import RequestRefused
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run, RunInfo
 from crawler.mlflow.newest_runs import NewestQuery, nth_newest
@@ -65,11 +65,29 @@ async def test_the_newest_runs_are_taken_and_no_others(runs: list[Run], most: in
         assert store.rows <= 1, "one row tells where they begin"
 
 
-async def test_a_run_that_cannot_be_read_tells_nothing() -> None:
-    async def search(_query: dict[str, object]) -> Page[Run]:
-        return Page([], unreadable=["r1: nonsense"])
+@pytest.mark.parametrize("status", [None, 500])
+async def test_a_run_that_cannot_be_read_does_not_count(status: int | None) -> None:
+    runs = [Run(RunInfo(f"r{number}", "1", start_time=number)) for number in range(9)]
+    store = Store(runs)
+    poison = store.runs[2]
 
-    with pytest.raises(DecodeError, match="nonsense"):
+    async def search(query: dict[str, object]) -> Page[Run]:
+        page = await store.search(query)
+        if poison not in page.rows:
+            return page
+        if status is not None:
+            raise RequestRefused("500", status=status, answer="oops")
+        return Page([run for run in page.rows if run is not poison], page.token, unreadable=["r6: nonsense"])
+
+    oldest = await nth_newest(search, QUERY, 3)
+    assert oldest == store.runs[3]
+
+
+async def test_what_is_refused_is_raised() -> None:
+    async def search(_query: dict[str, object]) -> Page[Run]:
+        raise RequestRefused("403", status=403)
+
+    with pytest.raises(RequestRefused):
         await nth_newest(search, QUERY, 3)
 
 
@@ -94,7 +112,12 @@ def test_a_moment_subtracts_from_stretches(cuts: list[int], moment: int) -> None
 
 def test_rows_that_are_found_by_id_are_judged_alike() -> None:
     active, deleted = (Run(RunInfo("r", "1", start_time=5, lifecycle_stage=stage)) for stage in ("active", "deleted"))
-    for lifecycle, written in (("active", [active]), ("deleted", [deleted]), ("all", [active, deleted])):
+    cases: list[tuple[Lifecycle, list[Run]]] = [
+        ("active", [active]),
+        ("deleted", [deleted]),
+        ("all", [active, deleted]),
+    ]
+    for lifecycle, written in cases:
         choice = RunChoice(Selection(lifecycle=lifecycle))
         assert [run for run in (active, deleted) if choice.writes(run)] == written
     assert RunChoice(Selection(runs_since=since("1d")), now=86_400_000 + 5).writes(active)
