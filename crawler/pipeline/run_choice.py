@@ -78,8 +78,11 @@ class RunChoice:
         return self.since if newest_from is None else -newest_from[0]
 
     def divide(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
-        """Return the runs of a page that are chosen, deleted ones included, and those that are left out."""
-        if not self.chooses_names and self.most is None and not self.filter.only_deleted:
+        """Return the runs of a page that are chosen, deleted ones included, and those that are left out.
+
+        Start times are looked at again: not every server keeps a filter.
+        """
+        if self.since is None and self.most is None and not (self.chooses_names or self.filter.only_deleted):
             return runs, []
         chosen: list[Run] = []
         left_out: list[Run] = []
@@ -95,7 +98,7 @@ class RunChoice:
         newest_from = self._newest_from.get(run.info.experiment_id)
         return (
             (run.deleted or not self.filter.only_deleted)
-            and (self.since is None or (run.info.start_time or EARLIEST) >= self.since)
+            and (self.since is None or _start(run) >= self.since)
             and (newest_from is None or _place(run) <= newest_from)
             and (not self.chooses_names or self.has_name(run))
         )
@@ -117,5 +120,8 @@ def _name(run: Run) -> str:
 
 def _place(run: Run) -> tuple[int, str]:
     """Return what orders runs, the newest one first."""
-    start = EARLIEST if run.info.start_time is None else run.info.start_time
-    return -start, run.info.run_id
+    return -_start(run), run.info.run_id
+
+
+def _start(run: Run) -> int:
+    return EARLIEST if run.info.start_time is None else run.info.start_time
