@@ -14,7 +14,7 @@ async def try_run_filter(client: MlflowClient, filter_text: str) -> None:
         if not await _answers_without(client):
             return
         raise SettingsError(
-            f"source.config.run_filter: MLflow refuses it: {refused.answer or refused.message}",
+            f"source.config.run_filter: MLflow refuses it: {(refused.answer or refused.message).rstrip('.')}.",
             "It is in MLflow's own search language, whose conditions can be joined by AND only: "
             "metrics.accuracy > 0.9 AND tags.team = 'fraud'.",
         ) from None
