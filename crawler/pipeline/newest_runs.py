@@ -7,6 +7,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.newest_runs import NewestQuery
 from crawler.mlflow.paging.coverage import EARLIEST
+from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -36,6 +37,9 @@ async def find_newest(
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
+            if is_missing(error):
+                # It is told once where the runs are read.
+                return
             failed.append(experiment.experiment_id)
             listener(EXPERIMENT_UNREAD.found(f"{experiment.experiment_id} {experiment.name}: {error}"))
             return

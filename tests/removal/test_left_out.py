@@ -14,7 +14,6 @@ from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.removal.crawls import (
     CHURN,
-    MAPPING,
     SECOND,
     World,
     dataset,
@@ -30,8 +29,6 @@ from tests.removal.crawls import (
 )
 from tests.servers.dialect import run
 from tests.support.crawls import recipe_file
-
-assert MAPPING.model_name_separator == "_"
 
 CHOICES: dict[str, dict[str, Any]] = {
     "experiments by name": {"experiment_pattern": {"deny": ["second"]}},
