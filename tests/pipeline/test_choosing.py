@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from crawler.cli.check import _lines
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.selection import Selection
@@ -245,6 +246,7 @@ async def test_a_dry_run_names_what_is_left_out(filled: Filled, tmp_path: Path) 
     ]
     found = await check(settings)
     assert found.mlflow.left_out == {"experiments": 1}
+    assert "  of these the recipe leaves out 1 experiments" in [*_lines(found)]
 
 
 async def test_a_parent_that_is_asked_for_by_its_id(filled: Filled, tmp_path: Path) -> None:
