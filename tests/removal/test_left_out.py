@@ -22,7 +22,6 @@ from tests.removal.crawls import (
     experiment,
     group,
     kept_checkpoint,
-    model,
     purge_experiment,
     removed,
     world,
@@ -129,23 +128,6 @@ async def test_what_is_not_read_is_told_as_kept(crawled: World) -> None:
     kept = {each.entity_type: each.count for each in report.stale.of(is_removed=False) if each.why == "left_out"}
     assert kept == {"mlModelGroup": 2, "mlModel": 3}
     assert report.chosen == {"include.registered_models": "false"}
-
-
-async def test_versions_have_the_params_of_runs_that_are_not_read(tmp_path: Path) -> None:
-    urn = model("fraud", 1)
-    for number, options in enumerate(CHOICES.values()):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        async with world(folder) as whole:
-            whole.dialect.runs[0]["data"] = {"params": [{"key": "lr", "value": "0.1"}]}
-            whole.source |= options
-            assert (await whole.crawl()).status == "success"
-            properties = whole.gms.aspects.get((urn, "mlModelProperties"))
-            left_out = not options.get("include", {}).get("registered_models", True) or "deny" in options.get(
-                "registered_model_pattern", {}
-            )
-            assert (properties is None) == left_out
-            assert properties is None or properties["hyperParams"] == [{"name": "lr", "value": "0.1"}]
 
 
 async def test_what_is_left_out_is_no_orphan(tmp_path: Path) -> None:
