@@ -15,6 +15,7 @@ from msgspec.structs import FieldInfo
 from crawler.config import sections
 from crawler.config.durations import Duration
 from crawler.config.settings import Secret
+from crawler.config.since import Since
 from crawler.config.sizes import Size
 from scripts.official_options import OFFICIAL, RELEASE, rows
 
@@ -166,6 +167,10 @@ def render() -> str:
         *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
         *_section("`source.config.include`", sections.IncludeOptions),
+        *_section(
+            "`experiment_pattern`, `registered_model_pattern` and `run_name_pattern` of `source.config`",
+            sections.Pattern,
+        ),
         *_section("`source.config.owner`", sections.OwnerOptions),
         *_section("`source.config.incremental`", sections.Incremental),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
@@ -266,6 +271,7 @@ _NAMES = {
     int: "integer",
     float: "number",
     Duration: "duration",
+    Since: "duration or date",
     Size: "size",
 }
 

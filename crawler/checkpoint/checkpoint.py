@@ -234,6 +234,10 @@ class Checkpoint:
                 return
             then = msgspec.json.decode(settings["fingerprint"], type=dict[str, str])
             if then != self._fingerprint:
+                if self._has_nothing:
+                    # Such as one that ended since MLflow refused one of its settings.
+                    self._begin()
+                    return
                 raise SettingsError(
                     f"The state {self._path} is that of a crawl with other settings: "
                     f"{'; '.join(differences(then, self._fingerprint))}.",
@@ -247,6 +251,11 @@ class Checkpoint:
             raise self._database.damaged(f"it has no {error}") from None
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise self._database.damaged(str(error)) from None
+
+    @property
+    def _has_nothing(self) -> bool:
+        """Whether the interrupted crawl has delivered nothing."""
+        return not self._database.urn_hashes() and not [*self._database.windows()]
 
     def _is_abandoned(self) -> bool:
         """Return whether the interrupted crawl read less than this one is to read."""

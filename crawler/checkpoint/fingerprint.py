@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 
+from crawler.config.selection import choices
 from crawler.config.settings import Settings
 from crawler.telemetry.logs import encodable
 
@@ -13,6 +14,7 @@ _REGISTRY = "the registry's URL"
 _SINK = "the sink"
 _ADDED = ("link_to_mlflow", "model_tags", "owner")
 """Of the mapping, where they are set: the state of an older version has none."""
+_CHOICE = "source.config."
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
@@ -31,14 +33,13 @@ def fingerprint(settings: Settings) -> dict[str, str]:
         **{name: _text(mapping[name]) for name in sorted(mapping)},
         **{name: _text(value) for name, value in added.items() if value},
         **_changes(settings),
+        **{f"{_CHOICE}{name}": text for name, text in choices(settings.selection).items()},
     }
 
 
 def _changes(settings: Settings) -> dict[str, str]:
     """Return what changes all that is mapped, where anything does; options of transformers may be secrets."""
     changes = {} if settings.browse_paths else {"generate_browse_path_v2": "false"}
-    if settings.selection.include.signatures:
-        changes["include.signatures"] = "true"
     if not settings.transformers:
         return changes
     digest = hashlib.sha256(msgspec.json.encode(settings.transformers, order="sorted", enc_hook=str)).hexdigest()
@@ -47,7 +48,8 @@ def _changes(settings: Settings) -> dict[str, str]:
 
 def source_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says whose runs are read."""
-    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE) if name in fingerprint}
+    chosen = (name for name in fingerprint if name.startswith(_CHOICE))
+    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE, *chosen) if name in fingerprint}
 
 
 def ends_of(fingerprint: dict[str, str]) -> dict[str, str]:

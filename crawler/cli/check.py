@@ -60,6 +60,9 @@ def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
         yield "  experiments and runs cannot be listed and would be skipped"
     elif mlflow.experiments is not UNSET:
         yield f"  {_count(mlflow, 'experiments')} experiments, deleted ones included"
+    if mlflow.left_out:
+        counts = (f"{count:,} {name.replace('_', ' ')}" for name, count in mlflow.left_out.items())
+        yield f"  of these the recipe leaves out {', '.join(counts)}"
     if mlflow.error is not None:
         yield f"  wrong: {mlflow.error}"
 

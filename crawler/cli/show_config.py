@@ -24,7 +24,16 @@ from crawler.telemetry.logs import printable
 
 HIDDEN = "***"
 _URLS = frozenset({"tracking_uri", "registry_uri", "base_external_url", "server"})
-_PLAIN_MAPPINGS = frozenset({"source_mapping_to_platform", "incremental"})
+_PLAIN_MAPPINGS = frozenset(
+    {
+        "source_mapping_to_platform",
+        "incremental",
+        "include",
+        "experiment_pattern",
+        "registered_model_pattern",
+        "run_name_pattern",
+    }
+)
 _COMMANDS = frozenset({"token_command", "password_command"})
 _OF_A_JOB = ("dead_letters", "state", "max_duration", "grace", "dry_run", "validate")
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from crawler.comparison.differences import Differences
+from crawler.comparison.left_out import LeftOut
 from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
@@ -31,8 +32,10 @@ class OrphanSearch:
         settings: MappingSettings,
         seen: SeenUrns,
         differences: Differences,
+        left_out: LeftOut,
     ) -> None:
-        """Count in `differences` what is not in `seen` and belongs to the server of `settings`."""
+        """Count in `differences` what is neither `seen` nor `left_out` and belongs to the server of `settings`."""
+        self._left_out = left_out
         self._client = client
         self._reader = reader
         self._settings = settings
@@ -79,6 +82,8 @@ class OrphanSearch:
         """Return what to ask of an entity that may be an orphan, None if it is none."""
         entity_type = urn.split(":", 3)[2] if urn.startswith("urn:li:") else ""
         if entity_type not in KEY_ASPECTS or urn in self._seen or not may_belong(urn, entity_type, self._settings):
+            return None
+        if urn in self._left_out:
             return None
         return Wanted(entity_type, urn, (KEY_ASPECTS[entity_type], *PROOF))
 

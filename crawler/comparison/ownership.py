@@ -6,9 +6,11 @@ Users and tags never are, since other sources share them, nor are datasets of ot
 from collections.abc import Collection, Mapping
 
 from crawler.comparison.normal_form import Value
+from crawler.config.selection import Selection
 from crawler.config.settings import MappingSettings
 from crawler.datahub.aspects import DataPlatformInstance, Status
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
+from crawler.pipeline.run_choice import unread_types
 from crawler.telemetry.findings.reading import (
     EXPERIMENT_UNREAD,
     HIDDEN_MODEL_VERSIONS,
@@ -65,9 +67,14 @@ _UNKNOWN_AFTER: Mapping[str, frozenset[str]] = {
 """The entity types of which MLflow may have more than was read, by the code of a finding that says so."""
 
 
-def types_read_whole(found: Collection[str]) -> list[str]:
-    """Return the entity types of which all was read, after the findings of these codes."""
-    unknown = frozenset[str]().union(*(_UNKNOWN_AFTER.get(code, frozenset()) for code in found))
+def types_read_whole(found: Collection[str], selection: Selection) -> list[str]:
+    """Return the entity types of which all was read, after the findings of these codes.
+
+    What was listed and not chosen is known; what was not listed for want of being chosen is not.
+    """
+    unknown = unread_types(selection).union(*(_UNKNOWN_AFTER.get(code, frozenset()) for code in found))
+    if selection.leaves_out_runs:
+        unknown |= _RUNS
     return [entity_type for entity_type in KEY_ASPECTS if entity_type not in unknown]
 
 

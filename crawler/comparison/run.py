@@ -7,10 +7,12 @@ from crawler.checkpoint.protocol import NoProgress
 from crawler.comparison.compared_stream import ComparedStream
 from crawler.comparison.comparer import Comparer
 from crawler.comparison.differences import Differences
+from crawler.comparison.left_out import LeftOut
 from crawler.comparison.orphans import OrphanSearch
 from crawler.comparison.ownership import KEY_ASPECTS, types_read_whole
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
+from crawler.config.selection import Selection, choices
 from crawler.config.settings import RestSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
@@ -68,7 +70,8 @@ async def _diff(
 ) -> None:
     sink = require_datahub(settings)
     servers = (settings.mlflow.tracking, settings.mlflow.registry, sink.server)
-    listener(Started(settings.run_id))
+    selection = settings.selection
+    listener(Started(settings.run_id, chosen=choices(selection), leaves_out_runs=selection.leaves_out_runs))
     async with (
         ends_when_stalled(report.activity, longest_wait(server for server in servers if server is not None)),
         open_mlflow(settings.mlflow, report.mlflow, report.time) as client,
@@ -77,12 +80,12 @@ async def _diff(
         gms = GmsClient(server)
         version = await unless_stopped(_readable_version(gms), stop)
         listener(OutputOpened(server.url, version))
-        reader, seen = ValueReader(gms, listener), SeenUrns()
+        reader, seen, left_out = ValueReader(gms, listener), SeenUrns(), LeftOut(settings.mapping)
         comparer = Comparer(reader, differences, seen)
         async with (
             EntityStream(
                 client,
-                CrawlMapper(settings.mapping),
+                CrawlMapper(settings.mapping, witness=left_out),
                 listener,
                 report.time,
                 settings.mlflow.tracking.concurrency,
@@ -93,8 +96,8 @@ async def _diff(
             ComparedStream(stream, comparer.compare) as compared,
         ):
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
-        search = OrphanSearch(gms, reader, settings.mapping, seen, differences)
-        await unless_stopped(_find_orphans(search, report, listener), stop)
+        search = OrphanSearch(gms, reader, settings.mapping, seen, differences, left_out)
+        await unless_stopped(_find_orphans(search, selection, report, listener), stop)
     differences.complete = True
 
 
@@ -127,10 +130,10 @@ async def _read_through(compared: ComparedStream) -> None:
         pass
 
 
-async def _find_orphans(search: OrphanSearch, report: Report, listener: Listener) -> None:
+async def _find_orphans(search: OrphanSearch, selection: Selection, report: Report, listener: Listener) -> None:
     """Look for orphans among the entity types of which MLflow gave all."""
     found = {finding.code for finding in (*report.warnings, *report.failures)}
-    entity_types = types_read_whole(found)
+    entity_types = types_read_whole(found, selection)
     if unknown := [each for each in KEY_ASPECTS if each not in entity_types]:
         listener(ORPHANS_UNKNOWN.found(", ".join(unknown), len(unknown)))
     if not entity_types:

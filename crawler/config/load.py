@@ -13,6 +13,7 @@ import msgspec
 from crawler.config.flags import Flags
 from crawler.config.home_files import home_folder
 from crawler.config.layers import RECIPE, Merged
+from crawler.config.load_selection import require_no_trash
 from crawler.config.pipeline_options import failure_log, labels, pipeline_options
 from crawler.config.remarks import Remarks
 from crawler.config.removal import load_removal
@@ -114,6 +115,8 @@ def load_explained(
         if source is not None:
             stateful = source.options.section.stateful_ingestion
             removal = load_removal(stateful, pipeline.pipeline_name, sink.settings, environment, flags, home, remarks)
+            if removal is not None:
+                require_no_trash(source.selection)
     remarks.raise_errors()
     assert source is not None and source.mlflow is not None  # noqa: S101, PT018  otherwise there was an error
     settings = Settings(

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from crawler.config.durations import Duration
+from crawler.config.selection import Lifecycle
 from crawler.config.settings import CaseInsensitive, Confirm, Endpoint, Secret
+from crawler.config.since import Since
 from crawler.config.sizes import Size
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
@@ -229,6 +231,17 @@ class OwnerOptions(_Section, kw_only=True, frozen=True):
     """The kind of ownership, or the URN of one of your own: `urn:li:ownershipType:steward`."""
 
 
+class Pattern(_Section, kw_only=True, frozen=True):
+    """`experiment_pattern`, `registered_model_pattern` and `run_name_pattern` (`AllowDenyPattern`)."""
+
+    allow: list[str] = msgspec.field(default_factory=lambda: [".*"])
+    """Regular expressions; a name is left out if none of them matches its beginning."""
+    deny: list[str] = []
+    """Regular expressions; a name is left out if one of them matches its beginning, whatever `allow` says."""
+    ignoreCase: bool = True  # noqa: N815  the official name
+    """Make no difference between upper and lower case."""
+
+
 class Connection(_Section, kw_only=True, frozen=True):
     """The options of a server that the source and datahub-rest share."""
 
@@ -263,7 +276,8 @@ class Connection(_Section, kw_only=True, frozen=True):
 class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
-    `platform_instance`, `workspace`, `include`, `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`,
+    `platform_instance`, `workspace`, what chooses (`include` to `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`,
+    `page_size`, `changed_only`,
     `incremental`, `verify_every` and the options of the connection are ours.
     """
 
@@ -297,6 +311,20 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """Write the user names and passwords that stand within URLs of MLflow's data (`https://ann:secret@host`)."""
     include: Options | None = None
     """Which kinds of things are read: `{prompts: false}`, see below."""
+    experiment_pattern: Options | None = None
+    """Which experiments are read, by name: `{allow: [prod], deny: [.*-tmp$]}`, see below; runs go with theirs."""
+    registered_model_pattern: Options | None = None
+    """Which registered models are read, by name, see below; versions go with theirs."""
+    run_name_pattern: Options | None = None
+    """Which runs are read, by name, see below."""
+    run_filter: str | None = None
+    """Which runs are read, in MLflow's own search language: `metrics.accuracy > 0.9 AND tags.team = 'fraud'`."""
+    runs_since: Since | None = None
+    """Leave out runs that started earlier: so long ago at each crawl (`30d`), or before a date (`2026-01-01`, UTC)."""
+    max_runs_per_experiment: Count | None = None
+    """The most runs of each experiment that are read, the newest ones."""
+    lifecycle: Lifecycle = "active"
+    """Read active experiments and runs, those in MLflow's trash (`deleted`), or `all`."""
     owner: Options | None = None
     """Who owns models, model groups and containers: `{tags: [owner]}`, see below; nobody by default."""
     model_tags: list[ModelTag] = []

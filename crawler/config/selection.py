@@ -1,6 +1,13 @@
 """What of MLflow is crawled: the settings of the choice. Frozen and final, as those in `settings`."""
 
+from typing import Any, Literal
+
 import msgspec
+
+from crawler.config.patterns import AllowDenyPattern
+from crawler.config.since import Since
+
+Lifecycle = Literal["active", "deleted", "all"]
 
 
 class Include(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,10 +35,60 @@ class Include(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of MLflow is read.
+    """What of MLflow is read. Each field has the name of its option in a recipe.
 
     Attributes:
         include: which kinds of things.
+        experiment_pattern: experiments by their names; runs come with their experiment.
+        registered_model_pattern: registered models by their names; versions come with their model.
+        run_name_pattern: runs by their names.
+        run_filter: a filter of MLflow's search language that runs must pass; empty for none.
+        runs_since: when runs must have started, or later; None for no limit.
+        max_runs_per_experiment: the most runs of an experiment, the newest ones; None for no limit.
+        lifecycle: runs and experiments that are active, in MLflow's trash, or both.
     """
 
     include: Include = Include()
+    experiment_pattern: AllowDenyPattern = AllowDenyPattern()
+    registered_model_pattern: AllowDenyPattern = AllowDenyPattern()
+    run_name_pattern: AllowDenyPattern = AllowDenyPattern()
+    run_filter: str = ""
+    runs_since: Since | None = None
+    max_runs_per_experiment: int | None = None
+    lifecycle: Lifecycle = "active"
+
+    @property
+    def reads_runs(self) -> bool:
+        """Whether any run is read: without their experiment, runs have no place."""
+        return self.include.experiments and self.include.runs
+
+    @property
+    def leaves_out_runs(self) -> bool:
+        """Whether there may be runs that are not read, and with them datasets and users."""
+        return (
+            not self.reads_runs
+            or not (self.experiment_pattern.allows_all and self.run_name_pattern.allows_all)
+            or bool(self.run_filter)
+            or self.runs_since is not None
+            or self.max_runs_per_experiment is not None
+            or self.lifecycle == "deleted"
+        )
+
+
+def choices(selection: Selection) -> dict[str, str]:
+    """Return what is chosen otherwise than by default, by its path in `source.config`."""
+    found: dict[str, str] = {}
+    for name, value in _changed(selection).items():
+        of_section = _changed(value) if isinstance(value, msgspec.Struct) else {"": value}
+        found |= {f"{name}.{key}".rstrip("."): _text(each) for key, each in of_section.items()}
+    return found
+
+
+def _changed(struct: msgspec.Struct) -> dict[str, Any]:
+    fields = msgspec.structs.fields(struct)
+    return {field.name: value for field in fields if (value := getattr(struct, field.name)) != field.default}
+
+
+def _text(value: object) -> str:
+    # Of a Since, the text alone.
+    return str(value) if isinstance(value, str) else msgspec.json.encode(value).decode()

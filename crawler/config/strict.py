@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from difflib import get_close_matches
 from enum import EnumType
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from crawler.config.durations import Duration, duration
 from crawler.config.remarks import Remarks
 from crawler.config.settings import Secret
+from crawler.config.since import Since, since
 from crawler.config.sizes import Size, size
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
@@ -136,6 +138,8 @@ def _special(kind: type, value: Any) -> Any:
         raise ValueError(f"Expected a text in quotes, got `{_kind(value)}`")
     if kind is Duration and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return duration(str(value))
+    if kind is Since and isinstance(value, (str, int, float, date)) and not isinstance(value, bool):
+        return since(str(value))
     if kind is Size and isinstance(value, (str, int)) and not isinstance(value, bool):
         return size(str(value))
     if kind is Path and isinstance(value, str):

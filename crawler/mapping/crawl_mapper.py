@@ -44,12 +44,19 @@ class Witness(Protocol):
         """Note that MLflow lists an experiment as deleted."""
         ...
 
+    def leave_out(self, urn: str) -> None:
+        """Note that MLflow has it, and that it is not to be crawled."""
+        ...
+
 
 class _NoWitness:
     def see(self, urn: str) -> None:
         """Note nothing."""
 
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
+        """Note nothing."""
+
+    def leave_out(self, urn: str) -> None:
         """Note nothing."""
 
 
@@ -111,9 +118,19 @@ class CrawlMapper:
 
     def hidden_version(self, version: ModelVersion) -> None:
         """Take a version that is not written, since its model is not listed: both may well be there."""
-        version = clean_row(version)[0] if self._cleans else version
+        version = self._clean(version)
         self._witness.see(model_group_urn(version.name, self._settings))
         self._witness.see(model_urn(version.name, version.version, self._settings))
+
+    def left_out_models(self, models: Iterable[RegisteredModel]) -> None:
+        """Take models that are not chosen: they are not written."""
+        for model in models:
+            self._witness.leave_out(model_group_urn(self._clean(model).name, self._settings))
+
+    def left_out_versions(self, versions: Iterable[ModelVersion]) -> None:
+        """Take versions of such models."""
+        for version in map(self._clean, versions):
+            self._witness.leave_out(model_urn(version.name, version.version, self._settings))
 
     def versions_complete(self) -> Iterator[Entity]:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
@@ -133,6 +150,11 @@ class CrawlMapper:
         for experiment in experiments:
             self._witness.see_deleted(container_urn(experiment, self._settings), experiment)
 
+    def left_out_experiments(self, experiments: Iterable[Experiment]) -> None:
+        """Take experiments that are not chosen: they are not written."""
+        for experiment in experiments:
+            self._witness.leave_out(container_urn(experiment, self._settings))
+
     def container_of(self, experiment_id: str) -> str | None:
         """Return the URN of the container of an experiment whose runs can be mapped, None for another one."""
         context = self._contexts.get(experiment_id)
@@ -143,15 +165,15 @@ class CrawlMapper:
         for experiment_id in experiment_ids:
             self._contexts.pop(experiment_id, None)
 
-    def run(self, run: Run, parents: Container[str] = ()) -> list[Entity]:
+    def run(self, run: Run, parents: Container[str] = (), *, writes_deleted: bool = False) -> list[Entity]:
         """Map a run with its user, the datasets that it completes, and the versions that waited for it.
 
-        A deleted run only completes versions. `parents` are the ids of runs that are written too: no other run is named
-        as its parent.
+        A deleted run only completes versions, unless deleted ones are written. `parents` are the ids of runs that are
+        written too: no other run is named as its parent.
         """
         if self._cleans:
             run = self._cleaned_run(run)
-        if run.deleted:
+        if run.deleted and not writes_deleted:
             return self._versions.take(run)
         context = self._contexts.get(run.info.experiment_id)
         if context is None:
@@ -212,6 +234,10 @@ class CrawlMapper:
         """Return the findings about rows mapped since the last call."""
         notices, self._notices = self._notices, []
         return notices
+
+    def _clean(self, row: Listed) -> Listed:
+        """Return a row of which nothing is written but its URN."""
+        return clean_row(row)[0] if self._cleans else row
 
     def _cleaned(self, row: Listed, name: str) -> Listed:
         if not self._cleans:

@@ -15,6 +15,7 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.owners import ownership
 from crawler.mapping.platform import (
+    IN_TRASH,
     PLATFORM_URN,
     instance_guid,
     platform_instance,
@@ -54,12 +55,13 @@ def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerP
     tags = as_dict(experiment.tags)
     description = tags.pop(NOTE_TAG, None)
     key = {"platform": PLATFORM_URN, "id": experiment.name}
+    lifecycle = IN_TRASH if experiment.lifecycle_stage == "deleted" else {}
     if settings.platform_instance:
         key["instance"] = settings.platform_instance
     return ContainerProperties(
         name=experiment.name,
         description=description,
-        custom_properties=key | tags | {"artifacts_location": experiment.artifact_location},
+        custom_properties=key | tags | {"artifacts_location": experiment.artifact_location} | lifecycle,
         external_url=_page(experiment, settings),
         created=_time_stamp(experiment.creation_time),
         last_modified=_time_stamp(experiment.last_update_time),

@@ -10,6 +10,8 @@ from crawler.datahub.aspects import DataPlatformInstance
 PLATFORM = "mlflow"
 PLATFORM_URN = urns.data_platform(PLATFORM)
 ACTOR = "urn:li:corpuser:datahub"
+IN_TRASH = {"lifecycle_stage": "deleted"}
+"""A property of runs and experiments that are in MLflow's trash, where these are written at all."""
 
 
 def platform_instance(settings: MappingSettings) -> DataPlatformInstance:

@@ -26,7 +26,7 @@ from crawler.datahub.aspects import (
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.metric_values import python_texts
-from crawler.mapping.platform import PLATFORM, platform_instance, ui_page, ui_query, url_part
+from crawler.mapping.platform import IN_TRASH, PLATFORM, platform_instance, ui_page, ui_query, url_part
 from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
@@ -135,7 +135,7 @@ def _properties(run: Run, tags: dict[str, str], context: RunContext, created: in
         # MLflow 1.28 and 1.29 keep the name in the tag only.
         name=info.run_name or tags.get(NAME_TAG) or info.run_id,
         created=TimeStamp(time=created, actor=user_urn(run_user(run))),
-        custom_properties=tags,
+        custom_properties=tags | IN_TRASH if run.deleted else tags,
         external_url=context.pages + url_part(info.run_id) + context.query,
     )
 

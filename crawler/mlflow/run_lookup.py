@@ -55,18 +55,32 @@ class RunLookup:
                     found.failed.append(f"run {batch[0]}: {error}")
         return found
 
+    async def passing(self, runs: Sequence[Run], filter_text: str, experiments: int) -> set[str]:
+        """Return the ids of those runs that pass a filter, of at most so many `experiments` a request.
+
+        None where the server cannot filter by run id (before 2.0).
+        """
+        run_ids = [run.info.run_id for run in runs]
+        experiment_ids = sorted({run.info.experiment_id for run in runs})
+        passing: set[str] = set()
+        for start in range(0, len(experiment_ids), experiments):
+            query = _query(run_ids, experiment_ids[start : start + experiments], filter_text)
+            async with self._slots:
+                try:
+                    body = await self._api.search(RUNS, query)
+                except RequestRefused as refused:
+                    if refused.status != 400:
+                        raise
+                    return set()
+                passing |= {run.info.run_id for run in self._api.decoded(RUNS.decode, body).rows}
+        return passing
+
     async def _find_batch(self, run_ids: list[str], experiment_ids: Sequence[str], found: FoundRuns) -> None:
         """Add the runs to those that are found."""
         if not experiment_ids:
             found.runs.extend([run for run_id in run_ids if (run := await self._get(run_id))])
             return
-        names = ",".join(f"'{run_id}'" for run_id in run_ids)
-        query = {
-            "experiment_ids": list(experiment_ids),
-            "filter": f"attributes.run_id IN ({names}) AND attributes.start_time >= {EARLIEST}",
-            "run_view_type": "ALL",
-            "max_results": len(run_ids),
-        }
+        query = _query(run_ids, experiment_ids)
         async with self._slots:
             try:
                 body = await self._api.search(RUNS, query)
@@ -89,3 +103,15 @@ class RunLookup:
             if refused.status != 404 and not is_null_start_time(refused):
                 raise
             return None
+
+
+def _query(run_ids: Sequence[str], experiment_ids: Sequence[str], filter_text: str = "") -> dict[str, object]:
+    """Return the search for the runs of these ids within some experiments."""
+    names = ",".join(f"'{run_id}'" for run_id in run_ids)
+    conditions = [f"attributes.run_id IN ({names})", f"attributes.start_time >= {EARLIEST}"]
+    return {
+        "experiment_ids": list(experiment_ids),
+        "filter": " AND ".join([*conditions, filter_text] if filter_text else conditions),
+        "run_view_type": "ALL",
+        "max_results": len(run_ids),
+    }

@@ -1,7 +1,7 @@
 """MLflow's runs: pages of one experiment or several in the order of their start times, and runs by their ids."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -12,8 +12,9 @@ from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
 from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
-from crawler.mlflow.paging.coverage import Window
-from crawler.mlflow.paging.keyset import RunCursor, RunQuery
+from crawler.mlflow.newest_runs import NewestQuery, nth_newest
+from crawler.mlflow.paging.coverage import EARLIEST, Window
+from crawler.mlflow.paging.keyset import RunCursor, RunFilter, RunQuery
 from crawler.mlflow.paging.offset import OVERLAP
 from crawler.mlflow.paging.page_rows import FEWEST_ROWS, PageRows
 from crawler.mlflow.paging.skipped import Skipped, describe_run
@@ -103,6 +104,28 @@ class RunReader:
     async def by_id_beside_pages(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns:
         """Return the same as `by_id` to whoever is within the context of a page, whose slot it would wait for."""
         return await self._lookup_beside_pages.find(run_ids, experiment_ids)
+
+    async def nth_newest(
+        self, query: NewestQuery, number: int, takes: Callable[[Run], bool] | None = None
+    ) -> Run | None:
+        """Return the run that started `number`th last of an experiment's; None where there are fewer."""
+
+        async def search(page: dict[str, object]) -> Page[Run]:
+            async with self._page_slots:
+                return self._api.decoded(RUNS.decode, await self._api.search(RUNS, page))
+
+        return await nth_newest(search, query, number, takes)
+
+    async def passing(self, runs: Sequence[Run], filter_text: str) -> set[str]:
+        """Return the ids of those of some runs that pass a filter: all for an empty one."""
+        if not filter_text:
+            return {run.info.run_id for run in runs}
+        return await self._lookup_beside_pages.passing(runs, filter_text, self.experiment_ids.ids)
+
+    async def try_filter(self, filter_text: str) -> None:
+        """Raise RequestRefused where the server refuses a filter beside a bound, as pages have it."""
+        bounds = RunQuery(EARLIEST, chosen=RunFilter(filter_text)).filter
+        await self._api.search(RUNS, RUNS.query(1, experiment_ids=["0"], filter=bounds))
 
     def _rows_to_ask(self, query: RunQuery, *, short: bool) -> int:
         if query.most:

@@ -1,11 +1,12 @@
 """A check: connects to both servers as a crawl would, and returns what it would find, or what is wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
+from crawler.config.selection import Selection
 from crawler.config.settings import (
     Endpoint,
     FileSettings,
@@ -31,10 +32,14 @@ from crawler.errors import (
 )
 from crawler.http import Server
 from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.decoding import Row
+from crawler.mlflow.entities import ModelVersion, RegisteredModel
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.privileges import NEEDED, MissingPrivilege, missing_privileges
+from crawler.pipeline.run_choice import RunChoice
+from crawler.pipeline.run_filter import try_run_filter
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.sinks.lite import require_package
 from crawler.telemetry.report import Report
@@ -52,7 +57,8 @@ class MlflowCheck(msgspec.Struct):
     """What MLflow was found to be; UNSET where `error` ended the check before.
 
     `version` is None before MLflow 2.0. A count is None where the server does not give that listing; experiments
-    include deleted ones. `more` names the listings that have more rows than were counted: only a page of each is read.
+    include deleted ones. `left_out` counts those of these rows that are not chosen, by listing. `more` names
+    the listings that have more rows than were counted: only a page of each is read.
     """
 
     url: str | UnsetType = UNSET
@@ -60,6 +66,7 @@ class MlflowCheck(msgspec.Struct):
     registered_models: int | UnsetType | None = UNSET
     model_versions: int | UnsetType | None = UNSET
     experiments: int | UnsetType | None = UNSET
+    left_out: dict[str, int] = {}
     more: list[str] = []
     error: CrawlerError | None = None
 
@@ -120,7 +127,7 @@ async def check(settings: Settings) -> CheckResult:
     checkpoint_of = _checkpoint_in_sink(settings)
     settings = _impatient(settings)
     report = Report(settings.run_id)
-    mlflow = await _check_mlflow(settings.mlflow, report)
+    mlflow = await _check_mlflow(settings.mlflow, settings.selection, report)
     output = await _check_output(settings.sink, checkpoint_of, report)
     return CheckResult(mlflow, output, report.failures, report.warnings)
 
@@ -133,25 +140,31 @@ def _checkpoint_in_sink(settings: Settings) -> str | None:
     return settings.pipeline_name
 
 
-async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck:
+async def _check_mlflow(settings: MlflowSettings, selection: Selection, report: Report) -> MlflowCheck:
     found = MlflowCheck()
     try:
         async with open_mlflow(settings, report.mlflow, report.time) as client:
             found.url = client.url
             found.version = await client.version()
             await choose_workspace(client, found.version, report)
-            await _count(client, found, report)
+            await try_run_filter(client, selection.run_filter)
+            await _count(client, found, selection, report)
     except CrawlerError as error:
         found.error = error
     return found
 
 
-async def _count(client: MlflowClient, found: MlflowCheck, report: Report) -> None:
+async def _count(client: MlflowClient, found: MlflowCheck, selection: Selection, report: Report) -> None:
     """Count the first page of each listing, which is all of it where no other one follows."""
     listings = Listings(client, report)
-    models = await _first_rows(listings, REGISTERED_MODELS, found)
-    versions = await _first_rows(listings, MODEL_VERSIONS, found)
-    experiments = await _first_rows(listings, EXPERIMENTS, found)
+    choice = RunChoice(selection)
+
+    def has_model(row: RegisteredModel | ModelVersion) -> bool:
+        return selection.include.registered_models and selection.registered_model_pattern.allows(row.name)
+
+    models = await _first_rows(listings, REGISTERED_MODELS, found, has_model)
+    versions = await _first_rows(listings, MODEL_VERSIONS, found, has_model)
+    experiments = await _first_rows(listings, EXPERIMENTS, found, choice.chooses_experiment)
     await listings.require_any()
     found.registered_models, found.model_versions, found.experiments = models, versions, experiments
     if listings.wants_filter(MODEL_VERSIONS):
@@ -161,11 +174,15 @@ async def _count(client: MlflowClient, found: MlflowCheck, report: Report) -> No
     listings.tell_nothing()
 
 
-async def _first_rows(listings: Listings, resource: Resource[Any], found: MlflowCheck) -> int | None:
+async def _first_rows(
+    listings: Listings, resource: Resource[Row], found: MlflowCheck, chooses: Callable[[Row], bool]
+) -> int | None:
     """Return the number of rows on the first page; None where there is none."""
     async for step in listings.steps(resource):
         if not step.is_last:
             found.more.append(resource.name)
+        if left_out := sum(not chooses(row) for row in step.rows):
+            found.left_out[resource.name] = left_out
         return len(step.rows)
     return None
 

@@ -11,6 +11,7 @@ from msgspec import structs
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
+from crawler.config.selection import choices
 from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.delivery import open_delivery
@@ -18,6 +19,7 @@ from crawler.errors import SettingsError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.ingestion_page import open_ingestion_page
+from crawler.pipeline.run_choice import unread_types
 from crawler.pipeline.stale_feed import StaleFeed
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.removal.open_removal import open_removal
@@ -133,7 +135,8 @@ def _stale_removal(settings: Settings) -> StaleRemoval | None:
     """Return what holds the crawl against the last one, if what vanished is to be removed."""
     if settings.removal is None:
         return None
-    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator)
+    unread = unread_types(settings.selection)
+    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator, unread)
 
 
 @contextmanager
@@ -157,11 +160,19 @@ def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Lis
     since = None if checkpoint is None or checkpoint.memory is None else checkpoint.memory.scope.since
     if since is not None:
         _log.info("Reading what may have changed since %s.", datetime.fromtimestamp(since / 1_000).astimezone())
+    started = Started(
+        settings.run_id,
+        settings.dry_run,
+        runs_expected=expected,
+        since=since,
+        chosen=choices(settings.selection),
+        leaves_out_runs=settings.selection.leaves_out_runs,
+    )
     if resumed is None:
-        listener(Started(settings.run_id, settings.dry_run, runs_expected=expected, since=since))
+        listener(started)
         return
     _log.info("Going on with the crawl %s, which delivered %d runs.", settings.run_id, resumed.runs)
-    listener(Started(settings.run_id, resumed=resumed.tally, runs_expected=expected, since=since))
+    listener(structs.replace(started, dry_run=False, resumed=resumed.tally))
     _tell_letters_elsewhere(settings, resumed.tally, listener)
     listener(RowsRead("runs", resumed.runs))
     if resumed.deleted_runs:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from crawler.mlflow.paging.keyset import ALL, RunFilter
 from crawler.pipeline.plan import Partition, Stretch, runs_of
 
 FEWEST_SETS = 10
@@ -34,11 +35,13 @@ def experiment_sets(
     names: Mapping[str, str],
     stretches: Callable[[str], Sequence[Stretch]],
     size: Callable[[Sequence[Stretch]], int],
+    chosen: RunFilter = ALL,
 ) -> Iterator[ExperimentSet]:
     """Yield sets of at most `size(stretches)` experiments, which is asked before each of them.
 
     `names` are those of the experiments by id; `stretches` says which runs of one are to be read, none or some. Those
-    of a set are the same, so that each of its partitions is one for all of its experiments.
+    of a set are the same, so that each of its partitions is one for all of its experiments. All runs are of the
+    `chosen` ones.
     """
     alike: defaultdict[tuple[Stretch, ...], list[str]] = defaultdict(list)
     for experiment_id in names:
@@ -49,7 +52,7 @@ def experiment_sets(
             some = experiment_ids[first : first + size(to_read)]
             first += len(some)
             states = {each: ExperimentState(names[each], len(to_read)) for each in some}
-            yield ExperimentSet(states, runs_of(tracking, some, to_read))
+            yield ExperimentSet(states, runs_of(tracking, some, to_read, chosen))
 
 
 def even_size(experiments: int, limit: int) -> int:

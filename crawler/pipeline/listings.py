@@ -26,9 +26,13 @@ _LISTED = (REGISTERED_MODELS, MODEL_VERSIONS, EXPERIMENTS)
 class Listings:
     """Reads the listings that are paged by offset, and remembers which of them failed."""
 
-    def __init__(self, client: MlflowClient, listener: Listener) -> None:
-        """Read through `client`; `listener` hears of rows that cannot be read, and of what failed when it is told."""
+    def __init__(self, client: MlflowClient, listener: Listener, *, asks_registry: bool = True) -> None:
+        """Read through `client`; `listener` hears of rows that cannot be read, and of what failed when it is told.
+
+        Without `asks_registry`, experiments are all that is listed.
+        """
         self.client = client
+        self._asks_registry = asks_registry
         self._listener = listener
         self._failed: dict[str, CrawlerError] = {}
         self._has_rows: set[str] = set()
@@ -89,12 +93,16 @@ class Listings:
             refused, error = next((each for each in failed if not is_missing(each[1])), failed[0])
             url = self.client.url if refused is EXPERIMENTS else self.client.registry_url
             raise no_listing(error, url, refused)
-        if experiments is not None and is_missing(experiments) and self.client.registry_url != self.client.url:
+        if experiments is None:
+            return
+        if not self._asks_registry and not self._has_rows and not is_missing(experiments):
+            raise no_listing(experiments, self.client.url, EXPERIMENTS)
+        if is_missing(experiments) and not (self._asks_registry and self.client.registry_url == self.client.url):
             await self._require_tracking()
 
     def tell_nothing(self) -> None:
         """Warn if there is no model and no experiment: versions alone are those of models that may not be read."""
-        if self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
+        if self._asks_registry and self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
             self._listener(NOTHING_LISTED.found())
 
     async def _require_tracking(self) -> None:

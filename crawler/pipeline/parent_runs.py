@@ -14,6 +14,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.pipeline.run_choice import RunChoice
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.mapping import PARENTS_UNKNOWN
 
@@ -26,7 +27,15 @@ _RUN_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 class ParentRuns:
     """Remembers of the latest `remembered` runs, read or asked for, whether they are written."""
 
-    def __init__(self, client: MlflowClient, listener: Listener, remembered: int = REMEMBERED_RUNS) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        listener: Listener,
+        remembered: int = REMEMBERED_RUNS,
+        choice: RunChoice | None = None,
+    ) -> None:
+        """Without a `choice`, all runs but deleted ones are written."""
+        self._choice = choice or RunChoice()
         self._client = client
         self._listener = listener
         self._limit = remembered
@@ -48,8 +57,9 @@ class ParentRuns:
 
     async def of(self, runs: Sequence[Run]) -> frozenset[str]:
         """Return the ids of those parents of the runs that are written."""
-        known = {run.info.run_id: not run.deleted for run in runs}
-        wanted = {tag.value for run in runs if not run.deleted for tag in run.data.tags if tag.key == PARENT_TAG}
+        deleted_too = self._choice.writes_deleted
+        known = {run.info.run_id: deleted_too or not run.deleted for run in runs}
+        wanted = {tag.value for run in runs if known[run.info.run_id] for tag in run.data.tags if tag.key == PARENT_TAG}
         for parent in wanted - known.keys():
             if parent in self._written:
                 known[parent] = self._written.pop(parent)
@@ -75,14 +85,19 @@ class ParentRuns:
         return written
 
     async def _look_up(self, run_ids: Sequence[str]) -> dict[str, bool]:
-        written = dict.fromkeys(run_ids, False)
+        written: dict[str, Run] = {}
         for scope in search_scopes(list(self._experiment_ids), self._client.runs.experiment_ids.ids, len(run_ids)):
-            missing = [run_id for run_id in run_ids if not written[run_id]]
+            missing = [run_id for run_id in run_ids if run_id not in written]
             found = await self._client.runs.by_id_beside_pages(missing, scope) if missing else None
             for run in found.runs if found else ():
-                written[run.info.run_id] = not run.deleted and run.info.experiment_id in self._experiment_ids
-        missing = [run_id for run_id in run_ids if not written[run_id]]
-        if missing and not self._are_all:
+                if self.are_of(run.info.experiment_id) and self._choice.writes(run):
+                    written[run.info.run_id] = run
+        missing = [run_id for run_id in run_ids if run_id not in written]
+        # Of an experiment that is not listed yet it is not known whether it is chosen.
+        if missing and not self._are_all and self._choice.knows_experiments:
             found = await self._client.runs.by_id_beside_pages(missing, [])
-            written |= {run.info.run_id: not run.deleted for run in found.runs}
-        return written
+            written |= {run.info.run_id: run for run in found.runs if self._choice.writes(run)}
+        passing = set(written)
+        if written and self._choice.filter.text:
+            passing &= await self._client.runs.passing([*written.values()], self._choice.filter.text)
+        return {run_id: run_id in passing for run_id in run_ids}

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from crawler.checkpoint.intervals import EVERYTHING
-from crawler.mlflow.paging.keyset import DELETED
+from crawler.mlflow.paging.keyset import ALL, DELETED, RunFilter
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
 
 STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,))
@@ -26,6 +26,12 @@ class Stretch(NamedTuple):
     until: int | None
     condition: str = ""
 
+    def since_or_later(self, since: int) -> "Stretch | None":
+        """Return the part that started at `since` or later; None where there is none."""
+        if self.until is not None and self.until <= since:
+            return None
+        return self._replace(since=since if self.since is None else max(self.since, since))
+
 
 ALL_RUNS = Stretch(*EVERYTHING)
 
@@ -35,7 +41,7 @@ class Partition(msgspec.Struct, frozen=True):
 
     `scope` are the experiments of a partition of runs, empty for a whole listing. Its runs started at `since` or later
     and before `until` (ms since epoch); None is an open end, which includes runs without start time. Where there is a
-    `condition`, they are those that pass it, a filter of MLflow or DELETED.
+    `condition`, they are those that pass it, a filter of MLflow or DELETED. All are of the `chosen` ones.
     """
 
     server: str
@@ -44,6 +50,7 @@ class Partition(msgspec.Struct, frozen=True):
     since: int | None = None
     until: int | None = None
     condition: str = ""
+    chosen: RunFilter = ALL
 
     @property
     def stage(self) -> int:
@@ -82,8 +89,11 @@ def listings(tracking: str, registry: str) -> list[Partition]:
 
 
 def runs_of(
-    tracking: str, experiment_ids: Iterable[str], stretches: Iterable[Stretch] = (ALL_RUNS,)
+    tracking: str,
+    experiment_ids: Iterable[str],
+    stretches: Iterable[Stretch] = (ALL_RUNS,),
+    chosen: RunFilter = ALL,
 ) -> list[Partition]:
     """Return the partitions of the runs of some experiments that lie in the `stretches`, those that are to be read."""
     scope = tuple(experiment_ids)
-    return [Partition(tracking, RUNS.name, scope, *stretch) for stretch in stretches]
+    return [Partition(tracking, RUNS.name, scope, *stretch, chosen) for stretch in stretches]

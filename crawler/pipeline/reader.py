@@ -1,5 +1,6 @@
 """The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
 
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
@@ -14,13 +15,24 @@ from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.model_files import ModelFiles
+from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
+from crawler.pipeline.run_choice import RunChoice
+from crawler.pipeline.run_filter import try_run_filter
 from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.pipeline.workspaces import choose_workspace
-from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
+from crawler.telemetry.events import (
+    ExperimentDone,
+    ExperimentsListed,
+    Listener,
+    RowsRead,
+    RowsSkipped,
+    SourceOpened,
+    rows_left_out,
+)
 from crawler.telemetry.findings.reading import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
 
 
@@ -39,6 +51,9 @@ class Reader:
         removals_of: RemovalsOf | None = None,
     ) -> None:
         """Read what is selected, at most `workers` pages at a time."""
+        choice = RunChoice(selection, time.time_ns() // 1_000_000)
+        client.runs.null_start_times.chosen = choice.filter
+        self._choice = choice
         self._client = client
         self._mapper = mapper
         self._send = send
@@ -46,14 +61,23 @@ class Reader:
         self._progress = progress
         self._selection = selection
         self._removes = removals_of is not None
+        self._workers = workers
         self._experiment_ids: list[str] = []
+        """Of all experiments that are listed, chosen or not."""
+        self._unbounded: set[str] = set()
+        """Ids of experiments of which it could not be told where their newest runs begin."""
         self._to_read = 0
-        self._listings = Listings(client, listener)
-        self._parents = ParentRuns(client, listener)
+        self._listings = Listings(client, listener, asks_registry=selection.include.registered_models)
+        self._parents = ParentRuns(client, listener, choice=choice)
         files = self._model_files(workers)
-        self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers)
-        self._runs = RunStage(client, mapper, send, listener, progress, self._parents, files, workers, removals_of)
-        self._version_runs = VersionRuns(client, mapper, send, listener, progress, self._parents, files, workers)
+        pattern = selection.registered_model_pattern
+        self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers, pattern)
+        self._runs = RunStage(
+            client, mapper, send, listener, progress, self._parents, choice, files, workers, removals_of
+        )
+        self._version_runs = VersionRuns(
+            client, mapper, send, listener, progress, self._parents, choice, files, workers
+        )
         self._is_complete = False
 
     def _model_files(self, at_once: int) -> ModelFiles:
@@ -67,8 +91,10 @@ class Reader:
         self._listener(SourceOpened(self._client.url, version))
         if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
             self._mapper.in_workspace(workspace)
+        await try_run_filter(self._client, self._selection.run_filter)
         await self._send(self._mapper.stages(), None)
-        await self._registry.read()
+        if self._selection.include.registered_models:
+            await self._registry.read()
         await self._runs.read(self._plan_runs())
         await self._version_runs.find(self._experiment_ids)
         await self._name_null_start_times()
@@ -86,26 +112,44 @@ class Reader:
             yield from self._mapper.held()
 
     async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
-        """Send the containers of all active experiments, and yield them in sets, a page of the listing at a time."""
+        """Send the containers of all chosen experiments, and yield them in sets, a page of the listing at a time."""
         async for step in self._listings.steps(EXPERIMENTS):
             self._listings.tell_failures()
             self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
-            active = [experiment for experiment in step.rows if experiment.lifecycle_stage != "deleted"]
-            self._listener(RowsRead(EXPERIMENTS.name, len(active)))
-            if deleted := [experiment for experiment in step.rows if experiment.lifecycle_stage == "deleted"]:
-                self._listener(RowsSkipped("deleted experiments", len(deleted)))
-                self._mapper.deleted_experiments(deleted)
-            self._parents.add_experiments((each.experiment_id for each in active), are_last=step.is_last)
-            await self._send(map(self._mapper.experiment, active), None)
+            chosen = self._chosen(step.rows)
+            self._parents.add_experiments((each.experiment_id for each in chosen), are_last=step.is_last)
+            await self._send(map(self._mapper.experiment, chosen), None)
             self._note_listed(step.rows)
             if step.is_last:
                 self._listener(ExperimentsListed())
-            names = {experiment.experiment_id: experiment.name for experiment in active}
-            del step, active, deleted
-            for experiment_set in experiment_sets(self._client.url, names, self._stretches, self._set_size):
+            await self._find_newest(chosen)
+            names = {experiment.experiment_id: experiment.name for experiment in chosen}
+            del step, chosen
+            for experiment_set in experiment_sets(
+                self._client.url, names, self._stretches, self._set_size, self._choice.filter
+            ):
                 yield experiment_set
         await self._listings.require_any()
         self._listings.tell_failures()
+
+    def _chosen(self, listed: list[Experiment]) -> list[Experiment]:
+        """Return the experiments of a page that are written, and tell of the others."""
+        chosen, deleted, left_out = self._choice.divide_experiments(listed)
+        self._listener(RowsRead(EXPERIMENTS.name, len(chosen)))
+        if deleted:
+            self._listener(RowsSkipped("deleted experiments", len(deleted)))
+            self._mapper.deleted_experiments(deleted)
+        if left_out:
+            self._listener(rows_left_out(EXPERIMENTS.name, left_out, lambda experiment: experiment.name))
+            self._mapper.left_out_experiments(left_out)
+        return chosen
+
+    async def _find_newest(self, experiments: Sequence[Experiment]) -> None:
+        """Have only the newest runs of experiments read, where no more are chosen."""
+        failed = await find_newest(self._client, self._choice, experiments, self._listener, self._workers)
+        self._unbounded.update(failed)
+        if failed and self._progress.memory is not None:
+            self._progress.memory.experiments.forget(failed)
 
     def _note_listed(self, experiments: Iterable[Experiment]) -> None:
         """Note a page of experiments for the crawls that follow."""
@@ -124,19 +168,28 @@ class Reader:
 
     def _stretches(self, experiment_id: str) -> list[Stretch]:
         """Return what is to be read of an experiment: what no earlier crawl has read, and what may have changed."""
-        gaps = self._progress.gaps(experiment_id)
-        stretches = [Stretch(*bounds) for bounds in gaps]
-        memory = self._progress.memory
-        if memory is not None and memory.is_known(experiment_id):
-            stretches += changed_runs(memory.scope, deleted=self._removes)
-        elif gaps != [EVERYTHING]:
-            self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
+        stretches = self._chosen_stretches(experiment_id)
         if stretches:
             self._to_read += 1
         else:
             self._mapper.forget([experiment_id])
             self._listener(ExperimentDone())
         return stretches
+
+    def _chosen_stretches(self, experiment_id: str) -> list[Stretch]:
+        if not self._choice.reads_runs or experiment_id in self._unbounded:
+            return []
+        since = self._choice.since_of(experiment_id)
+        gaps = self._progress.gaps(experiment_id)
+        stretches = [Stretch(*bounds) for bounds in gaps]
+        memory = self._progress.memory
+        if memory is not None and memory.is_known(experiment_id):
+            stretches += changed_runs(memory.scope, deleted=self._removes or self._choice.writes_deleted)
+        elif gaps != [EVERYTHING] and since is None:
+            self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
+        if since is None:
+            return stretches
+        return [part for stretch in stretches if (part := stretch.since_or_later(since)) is not None]
 
     def _set_size(self, stretches: Sequence[Stretch]) -> int:
         limit = self._client.runs.experiment_ids.ids

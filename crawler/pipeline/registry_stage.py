@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
+from crawler.config.patterns import AllowDenyPattern
 from crawler.errors import CrawlerError
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.entities import ModelVersion
+from crawler.mlflow.entities import ModelVersion, RegisteredModel
 from crawler.mlflow.name_filter import name_filter
 from crawler.mlflow.refusals import wants_filter
 from crawler.mlflow.resources import MODEL_VERSIONS, REGISTERED_MODELS
@@ -14,7 +15,7 @@ from crawler.pipeline.listings import Listings
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import Listener, RowsRead, RowsSkipped
+from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
 
 _HIDDEN = "model versions of models that are not listed"
@@ -35,8 +36,13 @@ class RegistryStage:
         listener: Listener,
         files: ModelFiles,
         workers: int,
+        pattern: AllowDenyPattern,
     ) -> None:
-        """Ask for the versions of at most `workers` models at a time, where they are had by model only."""
+        """Read the models whose name the `pattern` allows.
+
+        Where versions are had by model only, those of at most `workers` models are asked for at a time.
+        """
+        self._pattern = pattern
         self._listings = listings
         self._mapper = mapper
         self._send = send
@@ -44,6 +50,7 @@ class RegistryStage:
         self._files = files
         self._workers = workers
         self._names: set[str] = set()
+        self._left_out: set[str] = set()
         self._waiting: dict[str, list[ModelVersion]] = {}
         """Versions of models that are not listed yet, by the model's name."""
         self._is_whole = True
@@ -63,11 +70,31 @@ class RegistryStage:
         """Take the models that are not known yet; their groups are sent once all versions are known."""
         async for step in self._listings.steps(REGISTERED_MODELS):
             self._is_whole &= not step.unreadable
-            new = [model for model in step.rows if model.name not in self._names]
+            listed = [
+                model for model in step.rows if model.name not in self._names and model.name not in self._left_out
+            ]
+            new = [model for model in listed if self._pattern.allows(model.name)]
             self._names.update(model.name for model in new)
             self._listener(RowsRead(REGISTERED_MODELS.name, len(new)))
             for model in new:
                 self._mapper.registered_model(model)
+            if len(new) < len(listed):
+                self._leave_out_models([model for model in listed if model.name not in self._names])
+
+    def _leave_out_models(self, models: list[RegisteredModel]) -> None:
+        self._left_out.update(model.name for model in models)
+        self._listener(rows_left_out(REGISTERED_MODELS.name, models, lambda model: model.name))
+        self._mapper.left_out_models(models)
+
+    def _chosen(self, versions: list[ModelVersion]) -> list[ModelVersion]:
+        """Return the versions of models that are chosen."""
+        if self._pattern.allows_all:
+            return versions
+        left_out = [version for version in versions if not self._pattern.allows(version.name)]
+        if left_out:
+            self._listener(rows_left_out(MODEL_VERSIONS.name, left_out, lambda each: f"{each.name} {each.version}"))
+            self._mapper.left_out_versions(left_out)
+        return [version for version in versions if self._pattern.allows(version.name)]
 
     async def _read_versions(self) -> None:
         async for step in self._listings.steps(MODEL_VERSIONS):
@@ -123,6 +150,7 @@ class RegistryStage:
 
     async def _take(self, versions: list[ModelVersion]) -> None:
         """Send versions of known models; the others wait."""
+        versions = self._chosen(versions)
         if not self._knows_all_models:
             await self._send_versions(versions)
             return

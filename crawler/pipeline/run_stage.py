@@ -21,10 +21,11 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
+from crawler.pipeline.run_choice import RunChoice, shown_name
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped
+from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import CHANGES_UNTOLD, EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
 
 REMEMBERED_RUNS = 100_000
@@ -58,11 +59,13 @@ class RunStage:
         listener: Listener,
         progress: Progress,
         parents: ParentRuns,
+        choice: RunChoice,
         files: ModelFiles,
         workers: int,
         removals_of: RemovalsOf | None = None,
     ) -> None:
-        """Map each run with `mapper`, hand its entities to `send`; without `removals_of`, deleted ones stay."""
+        """Map each chosen run with `mapper`, hand its entities to `send`; without `removals_of`, deleted ones stay."""
+        self._choice = choice
         self._removals_of = removals_of
         self._client = client
         self._mapper = mapper
@@ -193,10 +196,12 @@ class RunStage:
             for finding in row_findings("runs", step.unreadable, step.mended):
                 self._listener(finding)
             runs = step.rows if self._seen is None else self._unseen(step.rows, self._seen)
-            self._count(runs)
+            runs, left_out = self._choice.divide(runs)
+            self._count(runs, left_out)
             inside, beyond = split_at(runs.copy(), step.window)
             runs.clear()
             step.rows.clear()
+            await self._send_versions_of(left_out, windows)
             await self._send_runs(inside, windows)
             if step.window is not None:
                 windows.end(step.window)
@@ -207,18 +212,27 @@ class RunStage:
         return [run for run in runs if seen.add_if_new(run.info.run_id)]
 
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
-        windows.count(runs)
+        deleted = self._choice.writes_deleted
+        windows.count(runs, writes_deleted=deleted)
         parents = await self._parents.of(runs)
         await self._files.read_of_runs(runs)
         removals = [] if self._removals_of is None else await self._removals_of(runs)
-        mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents))
+        mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents, writes_deleted=deleted))
         await self._send(chain(mapped, removals), windows.ack)
 
-    def _count(self, runs: list[Run]) -> None:
-        deleted = sum(run.deleted for run in runs)
-        self._listener(RowsRead("runs", len(runs) - deleted))
+    async def _send_versions_of(self, left_out: list[Run], windows: WindowTracker) -> None:
+        """Send the versions that runs made which are not chosen themselves."""
+        if left_out:
+            await self._files.read_of_runs(left_out)
+            await self._send(chain.from_iterable(map(self._mapper.found_run, _let_go(left_out))), windows.ack)
+
+    def _count(self, runs: list[Run], left_out: list[Run]) -> None:
+        deleted = 0 if self._choice.writes_deleted else sum(run.deleted for run in runs)
+        self._listener(RowsRead(RUNS.name, len(runs) - deleted))
         if deleted:
             self._listener(RowsSkipped("deleted runs", deleted))
+        if left_out:
+            self._listener(rows_left_out(RUNS.name, left_out, shown_name))
 
     def _fail(self, reading: Reading, error: CrawlerError) -> None:
         """Name an experiment whose runs cannot be read to the end, once. The next crawl reads all of them."""

@@ -17,7 +17,7 @@ class RunSource:
         """Read through `runs`, from the start of the partition on."""
         self.partition = partition
         self._runs = runs
-        self._cursor = cursor or RunCursor(partition.since, partition.until, partition.condition)
+        self._cursor = cursor or RunCursor(partition.since, partition.until, partition.condition, partition.chosen)
 
     @property
     def is_done(self) -> bool:

@@ -16,6 +16,7 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
+from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import Listener, RowsRead
@@ -35,10 +36,12 @@ class VersionRuns:
         listener: Listener,
         progress: Progress,
         parents: ParentRuns,
+        choice: RunChoice,
         files: ModelFiles,
         workers: int,
     ) -> None:
         """Look in at most `workers` requests at a time."""
+        self._choice = choice
         self._client = client
         self._mapper = mapper
         self._send = send
@@ -94,7 +97,7 @@ class VersionRuns:
         await self._files.read_of_runs([run])
         experiment_id = run.info.experiment_id
         memory = self._progress.memory
-        if memory is None or run.deleted or not self._parents.are_of(experiment_id):
+        if memory is None or not self._parents.are_of(experiment_id) or not await self._is_written(run):
             await self._send(self._mapper.found_run(run), None)
             return
         if self._mapper.container_of(experiment_id) is None and not await self._find_experiment(experiment_id):
@@ -105,9 +108,13 @@ class VersionRuns:
         parents = await self._parents.of([run])
         start = run.info.start_time or 0
         ack = self._progress.new_ack(whole=False)
-        await self._send(self._mapper.run(run, parents), ack)
+        await self._send(self._mapper.run(run, parents, writes_deleted=self._choice.writes_deleted), ack)
         if ack is not None:
             ack.seal([Window(experiment_id, start, start + 1, 1, 1, 0)])
+
+    async def _is_written(self, run: Run) -> bool:
+        """Return whether a run is one that is crawled."""
+        return self._choice.writes(run) and bool(await self._client.runs.passing([run], self._choice.filter.text))
 
     async def _find_experiment(self, experiment_id: str) -> bool:
         """Have the mapper know an experiment. Returns False where MLflow does not give it."""

@@ -22,21 +22,22 @@ class WindowTracker:
         self.ack = new_ack()
         self._experiment_ids = experiment_ids
         self._new_ack = new_ack
-        self._active: Counter[str] = Counter()
+        self._written: Counter[str] = Counter()
         self._deleted: Counter[str] = Counter()
 
-    def count(self, runs: Sequence[Run]) -> None:
-        """Count runs whose entities carry the ack at hand."""
+    def count(self, runs: Sequence[Run], *, writes_deleted: bool = False) -> None:
+        """Count runs whose entities carry the ack at hand: those that are written, and those that are only deleted."""
         if self.ack is not None:
             for run in runs:
-                (self._deleted if run.deleted else self._active)[run.info.experiment_id] += 1
+                is_written = writes_deleted or not run.deleted
+                (self._written if is_written else self._deleted)[run.info.experiment_id] += 1
 
     def end(self, window: Window) -> None:
         """Seal the window at hand: all its runs carry the ack. The next one begins."""
         if self.ack is not None:
             self.ack.seal([self._done(window, experiment_id) for experiment_id in self._experiment_ids])
         self.ack = self._new_ack()
-        self._active.clear()
+        self._written.clear()
         self._deleted.clear()
 
     def take_apart(self, scopes: Iterable[Sequence[str]]) -> list["WindowTracker"]:
@@ -44,7 +45,7 @@ class WindowTracker:
         parts = []
         for experiment_ids in scopes:
             part = WindowTracker(experiment_ids, self._new_ack)
-            part._active.update({each: self._active[each] for each in experiment_ids})
+            part._written.update({each: self._written[each] for each in experiment_ids})
             part._deleted.update({each: self._deleted[each] for each in experiment_ids})
             parts.append(part)
         if self.ack is not None:
@@ -57,7 +58,7 @@ class WindowTracker:
             window.since,
             window.until,
             window.rows.get(experiment_id, 0),
-            self._active[experiment_id],
+            self._written[experiment_id],
             self._deleted[experiment_id],
         )
 

@@ -7,10 +7,10 @@ from crawler.telemetry.events import Event, RowsRead, RowsSkipped, Started
 from crawler.telemetry.findings.kind import Finding
 
 _LISTINGS = {
-    "mlModelGroup": ("registered_models",),
-    "mlModel": ("model_versions",),
-    "container": ("experiments", "deleted experiments"),
-    "dataset": ("runs", "deleted runs"),
+    "mlModelGroup": ("registered_models", "registered models left out"),
+    "mlModel": ("model_versions", "model versions left out"),
+    "container": ("experiments", "deleted experiments", "experiments left out"),
+    "dataset": ("runs", "deleted runs", "runs left out"),
 }
 """The rows that entities of a type come from, as events name them."""
 
@@ -25,6 +25,8 @@ class CrawlRecord:
         self.urns: dict[str, None] = {}
         self.deleted: dict[str, Experiment] = {}
         """Experiments that MLflow lists as deleted, by the URN of their container."""
+        self.left_out: set[str] = set()
+        """What MLflow lists and the recipe does not choose."""
         self.failures = 0
         self.is_partial = False
         """Whether this crawl reads only a part of the runs."""
@@ -38,6 +40,10 @@ class CrawlRecord:
         """Note that MLflow lists an experiment as deleted."""
         self.deleted[urn] = experiment
 
+    def leave_out(self, urn: str) -> None:
+        """Note that MLflow has an entity which is not to be crawled: what DataHub has of it stays."""
+        self.left_out.add(urn)
+
     def __call__(self, event: Event) -> None:
         """Count failures and rows."""
         match event:
@@ -48,7 +54,7 @@ class CrawlRecord:
             case RowsSkipped():
                 self._rows[event.what] += event.count
             case Started():
-                self.is_partial = event.resumed is not None or event.since is not None
+                self.is_partial = event.resumed is not None or event.since is not None or event.leaves_out_runs
                 self.failures += 0 if event.resumed is None else len(event.resumed.failures)
             case _:
                 pass

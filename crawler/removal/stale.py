@@ -40,6 +40,8 @@ class Why(StrEnum):
     """MLflow does not list it, but has it where it is asked for it."""
     RUNS_UNREAD = "runs_unread"
     """Not all runs of a deleted experiment could be read."""
+    LEFT_OUT = "left_out"
+    """The recipe does not choose it, so whether MLflow has it counts for nothing."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,35 +88,54 @@ class Absent(msgspec.Struct, frozen=True):
         percent: how much of the checkpoint is not listed, as acryl-datahub counts it.
         groups: the model group of each of them that is a group or a version, whether it is listed or not.
         unlisted_groups: those of these groups that are not listed.
+        left_out: those that the recipe does not choose, and that stay.
     """
 
     urns: list[str]
     percent: float
     groups: dict[str, str]
     unlisted_groups: frozenset[str]
+    left_out: Sequence[str] = ()
 
 
-def compare(old: Sequence[str], listed: Collection[str], separator: str, *, is_partial: bool = False) -> Absent:
+def compare(
+    old: Sequence[str],
+    listed: Collection[str],
+    separator: str,
+    *,
+    is_partial: bool = False,
+    left_out: Collection[str] = frozenset(),
+    unread: Collection[str] = frozenset(),
+) -> Absent:
     """Compare the last checkpoint with what was listed; `separator` stands between name and version in URNs.
 
-    Where the crawl `is_partial`, the percentage is that of what it listed whole.
+    Where the crawl `is_partial`, the percentage is that of what it listed whole. Entities that were `left_out`,
+    versions of models that were, and those of `unread` entity types are not compared.
     """
-    absent = [urn for urn in old if urn not in listed and is_removable(urn)]
-    groups = {urn: group for urn in absent if (group := _group_of(urn, separator)) is not None}
+
+    def is_left_out(urn: str) -> bool:
+        return urn in left_out or type_of(urn) in unread or group_of(urn, separator) in left_out
+
+    missing = [urn for urn in old if urn not in listed and is_removable(urn)]
+    kept = {urn: None for urn in missing if is_left_out(urn)}
+    absent = [urn for urn in missing if urn not in kept]
+    groups = {urn: group for urn in absent if (group := group_of(urn, separator)) is not None}
     unlisted = frozenset(group for group in groups.values() if group not in listed)
-    counted = [urn for urn in old if type_of(urn) in _LISTED_WHOLE] if is_partial else old
-    return Absent(absent, _percent_changed(counted, listed), groups, unlisted)
+    counted = [urn for urn in old if (not is_partial or type_of(urn) in _LISTED_WHOLE) and urn not in kept]
+    return Absent(absent, _percent_changed(counted, listed), groups, unlisted, [*kept])
 
 
 def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict]:
-    """Decide on each entity that is absent.
+    """Decide on each entity that is absent, or left out.
 
     `threshold` is the percentage of the checkpoint that may vanish at once; 100 means no limit.
     """
+    left_out = [Verdict(urn, is_removed=False, why=Why.LEFT_OUT) for urn in absent.left_out]
     if (refused := _refused(absent.percent, threshold, evidence)) is not None:
-        return [Verdict(urn, is_removed=False, why=refused) for urn in absent.urns]
+        return [*(Verdict(urn, is_removed=False, why=refused) for urn in absent.urns), *left_out]
     hides_experiments = _hides_experiments(absent, evidence)
-    return [_verdict(urn, absent, evidence, hides_experiments=hides_experiments) for urn in absent.urns]
+    verdicts = [_verdict(urn, absent, evidence, hides_experiments=hides_experiments) for urn in absent.urns]
+    return verdicts + left_out
 
 
 def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, evidence: Evidence) -> Why:
@@ -122,11 +143,11 @@ def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, ev
 
     Returns why they are removed, which is ABSENT, or why they are kept.
     """
+    if evidence.is_partial and not evidence.failures:
+        return Why.PARTIAL
     percent = 100.0 * unseen / known if known else 0.0
     if (refused := _refused(percent, threshold, evidence)) is not None:
         return refused
-    if evidence.is_partial:
-        return Why.PARTIAL
     if not evidence.is_confirmed:
         if "dataset" in evidence.empty:
             return Why.EMPTY_LISTING
@@ -174,7 +195,8 @@ def _percent_changed(old: Iterable[str], listed: Collection[str]) -> float:
     return (1 - present / len(counted)) * 100.0 if counted else 0.0
 
 
-def _group_of(urn: str, separator: str) -> str | None:
+def group_of(urn: str, separator: str) -> str | None:
+    """Return the model group of a version, or of itself; None for another entity."""
     match = _MODEL.fullmatch(urn)
     if match is None:
         return None

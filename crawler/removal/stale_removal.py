@@ -27,9 +27,13 @@ class StaleRemoval:
     `record` is what the crawl lists. `old` is the last checkpoint.
     """
 
-    def __init__(self, threshold: float, separator: str) -> None:
-        """`threshold` is the percentage that may vanish; `separator` stands between name and version in URNs."""
+    def __init__(self, threshold: float, separator: str, unread: Collection[str] = frozenset()) -> None:
+        """`threshold` is the percentage that may vanish; `separator` stands between name and version in URNs.
+
+        `unread` are entity types of which the crawl reads nothing.
+        """
         self.record = CrawlRecord()
+        self._unread = unread
         self.old: Sequence[str] = ()
         self._threshold = threshold
         self._separator = separator
@@ -58,7 +62,14 @@ class StaleRemoval:
 
     def absent(self) -> Absent:
         """Return what of the last checkpoint was not listed."""
-        return compare(self.old, self.record.urns, self._separator, is_partial=self.record.is_partial)
+        return compare(
+            self.old,
+            self.record.urns,
+            self._separator,
+            is_partial=self.record.is_partial,
+            left_out=self.record.left_out,
+            unread=self._unread,
+        )
 
     def decide(self, absent: Absent, evidence: Evidence) -> list[Verdict]:
         """Decide on each entity that is absent."""
@@ -90,7 +101,8 @@ class StaleRemoval:
 
     def next_checkpoint(self) -> list[str]:
         """Return the URNs of the next checkpoint: what was listed, and of the last one what was not removed."""
-        kept = [*self._kept, *self._unfinished] if self._is_decided else self.absent().urns
+        absent = None if self._is_decided else self.absent()
+        kept = [*self._kept, *self._unfinished] if absent is None else [*absent.urns, *absent.left_out]
         if self._runs_left:
             # By these the next crawl knows that it has to read the runs of deleted experiments once more.
             kept = list(dict.fromkeys([*kept, *self._containers]))

@@ -1,20 +1,23 @@
 """What a crawl or a replay tells while it works, a batch at a time, to whoever listens."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from crawler.telemetry.findings.kind import Finding
-from crawler.telemetry.tally import Tally
+from crawler.telemetry.tally import SAMPLES, Tally
+
+Row = TypeVar("Row")
 
 
 class Started(msgspec.Struct, frozen=True):
     """The work begins. `run_id` is that of the crawl that is resumed, of which `resumed` has the counts, if one is.
 
     `runs_expected` is how many runs the last whole crawl of this server read, where its state tells. `since` is from
-    when on (ms since epoch) what may have changed is read, None where everything is.
+    when on (ms since epoch) what may have changed is read, None where everything is. `chosen` says what of MLflow is
+    read, by option, where that is not all; `leaves_out_runs` whether there may be other runs than are read.
     """
 
     run_id: str
@@ -22,6 +25,8 @@ class Started(msgspec.Struct, frozen=True):
     resumed: Tally | None = None
     runs_expected: int | None = None
     since: int | None = None
+    chosen: dict[str, str] = {}
+    leaves_out_runs: bool = False
 
 
 class RowsRead(msgspec.Struct, frozen=True):
@@ -32,10 +37,16 @@ class RowsRead(msgspec.Struct, frozen=True):
 
 
 class RowsSkipped(msgspec.Struct, frozen=True):
-    """Rows were read that are not crawled; `what` they are, "deleted runs" for example."""
+    """Rows were read that are not crawled; `what` they are, "deleted runs" for example, and what some are called."""
 
     what: str
     count: int
+    samples: Sequence[str] = ()
+
+
+def rows_left_out(resource: str, rows: Sequence[Row], name_of: Callable[[Row], str]) -> RowsSkipped:
+    """Return what tells of rows of a listing that were read and are not chosen."""
+    return RowsSkipped(f"{resource.replace('_', ' ')} left out", len(rows), [*map(name_of, rows[:SAMPLES])])
 
 
 class EntitiesMapped(msgspec.Struct, frozen=True):

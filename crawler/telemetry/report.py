@@ -29,7 +29,7 @@ from crawler.telemetry.events import (
 from crawler.telemetry.forecast import Forecast
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.stale_counts import StaleCounts
-from crawler.telemetry.tally import FindingSummary, Tally
+from crawler.telemetry.tally import SAMPLES, FindingSummary, Tally
 from crawler.telemetry.timing import Party, Timing
 
 _PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
@@ -58,6 +58,10 @@ class Report:
         self.tally = Tally()
         self.read: Counter[str] = Counter(experiments=0, runs=0, registered_models=0, model_versions=0)
         self.skipped: Counter[str] = Counter()
+        self.left_out: dict[str, list[str]] = {}
+        """What some of the skipped rows are called, by what they are, where that is told."""
+        self.chosen: dict[str, str] = {}
+        """What of MLflow is read, by option of the recipe, where that is not all."""
         self.mapped: Counter[str] = Counter()
         self.stale = StaleCounts()
         """What vanished from MLflow: to be removed, or kept, and why."""
@@ -88,7 +92,7 @@ class Report:
             case BatchTaken():
                 self.batches += 1
             case RowsSkipped():
-                self.skipped[event.what] += event.count
+                self._skip(event)
             case ExperimentDone():
                 self.experiments_done += 1
             case ExperimentsListed():
@@ -100,7 +104,7 @@ class Report:
             case Started():
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
-                self.runs_expected, self.since = event.runs_expected, event.since
+                self.runs_expected, self.since, self.chosen = event.runs_expected, event.since, event.chosen
             case SourceOpened():
                 self.mlflow.version = event.version
             case OutputOpened():
@@ -109,6 +113,12 @@ class Report:
             case _:
                 count(event, self.tally)
                 self.forecast(event)
+
+    def _skip(self, rows: RowsSkipped) -> None:
+        self.skipped[rows.what] += rows.count
+        if rows.samples:
+            known = self.left_out.get(rows.what, [])
+            self.left_out[rows.what] = [*known, *map(encodable, rows.samples)][:SAMPLES]
 
     @property
     def duration(self) -> float:
@@ -225,8 +235,10 @@ class Report:
             "duration_s": round(self.duration, 3),
             "mlflow": _traffic(self.mlflow),
             "since": None if self.since is None else _time(self.since),
+            "chosen": self.chosen,
             "read": dict(self.read),
             "skipped": dict(self.skipped),
+            "left_out": self.left_out,
             "datahub": {**_traffic(self.datahub), "batches": self.batches},
             "written": {"proposals": self.proposals, "entities": dict(self.delivered)},
             "unchanged": dict(self.unchanged),

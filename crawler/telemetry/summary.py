@@ -35,6 +35,7 @@ WHY = {
     "rights": "this account may have lost the right to see it",
     "still_there": "MLflow has it, but does not list it",
     "runs_unread": "not all of its runs could be read",
+    "left_out": "the recipe does not choose it",
 }
 """The reasons of stale removal in words."""
 
@@ -83,6 +84,7 @@ def _print_all(console: "Console", report: Report, report_path: Path | None) -> 
     # The tags of the stages are written whatever MLflow says.
     if report.read.total() or report.skipped.total() or report.delivered.total() > report.delivered["tag"]:
         console.print(_proposals(report) if report.replayed else _entities(report))
+    _print_choice(console, report)
     _print_stale(console, report)
     _print_traffic(console, report)
     for title, findings in (("Warnings", report.warnings), ("Failures", report.failures)):
@@ -209,12 +211,30 @@ def _at_once(traffic: Traffic) -> str:
     return f", {traffic.lowest_concurrency} to {traffic.highest_concurrency} at once"
 
 
+def _print_choice(console: "Console", report: Report) -> None:
+    """Say what the recipe chooses, and in a dry run what it leaves out; MLflow does not tell what it filtered."""
+    if not report.chosen:
+        return
+    console.print("\nThe recipe chooses, so that other things are neither written nor removed:")
+    for option, value in report.chosen.items():
+        _print_indented(console, 2, printable(f"{option}: {value}"))
+    for what, samples in report.left_out.items() if report.dry_run else ():
+        count = report.skipped[what]
+        _print_indented(console, 2, f"{count:,} {what}:")
+        for sample in samples:
+            _print_indented(console, 6, printable(sample))
+        if count > len(samples):
+            _print_indented(console, 6, f"… and {count - len(samples):,} more")
+
+
 def _print_stale(console: "Console", report: Report) -> None:
     """Say what was removed, or would be, what was kept although MLflow does not list it, and why."""
     removed = "Would be removed from DataHub" if report.dry_run else "Removed from DataHub"
+    kept = report.stale.of(is_removed=False)
     for title, counts in (
         (removed, report.stale.of(is_removed=True)),
-        ("Kept in DataHub, although MLflow does not list it", report.stale.of(is_removed=False)),
+        ("Kept in DataHub, although MLflow does not list it", [each for each in kept if each.why != "left_out"]),
+        ("Kept in DataHub, as it is", [each for each in kept if each.why == "left_out"]),
     ):
         if not counts:
             continue

@@ -454,6 +454,20 @@ def test_what_two_crawls_did_adds_up(folders: Callable[[], Path], done: list[Any
         assert [first.gaps(each) for each in "12"] == [second.gaps(each) for each in "12"]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_other_settings_are_refused_only_where_something_was_delivered(begun: bool, tmp_path: Path) -> None:
+    with checkpoint(tmp_path / "state.db") as state:
+        if begun:
+            deliver(state, MODEL, "urn:li:mlModel:a")
+    other = Checkpoint(tmp_path / "state.db", FINGERPRINT | {"env": "QA"}, "other")
+    if begun:
+        with pytest.raises(SettingsError, match="other settings: env was PROD and is QA"), other:
+            pass
+    else:
+        with other:
+            assert (other.resumed, other.run_id) == (None, "other")
+
+
 def whole_crawl(path: Path, runs: int, fingerprint: dict[str, str] = FINGERPRINT) -> int | None:
     """A crawl that comes to its end; what it expected."""
     with Checkpoint(path, fingerprint, "whole") as state:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from crawler.comparison.ownership import KEY_ASPECTS, belongs, may_belong, types_read_whole
+from crawler.config.selection import Selection
 from crawler.config.settings import MappingSettings
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import DATASETS_DIFFER
@@ -81,4 +82,4 @@ def test_what_is_stored_tells_platform_and_instance(
     ],
 )
 def test_types_of_which_not_all_was_read(finding: Finding, unknown: set[str]) -> None:
-    assert set(KEY_ASPECTS) - set(types_read_whole({finding.code, "another"})) == unknown
+    assert set(KEY_ASPECTS) - set(types_read_whole({finding.code, "another"}, Selection())) == unknown

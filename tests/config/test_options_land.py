@@ -1,5 +1,6 @@
 """Every option that is honoured changes the settings, and the one that it should."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "env": ("qa", "mapping.env", "QA"),
     "platform_instance": ("east", "mapping.platform_instance", "east"),
     "workspace": ("team-a", "mlflow.workspace", "team-a"),
+    "experiment_pattern": ({"deny": ["tmp"]}, "selection.experiment_pattern.deny", ("tmp",)),
+    "registered_model_pattern": ({"allow": ["a", "b"]}, "selection.registered_model_pattern.allow", ("a", "b")),
+    "run_name_pattern": ({"ignoreCase": "false"}, "selection.run_name_pattern.ignore_case", False),
+    "run_filter": (" metrics.loss < 1 ", "selection.run_filter", "metrics.loss < 1"),
+    "runs_since": (date(2026, 1, 2), "selection.runs_since", "2026-01-02"),
+    "max_runs_per_experiment": ("5", "selection.max_runs_per_experiment", 5),
+    "lifecycle": ("all", "selection.lifecycle", "all"),
     "page_size": ("77", "mlflow.page_size", 77),
     "min_threads": (3, "mlflow.tracking.min_concurrency", 3),
     "max_threads": (3, "mlflow.tracking.concurrency", 3),

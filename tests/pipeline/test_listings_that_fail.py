@@ -26,9 +26,9 @@ OF_LISTING = {
 }
 
 
-async def crawled(dialect: Dialect, folder: Path) -> tuple[Report, Proposals]:
+async def crawled(dialect: Dialect, folder: Path, **options: Any) -> tuple[Report, Proposals]:
     async with dialect.serve() as url:
-        return await crawl_to_file(recipe_file(folder, url, {"retry_max_times": 0}), folder)
+        return await crawl_to_file(recipe_file(folder, url, {"retry_max_times": 0, **options}), folder)
 
 
 async def checked(dialect: Dialect, folder: Path) -> Any:
@@ -219,3 +219,20 @@ async def test_a_check_asks_for_one_page_of_each_listing(tmp_path: Path) -> None
     found = await checked(dialect, tmp_path)
     assert (found.mlflow.registered_models, found.mlflow.more) == (500, ["registered_models"])
     assert dialect.seen == {"registered-models": 1, "model-versions": 1, "experiments": 1}
+
+
+async def test_experiments_that_fail_where_they_are_all_that_is_listed(tmp_path: Path) -> None:
+    include = {"registered_models": False}
+    dialect = Dialect()
+    report, proposals = await crawled(dialect, tmp_path, include=include)
+    assert (codes(report), entities(proposals)) == (([], []), ALL | {"mlModelGroup": 0, "mlModel": 0})
+    assert dialect.seen["registered-models"] == dialect.seen["model-versions"] == 0
+    dialect.refusals = {"experiments": FORBIDDEN}
+    with pytest.raises(CredentialsRefused, match="ann may not list these"):
+        await crawled(dialect, tmp_path, include=include)
+    dialect.refusals = {"experiments": NOT_HERE}
+    report, _ = await crawled(dialect, tmp_path, include=include)
+    assert codes(report) == (["experiments_missing"], [])
+    dialect.refusals |= {"registered-models": NOT_HERE}
+    with pytest.raises(WrongServer, match="is not an MLflow server"):
+        await crawled(dialect, tmp_path, include=include)

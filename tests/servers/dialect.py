@@ -15,6 +15,7 @@ from tests.mlflow.listings import meets, number_token
 
 API = "/api/2.0/mlflow"
 Rows = list[dict[str, Any]]
+_STAGES = {"ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted"}
 _NAMED = re.compile(r"""name = (?:'([^']*)'|"([^"]*)")""")
 
 
@@ -82,7 +83,13 @@ class Dialect:
         if self.refused_experiments & set(query["experiment_ids"]):
             return _error(403, "PERMISSION_DENIED", "ann may not read these runs")
         bounds = query.get("filter", "").split(" AND ")
+        if unknown := [bound for bound in bounds if bound and "_time" not in bound and "run_id" not in bound]:
+            return _error(400, "INVALID_PARAMETER_VALUE", f"Invalid clause(s) in filter string: {unknown[0]!r}")
         found = [each for each in self.runs if all(meets(each["info"], bound) for bound in bounds)]
+        if stage := _STAGES.get(query.get("run_view_type", "ALL")):
+            found = [each for each in found if each["info"].get("lifecycle_stage", "active") == stage]
+        if query.get("order_by") == ["attributes.start_time DESC"]:
+            found.sort(key=lambda each: each["info"]["start_time"], reverse=True)
         return self._page(
             "runs", [each for each in found if each["info"]["experiment_id"] in query["experiment_ids"]], query
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crawler.config.durations import human_seconds
-from crawler.telemetry.events import EntitiesUnchanged, Started
+from crawler.telemetry.events import EntitiesUnchanged, StaleFound, Started, rows_left_out
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, print_summary
 from tests.support.findings import fail, warn
@@ -77,6 +77,26 @@ def test_what_has_not_changed_stands_beside_both() -> None:
         {"dataProcessInstance": 10},
         "2023-11-14T22:13:20.123+00:00",
     )
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_chosen_and_in_a_dry_run_what_is_left_out(dry_run: bool) -> None:
+    report = finished()
+    assert "chooses" not in shown(report)
+    report(Started("r", dry_run, chosen={"runs_since": "30d", "include.runs": "false"}))
+    for page in (["tmp-1", "tmp-2"], ["x"] * 5):
+        report(rows_left_out("registered_models", page, str.upper))
+    report(StaleFound("container", "left_out", is_removed=False, urns=["urn:li:container:a"]))
+    text = shown(report)
+    assert "  runs_since: 30d\n  include.runs: false\n" in text
+    names = "\n      TMP-1\n      TMP-2\n      X\n      X\n      X\n      … and 2 more\n"
+    assert (f"  7 registered models left out:{names}" in text) is dry_run
+    assert "Kept in DataHub, as it is:\n  1 container: the recipe does not choose it\n" in text
+    assert "although MLflow does not list it" not in text
+    shown_report = report.to_dict()
+    assert shown_report["chosen"] == {"runs_since": "30d", "include.runs": "false"}
+    assert shown_report["left_out"] == {"registered models left out": ["TMP-1", "TMP-2", "X", "X", "X"]}
+    assert shown_report["skipped"] == {"registered models left out": 7}
 
 
 def test_both_servers_with_their_versions_traffic_and_rates() -> None:

@@ -26,10 +26,24 @@ DELETED = "deleted"
 """The condition of runs that are in MLflow's trash: no filter knows it, but a view of `runs/search` is theirs."""
 
 
+class RunFilter(msgspec.Struct, frozen=True):
+    """Which runs a crawl is to read at all: those that pass the `text`, a filter of MLflow (empty: all).
+
+    If `only_deleted`, those of them that are in MLflow's trash.
+    """
+
+    text: str = ""
+    only_deleted: bool = False
+
+
+ALL = RunFilter()
+
+
 class RunQuery(msgspec.Struct, frozen=True):
     """One `runs/search` for runs that started in [since, until) (ms since epoch, None: no bound) on a `condition`.
 
     `known` runs are known already and come once more, first. `most` is how many rows to ask for at most; 0: any number.
+    `chosen` are the runs that are to be read at all.
     """
 
     since: int | None = None
@@ -38,16 +52,22 @@ class RunQuery(msgspec.Struct, frozen=True):
     known: int = 0
     most: int = 0
     condition: str = ""
+    chosen: RunFilter = ALL
 
     @property
     def view(self) -> str:
         """The query's `run_view_type`."""
-        return "DELETED_ONLY" if self.condition == DELETED else "ALL"
+        return "DELETED_ONLY" if self.condition == DELETED or self.chosen.only_deleted else "ALL"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it leaves out runs without start time."""
+        return self.since is not None or self.until is not None
 
     @property
     def conditions(self) -> list[str]:
         """Its parts of a `filter`, but for the bounds."""
-        return [] if self.condition in {"", DELETED} else [self.condition]
+        return [each for each in (self.condition, self.chosen.text) if each not in {"", DELETED}]
 
     @property
     def filter(self) -> str:
@@ -66,11 +86,14 @@ class RunCursor:
     `since` and `until` bound it to a part of the runs. The first page is asked for without a filter, unless it is
     bounded; each next one from the last start time seen on. Runs without a start time sort last and are met only where
     no filter leaves them out. A server that keeps neither order nor filter is read from the beginning by its tokens.
-    With a `condition`, a filter of MLflow or DELETED, the runs are those that pass it.
+    With a `condition`, a filter of MLflow or DELETED, the runs are those that pass it; all are of the `chosen` ones.
     """
 
-    def __init__(self, since: int | None = None, until: int | None = None, condition: str = "") -> None:
+    def __init__(
+        self, since: int | None = None, until: int | None = None, condition: str = "", chosen: RunFilter = ALL
+    ) -> None:
         self._condition = condition
+        self._chosen = chosen
         self._first = self._since = since
         self._until = until
         self._by_time = True
@@ -94,7 +117,7 @@ class RunCursor:
             return None
         token, most, known = self._ties.token, self._ties.most, len(self._seen.ties)
         known = 0 if most else min(known, OVERLAP) if token else known
-        return RunQuery(self._since, self._until, token, known, most, self._condition)
+        return RunQuery(self._since, self._until, token, known, most, self._condition, self._chosen)
 
     def take(self, page: Page[Run]) -> Step[Run]:
         """Return what is new in the page that was asked for.
@@ -175,7 +198,7 @@ class RunCursor:
 
         Runs that this one has returned do not come again.
         """
-        part = RunCursor(self._since, self._until, self._condition)
+        part = RunCursor(self._since, self._until, self._condition, self._chosen)
         part._first, part._by_time, part._is_part = self._first, self._by_time, self._is_part
         part._pace = copy(self._pace)
         part._coverage = self._coverage.of_experiments(experiment_ids)
@@ -189,7 +212,7 @@ class RunCursor:
         return self._since if self._by_time and self._ties.token == "" and not self._ties.is_bisecting else None
 
     def _part(self, since: int | None, until: int | None) -> "RunCursor":
-        part = RunCursor(since, until, self._condition)
+        part = RunCursor(since, until, self._condition, self._chosen)
         part._is_part = True
         part._pace = self._pace.of_part()
         part._ties = OffsetCursor(run_id, PageBisector(self._ties.bisector.ceiling))

@@ -13,7 +13,7 @@ from crawler.http import Response
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
 from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
-from crawler.mlflow.paging.keyset import RunQuery
+from crawler.mlflow.paging.keyset import ALL, RunQuery
 from crawler.mlflow.paging.offset import MAX_SKIPPED, OVERLAP
 from crawler.mlflow.paging.tokens import is_offset, offset_token
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
@@ -56,13 +56,15 @@ class NullStartTimes:
         self._limit = limit
         # By experiment, including those of which none has been read yet.
         self._others: dict[str, int] = {}
+        self.chosen = ALL
+        """Which runs are read, and looked for, at all."""
 
     def refused(self, experiment_ids: Sequence[str], query: RunQuery, error: CrawlerError) -> list[str] | None:
         """Return what is unreadable if such runs are why this query is refused, None for another reason.
 
         Of several experiments `find` finds out later which ones have them.
         """
-        if query.filter or not is_null_start_time(error):
+        if query.is_bounded or not is_null_start_time(error):
             return None
         if len(experiment_ids) > 1:
             self._start_counting(experiment_ids)
@@ -75,7 +77,7 @@ class NullStartTimes:
         if page.token and not is_offset(page.token):
             for experiment_id in experiment_ids:
                 self.stop_counting(experiment_id)
-        elif page.token and not query.filter:
+        elif page.token and not query.is_bounded:
             self._start_counting(experiment_ids)
         if len(experiment_ids) == 1:
             self._count(experiment_ids[0], len(runs))
@@ -133,7 +135,8 @@ class NullStartTimes:
         is_exact, failed = False, 0
         for _ in range(MAX_PAGES):
             try:
-                page = await self._search(experiment_ids, RunQuery(token=offset_token(offset)))
+                query = RunQuery(token=offset_token(offset), chosen=self.chosen)
+                page = await self._search(experiment_ids, query)
                 findings.unreadable.extend(page.unreadable)
             except RequestRefused as refused:
                 if is_null_start_time(refused):

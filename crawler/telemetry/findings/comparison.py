@@ -28,5 +28,6 @@ ORPHANS_UNKNOWN = FindingKind(
     "orphans_unknown",
     "Not all of MLflow was read, so what DataHub has beyond it was not looked for among these entity types.",
     "warning",
-    "Mend what the other warnings and failures name, then compare again.",
+    "Mend what the other warnings and failures name, or choose all of them in the recipe (docs/choosing.md), then "
+    "compare again.",
 )

@@ -1,0 +1,41 @@
+"""Names that are allowed or denied by regular expressions, as acryl-datahub's `AllowDenyPattern` does it. Pure."""
+
+import re
+
+import msgspec
+
+
+class AllowDenyPattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which names are chosen.
+
+    Attributes:
+        allow: regular expressions; a name that none of them matches from its beginning on is left out.
+        deny: regular expressions; a name that one of them matches is left out, whatever `allow` says.
+        ignore_case: True makes no difference between upper and lower case.
+    """
+
+    allow: tuple[str, ...] = (".*",)
+    deny: tuple[str, ...] = ()
+    ignore_case: bool = True
+
+    @property
+    def allows_all(self) -> bool:
+        """Whether every name is chosen, as far as that shows without trying."""
+        return not self.deny and ".*" in self.allow
+
+    def allows(self, name: str) -> bool:
+        """Return whether a name is chosen. A match need not reach its end: `prod` matches `production`."""
+        return not self._matches(self.deny, name) and self._matches(self.allow, name)
+
+    def _matches(self, expressions: tuple[str, ...], name: str) -> bool:
+        flags = re.IGNORECASE if self.ignore_case else re.NOFLAG
+        return any(re.match(expression, name, flags) for expression in expressions)
+
+
+def problem_of(expression: str) -> str | None:
+    """Return why a text is no regular expression, None if it is one."""
+    try:
+        re.compile(expression)
+    except (re.error, OverflowError, RecursionError) as error:
+        return str(error)
+    return None
