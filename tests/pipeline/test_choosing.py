@@ -1,8 +1,10 @@
 """What of a real MLflow server is crawled: each option by itself, on 3.17.2, and what 1.28.0 can filter by."""
 
 import io
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -247,6 +249,30 @@ async def test_a_dry_run_names_what_is_left_out(filled: Filled, tmp_path: Path) 
     found = await check(settings)
     assert found.mlflow.left_out == {"experiments": 1}
     assert "  of these the recipe leaves out 1 experiments" in [*_lines(found)]
+
+
+@pytest.mark.parametrize("page_size", [1, 100])
+async def test_runs_without_start_time_are_named_where_they_are_chosen(
+    page_size: int, filled: Filled, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(filled.server.database)) as database:
+        (start,) = database.execute("SELECT start_time FROM runs WHERE name = 'train-2'").fetchone()
+        database.execute("UPDATE runs SET start_time = NULL WHERE name = 'train-2'")
+        database.commit()
+        try:
+            for options, failures, runs in (
+                ({"run_filter": "metrics.number < 4"}, ["unreadable_runs"], named(0, 1, 3)),
+                ({"run_filter": "metrics.number != 2"}, [], ACTIVE - named(2)),
+                ({"runs_since": "15d"}, [], named(3, 4, 7)),
+            ):
+                recipe = recipe_file(tmp_path, filled.server.url, options)
+                report, proposals = await crawl_to_file(recipe, tmp_path, {"page_size": page_size})
+                assert [each.code for each in report.failures] == failures
+                urns = {each["entityUrn"] for each in proposals}
+                assert {name for name, run_id in filled.ids.items() if run_urn(run_id) in urns} == runs
+        finally:
+            database.execute("UPDATE runs SET start_time = ? WHERE name = 'train-2'", (start,))
+            database.commit()
 
 
 async def test_a_parent_that_is_asked_for_by_its_id(filled: Filled, tmp_path: Path) -> None:
