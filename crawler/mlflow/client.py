@@ -8,6 +8,7 @@ from crawler.http import Server
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page, Row, decode_experiment
 from crawler.mlflow.entities import Experiment
+from crawler.mlflow.logged_model_reader import LoggedModelReader
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
@@ -20,11 +21,12 @@ from crawler.telemetry.timing import Timing
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` reads runs, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Errors:
+    `runs` and `logged_models` read these, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Errors:
     those of `crawler.http`.
     """
 
     runs: RunReader
+    logged_models: LoggedModelReader
 
     def __init__(
         self, tracking: Server, registry: Server, page_size: int, timing: Timing, workspace: str | None = None
@@ -34,6 +36,7 @@ class MlflowClient:
         self._registry = registry
         self._api = Api(tracking, registry, timing)
         self.runs = RunReader(self._api, page_size)
+        self.logged_models = LoggedModelReader(self._api, page_size)
 
     @property
     def url(self) -> str:
