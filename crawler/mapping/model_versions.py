@@ -15,6 +15,7 @@ from crawler.datahub.aspects import (
     VersionTag,
 )
 from crawler.datahub.proposals import Entity
+from crawler.mapping.logged_models import source_model_id
 from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page, url_part
 from crawler.mapping.registered_models import model_group_urn, version_tag
 from crawler.mapping.runs import hyper_params, run_urn, training_metrics
@@ -24,6 +25,7 @@ from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import ModelVersion, Run, as_dict
 
 SORT_ID_DIGITS = 10
+LOGGED_MODEL_ID = "logged_model_id"
 
 
 def model_urn(name: str, version: str, settings: MappingSettings) -> str:
@@ -53,8 +55,9 @@ def model_version_entity(
 def _properties(version: ModelVersion, run: Run | None, settings: MappingSettings) -> MLModelProperties:
     tags = as_dict(version.tags)
     group = model_group_urn(version.name, settings)
+    model_id = source_model_id(version.source)
     return MLModelProperties(
-        custom_properties=tags,
+        custom_properties=({LOGGED_MODEL_ID: model_id} if model_id else {}) | tags,
         description=version.description,
         created=TimeStamp(
             known_time(version.creation_timestamp) or 0, user_urn(version.user_id) if version.user_id else None

@@ -21,8 +21,8 @@ from crawler.telemetry.timing import Timing
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` and `logged_models` read these, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Errors:
-    those of `crawler.http`.
+    `runs` and `logged_models` read these, `page_size` at a time at most. `chosen_workspace` is the one that the
+    settings name. Errors: those of `crawler.http`.
     """
 
     runs: RunReader

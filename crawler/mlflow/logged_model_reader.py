@@ -66,11 +66,7 @@ class LoggedModelReader:
                 self._ask_otherwise(experiment_ids, cursor, rows, error)
             async with self._one_page:
                 if body is not None:
-                    try:
-                        step = cursor.take(self._decoded(body))
-                    except DecodeError as error:
-                        self._ask_otherwise(experiment_ids, cursor, rows, error)
-                    self.experiment_ids.accepted(len(experiment_ids))
+                    step = self._taken(experiment_ids, cursor, rows, body)
                 del body
                 yield step
 
@@ -101,6 +97,17 @@ class LoggedModelReader:
         more: dict[str, object] = {"filter": query.filter} if query.filter else {}
         asked = LOGGED_MODELS.query(rows, token, experiment_ids=ids, **more)
         return await self._api.search(LOGGED_MODELS, asked, TRIES_WHERE_BISECTING if query.most else None)
+
+    def _taken(
+        self, experiment_ids: Sequence[str], cursor: LoggedModelCursor, rows: int, body: bytes
+    ) -> Step[LoggedModel]:
+        try:
+            page = self._decoded(body)
+        except DecodeError as error:
+            self._ask_otherwise(experiment_ids, cursor, rows, error)
+            return Step()
+        self.experiment_ids.accepted(len(experiment_ids))
+        return cursor.take(page)
 
     def _decoded(self, body: bytes) -> Page[LoggedModel]:
         page = self._api.decoded(LOGGED_MODELS.decode, body)

@@ -1,0 +1,209 @@
+"""The stage of logged models: those of the experiments whose runs were read, many experiments a request."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import msgspec
+
+from crawler.checkpoint.protocol import Progress
+from crawler.datahub import urns
+from crawler.datahub.proposals import Entity
+from crawler.errors import CrawlerError
+from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.logged_models import PointKey, latest_points, point_key
+from crawler.mlflow.client import MlflowClient
+from crawler.mlflow.entities import Experiment, LoggedModel, MeasuredRun
+from crawler.mlflow.paging.by_creation import LoggedModelCursor
+from crawler.mlflow.refusals import is_missing
+from crawler.mlflow.resources import LOGGED_MODELS
+from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.experiment_sets import even_size, slices
+from crawler.pipeline.run_stage import Send
+from crawler.pipeline.version_runs import RUN_IDS_A_REQUEST
+from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
+from crawler.telemetry.events import Listener, RowsRead
+from crawler.telemetry.findings.reading import LISTING_MISSING, LISTING_UNREAD, ZEROS_UNKNOWN, row_findings
+
+
+class Part(msgspec.Struct, eq=False):
+    """Logged models that one worker reads: of some experiments, from a place on.
+
+    `newest` is when the last of them was created, where that was asked for.
+    """
+
+    experiment_ids: Sequence[str]
+    cursor: LoggedModelCursor
+    newest: int | None = None
+
+
+Queue = WorkStealingQueue[Part]
+
+
+class LoggedModelStage:
+    """Reads logged models with at most `workers` pages at a time, and sends what they map to."""
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        mapper: CrawlMapper,
+        send: Send,
+        listener: Listener,
+        progress: Progress,
+        workers: int,
+        version: str | None,
+    ) -> None:
+        """`version` is MLflow's; where it is not known, a server may lack the listing without a word."""
+        self._client = client
+        self._mapper = mapper
+        self._send = send
+        self._listener = listener
+        self._progress = progress
+        self._workers = workers
+        self._version = version
+        self._containers: dict[str, bytes] = {}
+        """By the ids of experiments, the guids of their containers as bytes."""
+        self._known: set[str] = set()
+        """Experiments that earlier crawls have read: of these, only what has changed since is read."""
+        self._is_answered = False
+        self._missing: CrawlerError | None = None
+        """The refusal of a server that has no such listing."""
+
+    def add(self, experiments: Sequence[Experiment]) -> None:
+        """Note a page of active experiments, once they are mapped: their logged models are to be read."""
+        memory = self._progress.memory
+        for experiment in experiments:
+            container = self._mapper.container_of(experiment.experiment_id)
+            if container is not None:
+                self._containers[experiment.experiment_id] = bytes.fromhex(container.rpartition(":")[2])
+                if memory is not None and memory.is_known(experiment.experiment_id):
+                    self._known.add(experiment.experiment_id)
+
+    async def read(self) -> None:
+        """Read the logged models of all of these experiments. What fails is a finding, unless the server does."""
+        await work_through(self._parts(), self._read, self._workers)
+        if self._missing is not None and self._version is not None:
+            self._listener(LISTING_MISSING[LOGGED_MODELS.name].found(self._missing.message))
+
+    async def _parts(self) -> AsyncIterator[Part]:
+        memory = self._progress.memory
+        since = None if memory is None else memory.scope.since
+        whole = [each for each in self._containers if each not in self._known]
+        for experiment_ids, changed_since in ((whole, None), (sorted(self._known), since)):
+            first = 0
+            while first < len(experiment_ids):
+                some = experiment_ids[first : first + self._set_size(len(experiment_ids))]
+                first += len(some)
+                yield Part(some, LoggedModelCursor(changed_since=changed_since))
+
+    def _set_size(self, experiments: int) -> int:
+        return even_size(experiments, self._client.logged_models.experiment_ids.ids)
+
+    async def _read(self, part: Part, queue: Queue) -> None:
+        """Read a part to its end, or name what it fails with, experiment by experiment."""
+        parts = [part]
+        while parts and self._missing is None:
+            part = parts.pop()
+            try:
+                while part.cursor.query is not None:
+                    await self._read_page(part)
+                    await self._share(part, queue)
+            except CrawlerError as error:
+                if not is_of_one_request(error):
+                    raise
+                if is_missing(error) and not self._is_answered:
+                    self._missing = error
+                elif len(part.experiment_ids) > 1:
+                    parts += _halves(part, self._client.logged_models.experiment_ids.ids)
+                else:
+                    self._tell_unread(part.experiment_ids[0], error)
+
+    async def _read_page(self, part: Part) -> None:
+        async with self._client.logged_models.next_page(part.experiment_ids, part.cursor) as step:
+            self._is_answered = True
+            for finding in row_findings(LOGGED_MODELS.name, step.unreadable, step.mended):
+                self._listener(finding)
+            if not step.rows:
+                return
+            self._listener(RowsRead(LOGGED_MODELS.name, len(step.rows)))
+            nans = await self._nans(step.rows, part.experiment_ids)
+            await self._send(
+                (entity for model in _let_go(step.rows) for entity in self._mapped(model, nans)),
+                None,
+            )
+
+    def _mapped(self, model: LoggedModel, nans: set[PointKey]) -> Iterator[Entity]:
+        guid = self._containers.get(model.info.experiment_id)
+        container = None if guid is None else urns.container(guid.hex())
+        yield from self._mapper.logged_model(model, container, nans)
+
+    async def _share(self, part: Part, queue: Queue) -> None:
+        """Give the later half of what is left to an idle worker, where MLflow has room for one more page."""
+        if part.cursor.query is None or min(queue.idle, self._client.concurrency - (self._workers - queue.idle)) < 1:
+            return
+        if part.newest is None:
+            part.newest = await self._newest(part)
+        if (cursor := part.cursor.split(part.newest)) is not None:
+            queue.give(Part(part.experiment_ids, cursor, part.newest))
+
+    async def _newest(self, part: Part) -> int:
+        """Return when the newest of these models was created; 0 where that is not known."""
+        try:
+            return await self._client.logged_models.newest(part.experiment_ids) or 0
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            return 0
+
+    def _tell_unread(self, experiment_id: str, error: CrawlerError) -> None:
+        if self._progress.memory is not None:
+            self._progress.memory.experiments.forget([experiment_id])
+        self._listener(LISTING_UNREAD[LOGGED_MODELS.name].found(f"experiment {experiment_id}: {error}"))
+
+    async def _nans(self, models: Sequence[LoggedModel], experiment_ids: Sequence[str]) -> set[PointKey]:
+        """Return which of the latest points are NaN: MLflow lists these as 0.0, and the run that logged them tells."""
+        zeros: dict[str, None] = {}
+        for model in models:
+            if any(point.value == 0 for point in model.data.metrics):
+                zeros |= {each.run_id: None for each in latest_points(model.data.metrics) if each.value == 0}
+        zeros.pop("", None)
+        nans: set[PointKey] = set()
+        missing: list[str] = []
+        for run_ids in slices([*zeros], RUN_IDS_A_REQUEST):
+            found = await self._measured(run_ids, experiment_ids)
+            nans.update(_nans_of(found))
+            known = {run.info.run_id for run in found}
+            missing += [each for each in run_ids if each not in known]
+        # A run that only evaluated the model may be of any experiment.
+        nans.update(_nans_of(await self._measured(missing, ())))
+        return nans
+
+    async def _measured(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> list[MeasuredRun]:
+        try:
+            found = await self._client.logged_models.measured(run_ids, experiment_ids)
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            self._listener(ZEROS_UNKNOWN.found(str(error), count=len(run_ids)))
+            return []
+        for text in (*found.failed, *found.unreadable):
+            self._listener(ZEROS_UNKNOWN.found(text))
+        return found.runs
+
+
+def _nans_of(runs: Sequence[MeasuredRun]) -> Iterator[PointKey]:
+    for run in runs:
+        for point in run.data.metrics:
+            if point.value != point.value:
+                yield point_key(run.info.run_id, point)
+
+
+def _halves(part: Part, most: int) -> list[Part]:
+    """Return parts of at most `most` and at most half of the experiments, which go on in its stead."""
+    size = min(most, (len(part.experiment_ids) + 1) // 2)
+    return [Part(some, part.cursor.copy(), part.newest) for some in slices(part.experiment_ids, size)]
+
+
+def _let_go(models: list[LoggedModel]) -> Iterator[LoggedModel]:
+    """Yield the models in order, each of which leaves the list: its memory is free for what the next is mapped to."""
+    models.reverse()
+    while models:
+        yield models.pop()
