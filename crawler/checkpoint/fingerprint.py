@@ -33,6 +33,9 @@ def fingerprint(settings: Settings) -> dict[str, str]:
 def _changes(settings: Settings) -> dict[str, str]:
     """Return what changes all that is mapped, where anything does; options of transformers may be secrets."""
     changes = {} if settings.browse_paths else {"generate_browse_path_v2": "false"}
+    if not settings.selection.include.has_logged_models:
+        # Those that were left out are read by the first crawl that wants them, however old they are.
+        changes["include.logged_models"] = "false"
     if not settings.transformers:
         return changes
     digest = hashlib.sha256(msgspec.json.encode(settings.transformers, order="sorted", enc_hook=str)).hexdigest()

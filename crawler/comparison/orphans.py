@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from crawler.comparison.differences import Differences
-from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
+from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, is_left_out, may_belong
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
+from crawler.config.selection import Include
 from crawler.config.settings import MappingSettings
 from crawler.datahub import scroll
 from crawler.datahub.client import GmsClient
@@ -31,8 +32,10 @@ class OrphanSearch:
         settings: MappingSettings,
         seen: SeenUrns,
         differences: Differences,
+        include: Include,
     ) -> None:
-        """Count in `differences` what is not in `seen` and belongs to the server of `settings`."""
+        """Count in `differences` what is not in `seen` and belongs to the server of `settings`, if its kind is read."""
+        self._include = include
         self._client = client
         self._reader = reader
         self._settings = settings
@@ -78,6 +81,8 @@ class OrphanSearch:
     def _candidate(self, urn: str) -> Wanted | None:
         """Return what to ask of an entity that may be an orphan, None if it is none."""
         entity_type = urn.split(":", 3)[2] if urn.startswith("urn:li:") else ""
+        if is_left_out(urn, self._include):
+            return None
         if entity_type not in KEY_ASPECTS or urn in self._seen or not may_belong(urn, entity_type, self._settings):
             return None
         return Wanted(entity_type, urn, (KEY_ASPECTS[entity_type], *PROOF))

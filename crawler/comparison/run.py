@@ -93,7 +93,7 @@ async def _diff(
             ComparedStream(stream, comparer.compare) as compared,
         ):
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
-        search = OrphanSearch(gms, reader, settings.mapping, seen, differences)
+        search = OrphanSearch(gms, reader, settings.mapping, seen, differences, settings.selection.include)
         await unless_stopped(_find_orphans(search, report, listener), stop)
     differences.complete = True
 

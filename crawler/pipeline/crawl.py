@@ -21,6 +21,7 @@ from crawler.pipeline.ingestion_page import open_ingestion_page
 from crawler.pipeline.stale_feed import StaleFeed
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.removal.open_removal import open_removal
+from crawler.removal.own_kinds import kinds_left_out
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
@@ -133,7 +134,8 @@ def _stale_removal(settings: Settings) -> StaleRemoval | None:
     """Return what holds the crawl against the last one, if what vanished is to be removed."""
     if settings.removal is None:
         return None
-    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator)
+    left_out = kinds_left_out(settings.selection.include)
+    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator, left_out)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Reader:
         self._listener(SourceOpened(self._client.url, version))
         if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
             self._mapper.in_workspace(workspace)
-        if self._selection.include.logged_models and not is_older(version, 3, 0):
+        if self._selection.include.has_logged_models and not is_older(version, 3, 0):
             self._mapper.has_logged_models = True
             self._logged_models = LoggedModelStage(
                 self._client, self._mapper, self._send, self._listener, self._progress, self._workers, version

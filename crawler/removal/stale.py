@@ -103,7 +103,7 @@ def compare(old: Sequence[str], listed: Collection[str], separator: str, *, is_p
     groups = {urn: group for urn in absent if (group := _group_of(urn, separator)) is not None}
     unlisted = frozenset(group for group in groups.values() if group not in listed)
     counted = [urn for urn in old if type_of(urn) in _LISTED_WHOLE] if is_partial else old
-    return Absent(absent, _percent_changed(counted, listed), groups, unlisted)
+    return Absent(absent, percent_changed(counted, listed), groups, unlisted)
 
 
 def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict]:
@@ -111,10 +111,10 @@ def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict
 
     `threshold` is the percentage of the checkpoint that may vanish at once; 100 means no limit.
     """
-    if (refused := _refused(absent.percent, threshold, evidence)) is not None:
-        return [Verdict(urn, is_removed=False, why=refused) for urn in absent.urns]
-    hides_experiments = _hides_experiments(absent, evidence)
-    return [_verdict(urn, absent, evidence, hides_experiments=hides_experiments) for urn in absent.urns]
+    if (why := refused(absent.percent, threshold, evidence)) is not None:
+        return [Verdict(urn, is_removed=False, why=why) for urn in absent.urns]
+    hides = hides_experiments(absent, evidence)
+    return [_verdict(urn, absent, evidence, hides_experiments=hides) for urn in absent.urns]
 
 
 def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, evidence: Evidence) -> Why:
@@ -123,14 +123,14 @@ def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, ev
     Returns why they are removed, which is ABSENT, or why they are kept.
     """
     percent = 100.0 * unseen / known if known else 0.0
-    if (refused := _refused(percent, threshold, evidence)) is not None:
-        return refused
+    if (why := refused(percent, threshold, evidence)) is not None:
+        return why
     if evidence.is_partial:
         return Why.PARTIAL
     if not evidence.is_confirmed:
         if "dataset" in evidence.empty:
             return Why.EMPTY_LISTING
-        if evidence.may_hide and _hides_experiments(absent, evidence):
+        if evidence.may_hide and hides_experiments(absent, evidence):
             return Why.RIGHTS
     return Why.ABSENT
 
@@ -167,7 +167,8 @@ def _is_on_mlflow(urn: str) -> bool:
     return urn.startswith(f"urn:li:{type_of(urn)}:({PLATFORM_URN},")
 
 
-def _percent_changed(old: Iterable[str], listed: Collection[str]) -> float:
+def percent_changed(old: Iterable[str], listed: Collection[str]) -> float:
+    """Return how much of a checkpoint is not listed, as acryl-datahub counts it."""
     # Datasets of other platforms are in checkpoints of the official connector only.
     counted = {urn for urn in old if is_in_checkpoint(urn)}
     present = sum(urn in listed for urn in counted)
@@ -185,14 +186,14 @@ def _group_of(urn: str, separator: str) -> str | None:
     return f"urn:li:mlModelGroup:({PLATFORM_URN},{name},{match[2]})" if name and version else None
 
 
-def _refused(percent: float, threshold: float, evidence: Evidence) -> Why | None:
+def refused(percent: float, threshold: float, evidence: Evidence) -> Why | None:
     """Return why nothing may be removed at all, if so."""
     if evidence.failures:
         return Why.FAILURE
     return Why.THRESHOLD if percent > threshold and threshold < 100.0 else None
 
 
-def _hides_experiments(absent: Absent, evidence: Evidence) -> bool:
+def hides_experiments(absent: Absent, evidence: Evidence) -> bool:
     """Return whether an experiment is missing, and not because it was deleted as far as MLflow tells."""
     return any(type_of(urn) == "container" and urn not in evidence.deleted for urn in absent.urns)
 
