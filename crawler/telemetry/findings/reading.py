@@ -75,7 +75,9 @@ def _unread(resource: str) -> FindingKind:
     )
 
 
-LISTING_UNREAD = {name: _unread(name) for name in _LISTINGS}
+LISTING_UNREAD = {
+    name: _unread(name) for name in ("registered_models", "model_versions", "experiments", "runs", "logged_models")
+}
 
 HIDDEN_MODEL_VERSIONS = FindingKind(
     "hidden_model_versions",
