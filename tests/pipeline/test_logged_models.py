@@ -81,8 +81,12 @@ async def test_a_logged_model_with_its_runs_datasets_and_versions(
     )
     assert (properties["name"], properties["hyperParams"]) == ("churn", [{"name": "depth", "value": "3"}])
     assert {each["name"]: each["value"] for each in properties["trainingMetrics"]} == {
-        "auc": "0.75", "loss": "nan", "zero": "0.0", "worst": LARGEST,
-        "f1": "0.25", "drift": "nan",
+        "auc": "0.75",
+        "loss": "nan",
+        "zero": "0.0",
+        "worst": LARGEST,
+        "f1": "0.25",
+        "drift": "nan",
     }, "the latest values; NaN as its run has it, also of an experiment that is another one's"
     assert properties["trainingJobs"] == [run_urn(made["trained"])]
     assert properties["downstreamJobs"] == [run_urn(made["evaluated"])]

@@ -24,8 +24,8 @@ class Dialect:
     `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
     `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
-    what is `hidden`, names of models and experiments. `seen` counts its requests. With `logged_models` it is of
-    MLflow 3, and says so.
+    what is `hidden`, names of models and experiments. `seen` counts its requests. It has `logged_models` where these
+    are not None, and tells its `version` where it is to.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Dialect:
         self.experiments: Rows = [{"experiment_id": "1", "name": "churn"}]
         self.runs: Rows = [run(f"r{number}", 1_000 + number) for number in range(3)]
         self.logged_models: Rows | None = None
+        self.version: str | None = None
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.versions_by_name = False
         self.order_by_text = False
@@ -122,9 +123,9 @@ class Dialect:
         return web.json_response({"models": page} | following)
 
     async def _version(self, _request: web.Request) -> web.Response:
-        if self.logged_models is None:
+        if self.version is None:
             raise web.HTTPNotFound
-        return web.Response(text="3.17.2")
+        return web.Response(text=self.version)
 
     async def _get_run(self, request: web.Request) -> web.Response:
         found = [each for each in self.runs if each["info"]["run_id"] == request.query["run_id"]]
