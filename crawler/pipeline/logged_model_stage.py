@@ -15,13 +15,16 @@ from crawler.mlflow.entities import Experiment, LoggedModel, MeasuredRun
 from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import LOGGED_MODELS
-from crawler.mlflow.row_errors import is_of_one_request
+from crawler.mlflow.row_errors import is_of_one_request, row_error_text
 from crawler.pipeline.experiment_sets import even_size, slices
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.version_runs import RUN_IDS_A_REQUEST
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import Listener, RowsRead
 from crawler.telemetry.findings.reading import LISTING_MISSING, LISTING_UNREAD, ZEROS_UNKNOWN, row_findings
+
+MAX_FAILING = 3
+"""Experiments that may fail one behind the other, without a page in between, before the others are not asked for."""
 
 
 class Part(msgspec.Struct, eq=False):
@@ -66,6 +69,8 @@ class LoggedModelStage:
         self._is_answered = False
         self._missing: CrawlerError | None = None
         """The refusal of a server that has no such listing."""
+        self._failing = 0
+        """Experiments that failed since the last page, for what may be a row of each, or the server."""
 
     def add(self, experiments: Sequence[Experiment]) -> None:
         """Note a page of active experiments, once they are mapped: their logged models are to be read."""
@@ -102,6 +107,9 @@ class LoggedModelStage:
         parts = [part]
         while parts and self._missing is None:
             part = parts.pop()
+            if self._failing >= MAX_FAILING:
+                self._tell_unread(part.experiment_ids, "not asked for, since others fail")
+                continue
             try:
                 while part.cursor.query is not None:
                     await self._read_page(part)
@@ -114,11 +122,14 @@ class LoggedModelStage:
                 elif len(part.experiment_ids) > 1:
                     parts += _halves(part, self._client.logged_models.experiment_ids.ids)
                 else:
-                    self._tell_unread(part.experiment_ids[0], error)
+                    self._failing += row_error_text(error) is not None
+                    self._tell_unread(part.experiment_ids, str(error))
 
     async def _read_page(self, part: Part) -> None:
         async with self._client.logged_models.next_page(part.experiment_ids, part.cursor) as step:
-            self._is_answered = True
+            if step.rows or step.unreadable or step.is_last:
+                self._is_answered = True
+                self._failing = 0
             for finding in row_findings(LOGGED_MODELS.name, step.unreadable, step.mended):
                 self._listener(finding)
             if not step.rows:
@@ -153,10 +164,12 @@ class LoggedModelStage:
                 raise
             return 0
 
-    def _tell_unread(self, experiment_id: str, error: CrawlerError) -> None:
+    def _tell_unread(self, experiment_ids: Sequence[str], reason: str) -> None:
         if self._progress.memory is not None:
-            self._progress.memory.experiments.forget([experiment_id])
-        self._listener(LISTING_UNREAD[LOGGED_MODELS.name].found(f"experiment {experiment_id}: {error}"))
+            self._progress.memory.experiments.forget(experiment_ids)
+        others = f" and {len(experiment_ids) - 1} others" if len(experiment_ids) > 1 else ""
+        sample = f"experiment {experiment_ids[0]}{others}: {reason}"
+        self._listener(LISTING_UNREAD[LOGGED_MODELS.name].found(sample, count=len(experiment_ids)))
 
     async def _nans(self, models: Sequence[LoggedModel], experiment_ids: Sequence[str]) -> set[PointKey]:
         """Return which of the latest points are NaN: MLflow lists these as 0.0, and the run that logged them tells."""

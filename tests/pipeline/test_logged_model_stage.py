@@ -73,6 +73,7 @@ async def test_many_experiments_and_idle_workers_that_share_one(tmp_path: Path) 
     expected = [*range(800), *range(1_000, 1_060)]
     assert found == Counter(map(urn, expected)), "each once"
     assert report.read["logged_models"] == len(expected)
+    assert dialect.seen["newest logged model"], "a long experiment is shared"
 
 
 async def test_an_experiment_whose_models_are_refused_costs_only_its_own(tmp_path: Path) -> None:
@@ -95,6 +96,18 @@ async def test_a_listing_that_is_refused_costs_nothing_else(tmp_path: Path) -> N
     report, found = await read(dialect, tmp_path)
     assert (codes(report), found, report.read["runs"]) == (([], ["unread_logged_models"]), Counter(), 3)
     assert "ann may not list these" in report.failures[0].samples[0]
+
+
+async def test_a_listing_that_always_fails_is_not_asked_for_each_experiment(tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.experiments = [{"experiment_id": str(number), "name": f"e{number}"} for number in range(600)]
+    dialect.logged_models, dialect.versions, dialect.runs = [], [], []
+    dialect.refusals = {"logged-models": (500, {"error_code": "INTERNAL_ERROR", "message": "no such table"})}
+    report, _ = await read(dialect, tmp_path, min_threads=1, max_threads=1)
+    (unread,) = report.failures
+    assert (unread.code, unread.count) == ("unread_logged_models", 600)
+    assert "no such table" in unread.samples[0]
+    assert dialect.seen["logged-models"] < 150
 
 
 async def test_a_row_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:

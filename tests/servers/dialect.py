@@ -99,6 +99,7 @@ class Dialect:
         if self.logged_models is None:
             raise web.HTTPNotFound
         query = await request.json()
+        self.seen["newest logged model"] += not query["order_by"][0]["ascending"]
         order_by = [{**each, "dataset_name": None, "dataset_digest": None} for each in query["order_by"]]
         asked = {"filter_string": query.get("filter"), "experiment_ids": query["experiment_ids"], "order_by": order_by}
         token = json.loads(b64decode(query["page_token"])) if "page_token" in query else {**asked, "offset": 0}
