@@ -23,7 +23,6 @@ from crawler.pipeline.crawl import crawl
 from crawler.telemetry.events import Event, RowsRead
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
-from tests.servers import fill_logged_models
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, settings_for_gms, values
@@ -31,6 +30,7 @@ from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_f
 pytestmark = pytest.mark.slow
 PLAIN = MappingSettings(ui_url="http://unused")
 DAY = 86_400_000
+FILL = Path(__file__).parents[1] / "servers" / "fill_logged_models.py"
 LARGEST = "1.7976931348623157e+308"
 
 
@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 @pytest.fixture(scope="module")
 def made(server: MlflowServer) -> dict[str, Any]:
     """The ids of what is there."""
-    command = [str(server.python), fill_logged_models.__file__, server.url]
+    command = [str(server.python), str(FILL), server.url]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -138,7 +138,7 @@ async def test_while_others_delete_between_pages(
     experiment = Editor(server.url).experiment(f"writers {ties}")
     ids = sorted(
         Editor(server.url)("logged-models", experiment_id=experiment, name="x")["model"]["info"]["model_id"]
-        for _ in range(60)
+        for _ in range(40)
     )
     with sqlite3.connect(server.database) as database:
         for number, model_id in enumerate(ids):
@@ -147,11 +147,11 @@ async def test_while_others_delete_between_pages(
             database.execute(update, (created, model_id))
     deleter = Deleter(server, list(ids))
     output = tmp_path / "proposals.json"
-    settings = load(recipe_file(tmp_path, server.url, {"page_size": 5}), {}, Flags(output=output), home=tmp_path)
+    settings = load(recipe_file(tmp_path, server.url, {"page_size": 4}), {}, Flags(output=output), home=tmp_path)
     report = Report(settings.run_id)
     await crawl(settings, listeners=[deleter], report=report)
     assert report.failures == []
-    assert deleter.pages > 10
+    assert deleter.pages > 6
     written = logged_models(values(json.loads(output.read_bytes())))
     expected = {made["model"], made["of_deleted"], *made["many"], *deleter.left}
     assert set(map(logged, expected)) - written == set()

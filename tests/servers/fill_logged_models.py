@@ -20,7 +20,7 @@ warnings.simplefilter("ignore")
 from mlflow.entities import Dataset, DatasetInput, LoggedModelOutput  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-MANY = 40
+MANY = 15
 
 
 def fill(client: MlflowClient) -> dict[str, object]:
@@ -44,7 +44,7 @@ def fill(client: MlflowClient) -> dict[str, object]:
         client.log_metric(evaluated, name, value, model_id=model, dataset_name="held out", dataset_digest="d1")
     client.finalize_logged_model(model, "READY")
     client.create_registered_model("fraud")
-    client.create_model_version("fraud", f"models:/{model}", run_id=trained)
+    client.create_model_version("fraud", f"models:/{model}", run_id=trained, model_id=model)
     of_deleted = client.create_logged_model(training, "of a deleted run", deleted).model_id
     client.delete_run(deleted)
     client.create_logged_model(gone, "of a deleted experiment", of_gone)
