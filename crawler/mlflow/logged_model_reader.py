@@ -22,6 +22,8 @@ from crawler.mlflow.resources import LOGGED_MODELS, OrderBy
 from crawler.mlflow.row_errors import is_slow, row_error_text
 from crawler.mlflow.run_lookup import FoundRuns, RunLookup
 
+EXPERIMENT_IDS_A_REQUEST = 1_000
+"""Most experiments have few models, and MLflow takes 40,000 ids at once; a long set is shared by time."""
 FIRST_PAGE_ROWS = 100
 """A model has all points of its metrics ever logged: the first page tells how heavy they are."""
 TRIES_WHERE_BISECTING = 3
@@ -39,7 +41,7 @@ class LoggedModelReader:
         self._page_slots = DynamicSemaphore(lambda: api.tracking.concurrency)
         self._one_page = asyncio.Lock()
         self._lookup = RunLookup(api, DynamicSemaphore(lambda: 1), decode_measured_runs, decode_measured_run)
-        self.experiment_ids = ExperimentIdLimit()
+        self.experiment_ids = ExperimentIdLimit(EXPERIMENT_IDS_A_REQUEST)
 
     @asynccontextmanager
     async def next_page(

@@ -16,7 +16,7 @@ from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import LOGGED_MODELS
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
-from crawler.pipeline.experiment_sets import even_size, slices
+from crawler.pipeline.experiment_sets import slices
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.version_runs import RUN_IDS_A_REQUEST
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -95,12 +95,9 @@ class LoggedModelStage:
         for experiment_ids, changed_since in ((whole, None), (sorted(self._known), since)):
             first = 0
             while first < len(experiment_ids):
-                some = experiment_ids[first : first + self._set_size(len(experiment_ids))]
+                some = experiment_ids[first : first + self._client.logged_models.experiment_ids.ids]
                 first += len(some)
                 yield Part(some, LoggedModelCursor(changed_since=changed_since))
-
-    def _set_size(self, experiments: int) -> int:
-        return even_size(experiments, self._client.logged_models.experiment_ids.ids)
 
     async def _read(self, part: Part, queue: Queue) -> None:
         """Read a part to its end, or name what it fails with, experiment by experiment."""
