@@ -73,12 +73,12 @@ def kept_checkpoint(gms: Gms, job: str = JOB) -> list[str]:
     return decode_checkpoint(json.dumps(gms.aspects[job, CHECKPOINT]))
 
 
-def put_checkpoint(gms: Gms, urns: Iterable[str]) -> None:
+def put_checkpoint(gms: Gms, urns: Iterable[str], job: str = JOB) -> None:
     """As if a crawl before had listed these."""
     aspect = checkpoint(urns, pipeline_name="tests", run_id="before", time=1)
     value = msgspec.to_builtins(aspect)
-    gms.aspects[JOB, CHECKPOINT] = value
-    gms.history.append((JOB, CHECKPOINT, value))
+    gms.aspects[job, CHECKPOINT] = value
+    gms.history.append((job, CHECKPOINT, value))
 
 
 class World:
