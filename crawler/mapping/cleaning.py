@@ -23,7 +23,7 @@ _RunTexts = tuple[RunInfo, list[KeyValue], list[KeyValue], RunInputs | None]
 """What of a run can hold a URL. MLflow lets no metric's name have an `@`."""
 
 _LoggedModelTexts = tuple[LoggedModelInfo, list[KeyValue], list[str]]
-"""What of a logged model can hold a URL; the texts are the names of the datasets of its metrics."""
+"""What of a logged model can hold a URL; the texts are the names of datasets of its metrics."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_run_texts = msgspec.json.Decoder(_RunTexts).decode
@@ -47,14 +47,15 @@ def clean_run(run: Run) -> tuple[Run, int]:
 def clean_logged_model(model: LoggedModel) -> tuple[LoggedModel, int]:
     """Return the same for a logged model."""
     metrics = model.data.metrics
-    encoded = _encode((model.info, model.data.params, [metric.dataset_name for metric in metrics]))
+    encoded = _encode((model.info, model.data.params, [each.dataset_name for each in metrics if each.dataset_name]))
     if not may_have_credentials(encoded):
         return model, 0
     stripped, removed = strip_json(encoded)
     if not removed:
         return model, 0
     info, params, names = _decode_logged_model_texts(stripped)
-    metrics = [structs.replace(metric, dataset_name=name) for metric, name in zip(metrics, names, strict=True)]
+    cleaned = iter(names)
+    metrics = [structs.replace(each, dataset_name=next(cleaned)) if each.dataset_name else each for each in metrics]
     return LoggedModel(info, structs.replace(model.data, params=params, metrics=metrics)), removed
 
 

@@ -88,15 +88,24 @@ def logged_model_entity(
     `container` is its experiment's, `versions` are those that were registered from it, `nans` points that MLflow lists
     as 0.0 and that are NaN.
     """
+    measured_by: dict[str, None] = {}
+    names: dict[str, None] = {}
+    source = model.info.source_run_id
+    # The points are many: what is told by all of them is gathered in one pass.
+    for point in model.data.metrics:
+        if point.run_id != source:
+            measured_by[point.run_id] = None
+        if point.dataset_name:
+            names[point.dataset_name] = None
+    measured_by.pop("", None)
     aspects: list[Aspect] = [
-        _properties(model, versions, nans, settings),
+        _properties(model, versions, [*measured_by], nans, settings),
         _SUBTYPE,
         platform_instance(settings),
         NOT_REMOVED,
     ]
     if container is not None:
         aspects.append(ContainerOf(container=container))
-    names = dict.fromkeys(point.dataset_name for point in model.data.metrics if point.dataset_name)
     datasets = [urn for name in names if not urns.problem(urn := dataset_urn(name))]
     if datasets:
         aspects.append(MLModelEvaluationData(evaluation_data=[BaseData(dataset=urn) for urn in datasets]))
@@ -104,14 +113,16 @@ def logged_model_entity(
 
 
 def _properties(
-    model: LoggedModel, versions: Sequence[Registered], nans: Container[PointKey], settings: MappingSettings
+    model: LoggedModel,
+    versions: Sequence[Registered],
+    measured_by: Sequence[str],
+    nans: Container[PointKey],
+    settings: MappingSettings,
 ) -> MLModelProperties:
     info = model.info
     tags = as_dict(info.tags)
     description = tags.pop(NOTE_TAG, "")
     source = info.source_run_id
-    measured_by = dict.fromkeys(point.run_id for point in model.data.metrics if point.run_id)
-    measured_by.pop(source, None)
     page = f"experiments/{url_part(info.experiment_id)}/models/{url_part(info.model_id)}"
     return MLModelProperties(
         # A tag of the same name is its user's word.

@@ -25,7 +25,7 @@ class Registrations:
 
     def of(self, model_id: str) -> list[Registered]:
         """Return the versions of a logged model."""
-        packed = self._packed.get(_key(model_id))
+        packed = self._packed.get(_key(model_id)) if self._packed else None
         return [] if packed is None else _unpack(packed)
 
 
