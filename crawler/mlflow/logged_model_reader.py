@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from msgspec import structs
 
-from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError
+from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, ServerError
 from crawler.http import DynamicSemaphore
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page, decode_measured_run, decode_measured_runs
@@ -109,7 +109,11 @@ class LoggedModelReader:
             self._ask_otherwise(experiment_ids, cursor, rows, error)
             return Step()
         self.experiment_ids.accepted(len(experiment_ids))
-        return cursor.take(page)
+        try:
+            return cursor.take(page)
+        except ServerError as error:
+            # Pages without an end: everything else was read.
+            raise DecodeError(error.message) from None
 
     def _decoded(self, body: bytes) -> Page[LoggedModel]:
         page = self._api.decoded(LOGGED_MODELS.decode, body)

@@ -111,6 +111,15 @@ async def test_a_listing_that_always_fails_is_not_asked_for_each_experiment(tmp_
     assert dialect.seen["logged-models"] < 150
 
 
+async def test_pages_without_an_end_cost_nothing_else(tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.logged_models = []
+    dialect.endless = True
+    report, _ = await read(dialect, tmp_path)
+    assert (codes(report), report.read["runs"]) == (([], ["unread_logged_models"]), 3)
+    assert "one page token twice" in report.failures[0].samples[0]
+
+
 async def test_a_row_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
     dialect = Dialect()
     dialect.logged_models = [logged_model(number, number) for number in range(3)]

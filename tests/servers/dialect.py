@@ -25,7 +25,7 @@ class Dialect:
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
     `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
     what is `hidden`, names of models and experiments. `seen` counts its requests. It has `logged_models` where these
-    are not None, and tells its `version` where it is to.
+    are not None, `endless` ones where it gives one page token again and again, and tells its `version` where it is to.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,7 @@ class Dialect:
         self.runs: Rows = [run(f"r{number}", 1_000 + number) for number in range(3)]
         self.logged_models: Rows | None = None
         self.version: str | None = None
+        self.endless = False
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.versions_by_name = False
         self.order_by_text = False
@@ -102,6 +103,8 @@ class Dialect:
         self.seen["newest logged model"] += not query["order_by"][0]["ascending"]
         order_by = [{**each, "dataset_name": None, "dataset_digest": None} for each in query["order_by"]]
         asked = {"filter_string": query.get("filter"), "experiment_ids": query["experiment_ids"], "order_by": order_by}
+        if query.get("page_token") == "opaque":
+            return web.json_response({"next_page_token": "opaque"})
         token = json.loads(b64decode(query["page_token"])) if "page_token" in query else {**asked, "offset": 0}
         offset, rows = token.pop("offset"), int(query["max_results"])
         if token != asked or rows < 1 or not query["experiment_ids"]:
@@ -121,6 +124,8 @@ class Dialect:
         page = [models[info["model_id"]] for info in found[offset : offset + rows]]
         more = b64encode(json.dumps({**asked, "offset": offset + rows}).encode()).decode()
         following = {"next_page_token": more} if offset + rows < len(found) else {}
+        if self.endless:
+            following = {"next_page_token": "opaque"}
         return web.json_response({"models": page} | following)
 
     async def _version(self, _request: web.Request) -> web.Response:
