@@ -1,6 +1,7 @@
 """The stage of logged models: those of the experiments whose runs were read, many experiments a request."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from math import isnan
 
 import msgspec
 
@@ -16,7 +17,7 @@ from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import LOGGED_MODELS
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
-from crawler.pipeline.experiment_sets import slices
+from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.run_stage import Send
 from crawler.pipeline.version_runs import RUN_IDS_A_REQUEST
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
@@ -132,16 +133,13 @@ class LoggedModelStage:
             if not step.rows:
                 return
             self._listener(RowsRead(LOGGED_MODELS.name, len(step.rows)))
-            nans = await self._nans(step.rows, part.experiment_ids)
-            await self._send(
-                (entity for model in _let_go(step.rows) for entity in self._mapped(model, nans)),
-                None,
-            )
+            nans = await self._nans(step.rows)
+            await self._send((entity for model in _let_go(step.rows) for entity in self._mapped(model, nans)), None)
 
-    def _mapped(self, model: LoggedModel, nans: set[PointKey]) -> Iterator[Entity]:
+    def _mapped(self, model: LoggedModel, nans: set[PointKey]) -> list[Entity]:
         guid = self._containers.get(model.info.experiment_id)
         container = None if guid is None else urns.container(guid.hex())
-        yield from self._mapper.logged_model(model, container, nans)
+        return self._mapper.logged_model(model, container, nans)
 
     async def _share(self, part: Part, queue: Queue) -> None:
         """Give the later half of what is left to an idle worker, where MLflow has room for one more page."""
@@ -168,42 +166,44 @@ class LoggedModelStage:
         sample = f"experiment {experiment_ids[0]}{others}: {reason}"
         self._listener(LISTING_UNREAD[LOGGED_MODELS.name].found(sample, count=len(experiment_ids)))
 
-    async def _nans(self, models: Sequence[LoggedModel], experiment_ids: Sequence[str]) -> set[PointKey]:
+    async def _nans(self, models: Sequence[LoggedModel]) -> set[PointKey]:
         """Return which of the latest points are NaN: MLflow lists these as 0.0, and the run that logged them tells."""
         zeros: dict[str, None] = {}
+        experiment_ids: dict[str, None] = {}
         for model in models:
             if any(point.value == 0 for point in model.data.metrics):
                 zeros |= {each.run_id: None for each in latest_points(model.data.metrics) if each.value == 0}
+                experiment_ids[model.info.experiment_id] = None
         zeros.pop("", None)
         nans: set[PointKey] = set()
-        missing: list[str] = []
         for run_ids in slices([*zeros], RUN_IDS_A_REQUEST):
-            found = await self._measured(run_ids, experiment_ids)
-            nans.update(_nans_of(found))
-            known = {run.info.run_id for run in found}
-            missing += [each for each in run_ids if each not in known]
-        # A run that only evaluated the model may be of any experiment.
-        nans.update(_nans_of(await self._measured(missing, ())))
+            nans.update(await self._nans_of_runs(run_ids, [*experiment_ids]))
         return nans
 
-    async def _measured(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> list[MeasuredRun]:
+    async def _nans_of_runs(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> set[PointKey]:
+        nans: set[PointKey] = set()
+        missing = set(run_ids)
+        scopes = search_scopes(experiment_ids, self._client.runs.experiment_ids.ids, len(run_ids))
         try:
-            found = await self._client.logged_models.measured(run_ids, experiment_ids)
+            # A run that only evaluated a model may be of any experiment.
+            for scope in scopes if scopes == [[]] else [*scopes, []]:
+                found = await self._client.logged_models.measured(sorted(missing), scope)
+                for text in (*found.failed, *found.unreadable):
+                    self._listener(ZEROS_UNKNOWN.found(text))
+                for run in found.runs:
+                    missing.discard(run.info.run_id)
+                    nans.update(_nans_of(run))
+                if not missing:
+                    break
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            self._listener(ZEROS_UNKNOWN.found(str(error), count=len(run_ids)))
-            return []
-        for text in (*found.failed, *found.unreadable):
-            self._listener(ZEROS_UNKNOWN.found(text))
-        return found.runs
+            self._listener(ZEROS_UNKNOWN.found(str(error), count=len(missing)))
+        return nans
 
 
-def _nans_of(runs: Sequence[MeasuredRun]) -> Iterator[PointKey]:
-    for run in runs:
-        for point in run.data.metrics:
-            if point.value != point.value:
-                yield point_key(run.info.run_id, point)
+def _nans_of(run: MeasuredRun) -> Iterator[PointKey]:
+    return (point_key(run.info.run_id, point) for point in run.data.metrics if isnan(point.value))
 
 
 def _halves(part: Part, most: int) -> list[Part]:

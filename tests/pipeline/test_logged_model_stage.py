@@ -135,6 +135,11 @@ async def test_whether_a_zero_is_nan_that_cannot_be_told(tmp_path: Path) -> None
     dialect.logged_models[0]["data"] = {"metrics": [{"key": "loss", "value": 0.0, "run_id": "purged"}]}
     report, found = await read(dialect, tmp_path)
     assert (codes(report), found) == (([], []), Counter([urn(1)])), "a run that is gone tells nothing"
+    dialect.runs[0]["data"] = {"metrics": [{"key": "loss", "value": "NaN"}]}
+    dialect.logged_models[0]["data"]["metrics"].append({"key": "loss", "value": 0.0, "run_id": "r0", "step": 1})
+    dialect.seen.clear()
+    await read(dialect, tmp_path)
+    assert (dialect.seen["runs"], dialect.seen["runs/get"]) == (2, 0), "the pages of runs, and one search for all"
     dialect.runs, dialect.versions = [], []
     dialect.refusals = {"runs": REFUSED}
     report, found = await read(dialect, tmp_path)

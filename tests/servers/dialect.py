@@ -134,6 +134,7 @@ class Dialect:
         return web.Response(text=self.version)
 
     async def _get_run(self, request: web.Request) -> web.Response:
+        self.seen["runs/get"] += 1
         found = [each for each in self.runs if each["info"]["run_id"] == request.query["run_id"]]
         return web.json_response({"run": found[0]}) if found else _error(404, "RESOURCE_DOES_NOT_EXIST", "no such run")
 
