@@ -31,7 +31,7 @@ def run(quick: bool, repeats: int) -> Result:
         wanted = data.models * data.versions + data.logged_models
         if any(pair.ours.counts["entities"]["mlModel"] != wanted for pair in pairs):
             raise CommandFailed(f"Not each of {wanted:,} models was delivered.")
-        case = f"{data.logged_models:,} logged models, {data.experiments:,} experiments"
+        case = f"{data.logged_models:,} logged models, {data.experiments:,} experiment{'s'[: data.experiments > 1]}"
         ratios = [pair.ours.wall / pair.floor for pair in pairs]
         rows += [
             Row(f"{case}: wall, floor", "s", [pair.floor for pair in pairs]),
