@@ -13,7 +13,7 @@ from benchmarks.results import Result, table, write
 
 NAMES = (
     *("peer", "floor", "many", "pipeline", "scale", "adapt", "start", "confirm", "slow_queue", "state", "soak"),
-    *("incremental", "transformers"),
+    *("incremental", "transformers", "logged_models"),
 )
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 5

@@ -28,12 +28,15 @@ PAGE_SIZE = MlflowSettings(tracking=ServerSettings(url="")).page_size
 
 
 class Data(NamedTuple):
-    """How much of everything; each run has 8 params, 10 metrics and 6 tags, and every fourth a dataset."""
+    """How much of everything; each run has 8 params, 10 metrics and 6 tags, and every fourth a dataset. Each logged
+    model has 10 params, 20 metrics and 5 tags.
+    """
 
     runs: int
     experiments: int
     models: int = 50
     versions: int = 4
+    logged_models: int = 0
 
 
 QUICK = Data(runs=100, experiments=4, models=3, versions=2)
@@ -55,10 +58,10 @@ def runs_by_experiment(data: Data) -> list[int]:
 
 
 def pages_needed(data: Data) -> int:
-    """The fewest requests that list it all: one each for models, versions and experiments, and the pages of runs of
-    each experiment, the empty one included that MLflow makes itself.
+    """The fewest requests that list it all without logged models: one each for models, versions, experiments and none
+    of these, and the pages of runs of each experiment, the empty one included that MLflow makes itself.
     """
-    return 3 + 1 + sum(max(1, math.ceil(count / PAGE_SIZE)) for count in runs_by_experiment(data))
+    return 4 + 1 + sum(max(1, math.ceil(count / PAGE_SIZE)) for count in runs_by_experiment(data))
 
 
 def sqlite_database(data: Data) -> Path:
@@ -134,6 +137,7 @@ def tables(data: Data) -> Iterator[Table]:
     )
     version_columns = "name version creation_time last_updated_time description current_stage source run_id status"
     yield Table("model_versions", tuple(version_columns.split()), _versions(data))
+    yield from _logged_models(data)
 
 
 def _experiments(data: Data) -> range:
@@ -211,6 +215,49 @@ def _versions(data: Data) -> Iterator[Cells]:
         run = run_id(number * data.runs // total)
         model, version = number // data.versions, number % data.versions + 1
         yield (f"model {model}", version, START, START, "", "None", f"s3://bucket/models/{run}", run, "READY")
+
+
+def _logged_models(data: Data) -> Iterator[Table]:
+    columns = "model_id experiment_id name artifact_location creation_timestamp_ms last_updated_timestamp_ms status"
+    numbers = range(data.logged_models)
+    yield Table(
+        "logged_models",
+        (*columns.split(), "lifecycle_stage", "model_type", "source_run_id"),
+        (
+            (
+                *(_model_id(number), _experiment(number, data), f"model {number}", "s3://bucket/models"),
+                *(START + number * EVERY_MS, START + number * EVERY_MS, 2, "active", "", run_id(number % data.runs)),
+            )
+            for number in numbers
+        ),
+    )
+    for kind, columns, count in (("params", "param_key param_value", 10), ("tags", "tag_key tag_value", 5)):
+        yield Table(
+            f"logged_model_{kind}",
+            ("model_id", "experiment_id", *columns.split()),
+            (
+                (_model_id(number), _experiment(number, data), f"{kind} {each}", str(_fraction(number, each)))
+                for number in numbers
+                for each in range(count)
+            ),
+        )
+    columns = "model_id experiment_id metric_name metric_timestamp_ms metric_step metric_value run_id"
+    yield Table(
+        "logged_model_metrics",
+        tuple(columns.split()),
+        (
+            (
+                *(_model_id(number), _experiment(number, data), f"metric{each}", START + each, each),
+                *(_fraction(number, each) + 1, run_id(number % data.runs)),
+            )
+            for number in numbers
+            for each in range(20)
+        ),
+    )
+
+
+def _model_id(number: int) -> str:
+    return f"m-{run_id(number)}"
 
 
 def _fill_sqlite(path: Path, data: Data) -> None:

@@ -30,7 +30,7 @@ def run(quick: bool, repeats: int) -> Result:
     rows: list[Row] = []
     for data in (QUICK,) if quick else SHAPES:
         with mlflow_on_sqlite(data) as mlflow:
-            pairs = [_pair(mlflow, data, f"{repeat + 1} of {repeats}") for repeat in range(repeats)]
+            pairs = [pair(mlflow, data, f"{repeat + 1} of {repeats}") for repeat in range(repeats)]
         rows += _rows(data, pairs, cores)
     notes = [
         f"All processes share {cores} cores; MLflow has {WORKERS} workers on SQLite, without the stall.",
@@ -40,7 +40,8 @@ def run(quick: bool, repeats: int) -> Result:
     return Result("floor", "This crawler, the naive floor and the bound", rows, notes, versions={"mlflow": MLFLOW})
 
 
-def _pair(mlflow: Mlflow, data: Data, repeat: str) -> Pair:
+def pair(mlflow: Mlflow, data: Data, repeat: str) -> Pair:
+    """The floor, then our crawl."""
     say(f"{_case(data)}: floor and our crawl, {repeat}")
     before = mlflow.cpu_seconds()
     sizes = [part for field, value in data._asdict().items() for part in (f"--{field}", str(value))]

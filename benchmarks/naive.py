@@ -16,7 +16,7 @@ import aiohttp
 from benchmarks.data import FIRST_EXPERIMENT, Data, runs_by_experiment
 
 RUNS_A_PAGE, AT_ONCE = 1_000, 4
-MODELS_A_PAGE, VERSIONS_A_PAGE = 500, 2_000
+MODELS_A_PAGE, VERSIONS_A_PAGE, LOGGED_MODELS_A_PAGE = 500, 2_000, 700
 
 
 async def read_all(url: str, data: Data) -> int:
@@ -48,10 +48,16 @@ def _pages(data: Data) -> Iterator[tuple[str, str, dict[str, Any]]]:
         experiment = {"experiment_ids": [str(FIRST_EXPERIMENT + number)], "max_results": RUNS_A_PAGE}
         for offset in range(0, count, RUNS_A_PAGE):
             yield "POST", "runs/search", {"json": experiment | _token(offset)}
+    for number, count in enumerate(runs_by_experiment(data._replace(runs=data.logged_models))):
+        asked: dict[str, Any] = {"experiment_ids": [str(FIRST_EXPERIMENT + number)]}
+        for offset in range(0, count, LOGGED_MODELS_A_PAGE):
+            token = _token(offset, **asked, filter_string=None, order_by=None)
+            yield "POST", "logged-models/search", {"json": asked | {"max_results": LOGGED_MODELS_A_PAGE} | token}
 
 
-def _token(offset: int) -> dict[str, str]:
-    return {"page_token": base64.b64encode(json.dumps({"offset": offset}).encode()).decode()} if offset else {}
+def _token(offset: int, **query: object) -> dict[str, str]:
+    token = json.dumps({**query, "offset": offset})
+    return {"page_token": base64.b64encode(token.encode()).decode()} if offset else {}
 
 
 def _arguments() -> argparse.Namespace:

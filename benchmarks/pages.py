@@ -26,14 +26,21 @@ _ID_INVERSE = pow(_ID_FACTOR, -1, _ID_SPACE)
 
 class Pages:
     """A server of `runs` runs, dealt out to `experiments` experiments in turn, and `models` models with `versions`
-    versions each, which name runs.
+    versions each, which name runs. Its `logged_models` are dealt out in the same way, with 20 metrics each.
 
     Run n starts MS_BETWEEN_RUNS after run n - 1, whatever their experiments. With `datasets` each fourth run has a
     dataset as input.
     """
 
     def __init__(
-        self, runs: int, experiments: int, models: int = 0, versions: int = 0, *, datasets: bool = True
+        self,
+        runs: int,
+        experiments: int,
+        models: int = 0,
+        versions: int = 0,
+        *,
+        datasets: bool = True,
+        logged_models: int = 0,
     ) -> None:
         if models * versions > runs:
             raise ValueError(f"{models * versions} versions need as many runs, and there are {runs}.")
@@ -41,11 +48,13 @@ class Pages:
         self._experiments = experiments
         self._models = models
         self._versions = versions
+        self._logged_models = logged_models
         self._users = [b'"user%02d"' % user for user in range(USERS)]
         self._run_rows = [_run_template(row) for row in _recorded("runs") if datasets or not row["inputs"]]
         self._experiment_row = _experiment_template(_recorded("experiments")[0])
         self._model_row = _model_template(_recorded("registered_models")[0])
         self._version_row = _version_template(_recorded("model_versions")[0])
+        self._logged_model_row = _logged_model_template()
 
     def runs(
         self,
@@ -95,6 +104,33 @@ class Pages:
         places = (divmod(place, self._versions) for place in _slice(total, limit, offset))
         rows = (self._version_row.fill(self._version_values(model, index + 1)) for model, index in places)
         return _page("model_versions", rows, _next(total, limit, offset))
+
+    def logged_models(
+        self, experiment_ids: Sequence[str], limit: int, *, offset: int = 0, since: int = 0, until: int | None = None
+    ) -> bytes:
+        """`logged-models/search` by creation time; number n is created when run n starts."""
+        first = _runs_before(since)
+        end = self._logged_models if until is None else min(_runs_before(until), self._logged_models)
+        places = sorted(place for place in map(_place, set(experiment_ids)) if place < self._experiments)
+        skipped = self._matching(places, first) + offset
+        total = self._matching(places, end)
+        rows = (
+            self._logged_model_row.fill(
+                {
+                    "model": _run_id(number),
+                    "run": _run_id(number % self._runs),
+                    "experiment_id": b'"experiment_id": "%d"' % (number % self._experiments + 1),
+                    "created": b"%d" % (FIRST_START + number * MS_BETWEEN_RUNS),
+                }
+            )
+            for number in (self._number(places, index) for index in range(skipped, min(skipped + limit, total)))
+        )
+        return _page("models", rows, offset + limit if skipped + limit < total else None)
+
+    @property
+    def newest_logged_model(self) -> int:
+        """When the last logged model was created."""
+        return FIRST_START + (self._logged_models - 1) * MS_BETWEEN_RUNS
 
     def _run(self, number: int) -> bytes:
         start = FIRST_START + number * MS_BETWEEN_RUNS
@@ -195,6 +231,35 @@ def _model_template(row: dict[str, Any]) -> _Template:
 def _version_template(row: dict[str, Any]) -> _Template:
     version = f'"version": "{row["version"]}"'
     return _Template(row, {f'"{row["name"]}"': "model", version: "version", row["run_id"]: "run"})
+
+
+def _logged_model_template() -> _Template:
+    """As MLflow 3.17.2 writes one with 10 params, 20 metrics and 5 tags."""
+    model_id, run_id, created = "m-" + "0" * 32, "f" * 32, 1_700_000_000_001
+    metric = {"timestamp": created, "step": 3, "model_id": model_id, "run_id": run_id}
+    row = {
+        "info": {
+            "model_id": model_id,
+            "experiment_id": "77",
+            "name": "xgb-model",
+            "creation_timestamp_ms": created,
+            "last_updated_timestamp_ms": created,
+            "artifact_uri": f"s3://bucket/77/models/{model_id}/artifacts",
+            "status": "LOGGED_MODEL_READY",
+            "model_type": "",
+            "source_run_id": run_id,
+            "status_message": "",
+            "tags": [{"key": f"tag{number}", "value": f"value {number}"} for number in range(5)],
+        },
+        "data": {
+            "params": [{"key": f"param{number}", "value": str(number / 7)} for number in range(10)],
+            "metrics": [{"key": f"metric{number}", "value": (number + 1) / 21, **metric} for number in range(20)],
+        },
+    }
+    return _Template(
+        row,
+        {"0" * 32: "model", run_id: "run", '"experiment_id": "77"': "experiment_id", str(created): "created"},
+    )
 
 
 def _page(kind: str, rows: Iterable[bytes], next_offset: int | None) -> bytes:

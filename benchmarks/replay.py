@@ -1,8 +1,8 @@
-"""A server of recorded pages, multiplied: MLflow's four search endpoints at little more cost than sending bytes.
+"""A server of recorded pages, multiplied: MLflow's search endpoints at little more cost than sending bytes.
 
-`python -m benchmarks.replay --runs N --experiments E [--models M --versions V] [--faults SHARE --seed S]`; its URL is
-the first line of its output, what it counted the last. It knows what the crawler asks for and refuses everything else
-with 400.
+`python -m benchmarks.replay --runs N --experiments E [--models M --versions V] [--logged_models L] [--faults SHARE
+--seed S]`; its URL is the first line of its output, what it counted the last. It knows what the crawler asks for and
+refuses everything else with 400.
 """
 
 import argparse
@@ -23,6 +23,7 @@ VERSION = "3.17.2"
 START_TIME_ASC = ["attributes.start_time ASC"]
 
 _CONDITION = re.compile(r"attributes\.(?:(start_time) (>=|<) (-?\d+)|(run_id) IN \(([^)]*)\))")
+_CREATED = re.compile(r"creation_timestamp (>=|<) (\d+)")
 _AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 
 
@@ -61,6 +62,8 @@ class Replay:
                 return self._pages.registered_models(limit, offset)
             case "/model-versions/search":
                 return self._pages.model_versions(limit, offset)
+            case "/logged-models/search":
+                return self._logged_models(query, limit, offset)
         return None
 
     def _runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
@@ -71,6 +74,18 @@ class Replay:
         if query.get("order_by") != START_TIME_ASC:
             raise ValueError(f"The replay server orders runs by {START_TIME_ASC} only.")
         return self._pages.runs(experiment_ids, limit, offset=offset, since=since, until=until)
+
+    def _logged_models(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
+        bounds: dict[str, int] = {}
+        if not query["order_by"][0]["ascending"]:
+            bounds[">="] = self._pages.newest_logged_model
+        for condition in query["filter"].split(" AND ") if "filter" in query else ():
+            match = _CREATED.fullmatch(condition)
+            if match is None:
+                raise ValueError(f"The replay server cannot filter by {condition!r}.")
+            bounds[match[1]] = int(match[2])
+        since, until = bounds.get(">=", 0), bounds.get("<")
+        return self._pages.logged_models(query["experiment_ids"], limit, offset=offset, since=since, until=until)
 
 
 def conditions(text: str) -> tuple[int | None, int | None, list[str] | None]:
@@ -121,6 +136,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--experiments", type=int, required=True)
     parser.add_argument("--models", type=int, default=0)
     parser.add_argument("--versions", type=int, default=0, help="versions of each model")
+    parser.add_argument("--logged_models", type=int, default=0)
     parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that fail, from 0 to 1")
     parser.add_argument("--seed", type=int, default=1, help="of the faults")
     parser.add_argument("--port", type=int, default=0)
@@ -129,5 +145,5 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     given = _arguments()
-    listed = Pages(given.runs, given.experiments, given.models, given.versions)
+    listed = Pages(given.runs, given.experiments, given.models, given.versions, logged_models=given.logged_models)
     asyncio.run(serve(listed, given.port, Faulty(given.faults, given.seed)))

@@ -16,6 +16,9 @@ class LeftOut:
     def see(self, urn: str) -> None:
         """Note nothing: the stream has it."""
 
+    def see_own(self, urn: str) -> None:
+        """Note nothing: the stream has it."""
+
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
         """Note nothing: it is an orphan, if DataHub shows it."""
 

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from crawler.comparison.differences import Differences
 from crawler.comparison.left_out import LeftOut
-from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
+from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, is_left_out, may_belong
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
+from crawler.config.selection import Include
 from crawler.config.settings import MappingSettings
 from crawler.datahub import scroll
 from crawler.datahub.client import GmsClient
@@ -33,9 +34,14 @@ class OrphanSearch:
         seen: SeenUrns,
         differences: Differences,
         left_out: LeftOut,
+        include: Include,
     ) -> None:
-        """Count in `differences` what is neither `seen` nor `left_out` and belongs to the server of `settings`."""
+        """Count in `differences` what is neither `seen` nor `left_out` and belongs to the server of `settings`.
+
+        Kinds that are not included are not looked at.
+        """
         self._left_out = left_out
+        self._include = include
         self._client = client
         self._reader = reader
         self._settings = settings
@@ -81,6 +87,8 @@ class OrphanSearch:
     def _candidate(self, urn: str) -> Wanted | None:
         """Return what to ask of an entity that may be an orphan, None if it is none."""
         entity_type = urn.split(":", 3)[2] if urn.startswith("urn:li:") else ""
+        if is_left_out(urn, self._include):
+            return None
         if entity_type not in KEY_ASPECTS or urn in self._seen or not may_belong(urn, entity_type, self._settings):
             return None
         if urn in self._left_out:

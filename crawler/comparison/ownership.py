@@ -6,9 +6,10 @@ Users and tags never are, since other sources share them, nor are datasets of ot
 from collections.abc import Collection, Mapping
 
 from crawler.comparison.normal_form import Value
-from crawler.config.selection import Selection
+from crawler.config.selection import Include, Selection
 from crawler.config.settings import MappingSettings
 from crawler.datahub.aspects import DataPlatformInstance, Status
+from crawler.mapping.logged_models import is_logged_model
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
 from crawler.pipeline.run_choice import unread_types
 from crawler.telemetry.findings.reading import (
@@ -48,6 +49,7 @@ _OF_LISTING = {
     "experiments": _EXPERIMENTS,
     "registered_models": _MODELS,
     "model_versions": _VERSIONS,
+    "logged_models": _VERSIONS,
 }
 _UNKNOWN_AFTER: Mapping[str, frozenset[str]] = {
     **{
@@ -84,6 +86,11 @@ def may_belong(urn: str, entity_type: str, settings: MappingSettings) -> bool:
         return True
     env = _DATASET_ENV if entity_type == "dataset" else settings.env
     return urn.startswith(f"urn:li:{entity_type}:({PLATFORM_URN},") and urn.endswith(f",{env})")
+
+
+def is_left_out(urn: str, include: Include) -> bool:
+    """Return whether an entity is of a kind that is not read by choice, although others of its type are."""
+    return is_logged_model(urn) and not include.has_logged_models
 
 
 def belongs(entity_type: str, stored: Mapping[str, Value], settings: MappingSettings) -> bool:

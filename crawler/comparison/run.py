@@ -96,7 +96,7 @@ async def _diff(
             ComparedStream(stream, comparer.compare) as compared,
         ):
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
-        search = OrphanSearch(gms, reader, settings.mapping, seen, differences, left_out)
+        search = OrphanSearch(gms, reader, settings.mapping, seen, differences, left_out, selection.include)
         await unless_stopped(_find_orphans(search, selection, report, listener), stop)
     differences.complete = True
 

@@ -33,6 +33,11 @@ class Include(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     trace_counts: bool = True
     signatures: bool = False
 
+    @property
+    def has_logged_models(self) -> bool:
+        """Whether logged models are read: they belong to experiments."""
+        return self.experiments and self.logged_models
+
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What of MLflow is read. Each field has the name of its option in a recipe.

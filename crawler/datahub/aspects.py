@@ -271,6 +271,22 @@ class MLModelProperties(Aspect, frozen=True):
     external_url: str | None = None
     hyper_params: list[NamedValue] | None = None
     training_metrics: list[NamedValue] | None = None
+    name: str | None = None
+    downstream_jobs: list[str] | None = None
+
+
+class BaseData(_Record, frozen=True):
+    """A dataset that a model was trained or evaluated with."""
+
+    dataset: str
+
+
+class MLModelEvaluationData(Aspect, frozen=True):
+    """The aspect `mlModelEvaluationData`."""
+
+    NAME: ClassVar[str] = "mlModelEvaluationData"
+
+    evaluation_data: list[BaseData]
 
 
 class VersionProperties(Aspect, frozen=True):

@@ -9,18 +9,25 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
-from crawler.mapping.cleaning import Listed, clean_row, clean_run
+from crawler.mapping.cleaning import Listed, clean_logged_model, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.experiments import container_urn, experiment_entity
+from crawler.mapping.logged_models import (
+    PointKey,
+    is_logged_model,
+    logged_model_entity,
+    logged_model_urn,
+)
 from crawler.mapping.model_versions import extract_of, model_urn
 from crawler.mapping.reducers.datasets import DatasetReducer
+from crawler.mapping.reducers.registrations import Registrations
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
+from crawler.mlflow.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, RunInputs
 from crawler.mlflow.model_file import ModelFile
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
@@ -40,6 +47,10 @@ class Witness(Protocol):
         """Note that MLflow has it."""
         ...
 
+    def see_own(self, urn: str) -> None:
+        """Note that MLflow has an entity of a kind that the official connector does not know."""
+        ...
+
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
         """Note that MLflow lists an experiment as deleted."""
         ...
@@ -53,6 +64,9 @@ class _NoWitness:
     def see(self, urn: str) -> None:
         """Note nothing."""
 
+    def see_own(self, urn: str) -> None:
+        """Note nothing."""
+
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
         """Note nothing."""
 
@@ -63,11 +77,15 @@ class _NoWitness:
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
-    The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss.
+    The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss,
+    logged models. Only where these are read, `has_logged_models`, do runs have them as outputs.
     `delivered(urn)` is true for entities that a resumed crawl already delivered. `noted(urn)` returns the note of an
     entity that an earlier crawl delivered, where this one does not read everything; without it there are no notes.
-    `witness` sees stages, models, versions, experiments, datasets and the users of runs, delivered or not.
+    `witness` sees stages, models, versions, experiments, datasets, the users of runs and logged models, delivered or
+    not.
     """
+
+    has_logged_models = False
 
     def __init__(
         self,
@@ -83,6 +101,9 @@ class CrawlMapper:
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
         self._versions = VersionIndex(settings, noted)
+        self._registrations = Registrations()
+        self._like_logged_models: set[str] = set()
+        """URNs of versions that a logged model could have: somebody tried hard."""
         self._users = UserReducer()
         self.datasets = DatasetReducer(noted=noted)
         self._contexts: dict[str, RunContext] = {}
@@ -113,7 +134,11 @@ class CrawlMapper:
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
-        self._witness.see(model_urn(version.name, version.version, self._settings))
+        urn = model_urn(version.name, version.version, self._settings)
+        self._witness.see(urn)
+        self._registrations.add(version)
+        if is_logged_model(urn):
+            self._like_logged_models.add(urn)
         return self._users.take(version.user_id) if version.user_id else []
 
     def hidden_version(self, version: ModelVersion) -> None:
@@ -182,7 +207,7 @@ class CrawlMapper:
         self._witness.see(user_urn(user))
         entities = self._users.take(user)
         inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
-        entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
+        entities.append(run_entity(run, context, inputs, self._outputs(run), parents))
         entities += self._versions.take(run)
         return entities
 
@@ -221,6 +246,23 @@ class CrawlMapper:
         """Yield the versions of runs that do not exist, or are `unread`."""
         return self._versions.give_up(run_ids, unread=unread)
 
+    def logged_model(
+        self, model: LoggedModel, container: str | None, nans: Container[PointKey] = frozenset()
+    ) -> list[Entity]:
+        """Map a logged model in the container of its experiment. `nans` are points that MLflow lists as 0.0."""
+        name = f"logged model {model.info.model_id}"
+        urn = logged_model_urn(model.info.model_id, self._settings)
+        if urn in self._like_logged_models:
+            self._notices.append(URN_TAKEN.found(f"{name}: its URN is one of a model version"))
+            return []
+        self._witness.see_own(urn)
+        if self._cleans:
+            model, removed = clean_logged_model(model)
+            if removed:
+                self._notices.append(URL_CREDENTIALS.found(name, count=removed))
+        versions = self._registrations.of(model.info.model_id)
+        return [logged_model_entity(model, container, versions, nans, self._settings)]
+
     def waiting_versions(self) -> list[str]:
         """Return the URNs of the versions whose run was not mapped."""
         return self._versions.waiting()
@@ -238,6 +280,14 @@ class CrawlMapper:
     def _clean(self, row: Listed) -> Listed:
         """Return a row of which nothing is written but its URN."""
         return clean_row(row)[0] if self._cleans else row
+
+    def _outputs(self, run: Run) -> list[str]:
+        """Return the URNs of what a run made: versions, and logged models where these are read."""
+        outputs = self._versions.outputs(run.info.run_id)
+        if not self.has_logged_models or run.outputs is None:
+            return outputs
+        made = (logged_model_urn(each.model_id, self._settings) for each in run.outputs.model_outputs if each.model_id)
+        return list(dict.fromkeys([*outputs, *(urn for urn in made if not urns.problem(urn))]))
 
     def _cleaned(self, row: Listed, name: str) -> Listed:
         if not self._cleans:

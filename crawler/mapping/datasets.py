@@ -155,6 +155,11 @@ def _edge_properties(dataset_input: DatasetInput) -> dict[str, str]:
     return properties | as_dict(dataset_input.tags)
 
 
+def dataset_urn(name: str) -> str:
+    """Return the URN of the dataset of this name on platform mlflow."""
+    return urns.dataset(PLATFORM, name, _ENV)
+
+
 def source_platform(source_type: str, settings: MappingSettings) -> str | None:
     """Return DataHub's platform of an MLflow source type: the user's mapping, else one of the same name."""
     source_type = source_type.lower()

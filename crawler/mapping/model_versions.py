@@ -16,6 +16,7 @@ from crawler.datahub.aspects import (
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
+from crawler.mapping.logged_models import source_model_id
 from crawler.mapping.model_files import model_file_properties
 from crawler.mapping.owners import USER_TAG, ownership
 from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page, url_part
@@ -29,6 +30,7 @@ from crawler.mlflow.entities import ModelVersion, Run, as_dict
 from crawler.mlflow.model_file import HISTORY_TAG, ModelFile, find_in_history
 
 SORT_ID_DIGITS = 10
+LOGGED_MODEL_ID = "logged_model_id"
 
 
 def model_urn(name: str, version: str, settings: MappingSettings) -> str:
@@ -89,8 +91,10 @@ def _properties(
 ) -> MLModelProperties:
     group = model_group_urn(version.name, settings)
     of_file = {} if file is None else model_file_properties(file)
+    model_id = source_model_id(version.source)
+    logged = {LOGGED_MODEL_ID: model_id} if model_id else {}
     return MLModelProperties(
-        custom_properties=source_properties(run_tags) | of_file | tags,
+        custom_properties=source_properties(run_tags) | of_file | logged | tags,
         description=version.description,
         created=TimeStamp(
             known_time(version.creation_timestamp) or 0, user_urn(version.user_id) if version.user_id else None

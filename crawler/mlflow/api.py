@@ -88,7 +88,8 @@ class Api:
 def _joined(query: dict[str, object]) -> dict[str, object]:
     """Return the query with `order_by` as one text."""
     order_by = query.get("order_by")
-    return {**query, "order_by": ", ".join(order_by)} if isinstance(order_by, list) else query
+    texts = [each for each in order_by if isinstance(each, str)] if isinstance(order_by, list) else []
+    return {**query, "order_by": ", ".join(texts)} if texts else query
 
 
 def _params(query: dict[str, object]) -> Params:

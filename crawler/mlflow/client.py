@@ -8,6 +8,7 @@ from crawler.http import Server
 from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page, Row, decode_experiment
 from crawler.mlflow.entities import Experiment, ModelVersion
+from crawler.mlflow.logged_model_reader import LoggedModelReader
 from crawler.mlflow.model_file import FILE_NAME, MAX_FILE_BYTES, ModelFile, read_file
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
@@ -26,11 +27,12 @@ _ATTEMPTS_AT_FILES = 2
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` reads runs, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Errors:
-    those of `crawler.http`.
+    `runs` and `logged_models` read these, `page_size` at a time at most. `chosen_workspace` is the one that the
+    settings name. Errors: those of `crawler.http`.
     """
 
     runs: RunReader
+    logged_models: LoggedModelReader
 
     def __init__(
         self, tracking: Server, registry: Server, page_size: int, timing: Timing, workspace: str | None = None
@@ -40,6 +42,7 @@ class MlflowClient:
         self._registry = registry
         self._api = Api(tracking, registry, timing)
         self.runs = RunReader(self._api, page_size)
+        self.logged_models = LoggedModelReader(self._api, page_size)
 
     @property
     def url(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from crawler.errors import DecodeError
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import Experiment, LoggedModel, MeasuredRun, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.mending import mend
 
 Row = TypeVar("Row")
@@ -47,6 +47,16 @@ class _RegisteredModels(msgspec.Struct):
 
 class _ModelVersions(msgspec.Struct):
     model_versions: list[ModelVersion] = []
+    next_page_token: str = ""
+
+
+class _LoggedModels(msgspec.Struct):
+    models: list[LoggedModel] = []
+    next_page_token: str = ""
+
+
+class _MeasuredRuns(msgspec.Struct):
+    runs: list[MeasuredRun] = []
     next_page_token: str = ""
 
 
@@ -139,7 +149,7 @@ def _name(raw: object) -> str:
     info = raw.get("info", raw)
     if not isinstance(info, dict):
         info = raw
-    known = [str(info[key]) for key in ("run_id", "experiment_id", "name", "version") if key in info]
+    known = [str(info[key]) for key in ("run_id", "model_id", "experiment_id", "name", "version") if key in info]
     name = " ".join(known).encode(errors="backslashreplace").decode()
     return name[:200] or "a row without a name"
 
@@ -148,6 +158,8 @@ _decode_runs = _page_decoder(_Runs, "runs", Run)
 _decode_experiments = _page_decoder(_Experiments, "experiments", Experiment)
 _decode_registered_models = _page_decoder(_RegisteredModels, "registered_models", RegisteredModel)
 _decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVersion)
+_decode_logged_models = _page_decoder(_LoggedModels, "models", LoggedModel)
+_decode_measured_runs = _page_decoder(_MeasuredRuns, "runs", MeasuredRun)
 
 
 def decode_runs(body: bytes) -> Page[Run]:
@@ -170,8 +182,22 @@ def decode_model_versions(body: bytes) -> Page[ModelVersion]:
     return _decode_model_versions(body)
 
 
+def decode_logged_models(body: bytes) -> Page[LoggedModel]:
+    """Decode a page of `logged-models/search`. Raise DecodeError."""
+    return _decode_logged_models(body)
+
+
+def decode_measured_runs(body: bytes) -> Page[MeasuredRun]:
+    """Decode the metrics of a page of `runs/search`. Raise DecodeError."""
+    return _decode_measured_runs(body)
+
+
 class _OneRun(msgspec.Struct):
     run: Run
+
+
+class _OneMeasuredRun(msgspec.Struct):
+    run: MeasuredRun
 
 
 class _OneExperiment(msgspec.Struct):
@@ -181,6 +207,11 @@ class _OneExperiment(msgspec.Struct):
 def decode_run(body: bytes) -> Run:
     """Decode the answer of `runs/get`. Raise DecodeError."""
     return _decode_one(body, _OneRun, "runs/get").run
+
+
+def decode_measured_run(body: bytes) -> MeasuredRun:
+    """Decode the metrics in the answer of `runs/get`. Raise DecodeError."""
+    return _decode_one(body, _OneMeasuredRun, "runs/get").run
 
 
 def decode_experiment(body: bytes) -> Experiment:

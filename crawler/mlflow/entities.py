@@ -75,12 +75,25 @@ class RunInputs(_Message, frozen=True):
     dataset_inputs: list[DatasetInput] = []
 
 
+class ModelOutput(_Message, frozen=True):
+    """A logged model that a run made. It may be deleted by now."""
+
+    model_id: str = ""
+
+
+class RunOutputs(_Message, frozen=True):
+    """The logged models of a run; `runs/search` has them since MLflow 3.6."""
+
+    model_outputs: list[ModelOutput] = []
+
+
 class Run(_Message, frozen=True):
     """A row of `runs/search`."""
 
     info: RunInfo
     data: RunData = RunData()
     inputs: RunInputs | None = None
+    outputs: RunOutputs | None = None
 
     @property
     def deleted(self) -> bool:
@@ -138,6 +151,66 @@ class ModelVersion(_Message, frozen=True):
     run_id: str = ""
     source: str = ""
     tags: list[KeyValue] = []
+
+
+class MetricPoint(_Message, frozen=True):
+    """One value of a metric, with the run that logged it and the dataset that it was measured on, if any."""
+
+    key: str
+    value: float = 0.0
+    timestamp: int | float = 0
+    step: int | float = 0
+    run_id: str = ""
+    dataset_name: str = ""
+
+
+class LoggedModelInfo(_Message, frozen=True):
+    """What a logged model is, as opposed to what was logged to it."""
+
+    model_id: str
+    experiment_id: str = ""
+    name: str = ""
+    creation_timestamp_ms: Millis = 0
+    last_updated_timestamp_ms: Millis = 0
+    artifact_uri: str = ""
+    status: str = ""
+    status_message: str = ""
+    model_type: str = ""
+    source_run_id: str = ""
+    tags: list[KeyValue] = []
+
+
+class LoggedModelData(_Message, frozen=True):
+    """What was logged to a logged model; `metrics` are all points that ever were, not the latest ones."""
+
+    params: list[KeyValue] = []
+    metrics: list[MetricPoint] = []
+
+
+class LoggedModel(_Message, frozen=True):
+    """A row of `logged-models/search`."""
+
+    info: LoggedModelInfo
+    data: LoggedModelData = LoggedModelData()
+
+
+class MeasuredRunInfo(_Message, frozen=True):
+    """Which run it is."""
+
+    run_id: str
+
+
+class MeasuredRunData(_Message, frozen=True):
+    """The latest points of a run's metrics."""
+
+    metrics: list[MetricPoint] = []
+
+
+class MeasuredRun(_Message, frozen=True):
+    """A row of `runs/search` of which only the metrics matter: when they were logged, and what they are."""
+
+    info: MeasuredRunInfo
+    data: MeasuredRunData = MeasuredRunData()
 
 
 def as_dict(pairs: list[KeyValue]) -> dict[str, str]:

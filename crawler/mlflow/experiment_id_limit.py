@@ -11,15 +11,15 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w]|\.\d)", re.ASCII)
 
 
 class ExperimentIdLimit:
-    """The number that searches keep to: EXPERIMENT_IDS_A_REQUEST, or what a server that refuses so many takes.
+    """The number that searches keep to: the most, or what a server that refuses so many takes.
 
     A 400 names its number ("Maximum 10. Found 100"), or halves ours. It may be about one of the experiments instead:
     once one is refused alone, what was concluded from it is forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = EXPERIMENT_IDS_A_REQUEST) -> None:
         """Begin with the most."""
-        self._most = self.ids = EXPERIMENT_IDS_A_REQUEST
+        self._most = self.ids = most
         self._accepted = 0
 
     def accepted(self, ids: int) -> None:

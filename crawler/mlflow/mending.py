@@ -5,7 +5,10 @@ import re
 from typing import Any
 
 _TIMES = frozenset(
-    ("start_time", "end_time", "creation_time", "last_update_time", "creation_timestamp", "last_updated_timestamp")
+    (
+        *("start_time", "end_time", "creation_time", "last_update_time"),
+        *("creation_timestamp", "last_updated_timestamp", "creation_timestamp_ms", "last_updated_timestamp_ms"),
+    )
 )
 _MAX_TIME = 2**62  # the end of entities.Millis
 _HALF_PAIR = re.compile("[\ud800-\udfff]")

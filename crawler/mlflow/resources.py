@@ -10,14 +10,22 @@ from crawler.mlflow.decoding import (
     Page,
     Row,
     decode_experiments,
+    decode_logged_models,
     decode_model_versions,
     decode_registered_models,
     decode_runs,
 )
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
 
 EXPERIMENT_IDS_A_REQUEST = 100
 """Upper bound of the experiments that one search of runs names. More would save little and Databricks takes no more."""
+
+
+class OrderBy(msgspec.Struct, frozen=True):
+    """A field to order by, where a listing takes no text."""
+
+    field_name: str
+    ascending: bool = True
 
 
 class Resource(msgspec.Struct, Generic[Row], frozen=True):
@@ -32,7 +40,7 @@ class Resource(msgspec.Struct, Generic[Row], frozen=True):
     endpoint: str
     decode: Callable[[bytes], Page[Row]]
     key: Callable[[Row], Any]
-    order_by: tuple[str, ...]
+    order_by: tuple[str, ...] | tuple[OrderBy, ...]
     page_rows: int
     server: Literal["tracking", "registry"] = "tracking"
     method: Literal["GET", "POST"] = "POST"
@@ -87,7 +95,18 @@ RUNS: Resource[Run] = Resource(
 )
 """Of experiments that are named. MLflow's SQL stores order equal start times by run id, in all versions."""
 
+LOGGED_MODELS: Resource[LoggedModel] = Resource(
+    "logged_models",
+    "logged-models/search",
+    decode_logged_models,
+    key=attrgetter("info.model_id"),
+    order_by=(OrderBy("creation_timestamp"), OrderBy("model_id")),
+    page_rows=50_000,
+    paging="key",
+)
+"""Of experiments that are named, since MLflow 3.0. The server has no limit of rows, and fewer than 1 make it loop."""
+
 RESOURCES: dict[str, Resource[Any]] = {
-    each.name: each for each in (REGISTERED_MODELS, MODEL_VERSIONS, EXPERIMENTS, RUNS)
+    each.name: each for each in (REGISTERED_MODELS, MODEL_VERSIONS, EXPERIMENTS, RUNS, LOGGED_MODELS)
 }
 """By name, which is also the word for the kind of row in reports."""

@@ -1,13 +1,14 @@
 """MLflow's runs by their ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic
 
 import msgspec
 
 from crawler.errors import CrawlerError, RequestRefused
 from crawler.http import DynamicSemaphore
 from crawler.mlflow.api import Api
-from crawler.mlflow.decoding import decode_run
+from crawler.mlflow.decoding import Page, Row
 from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.paging.offset import MAX_SKIPPED
@@ -16,28 +17,37 @@ from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import row_error_text
 
 
-class FoundRuns(msgspec.Struct, frozen=True):
+class FoundRuns(msgspec.Struct, Generic[Row], frozen=True):
     """Runs that were found by id. Texts: `failed` of runs that MLflow fails for, `unreadable` of a wrong shape.
 
     `mended` has texts on values that were changed.
     """
 
-    runs: list[Run] = []
+    runs: list[Row] = []
     failed: list[str] = []
     unreadable: list[str] = []
     mended: list[str] = []
 
 
-class RunLookup:
+class RunLookup(Generic[Row]):
     """Finds runs by id, with as many requests in flight as `slots` allow."""
 
-    def __init__(self, api: Api, slots: DynamicSemaphore) -> None:
+    def __init__(
+        self,
+        api: Api,
+        slots: DynamicSemaphore,
+        decode: Callable[[bytes], Page[Row]],
+        decode_one: Callable[[bytes], Row],
+    ) -> None:
+        """Decode the answers of `runs/search` and `runs/get` as `decode` and `decode_one` do."""
         self._api = api
         self._slots = slots
+        self._decode = decode
+        self._decode_one = decode_one
 
-    async def find(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns:
+    async def find(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns[Row]:
         """Return the runs of these ids; with `experiment_ids` by one search, without them by a request for each id."""
-        found = FoundRuns()
+        found = FoundRuns[Row]()
         failed_in_a_row = 0
         batches = [list(run_ids)] if experiment_ids else [[run_id] for run_id in run_ids]
         while batches:
@@ -75,7 +85,7 @@ class RunLookup:
                 passing |= {run.info.run_id for run in self._api.decoded(RUNS.decode, body).rows}
         return passing
 
-    async def _find_batch(self, run_ids: list[str], experiment_ids: Sequence[str], found: FoundRuns) -> None:
+    async def _find_batch(self, run_ids: list[str], experiment_ids: Sequence[str], found: FoundRuns[Row]) -> None:
         """Add the runs to those that are found."""
         if not experiment_ids:
             found.runs.extend([run for run_id in run_ids if (run := await self._get(run_id))])
@@ -91,14 +101,14 @@ class RunLookup:
                 found.runs.extend(one_by_one.runs)
                 found.failed.extend(one_by_one.failed)
                 return
-            page = self._api.decoded(RUNS.decode, body)
+            page = self._api.decoded(self._decode, body)
         found.runs.extend(page.rows)
         found.unreadable.extend(page.unreadable)
         found.mended.extend(page.mended)
 
-    async def _get(self, run_id: str) -> Run | None:
+    async def _get(self, run_id: str) -> Row | None:
         try:
-            return decode_run((await self._api.get("runs/get", {"run_id": run_id})).body)
+            return self._decode_one((await self._api.get("runs/get", {"run_id": run_id})).body)
         except RequestRefused as refused:
             if refused.status != 404 and not is_null_start_time(refused):
                 raise

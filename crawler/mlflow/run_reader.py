@@ -9,7 +9,7 @@ import msgspec
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, ServerError
 from crawler.http import DynamicSemaphore
 from crawler.mlflow.api import Api
-from crawler.mlflow.decoding import Page
+from crawler.mlflow.decoding import Page, decode_run, decode_runs
 from crawler.mlflow.entities import Run
 from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
 from crawler.mlflow.newest_runs import NewestQuery, nth_newest
@@ -49,8 +49,8 @@ class RunReader:
         self._rows = PageRows(page_size)
         self._page_slots = DynamicSemaphore(lambda: api.tracking.concurrency)
         self._one_page = asyncio.Lock()
-        self._lookup = RunLookup(api, self._page_slots)
-        self._lookup_beside_pages = RunLookup(api, DynamicSemaphore(lambda: 1))
+        self._lookup = RunLookup(api, self._page_slots, decode_runs, decode_run)
+        self._lookup_beside_pages = RunLookup(api, DynamicSemaphore(lambda: 1), decode_runs, decode_run)
         self._given_up = 0
         self.experiment_ids = ExperimentIdLimit()
         self.null_start_times = NullStartTimes(self._search_unlimited, self.experiment_ids)
@@ -93,7 +93,7 @@ class RunReader:
                 step = await self._described(asked, step)
                 yield step
 
-    async def by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns:
+    async def by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns[Run]:
         """Return the runs of these ids within these experiments, deleted ones included.
 
         Left out are ids that are nowhere, and runs that MLflow cannot return since they have no start_time. One
@@ -101,7 +101,7 @@ class RunReader:
         """
         return await self._lookup.find(run_ids, experiment_ids)
 
-    async def by_id_beside_pages(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns:
+    async def by_id_beside_pages(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> FoundRuns[Run]:
         """Return the same as `by_id` to whoever is within the context of a page, whose slot it would wait for."""
         return await self._lookup_beside_pages.find(run_ids, experiment_ids)
 

@@ -23,6 +23,7 @@ from crawler.pipeline.run_choice import unread_types
 from crawler.pipeline.stale_feed import StaleFeed
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.removal.open_removal import open_removal
+from crawler.removal.own_kinds import kinds_left_out
 from crawler.removal.stale_removal import StaleRemoval
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
@@ -135,8 +136,13 @@ def _stale_removal(settings: Settings) -> StaleRemoval | None:
     """Return what holds the crawl against the last one, if what vanished is to be removed."""
     if settings.removal is None:
         return None
-    unread = unread_types(settings.selection)
-    return StaleRemoval(settings.removal.fail_safe_threshold, settings.mapping.model_name_separator, unread)
+    selection = settings.selection
+    return StaleRemoval(
+        settings.removal.fail_safe_threshold,
+        settings.mapping.model_name_separator,
+        unread_types(selection),
+        kinds_left_out(selection.include),
+    )
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from msgspec import structs
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.mlflow.paging.keyset import ALL, DELETED, RunFilter
-from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
+from crawler.mlflow.resources import EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
 
-STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,))
+STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,), (LOGGED_MODELS.name,))
 """Resources by stage. Those of one stage are read side by side; a run needs its versions and its experiment."""
 
 

@@ -1,4 +1,4 @@
-"""The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
+"""The order of reading: stages, models, versions, experiments with their runs, what is left over, logged models."""
 
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -11,9 +11,11 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.resources import EXPERIMENTS
+from crawler.mlflow.server_version import is_older
 from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.logged_model_stage import LoggedModelStage
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
@@ -78,6 +80,7 @@ class Reader:
         self._version_runs = VersionRuns(
             client, mapper, send, listener, progress, self._parents, choice, files, workers
         )
+        self._logged_models: LoggedModelStage | None = None
         self._is_complete = False
 
     def _model_files(self, at_once: int) -> ModelFiles:
@@ -92,11 +95,18 @@ class Reader:
         if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
             self._mapper.in_workspace(workspace)
         await try_run_filter(self._client, self._selection.run_filter)
+        if self._selection.include.has_logged_models and not is_older(version, 3, 0):
+            self._mapper.has_logged_models = True
+            self._logged_models = LoggedModelStage(
+                self._client, self._mapper, self._send, self._listener, self._progress, self._workers, version
+            )
         await self._send(self._mapper.stages(), None)
         if self._selection.include.registered_models:
             await self._registry.read()
         await self._runs.read(self._plan_runs())
         await self._version_runs.find(self._experiment_ids)
+        if self._logged_models is not None:
+            await self._logged_models.read()
         await self._name_null_start_times()
         self._listings.tell_nothing()
         self._is_complete = True
@@ -120,6 +130,8 @@ class Reader:
             self._parents.add_experiments((each.experiment_id for each in chosen), are_last=step.is_last)
             await self._send(map(self._mapper.experiment, chosen), None)
             self._note_listed(step.rows)
+            if self._logged_models is not None:
+                self._logged_models.add(chosen)
             if step.is_last:
                 self._listener(ExperimentsListed())
             await self._find_newest(chosen)

@@ -52,7 +52,8 @@ class StaleFeed:
 
     async def _chunks(self) -> AsyncIterator[EntityChunk]:
         absent = await self._with_shown(self._stale.absent())
-        evidence = await self._evidence(absent)
+        own = self._stale.absent_own()
+        evidence = await self._evidence(absent, own)
         verdicts = self._stale.decide(absent, evidence)
         renamed = self._may_be_renamed(verdicts)
         removed = [each.urn for each in verdicts if each.is_removed and each.urn in self._record.deleted]
@@ -61,7 +62,11 @@ class StaleFeed:
                 yield chunk
         unread = {*self._unread, *(_vanished(verdicts) if self._unread.intersection(renamed) else ())}
         verdicts = [each.kept_for(Why.RUNS_UNREAD) if each.urn in unread else each for each in verdicts]
-        removals = chain(self._stale.conclude(verdicts, absent.percent, self._listener), self._purged(absent, evidence))
+        removals = chain(
+            self._stale.conclude(verdicts, absent.percent, self._listener),
+            self._stale.removals(self._stale.decide_own(own, absent, evidence), own.percent, self._listener),
+            self._purged(absent, evidence),
+        )
         while some := list(islice(removals, ENTITIES_AT_ONCE)):
             yield EntityChunk(some)
 
@@ -82,7 +87,7 @@ class StaleFeed:
             return []
         return sorted(self._record.deleted.keys() - {each.urn for each in verdicts} - self._record.urns.keys())
 
-    async def _evidence(self, absent: Absent) -> Evidence:
+    async def _evidence(self, absent: Absent, own: Absent) -> Evidence:
         evidence = Evidence(
             failures=self._record.failures,
             is_partial=self._record.is_partial,
@@ -90,7 +95,7 @@ class StaleFeed:
             deleted=self._record.deleted,
             is_confirmed=self._removal.is_confirmed,
         )
-        is_certain = not absent.urns or evidence.is_confirmed or evidence.failures
+        is_certain = not (absent.urns or own.urns) or evidence.is_confirmed or evidence.failures
         if is_certain or not await self._client.may_hide(self._settings):
             return evidence
         found = {group: await self._has_model(group) for group in absent.unlisted_groups}

@@ -18,7 +18,7 @@ _log = logging.getLogger("crawler")
 
 
 class CheckpointKeeper:
-    """The checkpoint of one pipeline, for one crawl."""
+    """The checkpoint of one job of a pipeline, for one crawl."""
 
     def __init__(
         self,
@@ -29,9 +29,11 @@ class CheckpointKeeper:
         listener: Listener,
         *,
         writes: bool,
+        job: str = OFFICIAL_JOB,
     ) -> None:
         """Without `writes`, as in a dry run, the checkpoint is read only."""
         self._store = store
+        self._job = job
         self._settings = settings
         self._pipeline_name = pipeline_name
         self._run_id = run_id
@@ -43,13 +45,13 @@ class CheckpointKeeper:
         if self._settings.ignore_old_state:
             return ()
         try:
-            found = await self._store.read(OFFICIAL_JOB)
+            found = await self._store.read(self._job)
         except CrawlerError as error:
             # The last checkpoint is there, and would be forgotten.
             self._writes = False
             self._listener(CHECKPOINT_UNREAD.found(str(error)))
             return ()
-        if found is None:
+        if found is None and self._job == OFFICIAL_JOB:
             _log.info("There is no checkpoint of %s yet: nothing is removed this time.", self._pipeline_name)
         return found or ()
 
@@ -62,7 +64,7 @@ class CheckpointKeeper:
             self._listener(CHECKPOINT_TOO_LARGE.found(f"{len(urns):,} URNs: {problem}"))
             return
         try:
-            await self._store.write(OFFICIAL_JOB, made)
+            await self._store.write(self._job, made)
         except CrawlerError as error:
             self._listener(CHECKPOINT_UNWRITTEN.found(str(error)))
 

@@ -18,6 +18,8 @@ from crawler.errors import DecodeError
 
 OFFICIAL_JOB = "mlflow_stale_entity_removal"
 """The job id of the official connector, `StaleEntityRemovalHandler.compute_job_id("mlflow")`."""
+OWN_JOB = f"{OFFICIAL_JOB}_own"
+"""Of kinds that the official connector does not know: it looks for its own job id only, and leaves this one alone."""
 SERDE = "base85-bz2-json"
 MAX_STATE_BYTES = 256_000_000
 """What a payload may be unpacked to: some two million URNs."""

@@ -13,6 +13,7 @@ from crawler.errors import CrawlerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic
 from crawler.removal.checkpoint_keeper import CheckpointKeeper
+from crawler.removal.checkpoint_state import OFFICIAL_JOB, OWN_JOB
 from crawler.removal.checkpoint_store import CheckpointStore, DatahubCheckpoints, FileCheckpoints
 from crawler.removal.deleted_runs import DeletedRuns
 from crawler.removal.known_runs import KnownRuns
@@ -44,10 +45,10 @@ class Removal(msgspec.Struct, frozen=True):
 async def open_removal(
     settings: Settings, stale: StaleRemoval | None, listener: Listener, known_runs: KnownRuns | None = None
 ) -> AsyncIterator[Removal | None]:
-    """Connect to DataHub and read the last checkpoint into `stale`; write the next one when the context ends.
+    """Connect to DataHub and read the last checkpoints into `stale`; write the next ones when the context ends.
 
-    It is written also where the crawl has ended early, but not where it is cancelled. What fails is a finding. Yields
-    None where nothing is to be removed.
+    They are written also where the crawl has ended early, but not where it is cancelled. What fails is a finding.
+    Yields None where nothing is to be removed.
     """
     removal = settings.removal
     if removal is None or stale is None:
@@ -67,21 +68,34 @@ async def open_removal(
         else:
             is_sink = sink is not None and place == settings.sink.server
             store = DatahubCheckpoints(sink if sink is not None and is_sink else await connect(place), pipeline_name)
-        keeper = CheckpointKeeper(store, removal, pipeline_name, settings.run_id, listener, writes=not settings.dry_run)
-        stale.old = await keeper.read()
+        official, own = (
+            CheckpointKeeper(
+                store, removal, pipeline_name, settings.run_id, listener, writes=not settings.dry_run, job=job
+            )
+            for job in (OFFICIAL_JOB, OWN_JOB)
+        )
+        stale.old = await official.read()
+        stale.old_own = await own.read()
         shown = ShownEntities(sink, listener)
         try:
             yield Removal(stale, shown, DeletedRuns(shown, listener, known_runs), removal.is_confirmed, known_runs)
         except CrawlerError:
-            await _write_in_time(keeper, stale, settings.grace, listener)
+            await _write_in_time(official, own, stale, settings.grace, listener)
             raise
-        await keeper.write(stale.next_checkpoint())
+        await _write(official, own, stale)
 
 
-async def _write_in_time(keeper: CheckpointKeeper, stale: StaleRemoval, seconds: float, listener: Listener) -> None:
-    """Write the checkpoint of a crawl that has ended early, which may be because DataHub is away."""
+async def _write(official: CheckpointKeeper, own: CheckpointKeeper, stale: StaleRemoval) -> None:
+    await official.write(stale.next_checkpoint())
+    await own.write(stale.next_own_checkpoint())
+
+
+async def _write_in_time(
+    official: CheckpointKeeper, own: CheckpointKeeper, stale: StaleRemoval, seconds: float, listener: Listener
+) -> None:
+    """Write the checkpoints of a crawl that has ended early, which may be because DataHub is away."""
     try:
         async with asyncio.timeout(seconds):
-            await keeper.write(stale.next_checkpoint())
+            await _write(official, own, stale)
     except TimeoutError:
         listener(CHECKPOINT_UNWRITTEN.found(f"DataHub did not answer within {seconds:g} s."))

@@ -122,7 +122,7 @@ def compare(
     groups = {urn: group for urn in absent if (group := group_of(urn, separator)) is not None}
     unlisted = frozenset(group for group in groups.values() if group not in listed)
     counted = [urn for urn in old if (not is_partial or type_of(urn) in _LISTED_WHOLE) and urn not in kept]
-    return Absent(absent, _percent_changed(counted, listed), groups, unlisted, [*kept])
+    return Absent(absent, percent_changed(counted, listed), groups, unlisted, [*kept])
 
 
 def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict]:
@@ -131,11 +131,10 @@ def decide(absent: Absent, threshold: float, evidence: Evidence) -> list[Verdict
     `threshold` is the percentage of the checkpoint that may vanish at once; 100 means no limit.
     """
     left_out = [Verdict(urn, is_removed=False, why=Why.LEFT_OUT) for urn in absent.left_out]
-    if (refused := _refused(absent.percent, threshold, evidence)) is not None:
-        return [*(Verdict(urn, is_removed=False, why=refused) for urn in absent.urns), *left_out]
-    hides_experiments = _hides_experiments(absent, evidence)
-    verdicts = [_verdict(urn, absent, evidence, hides_experiments=hides_experiments) for urn in absent.urns]
-    return verdicts + left_out
+    if (why := refused(absent.percent, threshold, evidence)) is not None:
+        return [*(Verdict(urn, is_removed=False, why=why) for urn in absent.urns), *left_out]
+    hides = hides_experiments(absent, evidence)
+    return [*(_verdict(urn, absent, evidence, hides_experiments=hides) for urn in absent.urns), *left_out]
 
 
 def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, evidence: Evidence) -> Why:
@@ -146,12 +145,12 @@ def decide_on_runs(unseen: int, known: int, absent: Absent, threshold: float, ev
     if evidence.is_partial and not evidence.failures:
         return Why.PARTIAL
     percent = 100.0 * unseen / known if known else 0.0
-    if (refused := _refused(percent, threshold, evidence)) is not None:
-        return refused
+    if (why := refused(percent, threshold, evidence)) is not None:
+        return why
     if not evidence.is_confirmed:
         if "dataset" in evidence.empty:
             return Why.EMPTY_LISTING
-        if evidence.may_hide and _hides_experiments(absent, evidence):
+        if evidence.may_hide and hides_experiments(absent, evidence):
             return Why.RIGHTS
     return Why.ABSENT
 
@@ -188,7 +187,8 @@ def _is_on_mlflow(urn: str) -> bool:
     return urn.startswith(f"urn:li:{type_of(urn)}:({PLATFORM_URN},")
 
 
-def _percent_changed(old: Iterable[str], listed: Collection[str]) -> float:
+def percent_changed(old: Iterable[str], listed: Collection[str]) -> float:
+    """Return how much of a checkpoint is not listed, as acryl-datahub counts it."""
     # Datasets of other platforms are in checkpoints of the official connector only.
     counted = {urn for urn in old if is_in_checkpoint(urn)}
     present = sum(urn in listed for urn in counted)
@@ -207,14 +207,14 @@ def group_of(urn: str, separator: str) -> str | None:
     return f"urn:li:mlModelGroup:({PLATFORM_URN},{name},{match[2]})" if name and version else None
 
 
-def _refused(percent: float, threshold: float, evidence: Evidence) -> Why | None:
+def refused(percent: float, threshold: float, evidence: Evidence) -> Why | None:
     """Return why nothing may be removed at all, if so."""
     if evidence.failures:
         return Why.FAILURE
     return Why.THRESHOLD if percent > threshold and threshold < 100.0 else None
 
 
-def _hides_experiments(absent: Absent, evidence: Evidence) -> bool:
+def hides_experiments(absent: Absent, evidence: Evidence) -> bool:
     """Return whether an experiment is missing, and not because it was deleted as far as MLflow tells."""
     return any(type_of(urn) == "container" and urn not in evidence.deleted for urn in absent.urns)
 

@@ -5,7 +5,20 @@ from itertools import groupby
 
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.removal.crawl_record import CrawlRecord
-from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, compare, decide, decide_on_runs, type_of
+from crawler.removal.own_kinds import compare_own, decide_own
+from crawler.removal.stale import (
+    RUN,
+    Absent,
+    Evidence,
+    Verdict,
+    Why,
+    compare,
+    decide,
+    decide_on_runs,
+    hides_experiments,
+    is_removable,
+    type_of,
+)
 from crawler.telemetry.events import Event, Listener, Outcomes, StaleFound
 from crawler.telemetry.findings.removal import (
     REMOVAL_AFTER_FAILURE,
@@ -22,19 +35,31 @@ _TOLD = {
 
 
 class StaleRemoval:
-    """What a crawl lists, held against the last checkpoint. It is a listener of the crawl.
+    """What a crawl lists, held against the last checkpoints. It is a listener of the crawl.
 
-    `record` is what the crawl lists. `old` is the last checkpoint.
+    `record` is what the crawl lists. `old` is the last checkpoint, `old_own` that of kinds that the official connector
+    does not know.
     """
 
-    def __init__(self, threshold: float, separator: str, unread: Collection[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        separator: str,
+        unread: Collection[str] = frozenset(),
+        left_out: Collection[str] = frozenset(),
+    ) -> None:
         """`threshold` is the percentage that may vanish; `separator` stands between name and version in URNs.
 
-        `unread` are entity types of which the crawl reads nothing.
+        `unread` are entity types of the last checkpoint of which the crawl reads nothing. Of the kinds of the other
+        one, those that are `left_out` are not read by choice.
         """
         self.record = CrawlRecord()
         self._unread = unread
         self.old: Sequence[str] = ()
+        self.old_own: Sequence[str] = ()
+        self._left_out = left_out
+        self._removed: set[str] = set()
+        """What was delivered as removed."""
         self._threshold = threshold
         self._separator = separator
         self._kept: dict[str, None] = {}
@@ -53,7 +78,9 @@ class StaleRemoval:
             for outcome in event.entities:
                 if outcome.is_removal and outcome.delivered and not (outcome.rejected or outcome.unconfirmed):
                     self._unfinished.pop(outcome.urn, None)
-                    if self._runs_left and type_of(outcome.urn) == RUN:
+                    if outcome.entity_type != RUN:
+                        self._removed.add(outcome.urn)
+                    elif self._runs_left:
                         self._runs_left -= 1
 
     def expect_runs(self, count: int) -> None:
@@ -75,6 +102,15 @@ class StaleRemoval:
         """Decide on each entity that is absent."""
         return decide(absent, self._threshold, evidence)
 
+    def absent_own(self) -> Absent:
+        """Return what of the other checkpoint was not listed."""
+        return compare_own(self.old_own, self.record.own, self._left_out, is_partial=self.record.is_partial)
+
+    def decide_own(self, own: Absent, absent: Absent, evidence: Evidence) -> list[Verdict]:
+        """Decide on each entity of the other checkpoint that is absent; `absent` are those of the official one."""
+        hides = hides_experiments(absent, evidence)
+        return decide_own(own, self.record.own, self._threshold, evidence, hides_experiments=hides)
+
     def decide_on_runs(self, unseen: int, known: int, absent: Absent, evidence: Evidence) -> Why:
         """Decide on runs that are known and that MLflow does not list: ABSENT to remove them, or why they are kept."""
         return decide_on_runs(unseen, known, absent, self._threshold, evidence)
@@ -86,10 +122,14 @@ class StaleRemoval:
         self._kept = {verdict.urn: None for verdict in verdicts if not verdict.is_removed}
         self._unfinished = {verdict.urn: None for verdict in verdicts if verdict.is_removed}
         self._containers = [urn for urn in self._unfinished if type_of(urn) == "container"]
+        return self.removals(verdicts, percent, listener)
+
+    def removals(self, verdicts: Collection[Verdict], percent: float, listener: Listener) -> list[Entity]:
+        """Tell verdicts, and return the entities that mark what is stale as removed."""
         for event in stale_found(verdicts):
             listener(event)
             self.tell_why(Why(event.why), event.urns[0], len(event.urns), percent, listener)
-        return [removal_of(type_of(urn), urn) for urn in self._unfinished]
+        return [removal_of(type_of(verdict.urn), verdict.urn) for verdict in verdicts if verdict.is_removed]
 
     def tell_why(self, why: Why, first: str, count: int, percent: float, listener: Listener) -> None:
         """Tell why so many entities are kept of which MLflow has none, where somebody has to look at that."""
@@ -107,6 +147,11 @@ class StaleRemoval:
             # By these the next crawl knows that it has to read the runs of deleted experiments once more.
             kept = list(dict.fromkeys([*kept, *self._containers]))
         return [*self.record.urns, *kept]
+
+    def next_own_checkpoint(self) -> list[str]:
+        """Return the URNs of the other checkpoint: what was listed, and of the last one what was not removed."""
+        kept = (urn for urn in self.old_own if is_removable(urn) and urn not in self._removed)
+        return list(dict.fromkeys([*self.record.own, *kept]))
 
 
 def stale_found(verdicts: Collection[Verdict]) -> Iterable[StaleFound]:

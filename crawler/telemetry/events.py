@@ -30,7 +30,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class RowsRead(msgspec.Struct, frozen=True):
-    """Rows of one listing were read: experiments, runs, registered_models, model_versions or proposals."""
+    """Rows of one listing, which is named as in `mlflow.resources`, or proposals of a file were read."""
 
     resource: str
     count: int

@@ -26,6 +26,9 @@ KINDS = (
 )
 """MLflow's name, its key in `report.read`, DataHub's entity type."""
 
+OF_NEWER_SERVERS = (("logged models", "logged_models"),)
+"""What only newer servers have, and what is written as an entity type that is listed above."""
+
 WHY = {
     "deleted": "MLflow lists it as deleted",
     "absent": "MLflow does not list it any more",
@@ -118,6 +121,9 @@ def _entities(report: Report) -> "Table":
         read = f"{report.read[key]:,}" if key else ""
         unchanged = [f"{report.unchanged[entity_type]:,}"] if has_unchanged else []
         table.add_row(name, read, entity_type, f"{written[entity_type]:,}", *unchanged)
+    for name, key in OF_NEWER_SERVERS:
+        if report.read[key]:
+            table.add_row(name, f"{report.read[key]:,}")
     for what, count in report.skipped.items():
         table.add_row(f"skipped: {what}", f"{count:,}")
     return table

@@ -74,6 +74,7 @@ def test_what_is_stored_tells_platform_and_instance(
         (EXPERIMENT_UNREAD.found(), {"dataProcessInstance", "dataset"}),
         (LISTING_UNREAD["experiments"].found(), {"container", "dataProcessInstance", "dataset"}),
         (LISTING_MISSING["model_versions"].found(), {"mlModel"}),
+        (LISTING_UNREAD["logged_models"].found(), {"mlModel"}),
         (HIDDEN_MODEL_VERSIONS.found(), {"mlModel"}),
         (REGISTRY_MISSING.found(), {"mlModel", "mlModelGroup"}),
         (NOTHING_LISTED.found(), set(KEY_ASPECTS)),

@@ -11,6 +11,7 @@ from crawler.errors import CrawlerError, DecodeError, ServerError
 from crawler.mlflow import decoding as pages
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run
+from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.paging.keyset import RunCursor
 from crawler.mlflow.paging.offset import OffsetCursor
 from crawler.mlflow.resources import RESOURCES
@@ -22,6 +23,8 @@ MEANT_DEPTH = 150
 Counts = Counter[str]
 
 DECODERS: dict[str, Callable[[bytes], Page[Any]]] = {name: each.decode for name, each in RESOURCES.items()}
+LISTS = {"logged_models": "models"}
+"""What the list of an answer is called, where it is not called as the listing."""
 _UNKNOWN = object()
 
 
@@ -42,10 +45,10 @@ def read(kind: str, body: bytes, counts: Counts) -> list[Any]:
 
 def read_on(kind: str, bodies: Sequence[bytes], counts: Counts) -> None:
     """These bodies as one listing's pages, one behind the other, however little they fit together."""
-    cursor: RunCursor | OffsetCursor[Any] = RunCursor() if kind == "runs" else OffsetCursor(RESOURCES[kind].key)
+    cursor = _cursor(kind)
     try:
         for body in bodies:
-            if (cursor.query if isinstance(cursor, RunCursor) else cursor.token) is None:
+            if (cursor.token if isinstance(cursor, OffsetCursor) else cursor.query) is None:
                 return
             cursor.take(DECODERS[kind](body))
             if isinstance(cursor, RunCursor):
@@ -82,7 +85,7 @@ def decode_page(kind: str, body: bytes, counts: Counts) -> Page[Any] | None:
         can_be_told(told)
     for told in page.unreadable:
         can_be_told(told)
-        promise(f"$.{kind}[" in told, f"the place of an unreadable row is not told: {told!a}")
+        promise(f"$.{LISTS.get(kind, kind)}[" in told, f"the place of an unreadable row is not told: {told!a}")
     listed = _listed(kind, _python_reads(body))
     promise(
         listed in (None, len(page.rows) + len(page.unreadable)),
@@ -109,13 +112,22 @@ def same_row_by_row(kind: str, body: bytes, page: Page[Any]) -> None:
 
 def taken(kind: str, page: Page[Any]) -> list[Any]:
     """The rows as a cursor returns them: a first page loses none."""
-    if kind == "runs":
-        rows: list[Any] = RunCursor().take(page).rows
-        by_id = [run.info.run_id for run in page.rows]
-        promise({run.info.run_id for run in rows} == set(by_id), "a cursor misses runs")
-        promise(len(set(by_id)) == len(rows), "a cursor returns a run twice")
-        return rows
-    return OffsetCursor(RESOURCES[kind].key).take(page).rows
+    rows = _cursor(kind).take(page).rows
+    if kind in {"runs", "logged_models"}:
+        key = RESOURCES[kind].key
+        by_id = {key(row) for row in page.rows}
+        promise({key(row) for row in rows} == by_id, f"a cursor misses {kind}")
+        promise(len(by_id) == len(rows), f"a cursor returns one of {kind} twice")
+    return rows
+
+
+def _cursor(kind: str) -> RunCursor | LoggedModelCursor | OffsetCursor[Any]:
+    match kind:
+        case "runs":
+            return RunCursor()
+        case "logged_models":
+            return LoggedModelCursor()
+    return OffsetCursor(RESOURCES[kind].key)
 
 
 def _refused(kind: str, error: CrawlerError, counts: Counts) -> None:
@@ -143,7 +155,7 @@ def _listed(kind: str, answer: Any) -> int | None:
     """How many rows the answer lists; None where it has no list of them."""
     if not isinstance(answer, dict):
         return None
-    rows = answer.get(kind)
+    rows = answer.get(LISTS.get(kind, kind))
     return len(rows) if isinstance(rows, list) else 0 if rows is None else None
 
 

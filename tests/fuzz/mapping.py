@@ -9,10 +9,11 @@ from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.experiments import container_urn
+from crawler.mapping.logged_models import logged_model_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
 from tests.fuzz.decoding import Counts
 from tests.fuzz.promises import can_be_told, promise
 
@@ -34,6 +35,7 @@ class Read(msgspec.Struct):
     experiments: list[Experiment]
     runs: list[list[Run]]
     found: Run | None = None
+    logged_models: list[LoggedModel] = []
 
 
 def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[Entity]:
@@ -55,6 +57,8 @@ def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[E
         entities += mapper.found_run(read.found)
         missing = [run_id for run_id in missing if run_id != read.found.info.run_id]
     entities += mapper.lost_runs(missing)
+    for logged_model in {each.info.model_id: each for each in read.logged_models}.values():
+        entities += mapper.logged_model(logged_model, None)
     entities += mapper.held()
     notices = mapper.take_notices()
     for notice in notices:
@@ -69,7 +73,10 @@ def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[E
 def _all_there(read: Read, active: list[Experiment], entities: list[Entity], settings: MappingSettings) -> None:
     expected = {
         "mlModelGroup": {model_group_urn(model.name, settings) for model in read.models},
-        "mlModel": {model_urn(version.name, version.version, settings) for version in read.versions},
+        "mlModel": {
+            *(model_urn(version.name, version.version, settings) for version in read.versions),
+            *(logged_model_urn(each.info.model_id, settings) for each in read.logged_models),
+        },
         "container": {container_urn(experiment, settings) for experiment in active},
         "dataProcessInstance": {run_urn(run.info.run_id) for runs in read.runs for run in runs if not run.deleted},
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crawler.errors import DecodeError
 from crawler.mlflow.decoding import decode_run
-from tests.fuzz.decoding import DECODERS, decode_page
+from tests.fuzz.decoding import DECODERS, LISTS, decode_page
 from tests.fuzz.mapping import MAPPINGS, Read, entities_of
 from tests.fuzz.proposals import file_of
 from tests.support.examples import examples
@@ -78,6 +78,29 @@ ROWS: dict[str, dict[str, Any]] = {
         "tags": TAGS,
         "run_link": "",
     },
+    "logged_models": {
+        "info": {
+            "model_id": "m-0123456789abcdef0123456789abcdef",
+            "experiment_id": "7",
+            "name": "a model",
+            "creation_timestamp_ms": 5,
+            "last_updated_timestamp_ms": 6,
+            "artifact_uri": "s3://a",
+            "status": "LOGGED_MODEL_READY",
+            "model_type": "",
+            "source_run_id": "r1",
+            "status_message": "",
+            "tags": TAGS,
+            "registrations": [],
+        },
+        "data": {
+            "params": [{"key": "p", "value": "1"}],
+            "metrics": [
+                {"key": "a", "value": 0.5, "timestamp": 1, "step": 0, "run_id": "r1", "dataset_name": "d"},
+                {"key": "a", "value": 0.0, "timestamp": 2, "step": 0, "run_id": "r2", "dataset_digest": "x"},
+            ],
+        },
+    },
 }
 texts = st.text(max_size=20) | st.sampled_from(["\ud800", "a,b", "(", "\x1b[2J", "n" * 520, "9" * 5_000, "NaN", "1e3"])
 values = st.recursive(
@@ -110,11 +133,12 @@ def put(row: dict[str, Any], path: Path, value: object) -> dict[str, Any]:
 def test_a_row_is_read_or_named_and_mapped(kind: str, data: st.DataObject, value: object, escaped: bool) -> None:
     row = ROWS[kind]
     changed = put(row, data.draw(st.sampled_from(paths(row))), value)
-    body = json.dumps({kind: [row, changed, row]}, ensure_ascii=escaped).encode(errors="surrogatepass")
+    name = LISTS.get(kind, kind)
+    body = json.dumps({name: [row, changed, row]}, ensure_ascii=escaped).encode(errors="surrogatepass")
     page = decode_page(kind, body, Counter())
     assert page is not None
     assert len(page.rows) + len(page.unreadable) == 3
-    assert page.rows.count(DECODERS[kind](json.dumps({kind: [row]}).encode()).rows[0]) >= 2
+    assert page.rows.count(DECODERS[kind](json.dumps({name: [row]}).encode()).rows[0]) >= 2
     judge_all(
         file_of(entities_of(_read(kind, page.rows[:2]), data.draw(st.sampled_from(MAPPINGS)), Counter()), Counter())
     )
@@ -129,7 +153,8 @@ def test_runs_get_is_read_or_a_named_error(path: Path, value: object) -> None:
 
 @given(st.sampled_from(sorted(DECODERS)), values)
 def test_a_page_may_be_any_value(kind: str, value: object) -> None:
-    for answer in (value, {kind: value}, {kind: [value]}, {kind: [], "next_page_token": value}):
+    name = LISTS.get(kind, kind)
+    for answer in (value, {name: value}, {name: [value]}, {name: [], "next_page_token": value}):
         decode_page(kind, json.dumps(answer).encode(), Counter())
 
 

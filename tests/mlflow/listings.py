@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 
 from crawler.mlflow.decoding import Page
-from crawler.mlflow.entities import Experiment, Run, RunInfo
+from crawler.mlflow.entities import Experiment, LoggedModel, Run, RunInfo
 from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 
 Write = tuple[str, float, Any]
 """What to do, where (0 to 1), and a new row or a number of rows."""
 
 
-def row_id(row: Run | Experiment) -> str:
+def row_id(row: Run | Experiment | LoggedModel) -> str:
+    if isinstance(row, LoggedModel):
+        return row.info.model_id
     return row.info.run_id if isinstance(row, Run) else row.experiment_id
 
 

@@ -5,8 +5,24 @@ from typing import Any
 
 import pytest
 
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInfo
-from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RESOURCES, RUNS, Resource
+from crawler.mlflow.entities import (
+    Experiment,
+    LoggedModel,
+    LoggedModelInfo,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    RunInfo,
+)
+from crawler.mlflow.resources import (
+    EXPERIMENTS,
+    LOGGED_MODELS,
+    MODEL_VERSIONS,
+    REGISTERED_MODELS,
+    RESOURCES,
+    RUNS,
+    Resource,
+)
 
 
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
@@ -23,6 +39,7 @@ def test_a_row_can_be_sent_to_another_process(resource: Resource[Any]) -> None:
         (MODEL_VERSIONS, ModelVersion("m", "2"), ("m", "2")),
         (EXPERIMENTS, Experiment("7"), "7"),
         (RUNS, Run(RunInfo("r")), "r"),
+        (LOGGED_MODELS, LoggedModel(LoggedModelInfo("m-1")), "m-1"),
     ],
 )
 def test_rows_have_keys(resource: Resource[Any], row: Any, key: object) -> None:

@@ -172,7 +172,7 @@ def test_a_process_that_does_not_start_says_why() -> None:
 
 
 def test_data_has_all_that_it_says_and_parents_first() -> None:
-    data = Data(runs=7, experiments=3, models=2, versions=2)
+    data = Data(runs=7, experiments=3, models=2, versions=2, logged_models=5)
     rows = {table.name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for table in tables(data)}
     counts = {name: len(found) for name, found in rows.items()}
     assert counts == {
@@ -185,16 +185,21 @@ def test_data_has_all_that_it_says_and_parents_first() -> None:
         "inputs": 2,
         "registered_models": 2,
         "model_versions": 4,
+        "logged_models": 5,
+        "logged_model_params": 50,
+        "logged_model_tags": 25,
+        "logged_model_metrics": 100,
     }
     runs = {run["run_uuid"] for run in rows["runs"]}
     assert len(runs) == 7
     assert {each["destination_id"] for each in rows["inputs"]} < runs
     assert {each["source_id"] for each in rows["inputs"]} < {each["dataset_uuid"] for each in rows["datasets"]}
     assert {version["run_id"] for version in rows["model_versions"]} < runs
+    assert {each["source_run_id"] for each in rows["logged_models"]} < runs
     assert {run["experiment_id"] for run in rows["runs"]} == {each["experiment_id"] for each in rows["experiments"]}
     assert runs_by_experiment(data) == [3, 2, 2]
-    assert pages_needed(data) == 3 + 1 + 3
-    assert pages_needed(Data(runs=4 * PAGE_SIZE + 1, experiments=2)) == 3 + 1 + 3 + 2
+    assert pages_needed(data) == 4 + 1 + 3
+    assert pages_needed(Data(runs=4 * PAGE_SIZE + 1, experiments=2)) == 4 + 1 + 3 + 2
 
 
 def test_bytes_leave_one_after_another_and_arrive_later() -> None:

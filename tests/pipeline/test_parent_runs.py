@@ -72,7 +72,7 @@ class Runs:
         self.asked: list[list[str]] = []
         self.error: Exception | None = None
 
-    async def by_id_beside_pages(self, run_ids: list[str], scope: list[str]) -> FoundRuns:
+    async def by_id_beside_pages(self, run_ids: list[str], scope: list[str]) -> FoundRuns[Run]:
         self.asked.append(run_ids)
         if self.error is not None:
             raise self.error

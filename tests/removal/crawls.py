@@ -18,7 +18,7 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mlflow.entities import Experiment
 from crawler.pipeline.crawl import crawl
-from crawler.removal.checkpoint_state import OFFICIAL_JOB, checkpoint, decode_checkpoint, job_urn
+from crawler.removal.checkpoint_state import OFFICIAL_JOB, OWN_JOB, checkpoint, decode_checkpoint, job_urn
 from crawler.telemetry.events import Listener
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
@@ -27,6 +27,7 @@ from tests.support.crawls import recipe_file
 
 MAPPING = MappingSettings(ui_url="http://mlflow")
 JOB = job_urn("datahub", "tests", OFFICIAL_JOB)
+OWN = job_urn("datahub", "tests", OWN_JOB)
 CHECKPOINT = "datahubIngestionCheckpoint"
 TAG = "urn:li:tag:mlflow_production"
 
@@ -64,20 +65,20 @@ SECOND = {experiment("second"), dataset("only second")}
 
 def removed(gms: Gms) -> set[str]:
     """The entities that are marked as removed, but for the checkpoint's own."""
-    return {urn for (urn, name), value in gms.aspects.items() if name == "status" and value["removed"]} - {JOB}
+    return {urn for (urn, name), value in gms.aspects.items() if name == "status" and value["removed"]} - {JOB, OWN}
 
 
-def kept_checkpoint(gms: Gms) -> list[str]:
+def kept_checkpoint(gms: Gms, job: str = JOB) -> list[str]:
     """The URNs of the newest checkpoint in DataHub."""
-    return decode_checkpoint(json.dumps(gms.aspects[JOB, CHECKPOINT]))
+    return decode_checkpoint(json.dumps(gms.aspects[job, CHECKPOINT]))
 
 
-def put_checkpoint(gms: Gms, urns: Iterable[str]) -> None:
+def put_checkpoint(gms: Gms, urns: Iterable[str], job: str = JOB) -> None:
     """As if a crawl before had listed these."""
     aspect = checkpoint(urns, pipeline_name="tests", run_id="before", time=1)
     value = msgspec.to_builtins(aspect)
-    gms.aspects[JOB, CHECKPOINT] = value
-    gms.history.append((JOB, CHECKPOINT, value))
+    gms.aspects[job, CHECKPOINT] = value
+    gms.history.append((job, CHECKPOINT, value))
 
 
 class World:

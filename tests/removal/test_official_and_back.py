@@ -14,7 +14,7 @@ from crawler.config.load import load
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.removal import official_ingest
-from tests.removal.crawls import dataset, experiment, group, kept_checkpoint, model, removed
+from tests.removal.crawls import OWN, dataset, experiment, group, kept_checkpoint, model, put_checkpoint, removed
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_settings, plain_environment, recipe_file
@@ -122,6 +122,23 @@ async def test_there_and_back(server: MlflowServer, official: Official, tmp_path
         assert await official.ingest(server, gms) == {model("third", 1)}, "it obeys the checkpoint of ours"
         assert removed(gms) == gone | {model("third", 1)}
         assert (gms.dropped, gms.violations) == ([], [])
+
+
+async def test_kinds_that_the_official_connector_does_not_know_are_removed_by_nobody(
+    server: MlflowServer, official: Official, tmp_path: Path
+) -> None:
+    """As a crawl of MLflow 3 leaves them: this one has none, so the listing came back empty for ours."""
+    own = [f"urn:li:mlModel:(urn:li:dataPlatform:mlflow,m-{number:032x},PROD)" for number in range(3)]
+    async with Gms() as gms:
+        async with ours(server, gms, tmp_path):
+            pass
+        put_checkpoint(gms, own, OWN)
+        assert await official.ingest(server, gms) == set()
+        assert kept_checkpoint(gms, OWN) == own, "the official connector looks for its own job only"
+        async with ours(server, gms, tmp_path, include={"logged_models": False}):
+            pass
+        assert removed(gms) == set()
+        assert (kept_checkpoint(gms, OWN), set(own) & set(kept_checkpoint(gms))) == (own, set())
 
 
 async def test_hosted_datasets_of_the_official_checkpoint_are_removed_by_nobody(

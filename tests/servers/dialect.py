@@ -2,7 +2,7 @@
 
 import json
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,8 @@ class Dialect:
     `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
     `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
-    what is `hidden`, names of models and experiments. `seen` counts its requests.
+    what is `hidden`, names of models and experiments. `seen` counts its requests. It has `logged_models` where these
+    are not None, `endless` ones where it gives one page token again and again, and tells its `version` where it is to.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,9 @@ class Dialect:
         self.versions: Rows = [version("fraud", "1", "r1"), version("fraud", "2", ""), version("it's", "1", "")]
         self.experiments: Rows = [{"experiment_id": "1", "name": "churn"}]
         self.runs: Rows = [run(f"r{number}", 1_000 + number) for number in range(3)]
+        self.logged_models: Rows | None = None
+        self.version: str | None = None
+        self.endless = False
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.versions_by_name = False
         self.order_by_text = False
@@ -53,6 +57,8 @@ class Dialect:
         app.router.add_get(f"{API}/runs/get", self._get_run)
         app.router.add_get(f"{API}/registered-models/get", self._get_model)
         app.router.add_get(f"{API}/users/get", self._get_user)
+        app.router.add_post(f"{API}/logged-models/search", self._search_logged_models)
+        app.router.add_get("/version", self._version)
         async with TestServer(app) as server:
             yield str(server.make_url("")).rstrip("/")
 
@@ -94,7 +100,48 @@ class Dialect:
             "runs", [each for each in found if each["info"]["experiment_id"] in query["experiment_ids"]], query
         )
 
+    async def _search_logged_models(self, request: web.Request) -> web.Response:
+        """As MLflow 3.17 does: a token must come with the query that it is of, and forged ones are taken."""
+        if (refused := self._refused(request)) is not None:
+            return refused
+        if self.logged_models is None:
+            raise web.HTTPNotFound
+        query = await request.json()
+        self.seen["newest logged model"] += not query["order_by"][0]["ascending"]
+        order_by = [{**each, "dataset_name": None, "dataset_digest": None} for each in query["order_by"]]
+        asked = {"filter_string": query.get("filter"), "experiment_ids": query["experiment_ids"], "order_by": order_by}
+        if query.get("page_token") == "opaque":
+            return web.json_response({"next_page_token": "opaque"})
+        token = json.loads(b64decode(query["page_token"])) if "page_token" in query else {**asked, "offset": 0}
+        offset, rows = token.pop("offset"), int(query["max_results"])
+        if token != asked or rows < 1 or not query["experiment_ids"]:
+            return _error(400, "INVALID_PARAMETER_VALUE", f"token {token} does not match {asked}")
+        if self.refused_experiments & set(query["experiment_ids"]):
+            return _error(403, "PERMISSION_DENIED", "ann may not read these models")
+        found = [
+            each["info"] for each in self.logged_models if each["info"]["experiment_id"] in query["experiment_ids"]
+        ]
+        for bound in query["filter"].split(" AND ") if "filter" in query else ():
+            name, operator, limit = bound.split()
+            found = [info for info in found if _holds(info[f"{name}_ms"], operator, int(limit))]
+        for field in reversed(query["order_by"]):
+            name = field["field_name"].replace("timestamp", "timestamp_ms")
+            found.sort(key=lambda info: info[name], reverse=not field["ascending"])
+        models = {each["info"]["model_id"]: each for each in self.logged_models}
+        page = [models[info["model_id"]] for info in found[offset : offset + rows]]
+        more = b64encode(json.dumps({**asked, "offset": offset + rows}).encode()).decode()
+        following = {"next_page_token": more} if offset + rows < len(found) else {}
+        if self.endless:
+            following = {"next_page_token": "opaque"}
+        return web.json_response({"models": page} | following)
+
+    async def _version(self, _request: web.Request) -> web.Response:
+        if self.version is None:
+            raise web.HTTPNotFound
+        return web.Response(text=self.version)
+
     async def _get_run(self, request: web.Request) -> web.Response:
+        self.seen["runs/get"] += 1
         found = [each for each in self.runs if each["info"]["run_id"] == request.query["run_id"]]
         return web.json_response({"run": found[0]}) if found else _error(404, "RESOURCE_DOES_NOT_EXIST", "no such run")
 
@@ -148,6 +195,17 @@ def version(name: str, number: str, run_id: str) -> dict[str, Any]:
 def run(run_id: str, start_time: int, experiment_id: str = "1") -> dict[str, Any]:
     """A run as MLflow lists it."""
     return {"info": {"run_id": run_id, "experiment_id": experiment_id, "start_time": start_time, "status": "FINISHED"}}
+
+
+def logged_model(number: int, created: int, experiment_id: str = "1", run_id: str = "") -> dict[str, Any]:
+    """A logged model as MLflow lists it."""
+    times = {"creation_timestamp_ms": created, "last_updated_timestamp_ms": created}
+    info = {"model_id": f"m-{number:032x}", "experiment_id": experiment_id, "name": f"model {number}", **times}
+    return {"info": info | ({"source_run_id": run_id} if run_id else {}), "data": {}}
+
+
+def _holds(value: int, operator: str, limit: int) -> bool:
+    return {">=": value >= limit, "<": value < limit}[operator]
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

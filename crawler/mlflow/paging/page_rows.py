@@ -13,8 +13,10 @@ class PageRows:
     A page stays within PAGE_BYTES, all pages in flight together within PAGES_BYTES.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.rows = self.limit = max(FEWEST_ROWS, limit)
+    def __init__(self, limit: int, first: int | None = None) -> None:
+        """Begin with `first` rows, where it is not known how heavy they are, else with the limit."""
+        self.limit = max(FEWEST_ROWS, limit)
+        self.rows = min(self.limit, first or self.limit)
 
     def learn(self, rows: int, size: int, in_flight: int = 1) -> None:
         """Adapt to a page of `rows` rows and `size` bytes, with up to `in_flight` pages asked for at once.

@@ -4,7 +4,8 @@ from crawler.telemetry.findings.kind import FindingKind
 
 URN_TAKEN = FindingKind(
     "urn_taken",
-    "Two model versions come to one URN, so the second was left out. Choose another model_name_separator.",
+    "Two model versions, or one and a logged model, come to one URN, so the second was left out. Choose another "
+    "model_name_separator.",
     "failure",
     "Set model_name_separator to text that no model's name contains.",
     found_again=True,

@@ -31,7 +31,7 @@ def _mended(resource: str) -> FindingKind:
 
 _RUNS = "runs"  # the only listing that a resumed crawl does not read again
 
-_LISTINGS = ("experiments", "registered_models", "model_versions", _RUNS)
+_LISTINGS = ("experiments", "registered_models", "model_versions", _RUNS, "logged_models")
 
 UNREADABLE = {name: _unreadable(name) for name in _LISTINGS}
 
@@ -61,6 +61,7 @@ LISTING_MISSING = {
     "registered_models": _missing("registered_models", "there are no model groups"),
     "model_versions": _missing("model_versions", "there are no models"),
     "experiments": _missing("experiments", "experiments and runs are skipped"),
+    "logged_models": _missing("logged_models", "there are no logged models"),
 }
 
 
@@ -74,7 +75,9 @@ def _unread(resource: str) -> FindingKind:
     )
 
 
-LISTING_UNREAD = {name: _unread(name) for name in ("registered_models", "model_versions", "experiments", "runs")}
+LISTING_UNREAD = {
+    name: _unread(name) for name in ("registered_models", "model_versions", "experiments", "runs", "logged_models")
+}
 
 HIDDEN_MODEL_VERSIONS = FindingKind(
     "hidden_model_versions",
@@ -133,6 +136,14 @@ CHANGES_UNTOLD = FindingKind(
     "MLflow cannot be asked which runs have ended since the last crawl, so all of them were read.",
     "warning",
     "Use --changed-only instead of --incremental: MLflow before 2.0 filters by no end time.",
+    found_again=True,
+)
+
+ZEROS_UNKNOWN = FindingKind(
+    "zeros_unknown",
+    "Some metrics of logged models are written as 0.0, although they may be NaN.",
+    "warning",
+    "MLflow lists NaN as 0.0 there, and the run that logged it could not be read: the sample has MLflow's answer.",
     found_again=True,
 )
 

@@ -1,0 +1,197 @@
+"""Logged models of a real MLflow 3.17.2, filled through its own client: what is written, and while others write."""
+
+import json
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from crawler.config.flags import Flags
+from crawler.config.load import load
+from crawler.config.settings import IncrementalSettings, KeepingCurrent, MappingSettings, Settings
+from crawler.mapping.experiments import container_urn
+from crawler.mapping.logged_models import logged_model_urn
+from crawler.mapping.model_versions import model_urn
+from crawler.mapping.runs import run_urn
+from crawler.mlflow.entities import Experiment
+from crawler.pipeline.crawl import crawl
+from crawler.telemetry.events import Event, RowsRead
+from crawler.telemetry.report import Report
+from tests.gms.server import Gms
+from tests.servers.editor import Editor
+from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, settings_for_gms, values
+
+pytestmark = pytest.mark.slow
+PLAIN = MappingSettings(ui_url="http://unused")
+DAY = 86_400_000
+FILL = Path(__file__).parents[1] / "servers" / "fill_logged_models.py"
+LARGEST = "1.7976931348623157e+308"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server("3.17.2", tmp_path_factory.mktemp("logged")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def made(server: MlflowServer) -> dict[str, Any]:
+    """The ids of what is there."""
+    command = [str(server.python), str(FILL), server.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+async def crawled(server: MlflowServer, folder: Path, **options: Any) -> tuple[Report, Values]:
+    report, proposals = await crawl_to_file(recipe_file(folder, server.url, options), folder)
+    written = values(proposals)
+    assert (report.failures, len(written)) == ([], len(proposals)), "an aspect was written twice"
+    return report, written
+
+
+def logged_models(written: Values) -> set[str]:
+    subtype = {"typeNames": ["Logged Model"]}
+    return {urn for (urn, name), value in written.items() if (name, value) == ("subTypes", subtype)}
+
+
+def logged(model_id: str) -> str:
+    return logged_model_urn(model_id, PLAIN)
+
+
+async def test_a_logged_model_with_its_runs_datasets_and_versions(
+    server: MlflowServer, made: dict[str, Any], tmp_path: Path
+) -> None:
+    report, written = await crawled(server, tmp_path)
+    listed = [made["model"], made["of_deleted"], *made["many"]]
+    assert logged_models(written) == set(map(logged, listed)), "those of deleted runs, not of deleted experiments"
+    assert report.read["logged_models"] == len(listed)
+    urn = logged(made["model"])
+    properties = written[urn, "mlModelProperties"]
+    custom = properties["customProperties"]
+    assert json.loads(custom["registered_versions"]) == [{"name": "fraud", "version": "1"}]
+    assert (custom["model_id"], custom["status"], custom["model_type"], custom["team"]) == (
+        *(made["model"], "READY", "agent", "ml"),
+    )
+    assert (properties["name"], properties["hyperParams"]) == ("churn", [{"name": "depth", "value": "3"}])
+    assert {each["name"]: each["value"] for each in properties["trainingMetrics"]} == {
+        "auc": "0.75",
+        "loss": "nan",
+        "zero": "0.0",
+        "worst": LARGEST,
+        "f1": "0.25",
+        "drift": "nan",
+    }, "the latest values; NaN as its run has it, also of an experiment that is another one's"
+    assert properties["trainingJobs"] == [run_urn(made["trained"])]
+    assert properties["downstreamJobs"] == [run_urn(made["evaluated"])]
+    assert properties["externalUrl"] == f"{server.url}/#/experiments/{made['training']}/models/{made['model']}"
+    assert written[urn, "container"]["container"] == container_urn(Experiment("", "training"), PLAIN)
+    (dataset,) = written[urn, "mlModelEvaluationData"]["evaluationData"]
+    assert (dataset["dataset"], "status") in written, "the dataset that a run names, not another one"
+    version = written[model_urn("fraud", "1", PLAIN), "mlModelProperties"]
+    assert version["customProperties"]["logged_model_id"] == made["model"]
+    (_, of_version), (_, of_model) = (
+        next(iter(edge.items()))
+        for edge in written[run_urn(made["trained"]), "dataProcessInstanceOutput"]["outputEdges"]
+    )
+    assert (of_version, of_model) == (model_urn("fraud", "1", PLAIN), urn)
+    of_deleted = written[logged(made["of_deleted"]), "mlModelProperties"]
+    assert of_deleted["trainingJobs"] == [run_urn(made["deleted"])]
+
+
+async def test_left_out_by_choice(server: MlflowServer, made: dict[str, Any], tmp_path: Path) -> None:
+    report, written = await crawled(server, tmp_path, include={"logged_models": False})
+    assert (logged_models(written), report.read["logged_models"]) == (set(), 0)
+    outputs = written[run_urn(made["trained"]), "dataProcessInstanceOutput"]["outputEdges"]
+    assert [edge["destinationUrn"] for edge in outputs] == [model_urn("fraud", "1", PLAIN)]
+
+
+class Deleter:
+    """Deletes a model that was read, and one that was not, after each page of them."""
+
+    def __init__(self, server: MlflowServer, model_ids: list[str]) -> None:
+        self._edit = Editor(server.url)
+        self.left = model_ids
+        self.deleted: list[str] = []
+        self.pages = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RowsRead) and event.resource == "logged_models":
+            self.pages += 1
+            for place in (0, -1):
+                if len(self.left) > 4:
+                    self.deleted.append(self.left.pop(place))
+                    self._edit(f"logged-models/{self.deleted[-1]}", "DELETE")
+
+
+@pytest.mark.parametrize("ties", [False, True])
+async def test_while_others_delete_between_pages(
+    ties: bool, server: MlflowServer, made: dict[str, Any], tmp_path: Path
+) -> None:
+    """With equal creation times pages follow by offset, in tokens that MLflow compares with the query."""
+    experiment = Editor(server.url).experiment(f"writers {ties}")
+    ids = sorted(
+        Editor(server.url)("logged-models", experiment_id=experiment, name="x")["model"]["info"]["model_id"]
+        for _ in range(40)
+    )
+    with sqlite3.connect(server.database) as database:
+        for number, model_id in enumerate(ids):
+            created = 5_000 if ties else 5_000 + number // 3
+            update = "UPDATE logged_models SET creation_timestamp_ms = ? WHERE model_id = ?"
+            database.execute(update, (created, model_id))
+    deleter = Deleter(server, list(ids))
+    output = tmp_path / "proposals.json"
+    settings = load(recipe_file(tmp_path, server.url, {"page_size": 4}), {}, Flags(output=output), home=tmp_path)
+    report = Report(settings.run_id)
+    await crawl(settings, listeners=[deleter], report=report)
+    assert report.failures == []
+    assert deleter.pages > 6
+    written = logged_models(values(json.loads(output.read_bytes())))
+    expected = {made["model"], made["of_deleted"], *made["many"], *deleter.left}
+    assert set(map(logged, expected)) - written == set()
+    for model_id in deleter.left:
+        Editor(server.url)(f"logged-models/{model_id}", "DELETE")
+
+
+async def test_an_incremental_crawl_reads_those_that_were_finalized(
+    server: MlflowServer, made: dict[str, Any], tmp_path: Path
+) -> None:
+    """Whatever else is logged to one moves no time of it: docs/freshness.md."""
+    long_ago = time.time_ns() // 1_000_000 - 10 * DAY
+    with sqlite3.connect(server.database) as database:
+        database.execute(
+            "UPDATE logged_models SET creation_timestamp_ms = ?, last_updated_timestamp_ms = ?", [long_ago] * 2
+        )
+    edit = Editor(server.url)
+    async with Gms() as gms:
+
+        async def again(settings: Settings) -> Report:
+            report = await crawl_settings(settings)
+            assert (report.failures, gms.violations) == ([], [])
+            return report
+
+        settings = settings_for_gms(server, tmp_path, gms)
+        incremental = KeepingCurrent(incremental=IncrementalSettings())
+        settings = structs.replace(settings, state=tmp_path / "crawl.state", changed_only=incremental)
+        everything = len([made["model"], made["of_deleted"], *made["many"]])
+        assert (await again(settings)).read["logged_models"] == everything
+        report = await again(settings)
+        assert (report.read["logged_models"], report.delivered["mlModel"]) == (0, 0)
+        finalized, tagged = made["many"][:2]
+        edit(f"logged-models/{finalized}", "PATCH", model_id=finalized, status="LOGGED_MODEL_READY")
+        edit(f"logged-models/{tagged}/tags", "PATCH", model_id=tagged, tags=[{"key": "a", "value": "b"}])
+        report = await again(settings)
+        assert (report.read["logged_models"], report.delivered["mlModel"]) == (1, 1)
+        assert gms.aspects[logged(finalized), "mlModelProperties"]["customProperties"]["status"] == "READY"
+        edit("experiments/update", experiment_id=made["training"], new_name="renamed")
+        report = await again(settings)
+        assert report.read["logged_models"] == 3, "all of an experiment that looks otherwise, and the one of before"
+        renamed = container_urn(Experiment("", "renamed"), PLAIN)
+        assert gms.aspects[logged(made["model"]), "container"]["container"] == renamed
+        edit("experiments/update", experiment_id=made["training"], new_name="training")
