@@ -4,11 +4,13 @@ import hashlib
 
 import msgspec
 
+from crawler.config.patterns import ALL
 from crawler.config.settings import Settings
 from crawler.telemetry.logs import encodable
 
 _SERVER = "MLflow's URL"
 _WORKSPACE = "the workspace"
+_WORKSPACES = "workspace_pattern"
 _REGISTRY = "the registry's URL"
 _SINK = "the sink"
 
@@ -17,17 +19,25 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     """Return by name where from, where to and how a crawl maps, without secrets. Its speed does not matter."""
     mlflow = settings.mlflow
     mapping = msgspec.structs.asdict(settings.mapping)
-    # Links name what was chosen below, where anything was: the state of an older version has none.
-    del mapping["workspace"]
-    chosen = {} if mlflow.workspace is None else {_WORKSPACE: mlflow.workspace}
+    # What was chosen is below, where anything was: the state of an older version has none of it.
+    del mapping["workspace"], mapping["name_prefix"]
+    if settings.mapping.workspace_identity == "platform_instance":
+        del mapping["workspace_identity"]
     return {
         _SERVER: mlflow.tracking.url,
         _REGISTRY: (mlflow.registry or mlflow.tracking).url,
         _SINK: encodable(settings.sink.target),
-        **chosen,
+        **_workspaces(settings),
         **{name: _text(mapping[name]) for name in sorted(mapping)},
         **_changes(settings),
     }
+
+
+def _workspaces(settings: Settings) -> dict[str, str]:
+    """Return which workspaces are read, unless all are."""
+    if settings.mlflow.workspace is not None:
+        return {_WORKSPACE: settings.mlflow.workspace}
+    return {} if settings.selection.workspaces == ALL else {_WORKSPACES: _text(settings.selection.workspaces)}
 
 
 def _changes(settings: Settings) -> dict[str, str]:
@@ -41,12 +51,12 @@ def _changes(settings: Settings) -> dict[str, str]:
 
 def source_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says whose runs are read."""
-    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE) if name in fingerprint}
+    return _part(fingerprint, _SERVER, _WORKSPACE, _WORKSPACES)
 
 
 def ends_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says from where and to where."""
-    return {name: fingerprint[name] for name in (_SERVER, _REGISTRY, _WORKSPACE, _SINK) if name in fingerprint}
+    return _part(fingerprint, _SERVER, _REGISTRY, _WORKSPACE, _WORKSPACES, _SINK)
 
 
 def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -57,6 +67,10 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
         for name in names
         if then.get(name) != now.get(name)
     ]
+
+
+def _part(fingerprint: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: fingerprint[name] for name in names if name in fingerprint}
 
 
 def _text(value: object) -> str:

@@ -15,7 +15,15 @@ from crawler.config.settings import RestSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
 from crawler.delivery.delivery import open_delivery
-from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, SettingsError, WrongServer
+from crawler.errors import (
+    AnswerTooLarge,
+    CrawlerError,
+    DecodeError,
+    RequestRefused,
+    SettingsError,
+    WrongServer,
+    cause_of,
+)
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
@@ -52,11 +60,11 @@ async def diff(
     differences = Differences() if differences is None else differences
     report = Report(settings.run_id) if report is None else report
     stop = stop or asyncio.Event()
-    failure: CrawlerError | None = None
+    failure: BaseException | None = None
     try:
         await _diff(settings, differences, report, tell_all((report, *listeners)), stop, fix=fix)
     except* CrawlerError as group:
-        failure = _first(group)
+        failure = cause_of(group)
     if failure is not None:
         raise failure
     report.finish()
@@ -139,12 +147,3 @@ async def _find_orphans(search: OrphanSearch, report: Report, listener: Listener
         await search.run(entity_types)
     except (RequestRefused, DecodeError, AnswerTooLarge, WrongServer) as error:
         listener(ORPHANS_NOT_LISTED.found(error.message))
-
-
-def _first(group: BaseExceptionGroup[CrawlerError]) -> CrawlerError:
-    """Return the first error of a group, however deep: it is the one that ended the others."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CrawlerError)  # noqa: S101  the group has no others
-    return error

@@ -215,6 +215,17 @@ class IncludeOptions(_Section, kw_only=True, frozen=True):
     """The signatures of model versions, which takes MLflow one request a version."""
 
 
+class PatternOptions(_Section, kw_only=True, frozen=True):
+    """`source.config.workspace_pattern` (`AllowDenyPattern`): which names are chosen."""
+
+    allow: list[str] = [".*"]
+    """Regular expressions, one of which must match from the name's beginning; `$` stands for its end."""
+    deny: list[str] = []
+    """Regular expressions, none of which may match from the name's beginning."""
+    ignoreCase: bool = True  # noqa: N815  DataHub's name
+    """Take upper and lower case for the same."""
+
+
 class Connection(_Section, kw_only=True, frozen=True):
     """The options of a server that the source and datahub-rest share."""
 
@@ -249,8 +260,8 @@ class Connection(_Section, kw_only=True, frozen=True):
 class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
-    `platform_instance`, `workspace`, `include`, `page_size`, `changed_only`, `incremental`, `verify_every` and the
-    options of the connection are ours.
+    `platform_instance`, `workspace`, `workspace_pattern`, `workspace_identity`, `include`, `page_size`, `changed_only`,
+    `incremental`, `verify_every` and the options of the connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -270,7 +281,11 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     platform_instance: str | None = None
     """The platform instance in DataHub's URNs, to tell several MLflow servers apart."""
     workspace: str | None = None
-    """The workspace to read, where the server has several (MLflow 3.10 and later); its default by default."""
+    """The only workspace to read (MLflow 3.10 and later), as if the server had no other one; all by default."""
+    workspace_pattern: Options | None = None
+    """Which workspaces are read, instead of `workspace`: `{allow: [team-.*], deny: [team-x$]}`, see below."""
+    workspace_identity: Literal["platform_instance", "prefix"] = "platform_instance"
+    """How DataHub tells workspaces apart other than the default: each a platform instance, or by names alone."""
     base_external_url: str | None = None
     """The URL of MLflow's pages, to which DataHub links; the tracking server's by default."""
     model_name_separator: str = "_"

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from crawler.config.patterns import AllowDeny
+
 
 class Include(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which kinds of things are read.
@@ -32,6 +34,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         include: which kinds of things.
+        workspaces: which workspaces, where the server has any (MLflow 3.10 and later).
     """
 
     include: Include = Include()
+    workspaces: AllowDeny = AllowDeny()

@@ -92,6 +92,7 @@ def mapping_settings(source: MlflowSource, tracking_url: str) -> MappingSettings
         materialize_dataset_inputs=source.materialize_dataset_inputs,
         source_mapping_to_platform=source.source_mapping_to_platform,
         keep_url_credentials=source.keep_url_credentials,
+        workspace_identity=source.workspace_identity,
     )
 
 
@@ -104,6 +105,13 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
         remarks.error(
             SettingsError(
                 f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
+            )
+        )
+    if options.workspace and options.workspace_pattern:
+        remarks.error(
+            SettingsError(
+                "source.config: workspace and workspace_pattern exclude each other.",
+                "The first reads one workspace as if there were no other, the second those that match.",
             )
         )
     layer = recipe_layer(options, typed.config, "source.config")

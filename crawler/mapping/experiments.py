@@ -28,7 +28,7 @@ _SUBTYPE = SubTypes(type_names=["ML Experiment"])
 
 def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
     """Return urn:li:container:guid. DataHub's key of an experiment is its name."""
-    return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=experiment.name))
+    return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=settings.name_prefix + experiment.name))
 
 
 def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings) -> Entity:
@@ -49,7 +49,7 @@ def experiment_entity(urn: str, experiment: Experiment, settings: MappingSetting
 def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerProperties:
     tags = as_dict(experiment.tags)
     description = tags.pop(NOTE_TAG, None)
-    key = {"platform": PLATFORM_URN, "id": experiment.name}
+    key = {"platform": PLATFORM_URN, "id": settings.name_prefix + experiment.name}
     if settings.platform_instance:
         key["instance"] = settings.platform_instance
     return ContainerProperties(

@@ -15,7 +15,6 @@ from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import (
     LISTING_MISSING,
     LISTING_UNREAD,
-    NOTHING_LISTED,
     REGISTRY_MISSING,
     row_findings,
 )
@@ -92,10 +91,10 @@ class Listings:
         if experiments is not None and is_missing(experiments) and self.client.registry_url != self.client.url:
             await self._require_tracking()
 
-    def tell_nothing(self) -> None:
-        """Warn if there is no model and no experiment: versions alone are those of models that may not be read."""
-        if self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
-            self._listener(NOTHING_LISTED.found())
+    @property
+    def are_empty(self) -> bool:
+        """Whether there is no model and no experiment: versions alone are those of models that may not be read."""
+        return self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None
 
     async def _require_tracking(self) -> None:
         """Raise WrongServer where the tracking server, beside which there is a registry, is none."""

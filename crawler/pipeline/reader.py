@@ -1,4 +1,4 @@
-"""The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
+"""The order of reading: models, versions, experiments with their runs, then what is left over of each."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
@@ -18,13 +18,15 @@ from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
-from crawler.pipeline.workspaces import choose_workspace
-from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
+from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped
 from crawler.telemetry.findings.reading import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
 
 
 class Reader:
-    """Reads one MLflow server once and sends what its rows map to. What `progress` says is done is not read again."""
+    """Reads one MLflow server without workspaces, or one of them, once, and sends what its rows map to.
+
+    What `progress` says is done is not read again.
+    """
 
     def __init__(
         self,
@@ -52,31 +54,33 @@ class Reader:
         self._parents = ParentRuns(client, listener)
         self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers, removals_of)
         self._version_runs = VersionRuns(client, mapper, send, listener, progress, self._parents, workers)
-        self._is_complete = False
 
-    async def read(self) -> None:
-        """Read the whole server; a listing that fails costs only itself. Raises ServerError where it cannot go on."""
-        version = await self._client.version()
-        self._listener(SourceOpened(self._client.url, version))
-        if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
-            self._mapper.in_workspace(workspace)
-        await self._send(self._mapper.stages(), None)
-        await self._registry.read()
+    async def read(self, *, registry: bool = True) -> None:
+        """Read all of it, models only with `registry`; a listing that fails costs only itself.
+
+        Raises ServerError, or the server's refusal, where it cannot go on.
+        """
+        if registry:
+            await self._registry.read()
         await self._runs.read(self._plan_runs())
         await self._version_runs.find(self._experiment_ids)
         await self._name_null_start_times()
-        self._listings.tell_nothing()
-        self._is_complete = True
 
-    def held(self) -> Iterator[Entity]:
-        """Yield what was held back, however the reading ended.
+    @property
+    def lists_nothing(self) -> bool:
+        """Whether it has neither models nor experiments."""
+        return self._listings.are_empty
 
-        With a checkpoint it waits for the crawl that goes on: later runs may say other things of the same datasets.
-        """
-        if self._is_complete or not self._progress.is_kept:
-            for urn in self._mapper.waiting_versions():
-                self._listener(NOT_READ.found(urn))
-            yield from self._mapper.held()
+    def tell_notices(self) -> None:
+        """Tell the findings about rows that were mapped since the last call."""
+        for finding in self._mapper.take_notices():
+            self._listener(finding)
+
+    def held_versions(self) -> Iterator[Entity]:
+        """Yield the versions that were held back, however the reading ended."""
+        for urn in self._mapper.waiting_versions():
+            self._listener(NOT_READ.found(urn))
+        yield from self._mapper.held_versions()
 
     async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
         """Send the containers of all active experiments, and yield them in sets, a page of the listing at a time."""

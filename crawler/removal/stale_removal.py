@@ -58,7 +58,8 @@ class StaleRemoval:
 
     def absent(self) -> Absent:
         """Return what of the last checkpoint was not listed."""
-        return compare(self.old, self.record.urns, self._separator, is_partial=self.record.is_partial)
+        is_partial = self.record.is_partial or self.record.leaves_out_workspaces
+        return compare(self.old, self.record.urns, self._separator, is_partial=is_partial)
 
     def decide(self, absent: Absent, evidence: Evidence) -> list[Verdict]:
         """Decide on each entity that is absent."""
