@@ -8,10 +8,10 @@ from crawler.comparison.compared_stream import ComparedStream
 from crawler.comparison.comparer import Comparer
 from crawler.comparison.differences import Differences
 from crawler.comparison.orphans import OrphanSearch
-from crawler.comparison.ownership import KEY_ASPECTS, types_read_whole
+from crawler.comparison.ownership import KEY_ASPECTS, instances_read, types_read_whole, types_told_apart
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
-from crawler.config.settings import RestSettings, Settings
+from crawler.config.settings import MappingSettings, RestSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
 from crawler.delivery.delivery import open_delivery
@@ -101,8 +101,10 @@ async def _diff(
             ComparedStream(stream, comparer.compare) as compared,
         ):
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
-        search = OrphanSearch(gms, reader, settings.mapping, seen, differences)
-        await unless_stopped(_find_orphans(search, report, listener), stop)
+        is_only = settings.mlflow.workspace is not None
+        instances = instances_read(report.workspaces, settings.mapping, is_only=is_only)
+        search = OrphanSearch(gms, reader, settings.mapping, instances, seen, differences)
+        await unless_stopped(_find_orphans(search, settings.mapping, report, listener), stop)
     differences.complete = True
 
 
@@ -135,10 +137,11 @@ async def _read_through(compared: ComparedStream) -> None:
         pass
 
 
-async def _find_orphans(search: OrphanSearch, report: Report, listener: Listener) -> None:
+async def _find_orphans(search: OrphanSearch, settings: MappingSettings, report: Report, listener: Listener) -> None:
     """Look for orphans among the entity types of which MLflow gave all."""
     found = {finding.code for finding in (*report.warnings, *report.failures)}
-    entity_types = types_read_whole(found)
+    told_apart = types_told_apart(report.workspaces, settings)
+    entity_types = [each for each in types_read_whole(found) if each in told_apart]
     if unknown := [each for each in KEY_ASPECTS if each not in entity_types]:
         listener(ORPHANS_UNKNOWN.found(", ".join(unknown), len(unknown)))
     if not entity_types:

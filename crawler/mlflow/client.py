@@ -20,9 +20,9 @@ from crawler.telemetry.timing import Timing
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` reads runs, `page_size` at a time at most. `chosen_workspace` is the one that the settings name;
-    `registry_has_workspaces` says whether the registry has any, too, once the tracking server is known to. Errors: those
-    of `crawler.http`.
+    `runs` reads runs, `page_size` at a time at most. `chosen_workspace` is the one that the settings name. Whether the
+    registry has workspaces, too, `registry_has_workspaces` says once the tracking server is known to have some. Errors:
+    those of `crawler.http`.
     """
 
     runs: RunReader

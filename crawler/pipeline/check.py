@@ -1,5 +1,6 @@
 """A check: connects to both servers as a crawl would, and returns what it would find, or what is wrong."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from crawler.config.settings import (
     Endpoint,
     FileSettings,
     LiteSettings,
-    MlflowSettings,
     RestSettings,
     ServerSettings,
     Settings,
@@ -35,8 +35,10 @@ from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MOD
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.privileges import NEEDED, MissingPrivilege, missing_privileges
-from crawler.pipeline.workspaces import choose_workspace
+from crawler.pipeline.workspaces import NamesWorkspace, choose_workspaces
 from crawler.sinks.lite import require_package
+from crawler.telemetry.events import Listener, WorkspacesChosen
+from crawler.telemetry.findings.reading import NOTHING_LISTED
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
 
@@ -52,11 +54,14 @@ class MlflowCheck(msgspec.Struct):
     """What MLflow was found to be; UNSET where `error` ended the check before.
 
     `version` is None before MLflow 2.0. A count is None where the server does not give that listing; experiments
-    include deleted ones. `more` names the listings that have more rows than were counted: only a page of each is read.
+    include deleted ones. `workspaces` are those that would be read and those that are not chosen, where MLflow has any;
+    the counts are those of all that would be read. `more` names the listings that have more rows than were counted:
+    only a page of each is read.
     """
 
     url: str | UnsetType = UNSET
     version: str | UnsetType | None = UNSET
+    workspaces: WorkspacesChosen | UnsetType | None = UNSET
     registered_models: int | UnsetType | None = UNSET
     model_versions: int | UnsetType | None = UNSET
     experiments: int | UnsetType | None = UNSET
@@ -120,7 +125,7 @@ async def check(settings: Settings) -> CheckResult:
     checkpoint_of = _checkpoint_in_sink(settings)
     settings = _impatient(settings)
     report = Report(settings.run_id)
-    mlflow = await _check_mlflow(settings.mlflow, report)
+    mlflow = await _check_mlflow(settings, report)
     output = await _check_output(settings.sink, checkpoint_of, report)
     return CheckResult(mlflow, output, report.failures, report.warnings)
 
@@ -133,38 +138,60 @@ def _checkpoint_in_sink(settings: Settings) -> str | None:
     return settings.pipeline_name
 
 
-async def _check_mlflow(settings: MlflowSettings, report: Report) -> MlflowCheck:
+async def _check_mlflow(settings: Settings, report: Report) -> MlflowCheck:
     found = MlflowCheck()
     try:
-        async with open_mlflow(settings, report.mlflow, report.time) as client:
+        async with open_mlflow(settings.mlflow, report.mlflow, report.time) as client:
             found.url = client.url
             found.version = await client.version()
-            await choose_workspace(client, found.version, report)
-            await _count(client, found, report)
+            names = await choose_workspaces(client, found.version, settings.selection.workspaces, report)
+            found.workspaces = report.workspaces
+            if await _count_all(client, names, found, report):
+                report(NOTHING_LISTED.found())
     except CrawlerError as error:
         found.error = error
     return found
 
 
-async def _count(client: MlflowClient, found: MlflowCheck, report: Report) -> None:
+async def _count_all(client: MlflowClient, names: Sequence[str], found: MlflowCheck, report: Report) -> bool:
+    """Count all workspaces, or a server without any. Returns whether there is nothing."""
+    if not names:
+        return await _count(client, found, report)
+    are_empty = True
+    for name in names:
+        client.use_workspace(name)
+        are_empty &= await _count(client, found, report if len(names) == 1 else NamesWorkspace(report, name))
+    return are_empty
+
+
+async def _count(client: MlflowClient, found: MlflowCheck, listener: Listener) -> bool:
     """Count the first page of each listing, which is all of it where no other one follows."""
-    listings = Listings(client, report)
+    listings = Listings(client, listener)
     models = await _first_rows(listings, REGISTERED_MODELS, found)
     versions = await _first_rows(listings, MODEL_VERSIONS, found)
     experiments = await _first_rows(listings, EXPERIMENTS, found)
     await listings.require_any()
-    found.registered_models, found.model_versions, found.experiments = models, versions, experiments
+    found.registered_models = _added(found.registered_models, models)
+    found.model_versions = _added(found.model_versions, versions)
+    found.experiments = _added(found.experiments, experiments)
     if listings.wants_filter(MODEL_VERSIONS):
         # A crawl asks for the versions of each model.
         listings.forgive(MODEL_VERSIONS)
     listings.tell_failures()
-    listings.tell_nothing()
+    return listings.are_empty
+
+
+def _added(count: int | UnsetType | None, more: int | None) -> int | None:
+    """Return the count of all workspaces up to now; None where none of them has the listing."""
+    if count is UNSET or count is None:
+        return more
+    return count + (more or 0)
 
 
 async def _first_rows(listings: Listings, resource: Resource[Any], found: MlflowCheck) -> int | None:
     """Return the number of rows on the first page; None where there is none."""
     async for step in listings.steps(resource):
-        if not step.is_last:
+        if not step.is_last and resource.name not in found.more:
             found.more.append(resource.name)
         return len(step.rows)
     return None

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import structs
-
 from crawler.checkpoint.protocol import Progress
 from crawler.config.selection import Selection
 from crawler.datahub.proposals import Entity
@@ -13,9 +11,8 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.workspaces import DEFAULT
 from crawler.pipeline.reader import Reader
 from crawler.pipeline.run_stage import RemovalsOf, Send
-from crawler.pipeline.workspaces import choose_workspaces
+from crawler.pipeline.workspaces import NamesWorkspace, choose_workspaces
 from crawler.telemetry.events import Event, ExperimentsListed, Listener, SourceOpened
-from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import NOTHING_LISTED, WORKSPACE_UNREAD
 
 
@@ -89,7 +86,7 @@ class ServerReader:
         errors: list[CrawlerError] = []
         lists_nothing = True
         for name in names:
-            self._begin(name, self._mapper.in_workspace(name), _NamesWorkspace(listener, name))
+            self._begin(name, self._mapper.in_workspace(name), NamesWorkspace(listener, name))
             error = await self._error_of_reading(name)
             if error is not None:
                 errors.append(error)
@@ -133,20 +130,6 @@ class ServerReader:
             self._selection,
             self._removals_of,
         )
-
-
-class _NamesWorkspace:
-    """Hands events on, findings with the name of the workspace that they are about."""
-
-    def __init__(self, listener: Listener, name: str) -> None:
-        self._listener = listener
-        self._name = name
-
-    def __call__(self, event: Event) -> None:
-        """Hear of an event."""
-        if isinstance(event, Finding):
-            event = structs.replace(event, sample=f"workspace {self._name}: {event.sample}")
-        self._listener(event)
 
 
 class _ExperimentsOfAll:

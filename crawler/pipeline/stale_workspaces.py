@@ -1,4 +1,4 @@
-"""The workspaces of what a crawl did not list: to ask MLflow there, and to know what lies in those that are not chosen."""
+"""The workspaces of what a crawl did not list: where to ask MLflow for it, and whether it is left out by choice."""
 
 from crawler.config.settings import Settings
 from crawler.mapping.experiments import container_urn
@@ -7,6 +7,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.listings import Listings
+from crawler.pipeline.workspaces import NamesWorkspace
 from crawler.removal.crawl_record import DeletedExperiment
 from crawler.removal.stale import possible_names, type_of
 from crawler.removal.stale_removal import StaleRemoval
@@ -70,7 +71,7 @@ class StaleWorkspaces:
     async def _see_experiments(self, workspace: str, containers: set[str]) -> None:
         self._client.use_workspace(workspace)
         settings = of_workspace(self._mapping, workspace)
-        listings = Listings(self._client, self._listener)
+        listings = Listings(self._client, NamesWorkspace(self._listener, workspace))
         async for step in listings.steps(EXPERIMENTS):
             for experiment in step.rows:
                 if (urn := container_urn(experiment, settings)) in containers:

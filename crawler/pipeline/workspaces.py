@@ -1,11 +1,14 @@
 """Which workspaces of MLflow are read, and in which order."""
 
+from msgspec import structs
+
 from crawler.config.patterns import ALL, AllowDeny
 from crawler.errors import SettingsError
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.server_version import is_older
 from crawler.mlflow.workspaces import DEFAULT
-from crawler.telemetry.events import Listener, WorkspacesChosen
+from crawler.telemetry.events import Event, Listener, WorkspacesChosen
+from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import WORKSPACE_IGNORED, WORKSPACES_UNLISTED
 
 
@@ -44,3 +47,18 @@ def _nothing_chosen(url: str, wanted: str | None, names: list[str]) -> SettingsE
         f"MLflow at {url} {missing}, or does not show it to this account.",
         f"It has: {', '.join(sorted(names))}.",
     )
+
+
+class NamesWorkspace:
+    """Hands events on, findings with the name of the workspace that they are about."""
+
+    def __init__(self, listener: Listener, name: str) -> None:
+        """Hand on to `listener`."""
+        self._listener = listener
+        self._name = name
+
+    def __call__(self, event: Event) -> None:
+        """Hear of an event."""
+        if isinstance(event, Finding):
+            event = structs.replace(event, sample=f"workspace {self._name}: {event.sample}")
+        self._listener(event)

@@ -89,7 +89,7 @@ WORKSPACE_UNREAD = FindingKind(
     "workspace_unread",
     "A workspace of MLflow could not be read, or not to its end. All others were.",
     "failure",
-    "The sample has MLflow's answer. If this account shall not read the workspace, leave it out with workspace_pattern.",
+    "The sample has MLflow's answer. If this account shall not read it, leave it out with workspace_pattern.",
     found_again=True,
 )
 
@@ -97,8 +97,8 @@ WORKSPACES_UNLISTED = FindingKind(
     "workspaces_unlisted",
     "MLflow does not tell this account which workspaces it has, so only its default is read.",
     "failure",
-    "Have whatever stands before MLflow let /api/3.0/mlflow/server-info and /api/3.0/mlflow/workspaces through, and give "
-    "the account rights in a workspace; or set workspace: default, if that is all that you want.",
+    "Have a proxy before MLflow let /api/3.0/mlflow/server-info and /api/3.0/mlflow/workspaces through, and give the "
+    "account rights in a workspace; or set workspace: default, if that is all that you want.",
     found_again=True,
 )
 
