@@ -166,6 +166,7 @@ def render() -> str:
         *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
         *_section("`source.config.include`", sections.IncludeOptions),
+        *_section("`source.config.workspace_pattern`", sections.PatternOptions),
         *_section("`source.config.incremental`", sections.Incremental),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
         *_section("`sink.config` of datahub-rest", sections.RestSink),

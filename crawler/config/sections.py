@@ -218,7 +218,7 @@ class IncludeOptions(_Section, kw_only=True, frozen=True):
 class PatternOptions(_Section, kw_only=True, frozen=True):
     """`source.config.workspace_pattern` (`AllowDenyPattern`): which names are chosen."""
 
-    allow: list[str] = [".*"]
+    allow: list[str] = msgspec.field(default_factory=lambda: [".*"])
     """Regular expressions, one of which must match from the name's beginning; `$` stands for its end."""
     deny: list[str] = []
     """Regular expressions, none of which may match from the name's beginning."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crawler.config import sections
+from crawler.config.patterns import AllowDeny
 from crawler.config.secrets import secret_options
 from crawler.config.settings import Confirm, Endpoint, Secret, Settings
 from tests.config.recipes import datahub, loaded, recipe, rest
@@ -21,6 +22,12 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "env": ("qa", "mapping.env", "QA"),
     "platform_instance": ("east", "mapping.platform_instance", "east"),
     "workspace": ("team-a", "mlflow.workspace", "team-a"),
+    "workspace_pattern": (
+        {"allow": ["a"], "deny": ["b"], "ignoreCase": False},
+        "selection.workspaces",
+        AllowDeny(allow=("a",), deny=("b",), ignore_case=False),
+    ),
+    "workspace_identity": ("prefix", "mapping.workspace_identity", "prefix"),
     "page_size": ("77", "mlflow.page_size", 77),
     "min_threads": (3, "mlflow.tracking.min_concurrency", 3),
     "max_threads": (3, "mlflow.tracking.concurrency", 3),
