@@ -39,4 +39,4 @@ def test_datahubs_own_pattern_chooses_the_same(allow: list[str], deny: list[str]
     remarks = Remarks()
     ours = load_pattern(options, "source.config.workspace_pattern", remarks)
     remarks.raise_errors()
-    assert ours.allows(name) == AllowDenyPattern(**options).allowed(name)  # type: ignore[arg-type]
+    assert ours.allows(name) == AllowDenyPattern(**options).allowed(name)

@@ -10,14 +10,16 @@ from tests.servers.dialect import Dialect, served
 
 
 class Workspaces:
-    """`async with Workspaces(default=Dialect(), …).serve() as url: …`; those of `unlisted` are there all the same.
+    """`async with Workspaces(default=Dialect(), team_a=Dialect()).serve() as url: …`.
 
-    `server_info` and `listing` are the statuses of these two endpoints.
+    Those of `unlisted` are there all the same, those of `vanished` are listed all the same. `server_info` and `listing`
+    are the statuses of these two endpoints.
     """
 
     def __init__(self, **dialects: Dialect) -> None:
         self.dialects = {name.replace("_", "-"): dialect for name, dialect in dialects.items()}
         self.unlisted: set[str] = set()
+        self.vanished: set[str] = set()
         self.server_info = self.listing = 200
 
     @asynccontextmanager
@@ -32,8 +34,8 @@ class Workspaces:
         if request.path == f"{API_3}/server-info":
             return web.json_response({"workspaces_enabled": True}, status=self.server_info)
         if request.path == f"{API_3}/workspaces":
-            names = [{"name": name} for name in self.dialects if name not in self.unlisted]
-            return web.json_response({"workspaces": names}, status=self.listing)
+            names = [*self.dialects.keys() - self.unlisted, *self.vanished]
+            return web.json_response({"workspaces": [{"name": name} for name in names]}, status=self.listing)
         name = request.headers.get(WORKSPACE_HEADER, "default")
         if name not in self.dialects:
             answer = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"Workspace '{name}' not found"}
