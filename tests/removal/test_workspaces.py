@@ -1,4 +1,4 @@
-"""Stale removal over workspaces: what is missing is looked for where it was, and what is not chosen has not vanished."""
+"""Stale removal over workspaces: what is missing is looked for where it was; what is not chosen has not vanished."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
