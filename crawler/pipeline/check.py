@@ -35,10 +35,10 @@ from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MOD
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.privileges import NEEDED, MissingPrivilege, missing_privileges
-from crawler.pipeline.workspaces import NamesWorkspace, choose_workspaces
+from crawler.pipeline.workspaces import OF_ONE_WORKSPACE, NamesWorkspace, choose_workspaces
 from crawler.sinks.lite import require_package
 from crawler.telemetry.events import Listener, WorkspacesChosen
-from crawler.telemetry.findings.reading import NOTHING_LISTED
+from crawler.telemetry.findings.reading import NOTHING_LISTED, WORKSPACE_UNREAD
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import FindingSummary
 
@@ -158,9 +158,16 @@ async def _count_all(client: MlflowClient, names: Sequence[str], found: MlflowCh
     if not names:
         return await _count(client, found, report)
     are_empty = True
+    failed = 0
     for name in names:
         client.use_workspace(name)
-        are_empty &= await _count(client, found, report if len(names) == 1 else NamesWorkspace(report, name))
+        try:
+            are_empty &= await _count(client, found, report if len(names) == 1 else NamesWorkspace(report, name))
+        except OF_ONE_WORKSPACE as error:
+            failed += 1
+            if failed == len(names):
+                raise
+            report(WORKSPACE_UNREAD.found(f"{name}: {error}"))
     return are_empty
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from crawler.checkpoint.protocol import Progress
 from crawler.config.selection import Selection
 from crawler.datahub.proposals import Entity
-from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, WrongServer, cause_of
+from crawler.errors import CrawlerError, cause_of
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.workspaces import DEFAULT
 from crawler.pipeline.reader import Reader
 from crawler.pipeline.run_stage import RemovalsOf, Send
-from crawler.pipeline.workspaces import NamesWorkspace, choose_workspaces
+from crawler.pipeline.workspaces import OF_ONE_WORKSPACE, NamesWorkspace, choose_workspaces
 from crawler.telemetry.events import Event, ExperimentsListed, Listener, SourceOpened
 from crawler.telemetry.findings.reading import NOTHING_LISTED, WORKSPACE_UNREAD
 
@@ -87,8 +87,7 @@ class ServerReader:
         lists_nothing = True
         for name in names:
             self._begin(name, self._mapper.in_workspace(name), NamesWorkspace(listener, name))
-            error = await self._error_of_reading(name)
-            if error is not None:
+            if (error := await self._error_of_reading(name)) is not None:
                 errors.append(error)
                 self._listener(WORKSPACE_UNREAD.found(f"{name}: {error}"))
             await self._send(self._current.held_versions(), None)
@@ -106,11 +105,11 @@ class ServerReader:
         error: BaseException | None = None
         try:
             await self._current.read(registry=self._has_registry(name))
-        except* (RequestRefused, WrongServer, CredentialsRefused) as group:
+        except* OF_ONE_WORKSPACE as group:
             error = cause_of(group)
         if error is None:
             return None
-        # It was deleted, or may not be read, or the credentials are no longer accepted, which any request tells.
+        # Where the server or the credentials are the reason, this request fails, too.
         await self._client.workspaces()
         assert isinstance(error, CrawlerError)  # noqa: S101  the group has no others
         return error

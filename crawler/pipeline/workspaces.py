@@ -3,13 +3,16 @@
 from msgspec import structs
 
 from crawler.config.patterns import ALL, AllowDeny
-from crawler.errors import SettingsError
+from crawler.errors import CredentialsRefused, RequestRefused, SettingsError, WrongServer
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.server_version import is_older
 from crawler.mlflow.workspaces import DEFAULT
 from crawler.telemetry.events import Event, Listener, WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import WORKSPACE_IGNORED, WORKSPACES_UNLISTED
+
+OF_ONE_WORKSPACE = (RequestRefused, WrongServer, CredentialsRefused)
+"""Errors that may be about one workspace and not the server: it was deleted meanwhile, or may not be read."""
 
 
 async def choose_workspaces(
@@ -60,5 +63,6 @@ class NamesWorkspace:
     def __call__(self, event: Event) -> None:
         """Hear of an event."""
         if isinstance(event, Finding):
-            event = structs.replace(event, sample=f"workspace {self._name}: {event.sample}")
+            sample = f"workspace {self._name}: {event.sample}" if event.sample else f"workspace {self._name}"
+            event = structs.replace(event, sample=sample)
         self._listener(event)

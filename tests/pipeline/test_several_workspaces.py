@@ -193,6 +193,14 @@ async def test_a_check_counts_all_that_would_be_read(mlflow: Workspaces, tmp_pat
     assert (failure.code, failure.samples[0][:17]) == ("unread_model_versions", "workspace team-b:")
 
 
+async def test_a_check_goes_on_after_a_workspace_that_fails(mlflow: Workspaces, tmp_path: Path) -> None:
+    mlflow.dialects["team-a"].refusals = dict.fromkeys(LISTINGS, FORBIDDEN)
+    async with mlflow.serve() as url:
+        result = await check(load(recipe_file(tmp_path, url, FAILS_FAST), {}, home=tmp_path))
+    assert (result.mlflow.error, result.mlflow.registered_models, result.mlflow.experiments) == (None, 2, 2)
+    assert [(each.code, each.samples[0][:7]) for each in result.failures] == [("workspace_unread", "team-a:")]
+
+
 def into(gms: Gms, url: str, folder: Path, **options: Any) -> Settings:
     sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 0}}
     recipe = recipe_file(folder, url, FAILS_FAST | options, sink)
