@@ -131,6 +131,21 @@ async def test_one_that_fails_costs_only_itself(mlflow: Workspaces, tmp_path: Pa
     assert ("Workspace 'team-a' not found" if is_gone else "ann may not read this") in sample
 
 
+async def test_what_one_that_fails_has_held_back_is_named(mlflow: Workspaces, tmp_path: Path) -> None:
+    registry = Workspaces(default=workspace(1), team_a=workspace(2), team_b=workspace(3))
+    mlflow.dialects["team-a"].refusals = dict.fromkeys(LISTINGS, (404, {"error_code": "ENDPOINT_NOT_FOUND"}))
+    async with registry.serve() as registry_url:
+        report, found = await crawled(mlflow, tmp_path, registry_uri=registry_url)
+    assert names_of(found, "mlModelGroup") == {"fraud", "team-a/fraud", "team-b/fraud"}
+    assert names_of(found, "mlModel") == {"fraud_1", "fraud_2", "team-b/fraud_1", "team-b/fraud_2"}
+    told = dict(failures(report))
+    assert told.keys() == {"workspace_unread", "not_read"}
+    assert {sample[:17] for sample in told["not_read"]} == {"workspace team-a:"}
+    assert len(told["not_read"]) == 2
+    group = "urn:li:mlModelGroup:(urn:li:dataPlatform:mlflow,team-b/fraud,PROD)"
+    assert found[group, "mlModelGroupProperties"]["description"] == "of 3"
+
+
 async def test_where_all_fail_the_crawl_fails(mlflow: Workspaces, tmp_path: Path) -> None:
     for dialect in mlflow.dialects.values():
         dialect.refusals = dict.fromkeys(LISTINGS, FORBIDDEN)
