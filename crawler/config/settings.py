@@ -156,7 +156,7 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
         source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
         workspace_identity: whether each workspace but the default is a platform instance of its own, or only a prefix.
         workspace: the workspace that links name; None until the server has said that it has any.
-        name_prefix: what names begin with in URNs: of the workspace, empty for the default and without any.
+        name_prefix: what names of models begin with in URNs; empty for the default workspace, and without any.
         keep_url_credentials: True writes the user names and passwords that stand within URLs of MLflow's data.
     """
 

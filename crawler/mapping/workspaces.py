@@ -1,8 +1,8 @@
 """How workspaces of one MLflow server are told apart in what is written: the default as if it were the only one.
 
-Names of models and experiments are not unique over workspaces. Those of the default stay as they are, others begin with
-`<platform instance>.<workspace>/` in URNs. MLflow takes no slash in the name of a model and neither slash nor dot in
-that of a workspace, so no two of them meet.
+Names of models and experiments are not unique over workspaces. Those of the default stay as they are. Other models
+begin with `<platform instance>.<workspace>/` in URNs: MLflow takes no slash in the name of a model and neither slash
+nor dot in that of a workspace, so no two of them meet. Other experiments have the workspace in their key.
 """
 
 from collections.abc import Iterable

@@ -55,12 +55,11 @@ class StaleWorkspaces:
         """
         if not self._left_out:
             return
-        record = self._stale.record
-        absent = [urn for urn in self._stale.old if urn not in record.urns]
-        for urn in absent:
-            if any(self._is_left_out(name) for name in possible_names(urn)):
+        record, absent = self._stale.record, self._stale.absent()
+        for urn in absent.urns:
+            if any(self._is_left_out(name) for name in possible_names(absent.groups.get(urn, urn))):
                 record.see(urn)
-        containers = {urn for urn in absent if type_of(urn) == _CONTAINER and urn not in record.deleted}
+        containers = {urn for urn in absent.urns if type_of(urn) == _CONTAINER and urn not in record.deleted}
         for workspace in self._left_out if containers else ():
             await self._see_experiments(workspace, containers)
 

@@ -27,7 +27,7 @@ def server(instance: str | None = None, identity: Identity = "platform_instance"
 
 
 def urns(settings: MappingSettings, name: str) -> tuple[str, ...]:
-    """Of a model, a version, the set of its versions and an experiment."""
+    """Of a model, a version, the set of its versions, and an experiment, whose name may have a slash."""
     version = ModelVersion(name=name, version="1")
     (properties,) = (
         aspect
@@ -38,7 +38,7 @@ def urns(settings: MappingSettings, name: str) -> tuple[str, ...]:
         model_group_urn(name, settings),
         model_urn(name, "1", settings),
         properties.version_set,  # type: ignore[attr-defined]
-        container_urn(Experiment("1", name), settings),
+        container_urn(Experiment("1", name.replace("(", "/")), settings),
     )
 
 
@@ -93,6 +93,14 @@ def test_an_experiments_properties_are_those_of_its_urn() -> None:
     entity = experiment_entity(container_urn(experiment, settings), experiment, settings)
     (properties,) = (aspect for aspect in entity.aspects if aspect.NAME == "containerProperties")
     assert properties.name == "churn"  # type: ignore[attr-defined]
-    assert properties.custom_properties["id"] == "east.team-a/churn"  # type: ignore[attr-defined]
-    assert properties.custom_properties["instance"] == "east.team-a"  # type: ignore[attr-defined]
+    assert properties.custom_properties == {  # type: ignore[attr-defined]
+        "platform": "urn:li:dataPlatform:mlflow",
+        "instance": "east.team-a",
+        "id": "churn",
+        "workspace": "team-a",
+        "artifacts_location": "",
+    }
+    by_prefix = of_workspace(server(identity="prefix"), "team-a")
+    other = of_workspace(server(identity="prefix"), "default")
+    assert container_urn(experiment, by_prefix) != container_urn(Experiment("7", "team-a/churn"), other)
     assert properties.external_url == "http://mlflow/#/experiments/7?workspace=team-a"  # type: ignore[attr-defined]
