@@ -52,9 +52,9 @@ def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
         yield f"  version {mlflow.version or 'not told (older than 2.0)'}"
     if mlflow.workspaces is not UNSET and mlflow.workspaces is not None:
         chosen = mlflow.workspaces
-        yield f"  {len(chosen.read):,} workspaces to read: {shortened(chosen.read)}"
+        yield f"  workspaces: {shortened(chosen.read)}"
         if chosen.left_out:
-            yield f"  {len(chosen.left_out):,} workspaces left out: {shortened(chosen.left_out)}"
+            yield f"  left out: {shortened(chosen.left_out)}"
     if mlflow.registered_models is None and mlflow.model_versions is None:
         yield "  no model registry: it lists no models and versions"
     elif mlflow.model_versions is not UNSET:

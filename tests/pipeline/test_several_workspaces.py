@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crawler.cli.check import _lines
 from crawler.config.flags import Flags
 from crawler.config.load import load
 from crawler.config.settings import Settings
@@ -204,6 +205,13 @@ async def test_a_check_counts_all_that_would_be_read(mlflow: Workspaces, tmp_pat
     found = result.mlflow
     assert (found.registered_models, found.model_versions, found.experiments, found.more) == (2, 2, 2, [])
     assert (found.workspaces.read, found.workspaces.left_out) == (["default", "team-b"], ["team-a"])  # type: ignore[union-attr]
+    assert [*_lines(result)][1:6] == [
+        "  version 3.17.2",
+        "  workspaces: default, team-b",
+        "  left out: team-a",
+        "  2 registered models, 2 model versions",
+        "  2 experiments, deleted ones included",
+    ]
     (failure,) = result.failures
     assert (failure.code, failure.samples[0][:17]) == ("unread_model_versions", "workspace team-b:")
 
