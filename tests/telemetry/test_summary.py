@@ -65,7 +65,7 @@ def test_workspaces_are_named_the_first_of_many() -> None:
     report = finished()
     report(WorkspacesChosen([f"team-{number}" for number in range(25)], ["other"]))
     text = shown(report)
-    assert "\nWorkspaces: team-0, team-1, " in text
+    assert "Workspaces: team-0, team-1, " in text
     assert "team-19 and 5 more\nLeft out: other\n" in text
     assert "Workspaces" not in shown(finished())
 
