@@ -48,6 +48,13 @@ class CrawlerError(Exception):
         return f"{self.message} {self.hint}".rstrip()
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """Return the first error of a group, however deep: it is the one that ended the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class SettingsError(CrawlerError):
     """A recipe, flag or environment variable cannot be used as it is.
 

@@ -167,10 +167,7 @@ def render() -> str:
         *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
         *_section("`source.config.include`", sections.IncludeOptions),
-        *_section(
-            "`experiment_pattern`, `registered_model_pattern` and `run_name_pattern` of `source.config`",
-            sections.Pattern,
-        ),
+        *_section("`workspace_pattern` and the other patterns of `source.config`", sections.PatternOptions),
         *_section("`source.config.owner`", sections.OwnerOptions),
         *_section("`source.config.incremental`", sections.Incremental),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),

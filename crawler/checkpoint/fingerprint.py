@@ -15,14 +15,17 @@ _SINK = "the sink"
 _ADDED = ("link_to_mlflow", "model_tags", "owner")
 """Of the mapping, where they are set: the state of an older version has none."""
 _CHOICE = "source.config."
+_WORKSPACES = f"{_CHOICE}workspace_pattern."
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
     """Return by name where from, where to and how a crawl maps, without secrets. Its speed does not matter."""
     mlflow = settings.mlflow
     mapping = msgspec.structs.asdict(settings.mapping)
-    # Links name what was chosen below, where anything was: the state of an older version has none.
-    del mapping["workspace"]
+    # What was chosen is below, where anything was: the state of an older version has none of it.
+    del mapping["workspace"], mapping["name_prefix"]
+    if settings.mapping.workspace_identity == "platform_instance":
+        del mapping["workspace_identity"]
     added = {name: mapping.pop(name) for name in _ADDED}
     chosen = {} if mlflow.workspace is None else {_WORKSPACE: mlflow.workspace}
     return {
@@ -48,13 +51,13 @@ def _changes(settings: Settings) -> dict[str, str]:
 
 def source_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says whose runs are read."""
-    chosen = (name for name in fingerprint if name.startswith(_CHOICE))
-    return {name: fingerprint[name] for name in (_SERVER, _WORKSPACE, *chosen) if name in fingerprint}
+    return _part(fingerprint, _SERVER, _WORKSPACE, *(name for name in fingerprint if name.startswith(_CHOICE)))
 
 
 def ends_of(fingerprint: dict[str, str]) -> dict[str, str]:
     """Return the part that says from where and to where."""
-    return {name: fingerprint[name] for name in (_SERVER, _REGISTRY, _WORKSPACE, _SINK) if name in fingerprint}
+    workspaces = (name for name in fingerprint if name.startswith(_WORKSPACES))
+    return _part(fingerprint, _SERVER, _REGISTRY, _WORKSPACE, _SINK, *workspaces)
 
 
 def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -65,6 +68,10 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
         for name in names
         if then.get(name) != now.get(name)
     ]
+
+
+def _part(fingerprint: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: fingerprint[name] for name in names if name in fingerprint}
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,7 @@ from crawler.errors import ExitCode
 from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck, check
 from crawler.pipeline.privileges import NEEDED
 from crawler.telemetry.logs import configure_logging, encodable, printable
+from crawler.telemetry.summary import shortened
 from crawler.telemetry.tally import FindingSummary
 
 
@@ -49,6 +50,11 @@ def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
         yield f"MLflow at {mlflow.url}"
     if mlflow.version is not UNSET:
         yield f"  version {mlflow.version or 'not told (older than 2.0)'}"
+    if mlflow.workspaces is not UNSET and mlflow.workspaces is not None:
+        chosen = mlflow.workspaces
+        yield f"  workspaces: {shortened(chosen.read)}"
+        if chosen.left_out:
+            yield f"  left out: {shortened(chosen.left_out)}"
     if mlflow.registered_models is None and mlflow.model_versions is None:
         yield "  no model registry: it lists no models and versions"
     elif mlflow.model_versions is not UNSET:

@@ -33,7 +33,7 @@ def add_mlflow(group: argparse._ArgumentGroup) -> None:
     """Add which MLflow is read."""
     group.add_argument("--mlflow-uri", metavar="URL", help="MLflow tracking server")
     group.add_argument(
-        "--workspace", metavar="NAME", help="MLflow workspace to read (MLflow >= 3.10; default: default)"
+        "--workspace", metavar="NAME", help="only MLflow workspace to read (MLflow >= 3.10; default: all)"
     )
 
 

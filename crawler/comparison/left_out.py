@@ -19,7 +19,7 @@ class LeftOut:
     def see_own(self, urn: str) -> None:
         """Note nothing: the stream has it."""
 
-    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+    def see_deleted(self, urn: str, experiment: Experiment, workspace: str | None) -> None:
         """Note nothing: it is an orphan, if DataHub shows it."""
 
     def leave_out(self, urn: str) -> None:

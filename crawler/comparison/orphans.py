@@ -4,7 +4,7 @@ DataHub's search index lists it, and lags: whether an entity is there now is ask
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from crawler.comparison.differences import Differences
 from crawler.comparison.left_out import LeftOut
@@ -31,20 +31,22 @@ class OrphanSearch:
         client: GmsClient,
         reader: ValueReader,
         settings: MappingSettings,
+        instances: Collection[str | None],
         seen: SeenUrns,
         differences: Differences,
         left_out: LeftOut,
         include: Include,
     ) -> None:
-        """Count in `differences` what is neither `seen` nor `left_out` and belongs to the server of `settings`.
+        """Count in `differences` what is neither `seen` nor `left_out` and belongs to `instances` of the server.
 
-        Kinds that are not included are not looked at.
+        `settings` are those of the server; kinds that are not included are not looked at.
         """
         self._left_out = left_out
         self._include = include
         self._client = client
         self._reader = reader
         self._settings = settings
+        self._instances = instances
         self._seen = seen
         self._differences = differences
 
@@ -99,7 +101,7 @@ class OrphanSearch:
         stored = await self._reader.read(candidates)
         for each in candidates:
             aspects = stored.values.get(each.urn)
-            if aspects and belongs(each.entity_type, aspects, self._settings):
+            if aspects and belongs(each.entity_type, aspects, self._instances):
                 self._differences.add_orphan(each.entity_type, each.urn)
                 # A page may come twice.
                 self._seen.add(each.urn)

@@ -11,7 +11,9 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub.aspects import DataPlatformInstance, Status
 from crawler.mapping.logged_models import is_logged_model
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
+from crawler.mapping.workspaces import of_workspace
 from crawler.pipeline.run_choice import unread_types
+from crawler.telemetry.events import WorkspacesChosen
 from crawler.telemetry.findings.reading import (
     EXPERIMENT_UNREAD,
     HIDDEN_MODEL_VERSIONS,
@@ -22,7 +24,8 @@ from crawler.telemetry.findings.reading import (
     NULL_START_TIME_UNKNOWN,
     REGISTRY_MISSING,
     UNREADABLE,
-    WORKSPACES_UNREAD,
+    WORKSPACE_UNREAD,
+    WORKSPACES_UNLISTED,
 )
 
 KEY_ASPECTS: Mapping[str, str] = {
@@ -64,7 +67,8 @@ _UNKNOWN_AFTER: Mapping[str, frozenset[str]] = {
     HIDDEN_MODEL_VERSIONS.code: _VERSIONS,
     REGISTRY_MISSING.code: _MODELS | _VERSIONS,
     NOTHING_LISTED.code: frozenset(KEY_ASPECTS),
-    WORKSPACES_UNREAD.code: frozenset(KEY_ASPECTS),
+    WORKSPACE_UNREAD.code: frozenset(KEY_ASPECTS),
+    WORKSPACES_UNLISTED.code: frozenset(KEY_ASPECTS),
 }
 """The entity types of which MLflow may have more than was read, by the code of a finding that says so."""
 
@@ -80,6 +84,27 @@ def types_read_whole(found: Collection[str], selection: Selection) -> list[str]:
     return [entity_type for entity_type in KEY_ASPECTS if entity_type not in unknown]
 
 
+def types_told_apart(workspaces: WorkspacesChosen | None, settings: MappingSettings) -> list[str]:
+    """Return the entity types of which it is known that they are of no workspace that is left out.
+
+    Datasets are those of all workspaces; without platform instances nothing tells the workspace of an experiment.
+    """
+    if workspaces is None or not workspaces.left_out:
+        return [*KEY_ASPECTS]
+    is_told = settings.workspace_identity == "platform_instance"
+    return [entity_type for entity_type in KEY_ASPECTS if is_told and entity_type != "dataset"]
+
+
+def instances_read(workspaces: WorkspacesChosen | None, settings: MappingSettings, *, is_only: bool) -> set[str | None]:
+    """Return the URNs of the platform instances that were read, None for no instance.
+
+    `is_only` is True where the settings name the only workspace.
+    """
+    if workspaces is None or is_only:
+        return {platform_instance_urn(settings)}
+    return {platform_instance_urn(of_workspace(settings, name)) for name in workspaces.read}
+
+
 def may_belong(urn: str, entity_type: str, settings: MappingSettings) -> bool:
     """Return False for an entity whose URN says that it is of another platform or environment."""
     if entity_type in _WITHOUT_PLATFORM:
@@ -93,11 +118,11 @@ def is_left_out(urn: str, include: Include) -> bool:
     return is_logged_model(urn) and not include.has_logged_models
 
 
-def belongs(entity_type: str, stored: Mapping[str, Value], settings: MappingSettings) -> bool:
-    """Return whether what DataHub has of an entity says that it is there, and of this platform instance."""
+def belongs(entity_type: str, stored: Mapping[str, Value], instances: Collection[str | None]) -> bool:
+    """Return whether what DataHub has of an entity says that it is there, and of one of these platform instances."""
     if stored.get(Status.NAME, {}).get("removed") is True:
         return False
     place = stored.get(DataPlatformInstance.NAME, {})
     if entity_type in _WITHOUT_PLATFORM and place.get("platform") != PLATFORM_URN:
         return False
-    return place.get("instance") == platform_instance_urn(settings)
+    return place.get("instance") in instances

@@ -9,15 +9,23 @@ from crawler.comparison.comparer import Comparer
 from crawler.comparison.differences import Differences
 from crawler.comparison.left_out import LeftOut
 from crawler.comparison.orphans import OrphanSearch
-from crawler.comparison.ownership import KEY_ASPECTS, types_read_whole
+from crawler.comparison.ownership import KEY_ASPECTS, instances_read, types_read_whole, types_told_apart
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
-from crawler.config.selection import Selection, choices
+from crawler.config.selection import choices
 from crawler.config.settings import RestSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
 from crawler.delivery.delivery import open_delivery
-from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, SettingsError, WrongServer
+from crawler.errors import (
+    AnswerTooLarge,
+    CrawlerError,
+    DecodeError,
+    RequestRefused,
+    SettingsError,
+    WrongServer,
+    cause_of,
+)
 from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
@@ -54,11 +62,11 @@ async def diff(
     differences = Differences() if differences is None else differences
     report = Report(settings.run_id) if report is None else report
     stop = stop or asyncio.Event()
-    failure: CrawlerError | None = None
+    failure: BaseException | None = None
     try:
         await _diff(settings, differences, report, tell_all((report, *listeners)), stop, fix=fix)
     except* CrawlerError as group:
-        failure = _first(group)
+        failure = cause_of(group)
     if failure is not None:
         raise failure
     report.finish()
@@ -96,8 +104,10 @@ async def _diff(
             ComparedStream(stream, comparer.compare) as compared,
         ):
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
-        search = OrphanSearch(gms, reader, settings.mapping, seen, differences, left_out, selection.include)
-        await unless_stopped(_find_orphans(search, selection, report, listener), stop)
+        is_only = settings.mlflow.workspace is not None
+        instances = instances_read(report.workspaces, settings.mapping, is_only=is_only)
+        search = OrphanSearch(gms, reader, settings.mapping, instances, seen, differences, left_out, selection.include)
+        await unless_stopped(_find_orphans(search, settings, report, listener), stop)
     differences.complete = True
 
 
@@ -130,10 +140,11 @@ async def _read_through(compared: ComparedStream) -> None:
         pass
 
 
-async def _find_orphans(search: OrphanSearch, selection: Selection, report: Report, listener: Listener) -> None:
+async def _find_orphans(search: OrphanSearch, settings: Settings, report: Report, listener: Listener) -> None:
     """Look for orphans among the entity types of which MLflow gave all."""
     found = {finding.code for finding in (*report.warnings, *report.failures)}
-    entity_types = types_read_whole(found, selection)
+    told_apart = types_told_apart(report.workspaces, settings.mapping)
+    entity_types = [each for each in types_read_whole(found, settings.selection) if each in told_apart]
     if unknown := [each for each in KEY_ASPECTS if each not in entity_types]:
         listener(ORPHANS_UNKNOWN.found(", ".join(unknown), len(unknown)))
     if not entity_types:
@@ -142,12 +153,3 @@ async def _find_orphans(search: OrphanSearch, selection: Selection, report: Repo
         await search.run(entity_types)
     except (RequestRefused, DecodeError, AnswerTooLarge, WrongServer) as error:
         listener(ORPHANS_NOT_LISTED.found(error.message))
-
-
-def _first(group: BaseExceptionGroup[CrawlerError]) -> CrawlerError:
-    """Return the first error of a group, however deep: it is the one that ended the others."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CrawlerError)  # noqa: S101  the group has no others
-    return error

@@ -16,6 +16,7 @@ DEFAULT = "default"
 GROUPS = (
     frozenset({"ca_certificate_path", "disable_ssl_verification"}),
     frozenset({"client_certificate_path", "client_key_path"}),
+    frozenset({"workspace", "workspace_pattern"}),
 )
 """Options that belong together: the first place that names one of them counts for all."""
 

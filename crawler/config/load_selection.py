@@ -4,7 +4,7 @@ import msgspec
 
 from crawler.config.patterns import AllowDenyPattern, problem_of
 from crawler.config.remarks import Remarks
-from crawler.config.sections import IncludeOptions, MlflowSource, Options, Pattern
+from crawler.config.sections import IncludeOptions, MlflowSource, Options, PatternOptions
 from crawler.config.selection import Include, Selection
 from crawler.config.strict import section
 from crawler.errors import SettingsError
@@ -17,9 +17,10 @@ def load_selection(source: MlflowSource, remarks: Remarks) -> Selection:
     include = section(source.include, f"{_PATH}.include", IncludeOptions, remarks=remarks)
     return Selection(
         include=Include(**msgspec.structs.asdict(include)),
-        experiment_pattern=_pattern(source.experiment_pattern, "experiment_pattern", remarks),
-        registered_model_pattern=_pattern(source.registered_model_pattern, "registered_model_pattern", remarks),
-        run_name_pattern=_pattern(source.run_name_pattern, "run_name_pattern", remarks),
+        workspace_pattern=load_pattern(source.workspace_pattern, "workspace_pattern", remarks),
+        experiment_pattern=load_pattern(source.experiment_pattern, "experiment_pattern", remarks),
+        registered_model_pattern=load_pattern(source.registered_model_pattern, "registered_model_pattern", remarks),
+        run_name_pattern=load_pattern(source.run_name_pattern, "run_name_pattern", remarks),
         run_filter=(source.run_filter or "").strip(),
         runs_since=source.runs_since,
         max_runs_per_experiment=source.max_runs_per_experiment,
@@ -37,9 +38,10 @@ def require_no_trash(selection: Selection) -> None:
         )
 
 
-def _pattern(options: Options | None, name: str, remarks: Remarks) -> AllowDenyPattern:
+def load_pattern(options: Options | None, name: str, remarks: Remarks) -> AllowDenyPattern:
+    """Return the pattern of an option. Errors are added to `remarks`."""
     path = f"{_PATH}.{name}"
-    pattern = section(options, path, Pattern, remarks=remarks)
+    pattern = section(options, path, PatternOptions, remarks=remarks)
     for key, expressions in (("allow", pattern.allow), ("deny", pattern.deny)):
         for expression in expressions:
             if problem := problem_of(expression):

@@ -32,6 +32,10 @@ class AllowDenyPattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return any(re.match(expression, name, flags) for expression in expressions)
 
 
+ALL = AllowDenyPattern()
+"""Every name is chosen."""
+
+
 def problem_of(expression: str) -> str | None:
     """Return why a text is no regular expression, None if it is one."""
     try:

@@ -231,11 +231,11 @@ class OwnerOptions(_Section, kw_only=True, frozen=True):
     """The kind of ownership, or the URN of one of your own: `urn:li:ownershipType:steward`."""
 
 
-class Pattern(_Section, kw_only=True, frozen=True):
-    """`experiment_pattern`, `registered_model_pattern` and `run_name_pattern` (`AllowDenyPattern`)."""
+class PatternOptions(_Section, kw_only=True, frozen=True):
+    """The patterns of names: of workspaces, experiments, registered models and runs (`AllowDenyPattern`)."""
 
     allow: list[str] = msgspec.field(default_factory=lambda: [".*"])
-    """Regular expressions; a name is left out if none of them matches its beginning."""
+    """Regular expressions; a name is left out if none of them matches its beginning. `$` stands for its end."""
     deny: list[str] = []
     """Regular expressions; a name is left out if one of them matches its beginning, whatever `allow` says."""
     ignoreCase: bool = True  # noqa: N815  the official name
@@ -276,9 +276,9 @@ class Connection(_Section, kw_only=True, frozen=True):
 class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
-    `platform_instance`, `workspace`, what chooses (`include` to `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`,
-    `page_size`, `changed_only`,
-    `incremental`, `verify_every` and the options of the connection are ours.
+    `platform_instance`, `workspace`, `workspace_pattern`, `workspace_identity`, what chooses (`include` to
+    `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`, `verify_every` and
+    the options of the connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -298,7 +298,11 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     platform_instance: str | None = None
     """The platform instance in DataHub's URNs, to tell several MLflow servers apart."""
     workspace: str | None = None
-    """The workspace to read, where the server has several (MLflow 3.10 and later); its default by default."""
+    """The only workspace to read (MLflow 3.10 and later), as if the server had no other one; all by default."""
+    workspace_pattern: Options | None = None
+    """Which workspaces are read, instead of `workspace`: `{allow: [team-.*], deny: [team-x$]}`, see below."""
+    workspace_identity: Literal["platform_instance", "prefix"] = "platform_instance"
+    """How DataHub tells workspaces apart other than the default: each a platform instance, or by names alone."""
     base_external_url: str | None = None
     """The URL of MLflow's pages, to which DataHub links; the tracking server's by default."""
     model_name_separator: str = "_"

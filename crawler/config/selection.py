@@ -44,6 +44,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         include: which kinds of things.
+        workspace_pattern: workspaces by their names, where the server has any (MLflow 3.10 and later).
         experiment_pattern: experiments by their names; runs come with their experiment.
         registered_model_pattern: registered models by their names; versions come with their model.
         run_name_pattern: runs by their names.
@@ -54,6 +55,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     include: Include = Include()
+    workspace_pattern: AllowDenyPattern = AllowDenyPattern()
     experiment_pattern: AllowDenyPattern = AllowDenyPattern()
     registered_model_pattern: AllowDenyPattern = AllowDenyPattern()
     run_name_pattern: AllowDenyPattern = AllowDenyPattern()

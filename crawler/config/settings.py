@@ -6,7 +6,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -135,7 +135,7 @@ class MlflowSettings(_Settings, frozen=True, kw_only=True):
         tracking: the server of experiments and runs.
         registry: the server of registered models and their versions; None if that is the tracking server.
         page_size: the most runs to ask for in one page; fewer if they are large.
-        workspace: the workspace to read, where the server has several (MLflow 3.10 and later); None for its default.
+        workspace: the only workspace to read, as if the server had no other one; None for those that are selected.
     """
 
     tracking: ServerSettings
@@ -170,7 +170,9 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
         ui_url: the URL of MLflow's pages, which links in DataHub begin with.
         materialize_dataset_inputs: True also writes the dataset on its own platform that a dataset input stands for.
         source_mapping_to_platform: the DataHub platform for each source type of a dataset input.
+        workspace_identity: whether each workspace but the default is a platform instance of its own, or only a prefix.
         workspace: the workspace that links name; None until the server has said that it has any.
+        name_prefix: what names of models begin with in URNs; empty for the default workspace, and without any.
         keep_url_credentials: True writes the user names and passwords that stand within URLs of MLflow's data.
         owner: how owners are told; None for no owners.
         model_tags: what the tags of a model in its properties hold beside its own, "stage" and "alias".
@@ -183,7 +185,9 @@ class MappingSettings(_Settings, frozen=True, kw_only=True):
     ui_url: str
     materialize_dataset_inputs: bool = False
     source_mapping_to_platform: dict[str, str] = {}
+    workspace_identity: Literal["platform_instance", "prefix"] = "platform_instance"
     workspace: str | None = None
+    name_prefix: str = ""
     keep_url_credentials: bool = False
     owner: OwnerSettings | None = None
     model_tags: tuple[str, ...] = ()

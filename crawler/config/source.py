@@ -108,6 +108,7 @@ def mapping_settings(loaded: Source, tracking_url: str) -> MappingSettings:
         owner=loaded.owner,
         model_tags=tuple(sorted(set(source.model_tags), reverse=True)),
         link_to_mlflow=source.link_to_mlflow,
+        workspace_identity=source.workspace_identity,
     )
 
 
@@ -120,6 +121,13 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
         remarks.error(
             SettingsError(
                 f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
+            )
+        )
+    if options.workspace and options.workspace_pattern:
+        remarks.error(
+            SettingsError(
+                "source.config: workspace and workspace_pattern exclude each other.",
+                "The first reads one workspace as if there were no other, the second those that match.",
             )
         )
     layer = recipe_layer(options, typed.config, "source.config")

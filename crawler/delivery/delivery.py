@@ -19,7 +19,7 @@ from crawler.delivery.queues import SenderQueues
 from crawler.delivery.sender import Sender
 from crawler.delivery.verification.read_back import ReadBack
 from crawler.delivery.verification.recheck import Recheck
-from crawler.errors import CrawlerError, SettingsError
+from crawler.errors import CrawlerError, SettingsError, cause_of
 from crawler.http.traffic import Traffic
 from crawler.sinks import open_sink
 from crawler.sinks.protocol import Sink
@@ -195,9 +195,9 @@ class Delivery:
         finally:
             for chunk in feed.drain():
                 chunk.add_to(self)
-            self.abandon(ENDED_EARLY if failure is None else str(_cause(failure)))
+            self.abandon(ENDED_EARLY if failure is None else str(cause_of(failure)))
         if failure is not None:
-            raise _cause(failure)
+            raise cause_of(failure)
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to send and to verify, until `close`."""
@@ -317,13 +317,6 @@ def _validator(settings: DeliverySettings) -> Validator | None:
     from crawler.datahub.validation import problem  # noqa: PLC0415  acryl-datahub takes 2 s to import
 
     return problem
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the first error of a group, however deep: it is the one that ended the others."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _loop_time() -> float:

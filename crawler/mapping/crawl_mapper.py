@@ -27,6 +27,7 @@ from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
+from crawler.mapping.workspaces import of_workspace
 from crawler.mlflow.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, RunInputs
 from crawler.mlflow.model_file import ModelFile
 from crawler.telemetry.findings.kind import Finding
@@ -51,8 +52,8 @@ class Witness(Protocol):
         """Note that MLflow has an entity of a kind that the official connector does not know."""
         ...
 
-    def see_deleted(self, urn: str, experiment: Experiment) -> None:
-        """Note that MLflow lists an experiment as deleted."""
+    def see_deleted(self, urn: str, experiment: Experiment, workspace: str | None) -> None:
+        """Note that MLflow lists an experiment as deleted, in a workspace where it has any."""
         ...
 
     def leave_out(self, urn: str) -> None:
@@ -67,7 +68,7 @@ class _NoWitness:
     def see_own(self, urn: str) -> None:
         """Note nothing."""
 
-    def see_deleted(self, urn: str, experiment: Experiment) -> None:
+    def see_deleted(self, urn: str, experiment: Experiment, workspace: str | None) -> None:
         """Note nothing."""
 
     def leave_out(self, urn: str) -> None:
@@ -110,10 +111,15 @@ class CrawlMapper:
         """What the runs of an experiment share, by its id."""
         self._notices: list[Finding] = []
 
-    def in_workspace(self, name: str) -> None:
-        """Name the workspace in all links. Call it before anything is mapped."""
-        self._settings = structs.replace(self._settings, workspace=name)
-        self._versions = VersionIndex(self._settings, self._noted)
+    def in_workspace(self, name: str, *, is_only: bool = False) -> "CrawlMapper":
+        """Return what maps the rows of a workspace. Users and datasets are those of all workspaces, each mapped once.
+
+        If it `is_only` one that is read, it is mapped as if there were no other.
+        """
+        settings = structs.replace(self._settings, workspace=name) if is_only else of_workspace(self._settings, name)
+        mapper = CrawlMapper(settings, self._delivered, self._noted, self._witness)
+        mapper._users, mapper.datasets = self._users, self.datasets
+        return mapper
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""
@@ -173,7 +179,8 @@ class CrawlMapper:
     def deleted_experiments(self, experiments: Iterable[Experiment]) -> None:
         """Take experiments that are in MLflow's trash: they are not written."""
         for experiment in experiments:
-            self._witness.see_deleted(container_urn(experiment, self._settings), experiment)
+            urn = container_urn(experiment, self._settings)
+            self._witness.see_deleted(urn, experiment, self._settings.workspace)
 
     def left_out_experiments(self, experiments: Iterable[Experiment]) -> None:
         """Take experiments that are not chosen: they are not written."""
@@ -269,8 +276,12 @@ class CrawlMapper:
 
     def held(self) -> Iterator[Entity]:
         """Yield what the reducers hold at the end of the crawl, early or not: versions out of order, datasets."""
-        yield from self._versions.finish()
+        yield from self.held_versions()
         yield from self.datasets.finish()
+
+    def held_versions(self) -> Iterator[Entity]:
+        """Yield the versions that it holds, and the models, which nothing completes any more."""
+        return self._versions.finish()
 
     def take_notices(self) -> list[Finding]:
         """Return the findings about rows mapped since the last call."""

@@ -17,7 +17,6 @@ from crawler.mapping.owners import ownership
 from crawler.mapping.platform import (
     IN_TRASH,
     PLATFORM_URN,
-    instance_guid,
     platform_instance,
     platform_instance_urn,
     ui_page,
@@ -32,7 +31,7 @@ _SUBTYPE = SubTypes(type_names=["ML Experiment"])
 
 def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
     """Return urn:li:container:guid. DataHub's key of an experiment is its name."""
-    return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=experiment.name))
+    return urns.container(urns.guid(**_key(experiment, settings)))
 
 
 def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings) -> Entity:
@@ -54,14 +53,12 @@ def experiment_entity(urn: str, experiment: Experiment, settings: MappingSetting
 def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerProperties:
     tags = as_dict(experiment.tags)
     description = tags.pop(NOTE_TAG, None)
-    key = {"platform": PLATFORM_URN, "id": experiment.name}
     lifecycle = IN_TRASH if experiment.lifecycle_stage == "deleted" else {}
-    if settings.platform_instance:
-        key["instance"] = settings.platform_instance
+    artifacts = {"artifacts_location": experiment.artifact_location}
     return ContainerProperties(
         name=experiment.name,
         description=description,
-        custom_properties=key | tags | {"artifacts_location": experiment.artifact_location} | lifecycle,
+        custom_properties=_key(experiment, settings) | tags | artifacts | lifecycle,
         external_url=_page(experiment, settings),
         created=_time_stamp(experiment.creation_time),
         last_modified=_time_stamp(experiment.last_update_time),
@@ -70,6 +67,17 @@ def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerP
 
 def _page(experiment: Experiment, settings: MappingSettings) -> str:
     return ui_page(settings, f"experiments/{url_part(experiment.experiment_id)}")
+
+
+def _key(experiment: Experiment, settings: MappingSettings) -> dict[str, str]:
+    """Return what tells the experiment from all others, as the official connector has it, and its workspace."""
+    key = {"platform": PLATFORM_URN, "id": experiment.name}
+    if settings.platform_instance:
+        key["instance"] = settings.platform_instance
+    if settings.workspace and settings.name_prefix:
+        # Not as a prefix: names of experiments may have a slash.
+        key["workspace"] = settings.workspace
+    return key
 
 
 def _time_stamp(time: int | None) -> TimeStamp | None:

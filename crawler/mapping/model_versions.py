@@ -35,7 +35,8 @@ LOGGED_MODEL_ID = "logged_model_id"
 
 def model_urn(name: str, version: str, settings: MappingSettings) -> str:
     """Return urn:li:mlModel:(mlflow,name_version,env)."""
-    return urns.ml_model(PLATFORM, f"{name}{settings.model_name_separator}{version}", settings.env)
+    name = f"{settings.name_prefix}{name}{settings.model_name_separator}{version}"
+    return urns.ml_model(PLATFORM, name, settings.env)
 
 
 def model_version_entity(
@@ -132,7 +133,9 @@ def _with_user(tags: dict[str, str], user: str) -> dict[str, str]:
 
 def _version(version: ModelVersion, aliases: Sequence[str], settings: MappingSettings) -> VersionProperties:
     return VersionProperties(
-        version_set=urns.version_set(instance_guid(settings, platform=PLATFORM, name=version.name)),
+        version_set=urns.version_set(
+            instance_guid(settings, platform=PLATFORM, name=settings.name_prefix + version.name)
+        ),
         version=version_tag(version.version, version.creation_timestamp),
         sort_id=version.version.zfill(SORT_ID_DIGITS),
         aliases=[VersionTag(version_tag=alias) for alias in aliases],

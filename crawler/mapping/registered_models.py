@@ -22,7 +22,7 @@ from crawler.mlflow.entities import RegisteredModel, as_dict
 
 def model_group_urn(name: str, settings: MappingSettings) -> str:
     """Return urn:li:mlModelGroup:(mlflow,name,env)."""
-    return urns.ml_model_group(PLATFORM, name, settings.env)
+    return urns.ml_model_group(PLATFORM, settings.name_prefix + name, settings.env)
 
 
 def registered_model_entity(model: RegisteredModel, newest: str | None, settings: MappingSettings) -> Entity:

@@ -28,7 +28,8 @@ class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
     `runs` and `logged_models` read these, `page_size` at a time at most. `chosen_workspace` is the one that the
-    settings name. Errors: those of `crawler.http`.
+    settings name. Whether the registry has workspaces, too, `registry_has_workspaces` says once the tracking server is
+    known to have some. Errors: those of `crawler.http`.
     """
 
     runs: RunReader
@@ -40,6 +41,7 @@ class MlflowClient:
         self.chosen_workspace = workspace
         self._tracking = tracking
         self._registry = registry
+        self.registry_has_workspaces = False
         self._api = Api(tracking, registry, timing)
         self.runs = RunReader(self._api, page_size)
         self.logged_models = LoggedModelReader(self._api, page_size)
@@ -67,15 +69,27 @@ class MlflowClient:
             return None
         return text if text[:1].isdigit() and len(text) < 40 else None
 
-    async def workspaces(self) -> list[str] | None:
-        """Return the names of the workspaces; None where the server has none, empty where it does not tell them."""
-        return await list_workspaces(self._tracking) if await has_workspaces(self._tracking) else None
+    async def has_workspaces(self) -> bool | None:
+        """Return whether the tracking server has workspaces; None where it does not tell."""
+        if not (found := await has_workspaces(self._tracking)):
+            return found
+        is_one_server = self._registry is self._tracking
+        self.registry_has_workspaces = is_one_server or bool(await has_workspaces(self._registry))
+        return True
 
-    async def use_workspace(self, name: str) -> None:
-        """Read this workspace from now on, on each server that has any: another one would refuse everything."""
+    async def workspaces(self) -> list[str]:
+        """Return the names of the workspaces that the account may see; none where the server does not list them."""
+        return await list_workspaces(self._tracking)
+
+    def use_workspace(self, name: str) -> None:
+        """Read this workspace from now on, on each server that has any: another one would refuse everything.
+
+        Call it after `has_workspaces`, while nothing is being read.
+        """
         self._tracking.send_header(WORKSPACE_HEADER, name)
-        if self._registry is not self._tracking and await has_workspaces(self._registry):
+        if self.registry_has_workspaces:
             self._registry.send_header(WORKSPACE_HEADER, name)
+        self.runs.null_start_times.forget()
 
     def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
         """Read a listing that is paged by offset to its end, each row once; with `filter_text`, what passes it."""

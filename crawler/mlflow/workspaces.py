@@ -4,6 +4,7 @@ import msgspec
 
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
+from crawler.http.status_policy import NO_ENDPOINT
 
 API_3 = "/api/3.0/mlflow"
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
@@ -27,13 +28,15 @@ class _Listing(msgspec.Struct):
 _NOT_AS_EXPECTED = (RequestRefused, WrongServer, msgspec.DecodeError, UnicodeDecodeError)
 
 
-async def has_workspaces(server: Server) -> bool:
-    """Return whether the server says that it has workspaces."""
+async def has_workspaces(server: Server) -> bool | None:
+    """Return whether the server has workspaces; None where it does not tell, although it has the endpoint for that."""
     try:
         info = await server.get(f"{API_3}/server-info")
         return msgspec.json.decode(info.body, type=_Info).workspaces_enabled
+    except RequestRefused as refused:
+        return False if refused.status in NO_ENDPOINT else None
     except _NOT_AS_EXPECTED:
-        return False
+        return None
 
 
 async def list_workspaces(server: Server) -> list[str]:

@@ -126,7 +126,7 @@ async def _crawl(settings: Settings, report: Report, stop: asyncio.Event, listen
             ) as stream:
                 await delivery.deliver(stream, stop)
             if removal is not None and not stop.is_set():
-                feed = StaleFeed(client, settings.mlflow, removal, listener, stop)
+                feed = StaleFeed(client, settings, removal, listener, stop)
                 await delivery.following().deliver(feed, stop)
         if checkpoint is not None:
             checkpoint.finish()

@@ -22,8 +22,8 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.quirks.null_start_time import is_final
 from crawler.pipeline.background import Background
 from crawler.pipeline.channel import Channel
-from crawler.pipeline.reader import Reader
 from crawler.pipeline.run_stage import RemovalsOf
+from crawler.pipeline.server_reader import ServerReader
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.mapping import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
@@ -72,13 +72,12 @@ class EntityStream(Background):
         transformers: Transformers | None = None,
     ) -> None:
         """Read with at most `workers` pages at a time, not beyond `stop`; `transformers` change what is mapped."""
-        self._mapper = mapper
         self._listener = listener
         self._timing = timing
         self._progress = progress
         self._stop = stop
         self._transformers = transformers
-        self._reader = Reader(client, mapper, self._send, listener, workers, progress, selection, removals_of)
+        self._reader = ServerReader(client, mapper, self._send, listener, workers, progress, selection, removals_of)
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None
@@ -126,8 +125,7 @@ class EntityStream(Background):
             while True:
                 with self._timing.stage("map"):
                     mapped = list(islice(entities, ENTITIES_AT_ONCE))
-                for finding in self._mapper.take_notices():
-                    self._listener(finding)
+                self._reader.tell_notices()
                 transformed = Transformed(mapped)
                 if self._transformers is not None:
                     transformed = await self._transformers.take(mapped)

@@ -15,7 +15,6 @@ from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import (
     LISTING_MISSING,
     LISTING_UNREAD,
-    NOTHING_LISTED,
     REGISTRY_MISSING,
     row_findings,
 )
@@ -100,10 +99,11 @@ class Listings:
         if is_missing(experiments) and not (self._asks_registry and self.client.registry_url == self.client.url):
             await self._require_tracking()
 
-    def tell_nothing(self) -> None:
-        """Warn if there is no model and no experiment: versions alone are those of models that may not be read."""
-        if self._asks_registry and self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
-            self._listener(NOTHING_LISTED.found())
+    @property
+    def are_empty(self) -> bool:
+        """Whether there is no model and no experiment: versions alone are those of models that may not be read."""
+        has_none = self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None
+        return has_none and self._asks_registry
 
     async def _require_tracking(self) -> None:
         """Raise WrongServer where the tracking server, beside which there is a registry, is none."""

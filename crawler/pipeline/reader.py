@@ -1,6 +1,5 @@
-"""The order of reading: stages, models, versions, experiments with their runs, what is left over, logged models."""
+"""The order of reading: models, versions, experiments with their runs, what is left over of each, logged models."""
 
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
@@ -22,24 +21,24 @@ from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_choice import RunChoice
-from crawler.pipeline.run_filter import try_run_filter
 from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
 from crawler.pipeline.version_runs import VersionRuns
-from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import (
     ExperimentDone,
     ExperimentsListed,
     Listener,
     RowsRead,
     RowsSkipped,
-    SourceOpened,
     rows_left_out,
 )
 from crawler.telemetry.findings.reading import NOT_READ, NULL_START_TIME_UNKNOWN, UNREADABLE
 
 
 class Reader:
-    """Reads one MLflow server once and sends what its rows map to. What `progress` says is done is not read again."""
+    """Reads one MLflow server without workspaces, or one of them, once, and sends what its rows map to.
+
+    What `progress` says is done is not read again.
+    """
 
     def __init__(
         self,
@@ -50,11 +49,10 @@ class Reader:
         workers: int,
         progress: Progress,
         selection: Selection,
+        choice: RunChoice,
         removals_of: RemovalsOf | None = None,
     ) -> None:
         """Read what is selected, at most `workers` pages at a time."""
-        choice = RunChoice(selection, time.time_ns() // 1_000_000)
-        client.runs.null_start_times.chosen = choice.filter
         self._choice = choice
         self._client = client
         self._mapper = mapper
@@ -81,45 +79,46 @@ class Reader:
             client, mapper, send, listener, progress, self._parents, choice, files, workers
         )
         self._logged_models: LoggedModelStage | None = None
-        self._is_complete = False
 
     def _model_files(self, at_once: int) -> ModelFiles:
         wanted, memory = self._selection.include.signatures, self._progress.memory
         known = memory.model_files if wanted and memory is not None else None
         return ModelFiles(self._client, self._mapper, self._listener, at_once, known, wanted=wanted)
 
-    async def read(self) -> None:
-        """Read the whole server; a listing that fails costs only itself. Raises ServerError where it cannot go on."""
-        version = await self._client.version()
-        self._listener(SourceOpened(self._client.url, version))
-        if (workspace := await choose_workspace(self._client, version, self._listener)) is not None:
-            self._mapper.in_workspace(workspace)
-        await try_run_filter(self._client, self._selection.run_filter)
-        if self._selection.include.has_logged_models and not is_older(version, 3, 0):
+    async def read(self, version: str | None, *, registry: bool = True) -> None:
+        """Read all of it from an MLflow of this version, models only with `registry`.
+
+        A listing that fails costs only itself. Raises ServerError, or the server's refusal, where it cannot go on.
+        """
+        include = self._selection.include
+        if include.has_logged_models and not is_older(version, 3, 0):
             self._mapper.has_logged_models = True
             self._logged_models = LoggedModelStage(
                 self._client, self._mapper, self._send, self._listener, self._progress, self._workers, version
             )
-        await self._send(self._mapper.stages(), None)
-        if self._selection.include.registered_models:
+        if registry and include.registered_models:
             await self._registry.read()
         await self._runs.read(self._plan_runs())
         await self._version_runs.find(self._experiment_ids)
         if self._logged_models is not None:
             await self._logged_models.read()
         await self._name_null_start_times()
-        self._listings.tell_nothing()
-        self._is_complete = True
 
-    def held(self) -> Iterator[Entity]:
-        """Yield what was held back, however the reading ended.
+    @property
+    def lists_nothing(self) -> bool:
+        """Whether it has neither models nor experiments."""
+        return self._listings.are_empty
 
-        With a checkpoint it waits for the crawl that goes on: later runs may say other things of the same datasets.
-        """
-        if self._is_complete or not self._progress.is_kept:
-            for urn in self._mapper.waiting_versions():
-                self._listener(NOT_READ.found(urn))
-            yield from self._mapper.held()
+    def tell_notices(self) -> None:
+        """Tell the findings about rows that were mapped since the last call."""
+        for finding in self._mapper.take_notices():
+            self._listener(finding)
+
+    def held_versions(self) -> Iterator[Entity]:
+        """Yield the versions that were held back, however the reading ended."""
+        for urn in self._mapper.waiting_versions():
+            self._listener(NOT_READ.found(urn))
+        yield from self._mapper.held_versions()
 
     async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
         """Send the containers of all chosen experiments, and yield them in sets, a page of the listing at a time."""

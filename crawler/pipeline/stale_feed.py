@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 from msgspec import structs
 
-from crawler.config.settings import MlflowSettings
+from crawler.config.settings import Settings
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.errors import CrawlerError
 from crawler.mlflow.client import MlflowClient
@@ -14,6 +14,7 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.entities import ENTITIES_AT_ONCE, EntityChunk
 from crawler.pipeline.plan import runs_of
 from crawler.pipeline.source import RunSource
+from crawler.pipeline.stale_workspaces import StaleWorkspaces
 from crawler.removal.open_removal import Removal
 from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, possible_names, type_of
 from crawler.stopping import interrupted
@@ -30,10 +31,11 @@ class StaleFeed:
     """
 
     def __init__(
-        self, client: MlflowClient, settings: MlflowSettings, removal: Removal, listener: Listener, stop: asyncio.Event
+        self, client: MlflowClient, settings: Settings, removal: Removal, listener: Listener, stop: asyncio.Event
     ) -> None:
         self._client = client
         self._settings = settings
+        self._workspaces = StaleWorkspaces(client, settings, removal.stale, listener)
         self._removal = removal
         self._stale = removal.stale
         self._record = removal.stale.record
@@ -51,6 +53,7 @@ class StaleFeed:
         return iter(())
 
     async def _chunks(self) -> AsyncIterator[EntityChunk]:
+        await self._workspaces.see_left_out()
         absent = await self._with_shown(self._stale.absent())
         own = self._stale.absent_own()
         evidence = await self._evidence(absent, own)
@@ -91,12 +94,13 @@ class StaleFeed:
         evidence = Evidence(
             failures=self._record.failures,
             is_partial=self._record.is_partial,
+            leaves_out=self._record.leaves_out_workspaces,
             empty=self._record.empty,
             deleted=self._record.deleted,
             is_confirmed=self._removal.is_confirmed,
         )
         is_certain = not (absent.urns or own.urns) or evidence.is_confirmed or evidence.failures
-        if is_certain or not await self._client.may_hide(self._settings):
+        if is_certain or not await self._client.may_hide(self._settings.mlflow):
             return evidence
         found = {group: await self._has_model(group) for group in absent.unlisted_groups}
         return structs.replace(
@@ -108,7 +112,7 @@ class StaleFeed:
 
     async def _has_model(self, group: str) -> bool | None:
         """Ask MLflow for the model of a group; None where it does not tell."""
-        answers = [await self._client.has_model(name) for name in possible_names(group)]
+        answers = [await self._workspaces.has_model(name) for name in possible_names(group)]
         return True if True in answers else None if None in answers else False
 
     def _purged(self, absent: Absent, evidence: Evidence) -> Iterator[Entity]:
@@ -133,7 +137,7 @@ class StaleFeed:
 
     async def _runs_of(self, container: str) -> AsyncIterator[EntityChunk]:
         """Yield what marks the runs of a deleted experiment as removed. If they cannot be read, that is a finding."""
-        experiment = self._record.deleted[container]
+        experiment = self._workspaces.enter(self._record.deleted[container])
         (partition,) = runs_of(self._client.url, [experiment.experiment_id])
         source = RunSource(partition, self._client.runs)
         try:

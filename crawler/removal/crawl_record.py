@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+import msgspec
+
 from crawler.mlflow.entities import Experiment
-from crawler.telemetry.events import Event, RowsRead, RowsSkipped, Started
+from crawler.telemetry.events import Event, RowsRead, RowsSkipped, Started, WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
 
 _LISTINGS = {
@@ -13,6 +15,13 @@ _LISTINGS = {
     "dataset": ("runs", "deleted runs", "runs left out"),
 }
 """The rows that entities of a type come from, as events name them."""
+
+
+class DeletedExperiment(msgspec.Struct, frozen=True):
+    """An experiment that MLflow lists as deleted, and its workspace, None where MLflow has no workspaces."""
+
+    experiment: Experiment
+    workspace: str | None = None
 
 
 class CrawlRecord:
@@ -25,13 +34,15 @@ class CrawlRecord:
     def __init__(self) -> None:
         self.urns: dict[str, None] = {}
         self.own: dict[str, None] = {}
-        self.deleted: dict[str, Experiment] = {}
+        self.deleted: dict[str, DeletedExperiment] = {}
         """Experiments that MLflow lists as deleted, by the URN of their container."""
         self.left_out: set[str] = set()
         """What MLflow lists and the recipe does not choose."""
         self.failures = 0
         self.is_partial = False
         """Whether this crawl reads only a part of the runs."""
+        self.workspaces: WorkspacesChosen | None = None
+        """Which workspaces this crawl reads, where MLflow has any."""
         self._rows: Counter[str] = Counter()
 
     def see(self, urn: str) -> None:
@@ -42,9 +53,9 @@ class CrawlRecord:
         """Note that MLflow has an entity of a kind that the official connector does not know."""
         self.own[urn] = None
 
-    def see_deleted(self, urn: str, experiment: Experiment) -> None:
-        """Note that MLflow lists an experiment as deleted."""
-        self.deleted[urn] = experiment
+    def see_deleted(self, urn: str, experiment: Experiment, workspace: str | None) -> None:
+        """Note that MLflow lists an experiment as deleted, in a workspace where it has any."""
+        self.deleted[urn] = DeletedExperiment(experiment, workspace)
 
     def leave_out(self, urn: str) -> None:
         """Note that MLflow has an entity which is not to be crawled: what DataHub has of it stays."""
@@ -62,8 +73,15 @@ class CrawlRecord:
             case Started():
                 self.is_partial = event.resumed is not None or event.since is not None or event.leaves_out_runs
                 self.failures += 0 if event.resumed is None else len(event.resumed.failures)
+            case WorkspacesChosen():
+                self.workspaces = event
             case _:
                 pass
+
+    @property
+    def leaves_out_workspaces(self) -> bool:
+        """Whether MLflow has workspaces that are not read, since they are not chosen."""
+        return self.workspaces is not None and bool(self.workspaces.left_out)
 
     @property
     def empty(self) -> frozenset[str]:

@@ -33,7 +33,7 @@ class Why(StrEnum):
     THRESHOLD = "threshold"
     EMPTY_LISTING = "empty_listing"
     PARTIAL = "partial"
-    """Only a part of the runs, which name it, was read by this crawl: it is resumed, for example."""
+    """Only a part of the runs, which name it, was read by this crawl: it is resumed, or not all are chosen."""
     RIGHTS = "rights"
     """The account may have lost the right to see it."""
     STILL_THERE = "still_there"
@@ -50,6 +50,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         failures: how many failures there were.
         is_partial: True if this crawl read only a part of the runs, as one that is resumed.
+        leaves_out: True if there are runs that are not chosen, which may name the datasets that others do not.
         empty: entity types whose listing came back empty.
         deleted: URNs that MLflow lists as deleted.
         may_hide: True if the account may have lost rights.
@@ -60,6 +61,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     failures: int = 0
     is_partial: bool = False
+    leaves_out: bool = False
     empty: Collection[str] = frozenset()
     deleted: Collection[str] = frozenset()
     may_hide: bool = False
@@ -223,7 +225,7 @@ def _verdict(urn: str, absent: Absent, evidence: Evidence, *, hides_experiments:
     entity_type = type_of(urn)
     if urn in evidence.deleted:
         return Verdict(urn, is_removed=True, why=Why.DELETED)
-    if entity_type == "dataset" and evidence.is_partial:
+    if entity_type == "dataset" and (evidence.is_partial or evidence.leaves_out):
         return Verdict(urn, is_removed=False, why=Why.PARTIAL)
     if absent.groups.get(urn) in evidence.existing_models:
         return Verdict(urn, is_removed=False, why=Why.STILL_THERE)

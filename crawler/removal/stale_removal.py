@@ -93,7 +93,7 @@ class StaleRemoval:
             self.old,
             self.record.urns,
             self._separator,
-            is_partial=self.record.is_partial,
+            is_partial=self.record.is_partial or self.record.leaves_out_workspaces,
             left_out=self.record.left_out,
             unread=self._unread,
         )
@@ -103,7 +103,9 @@ class StaleRemoval:
         return decide(absent, self._threshold, evidence)
 
     def absent_own(self) -> Absent:
-        """Return what of the other checkpoint was not listed."""
+        """Return what of the other checkpoint was not listed: nothing is known of workspaces that are left out."""
+        if self.record.leaves_out_workspaces:
+            return Absent([], 0.0, groups={}, unlisted_groups=frozenset())
         return compare_own(self.old_own, self.record.own, self._left_out, is_partial=self.record.is_partial)
 
     def decide_own(self, own: Absent, absent: Absent, evidence: Evidence) -> list[Verdict]:

@@ -78,6 +78,16 @@ class SourceOpened(msgspec.Struct, frozen=True):
     version: str | None
 
 
+class WorkspacesChosen(msgspec.Struct, frozen=True):
+    """MLflow has workspaces: those that are read, in this order, and those that are left out, as far as it lists any.
+
+    Not one of others if the settings name the only one.
+    """
+
+    read: list[str]
+    left_out: list[str] = []
+
+
 class OutputOpened(msgspec.Struct, frozen=True):
     """The sink is open. `target` is its URL or path, `version` DataHub's, None where none is told."""
 
@@ -208,6 +218,7 @@ Event = (
     | ExperimentsListed
     | ExperimentDone
     | SourceOpened
+    | WorkspacesChosen
     | OutputOpened
     | OutputLost
     | OutputProbed

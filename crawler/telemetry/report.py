@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
+from msgspec import structs
+
 from crawler.http.traffic import Traffic
 from crawler.telemetry.counting import count
 from crawler.telemetry.events import (
@@ -25,6 +27,7 @@ from crawler.telemetry.events import (
     SourceOpened,
     Started,
     Unverified,
+    WorkspacesChosen,
 )
 from crawler.telemetry.forecast import Forecast
 from crawler.telemetry.logs import encodable
@@ -74,6 +77,8 @@ class Report:
         """How many runs the last whole crawl of this server read, where the state tells."""
         self.since: int | None = None
         """From when on (ms since epoch) what may have changed is read; None where everything is."""
+        self.workspaces: WorkspacesChosen | None = None
+        """Which workspaces are read, where MLflow has any."""
         self.unverified = Unverified(0, 0)
         """What waits to be seen in DataHub, which took it."""
         self.queue_lag: int | None = None
@@ -105,11 +110,8 @@ class Report:
                 self.run_id, self.dry_run = event.run_id, event.dry_run
                 self.tally = event.resumed or self.tally
                 self.runs_expected, self.since, self.chosen = event.runs_expected, event.since, event.chosen
-            case SourceOpened():
-                self.mlflow.version = event.version
-            case OutputOpened():
-                self.output = event.target
-                self.datahub.version = event.version or self.datahub.version
+            case SourceOpened() | WorkspacesChosen() | OutputOpened():
+                self._note_place(event)
             case _:
                 count(event, self.tally)
                 self.forecast(event)
@@ -119,6 +121,16 @@ class Report:
         if rows.samples:
             known = self.left_out.get(rows.what, [])
             self.left_out[rows.what] = [*known, *map(encodable, rows.samples)][:SAMPLES]
+
+    def _note_place(self, event: SourceOpened | WorkspacesChosen | OutputOpened) -> None:
+        match event:
+            case SourceOpened():
+                self.mlflow.version = event.version
+            case WorkspacesChosen():
+                self.workspaces = event
+            case OutputOpened():
+                self.output = event.target
+                self.datahub.version = event.version or self.datahub.version
 
     @property
     def duration(self) -> float:
@@ -236,6 +248,7 @@ class Report:
             "mlflow": _traffic(self.mlflow),
             "since": None if self.since is None else _time(self.since),
             "chosen": self.chosen,
+            "workspaces": None if self.workspaces is None else structs.asdict(self.workspaces),
             "read": dict(self.read),
             "skipped": dict(self.skipped),
             "left_out": self.left_out,

@@ -1,7 +1,7 @@
 """The summary at the end of a crawl or a replay: what was read, written and skipped, what failed, where files are."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -42,6 +42,7 @@ WHY = {
 }
 """The reasons of stale removal in words."""
 
+NAMES_SHOWN = 20
 _KIB = 1024
 
 
@@ -74,6 +75,12 @@ def print_summary(report: Report, *, report_path: Path | None, stream: TextIO) -
     stream.flush()
 
 
+def shortened(names: Sequence[str]) -> str:
+    """Return names in one line, of many only the first ones and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def human_bytes(count: float) -> str:
     """Return a number of bytes in the unit that reads best."""
     for unit in ("B", "KiB", "MiB"):
@@ -87,6 +94,7 @@ def _print_all(console: "Console", report: Report, report_path: Path | None) -> 
     # The tags of the stages are written whatever MLflow says.
     if report.read.total() or report.skipped.total() or report.delivered.total() > report.delivered["tag"]:
         console.print(_proposals(report) if report.replayed else _entities(report))
+    _print_workspaces(console, report)
     _print_choice(console, report)
     _print_stale(console, report)
     _print_traffic(console, report)
@@ -231,6 +239,15 @@ def _print_choice(console: "Console", report: Report) -> None:
             _print_indented(console, 6, printable(sample))
         if count > len(samples):
             _print_indented(console, 6, f"… and {count - len(samples):,} more")
+
+
+def _print_workspaces(console: "Console", report: Report) -> None:
+    """Name the workspaces that were read, and those that are left out."""
+    if report.workspaces is None:
+        return
+    for title, names in (("Workspaces", report.workspaces.read), ("Left out", report.workspaces.left_out)):
+        if names:
+            console.print(f"{title}: {printable(shortened(names))}")
 
 
 def _print_stale(console: "Console", report: Report) -> None:

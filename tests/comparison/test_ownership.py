@@ -3,10 +3,19 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from crawler.comparison.ownership import KEY_ASPECTS, belongs, may_belong, types_read_whole
+from crawler.comparison.ownership import (
+    KEY_ASPECTS,
+    belongs,
+    instances_read,
+    may_belong,
+    types_read_whole,
+    types_told_apart,
+)
 from crawler.config.selection import Selection
 from crawler.config.settings import MappingSettings
+from crawler.telemetry.events import WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import DATASETS_DIFFER
 from crawler.telemetry.findings.reading import (
@@ -17,7 +26,8 @@ from crawler.telemetry.findings.reading import (
     NOTHING_LISTED,
     REGISTRY_MISSING,
     UNREADABLE,
-    WORKSPACES_UNREAD,
+    WORKSPACE_UNREAD,
+    WORKSPACES_UNLISTED,
 )
 
 MLFLOW = "urn:li:dataPlatform:mlflow"
@@ -61,10 +71,29 @@ def test_what_is_stored_tells_platform_and_instance(
     entity_type: str, place: dict[str, Any] | None, plain: bool, of_team_a: bool
 ) -> None:
     stored: dict[str, Any] = {KEY_ASPECTS[entity_type]: {}} | ({"dataPlatformInstance": place} if place else {})
-    assert belongs(entity_type, stored, PLAIN) is plain
-    assert belongs(entity_type, stored, OF_TEAM_A) is of_team_a
-    assert not belongs(entity_type, stored | {"status": {"removed": True}}, PLAIN)
-    assert belongs(entity_type, stored | {"status": {"removed": False}}, PLAIN) is plain
+    assert belongs(entity_type, stored, {None}) is plain
+    assert belongs(entity_type, stored, {TEAM_A}) is of_team_a
+    assert belongs(entity_type, stored, {None, TEAM_A}) is (plain or of_team_a)
+    assert not belongs(entity_type, stored | {"status": {"removed": True}}, {None})
+    assert belongs(entity_type, stored | {"status": {"removed": False}}, {None}) is plain
+
+
+def test_the_instances_of_workspaces_that_were_read() -> None:
+    chosen = WorkspacesChosen(["default", "team-a"], ["team-b"])
+    east = structs.replace(PLAIN, platform_instance="east")
+    by_prefix = structs.replace(east, workspace_identity="prefix")
+
+    def instance(name: str) -> str:
+        return f"urn:li:dataPlatformInstance:({MLFLOW},{name})"
+
+    assert instances_read(None, PLAIN, is_only=False) == {None}
+    assert instances_read(chosen, PLAIN, is_only=False) == {None, TEAM_A}
+    assert instances_read(chosen, east, is_only=False) == {instance("east"), instance("east.team-a")}
+    assert instances_read(chosen, by_prefix, is_only=False) == {instance("east")}
+    assert instances_read(WorkspacesChosen(["team-a"]), east, is_only=True) == {instance("east")}
+    assert types_told_apart(WorkspacesChosen(["default"]), by_prefix) == [*KEY_ASPECTS]
+    assert set(types_told_apart(chosen, east)) == set(KEY_ASPECTS) - {"dataset"}
+    assert types_told_apart(chosen, by_prefix) == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +107,8 @@ def test_what_is_stored_tells_platform_and_instance(
         (HIDDEN_MODEL_VERSIONS.found(), {"mlModel"}),
         (REGISTRY_MISSING.found(), {"mlModel", "mlModelGroup"}),
         (NOTHING_LISTED.found(), set(KEY_ASPECTS)),
-        (WORKSPACES_UNREAD.found(), set(KEY_ASPECTS)),
+        (WORKSPACE_UNREAD.found(), set(KEY_ASPECTS)),
+        (WORKSPACES_UNLISTED.found(), set(KEY_ASPECTS)),
         (DATASETS_DIFFER.found(), set()),
     ],
 )

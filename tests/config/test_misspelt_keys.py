@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {
     "source": (sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
     "source.config": (sections.MlflowSource, {}),
     "source.config.include": (sections.IncludeOptions, {}),
-    "source.config.experiment_pattern": (sections.Pattern, {}),
+    "source.config.experiment_pattern": (sections.PatternOptions, {}),
     "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
     "source.config.stateful_ingestion.state_provider": (sections.StateProvider, {}),
     "source.config.stateful_ingestion.state_provider.config": (sections.FileStateProvider, {}),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crawler.config import sections
+from crawler.config.patterns import AllowDenyPattern
 from crawler.config.secrets import secret_options
 from crawler.config.settings import Confirm, Endpoint, OwnerSettings, Secret, Settings
 from tests.config.recipes import datahub, loaded, recipe, rest
@@ -36,6 +37,12 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "runs_since": (date(2026, 1, 2), "selection.runs_since", "2026-01-02"),
     "max_runs_per_experiment": ("5", "selection.max_runs_per_experiment", 5),
     "lifecycle": ("all", "selection.lifecycle", "all"),
+    "workspace_pattern": (
+        {"allow": ["a"], "deny": ["b"], "ignoreCase": False},
+        "selection.workspace_pattern",
+        AllowDenyPattern(allow=("a",), deny=("b",), ignore_case=False),
+    ),
+    "workspace_identity": ("prefix", "mapping.workspace_identity", "prefix"),
     "page_size": ("77", "mlflow.page_size", 77),
     "min_threads": (3, "mlflow.tracking.min_concurrency", 3),
     "max_threads": (3, "mlflow.tracking.concurrency", 3),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from crawler.config.patterns import ALL
 from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, Secret
 from tests.config.recipes import datahub, loaded, recipe, refused, rest
 
@@ -180,3 +181,12 @@ def test_a_broken_datahubenv_is_named(content: str, tmp_path: Path) -> None:
     assert ".datahubenv" in refused(tmp_path, recipe())
     assert datahub(loaded(tmp_path, recipe(), GMS)).server.token is None
     assert datahub(loaded(tmp_path, recipe(sink=rest(token="t")))).server.token == Secret("t")
+
+
+def test_the_first_place_that_chooses_workspaces_counts(tmp_path: Path) -> None:
+    by_pattern = recipe({"workspace_pattern": {"allow": ["team"]}})
+    of_environment = {"MLFLOW_WORKSPACE": "team-b"}
+    found = loaded(tmp_path, by_pattern, of_environment)
+    assert (found.mlflow.workspace, found.selection.workspace_pattern.allow) == (None, ("team",))
+    found = loaded(tmp_path, by_pattern, of_environment, workspace="team-c")
+    assert (found.mlflow.workspace, found.selection.workspace_pattern) == ("team-c", ALL)

@@ -53,6 +53,23 @@ WRONG: list[tuple[Any, str]] = [
         recipe({"stateful_ingestion": {"enabled": True}}),
         "source.config.stateful_ingestion.enabled: there is no pipeline_name",
     ),
+    (
+        recipe({"workspace": "a", "workspace_pattern": {"allow": ["b"]}}),
+        "source.config: workspace and workspace_pattern",
+    ),
+    (
+        recipe({"workspace_pattern": {"deny": ["a", "("]}}),
+        "source.config.workspace_pattern.deny: '(' is no regular",
+    ),
+    (
+        recipe({"workspace_pattern": {"ignore_case": 1}}),
+        "source.config.workspace_pattern: unknown key 'ignore_case'. Did",
+    ),
+    (recipe({"workspace_pattern": "team"}), "source.config.workspace_pattern: expected a mapping, got str."),
+    (
+        recipe({"workspace_identity": "name"}),
+        "source.config.workspace_identity: expected one of platform_instance",
+    ),
     (recipe({"stateful_ingestion": True}), "source.config.stateful_ingestion: expected a mapping, got bool."),
     (recipe({"ca_certificate_path": "https://x/ca"}), "source.config.ca_certificate_path: expected a path on this"),
     (recipe({"ca_certificate_path": 1}), "source.config.ca_certificate_path: expected str, got int."),

@@ -66,6 +66,7 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "untimed_unknown",
         "urn_taken",
         "workspace_ignored",
-        "workspaces_unread",
+        "workspace_unread",
+        "workspaces_unlisted",
         "zeros_unknown",
     } == FOUND_AGAIN

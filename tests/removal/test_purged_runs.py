@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.config.settings import FileSettings, MappingSettings, MlflowSettings, ServerSettings, Settings
 from crawler.pipeline.stale_feed import StaleFeed
 from crawler.removal.deleted_runs import DeletedRuns
 from crawler.removal.open_removal import Removal
@@ -18,6 +20,13 @@ from crawler.telemetry.events import Event, RowsRead, StaleFound
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import UNREADABLE
 
+MLFLOW = "http://mlflow:5000"
+SETTINGS = Settings(
+    run_id="1",
+    mlflow=MlflowSettings(tracking=ServerSettings(url=MLFLOW)),
+    mapping=MappingSettings(ui_url=MLFLOW),
+    sink=FileSettings(path=Path("-")),
+)
 EXPERIMENT = "urn:li:container:1"
 OTHER = "urn:li:container:2"
 
@@ -50,7 +59,7 @@ async def removed(
     shown = ShownEntities(None, told.append)
     removal = Removal(stale, shown, DeletedRuns(shown, told.append), is_confirmed=False, known_runs=remembered)
     nobody: Any = None
-    feed = StaleFeed(nobody, nobody, removal, told.append, asyncio.Event())
+    feed = StaleFeed(nobody, SETTINGS, removal, told.append, asyncio.Event())
     urns = [entity.urn async for chunk in feed for entity in chunk.entities]
     found = [each for each in told if isinstance(each, Finding)]
     return urns, [each for each in told if isinstance(each, StaleFound)], found

@@ -4,7 +4,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,18 @@ API = "/api/2.0/mlflow"
 Rows = list[dict[str, Any]]
 _STAGES = {"ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted"}
 _NAMED = re.compile(r"""name = (?:'([^']*)'|"([^"]*)")""")
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[str]:
+    """Yields the URL of a server all of whose requests one handler answers."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 class Dialect:
@@ -49,18 +61,26 @@ class Dialect:
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         """Yields the URL."""
-        app = web.Application()
-        app.router.add_get(f"{API}/registered-models/search", self._search_models)
-        app.router.add_get(f"{API}/model-versions/search", self._search_versions)
-        app.router.add_post(f"{API}/experiments/search", self._search_experiments)
-        app.router.add_post(f"{API}/runs/search", self._search_runs)
-        app.router.add_get(f"{API}/runs/get", self._get_run)
-        app.router.add_get(f"{API}/registered-models/get", self._get_model)
-        app.router.add_get(f"{API}/users/get", self._get_user)
-        app.router.add_post(f"{API}/logged-models/search", self._search_logged_models)
-        app.router.add_get("/version", self._version)
-        async with TestServer(app) as server:
-            yield str(server.make_url("")).rstrip("/")
+        async with served(self.answer) as url:
+            yield url
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answers a request, by its method and path."""
+        handlers: dict[tuple[str, str], Handler] = {
+            ("GET", f"{API}/registered-models/search"): self._search_models,
+            ("GET", f"{API}/model-versions/search"): self._search_versions,
+            ("POST", f"{API}/experiments/search"): self._search_experiments,
+            ("POST", f"{API}/runs/search"): self._search_runs,
+            ("GET", f"{API}/runs/get"): self._get_run,
+            ("GET", f"{API}/registered-models/get"): self._get_model,
+            ("GET", f"{API}/users/get"): self._get_user,
+            ("POST", f"{API}/logged-models/search"): self._search_logged_models,
+            ("GET", "/version"): self._version,
+        }
+        handler = handlers.get((request.method, request.path))
+        if handler is None:
+            raise web.HTTPNotFound
+        return await handler(request)
 
     async def _search_models(self, request: web.Request) -> web.Response:
         return self._refused(request) or self._page("registered_models", self.models, request.query)

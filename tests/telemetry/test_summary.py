@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crawler.config.durations import human_seconds
-from crawler.telemetry.events import EntitiesUnchanged, StaleFound, Started, rows_left_out
+from crawler.telemetry.events import EntitiesUnchanged, StaleFound, Started, WorkspacesChosen, rows_left_out
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, print_summary
 from tests.support.findings import fail, warn
@@ -59,6 +59,15 @@ def test_what_was_read_stands_beside_what_was_written() -> None:
     report.read["registered_models"] = 1_234
     report.delivered["mlModelGroup"] = 1_230
     assert "registered models 1,234 mlModelGroup 1,230" in words(shown(report))
+
+
+def test_workspaces_are_named_the_first_of_many() -> None:
+    report = finished()
+    report(WorkspacesChosen([f"team-{number}" for number in range(25)], ["other"]))
+    text = shown(report)
+    assert "Workspaces: team-0, team-1, " in text
+    assert "team-19 and 5 more\nLeft out: other\n" in text
+    assert "Workspaces" not in shown(finished())
 
 
 def test_what_has_not_changed_stands_beside_both() -> None:

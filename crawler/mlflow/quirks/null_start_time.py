@@ -93,6 +93,10 @@ class NullStartTimes:
         """Leave an experiment to itself: its runs could not all be read, or it is known to have such runs."""
         self._others.pop(experiment_id, None)
 
+    def forget(self) -> None:
+        """Begin anew, with other experiments."""
+        self._others.clear()
+
     def resume_count(self, experiment_id: str, rows: int) -> None:
         """Count on from `rows` runs of an experiment, which an earlier crawl has read."""
         self._start_counting([experiment_id])

@@ -88,20 +88,29 @@ HIDDEN_MODEL_VERSIONS = FindingKind(
     found_again=True,
 )
 
-WORKSPACES_UNREAD = FindingKind(
-    "workspaces_unread",
-    "MLflow has several workspaces and none is chosen, so only its default is read.",
-    "warning",
-    "Choose one with --workspace, MLFLOW_WORKSPACE or workspace in the recipe; crawl once for each, each with a "
-    "platform_instance of its own, since names are not unique over workspaces.",
+WORKSPACE_UNREAD = FindingKind(
+    "workspace_unread",
+    "A workspace of MLflow could not be read, or not to its end. All others were.",
+    "failure",
+    "The sample has MLflow's answer. If this account shall not read it, leave it out with workspace_pattern.",
+    found_again=True,
+)
+
+WORKSPACES_UNLISTED = FindingKind(
+    "workspaces_unlisted",
+    "MLflow does not tell this account which workspaces it has, so only its default is read.",
+    "failure",
+    "Have a proxy before MLflow let /api/3.0/mlflow/server-info and /api/3.0/mlflow/workspaces through, and give the "
+    "account rights in a workspace; or set workspace: default, if that is all that you want.",
     found_again=True,
 )
 
 WORKSPACE_IGNORED = FindingKind(
     "workspace_ignored",
-    "A workspace is chosen, but this MLflow has no workspaces: all of it is read.",
+    "Workspaces are chosen, but this MLflow has none: all of it is read.",
     "warning",
-    "Leave out --workspace, MLFLOW_WORKSPACE or workspace, or start MLflow 3.10 or later with --enable-workspaces.",
+    "Leave out --workspace, MLFLOW_WORKSPACE, workspace or workspace_pattern, or start MLflow 3.10 or later with "
+    "--enable-workspaces.",
     found_again=True,
 )
 
