@@ -4,7 +4,7 @@ DataHub's search index lists it, and lags: whether an entity is there now is ask
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from crawler.comparison.differences import Differences
 from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
@@ -31,8 +31,13 @@ class OrphanSearch:
         settings: MappingSettings,
         seen: SeenUrns,
         differences: Differences,
+        unread: Collection[str] = (),
     ) -> None:
-        """Count in `differences` what is not in `seen` and belongs to the server of `settings`."""
+        """Count in `differences` what is not in `seen` and belongs to the server of `settings`.
+
+        Nothing is said of the `unread` subtypes.
+        """
+        self._unread = unread
         self._client = client
         self._reader = reader
         self._settings = settings
@@ -86,7 +91,7 @@ class OrphanSearch:
         stored = await self._reader.read(candidates)
         for each in candidates:
             aspects = stored.values.get(each.urn)
-            if aspects and belongs(each.entity_type, aspects, self._settings):
+            if aspects and belongs(each.entity_type, aspects, self._settings, self._unread):
                 self._differences.add_orphan(each.entity_type, each.urn)
                 # A page may come twice.
                 self._seen.add(each.urn)

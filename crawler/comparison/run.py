@@ -8,7 +8,7 @@ from crawler.comparison.compared_stream import ComparedStream
 from crawler.comparison.comparer import Comparer
 from crawler.comparison.differences import Differences
 from crawler.comparison.orphans import OrphanSearch
-from crawler.comparison.ownership import KEY_ASPECTS, types_read_whole
+from crawler.comparison.ownership import KEY_ASPECTS, kinds_not_read, types_read_whole
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
 from crawler.config.settings import RestSettings, Settings
@@ -93,7 +93,8 @@ async def _diff(
             ComparedStream(stream, comparer.compare) as compared,
         ):
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
-        search = OrphanSearch(gms, reader, settings.mapping, seen, differences)
+        unread = kinds_not_read(_codes(report), settings.selection.include)
+        search = OrphanSearch(gms, reader, settings.mapping, seen, differences, unread)
         await unless_stopped(_find_orphans(search, report, listener), stop)
     differences.complete = True
 
@@ -129,8 +130,7 @@ async def _read_through(compared: ComparedStream) -> None:
 
 async def _find_orphans(search: OrphanSearch, report: Report, listener: Listener) -> None:
     """Look for orphans among the entity types of which MLflow gave all."""
-    found = {finding.code for finding in (*report.warnings, *report.failures)}
-    entity_types = types_read_whole(found)
+    entity_types = types_read_whole(_codes(report))
     if unknown := [each for each in KEY_ASPECTS if each not in entity_types]:
         listener(ORPHANS_UNKNOWN.found(", ".join(unknown), len(unknown)))
     if not entity_types:
@@ -139,6 +139,11 @@ async def _find_orphans(search: OrphanSearch, report: Report, listener: Listener
         await search.run(entity_types)
     except (RequestRefused, DecodeError, AnswerTooLarge, WrongServer) as error:
         listener(ORPHANS_NOT_LISTED.found(error.message))
+
+
+def _codes(report: Report) -> set[str]:
+    """Return the codes of all findings."""
+    return {finding.code for finding in (*report.warnings, *report.failures)}
 
 
 def _first(group: BaseExceptionGroup[CrawlerError]) -> CrawlerError:

@@ -5,10 +5,19 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
-from crawler.mlflow.entities import Experiment, KeyValue, ModelVersion, RegisteredModel, Run, RunInfo, RunInputs
+from crawler.mlflow.entities import (
+    EvaluationDataset,
+    Experiment,
+    KeyValue,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    RunInfo,
+    RunInputs,
+)
 from crawler.url_credentials import may_have_credentials, strip_json
 
-Listed = TypeVar("Listed", Experiment, ModelVersion, RegisteredModel)
+Listed = TypeVar("Listed", EvaluationDataset, Experiment, ModelVersion, RegisteredModel)
 _RunTexts = tuple[RunInfo, list[KeyValue], list[KeyValue], RunInputs | None]
 """What of a run can hold a URL. MLflow lets no metric's name have an `@`."""
 

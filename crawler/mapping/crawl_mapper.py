@@ -1,6 +1,6 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import structs
@@ -10,17 +10,27 @@ from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_row, clean_run
-from crawler.mapping.datasets import DatasetMapper
+from crawler.mapping.datasets import DatasetMapper, edge_properties
 from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.model_versions import model_urn
+from crawler.mapping.prompts import is_prompt, linked_prompts
 from crawler.mapping.reducers.datasets import DatasetReducer
+from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run, RunInputs
+from crawler.mlflow.entities import (
+    EvaluationDataset,
+    Experiment,
+    KeyValue,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    RunInputs,
+)
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
     DATASET_COLUMNS_LEFT_OUT,
@@ -39,6 +49,10 @@ class Witness(Protocol):
         """Note that MLflow has it."""
         ...
 
+    def see_own(self, urn: str) -> None:
+        """Note that MLflow has an entity of a kind that the official connector does not know."""
+        ...
+
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
         """Note that MLflow lists an experiment as deleted."""
         ...
@@ -48,6 +62,9 @@ class _NoWitness:
     def see(self, urn: str) -> None:
         """Note nothing."""
 
+    def see_own(self, urn: str) -> None:
+        """Note nothing."""
+
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
         """Note nothing."""
 
@@ -55,10 +72,12 @@ class _NoWitness:
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
-    The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss.
+    The order: models and prompts with their versions, `versions_complete`, evaluation datasets, experiments and their
+    runs, the runs that versions still miss.
     `delivered(urn)` is true for entities that a resumed crawl already delivered. `noted(urn)` returns the note of an
     entity that an earlier crawl delivered, where this one does not read everything; without it there are no notes.
-    `witness` sees stages, models, versions, experiments, datasets and the users of runs, delivered or not.
+    `witness` sees stages, models, versions, experiments, datasets and the users of runs, delivered or not; prompts and
+    evaluation datasets as our own.
     """
 
     def __init__(
@@ -75,6 +94,9 @@ class CrawlMapper:
         self._delivered = delivered
         self._map_dataset_input = DatasetMapper(settings).use
         self._versions = VersionIndex(settings, noted)
+        self._prompt_versions: set[str] = set()
+        """The URNs of those that DataHub can take."""
+        self._evaluation_datasets = EvaluationDatasetIndex(settings)
         self._users = UserReducer()
         self.datasets = DatasetReducer(noted=noted)
         self._contexts: dict[str, RunContext] = {}
@@ -85,6 +107,7 @@ class CrawlMapper:
         """Name the workspace in all links. Call it before anything is mapped."""
         self._settings = structs.replace(self._settings, workspace=name)
         self._versions = VersionIndex(self._settings, self._noted)
+        self._evaluation_datasets = EvaluationDatasetIndex(self._settings)
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""
@@ -94,9 +117,9 @@ class CrawlMapper:
         return stages
 
     def registered_model(self, model: RegisteredModel) -> None:
-        """Take a model; its group is returned later, when all versions are known."""
+        """Take a model or a prompt; its group is returned later, when all versions are known."""
         model = self._cleaned(model, f"registered model {model.name}")
-        self._witness.see(model_group_urn(model.name, self._settings))
+        self._see_model(model_group_urn(model.name, self._settings), model.tags)
         self._versions.add_model(model)
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
@@ -105,27 +128,35 @@ class CrawlMapper:
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
-        self._witness.see(model_urn(version.name, version.version, self._settings))
+        urn = model_urn(version.name, version.version, self._settings)
+        if self._see_model(urn, version.tags) and not urns.problem(urn):
+            self._prompt_versions.add(urn)
         return self._users.take(version.user_id) if version.user_id else []
 
     def hidden_version(self, version: ModelVersion) -> None:
         """Take a version that is not written, since its model is not listed: both may well be there."""
         version = clean_row(version)[0] if self._cleans else version
-        self._witness.see(model_group_urn(version.name, self._settings))
-        self._witness.see(model_urn(version.name, version.version, self._settings))
+        self._see_model(model_group_urn(version.name, self._settings), version.tags)
+        self._see_model(model_urn(version.name, version.version, self._settings), version.tags)
 
     def versions_complete(self) -> Iterator[Entity]:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
         return self._versions.seal()
 
-    def experiment(self, experiment: Experiment) -> Entity:
-        """Map an experiment to its container; from now on its runs can be mapped."""
+    def evaluation_dataset(self, dataset: EvaluationDataset) -> None:
+        """Take an evaluation dataset; it is returned at the end, when the names of its experiments are known."""
+        dataset = self._cleaned(dataset, f"evaluation dataset {dataset.dataset_id}")
+        self._witness.see_own(self._evaluation_datasets.add(dataset))
+
+    def experiment(self, experiment: Experiment, traces: int = 0) -> Entity:
+        """Map an experiment with so many `traces` to its container; from now on its runs can be mapped."""
         # By its name as MLflow has it: nobody reads a guid.
         urn = container_urn(experiment, self._settings)
         self._witness.see(urn)
         experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
         self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
-        return experiment_entity(urn, experiment, self._settings)
+        self._evaluation_datasets.name_experiment(experiment.experiment_id, experiment.name)
+        return experiment_entity(urn, experiment, self._settings, traces)
 
     def deleted_experiments(self, experiments: Iterable[Experiment]) -> None:
         """Take experiments that are in MLflow's trash: they are not written."""
@@ -158,7 +189,9 @@ class CrawlMapper:
         user = run_user(run)
         self._witness.see(user_urn(user))
         entities = self._users.take(user)
-        inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
+        inputs = self._inputs(run, run.inputs, entities) if run.inputs else []
+        if self._prompt_versions:
+            inputs += self._linked_prompts(run)
         entities.append(run_entity(run, context, inputs, self._versions.outputs(run.info.run_id), parents))
         entities += self._versions.take(run)
         return entities
@@ -184,12 +217,21 @@ class CrawlMapper:
     def held(self) -> Iterator[Entity]:
         """Yield what the reducers hold at the end of the crawl, early or not: versions out of order, datasets."""
         yield from self._versions.finish()
+        yield from self._evaluation_datasets.finish()
         yield from self.datasets.finish()
 
     def take_notices(self) -> list[Finding]:
         """Return the findings about rows mapped since the last call."""
         notices, self._notices = self._notices, []
         return notices
+
+    def _see_model(self, urn: str, tags: Sequence[KeyValue]) -> bool:
+        """Note that MLflow has a model, or a version of one. Return whether it is one of a prompt."""
+        if is_prompt(tags):
+            self._witness.see_own(urn)
+            return True
+        self._witness.see(urn)
+        return False
 
     def _cleaned(self, row: Listed, name: str) -> Listed:
         if not self._cleans:
@@ -209,6 +251,10 @@ class CrawlMapper:
         """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
         edges: list[Edge] = []
         for dataset_input in inputs.dataset_inputs:
+            if urn := self._evaluation_datasets.urn_of_input(dataset_input.dataset):
+                evaluated = Edge(urn, edge_properties(dataset_input))
+                edges += [] if evaluated in edges else [evaluated]
+                continue
             use = self._map_dataset_input(dataset_input)
             if use.cut:
                 self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
@@ -229,3 +275,9 @@ class CrawlMapper:
                 sample = f"{name}: run {run.info.run_id} uses another one, digest {digest}"
                 self._notices.append(DATASETS_DIFFER.found(sample))
         return edges
+
+    def _linked_prompts(self, run: Run) -> Iterator[Edge]:
+        """Yield the run's edges to the prompt versions that it names and that are written."""
+        for urn in linked_prompts(run.data.tags, self._settings):
+            if urn in self._prompt_versions:
+                yield Edge(urn)

@@ -23,6 +23,8 @@ from crawler.mapping.times import known_time
 from crawler.mlflow.entities import Experiment, as_dict
 
 NOTE_TAG = "mlflow.note.content"
+TRACES_PROPERTY = "mlflow.traces"
+"""How many traces an experiment has, if any; MLflow has no tag of this name."""
 _SUBTYPE = SubTypes(type_names=["ML Experiment"])
 
 
@@ -31,13 +33,16 @@ def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
     return urns.container(instance_guid(settings, platform=PLATFORM_URN, id=experiment.name))
 
 
-def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings) -> Entity:
-    """Map an experiment to a container, with the aspects that DataHub's ingestion adds to every container."""
+def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings, traces: int = 0) -> Entity:
+    """Map an experiment with so many `traces` to a container.
+
+    It has the aspects that DataHub's ingestion adds to every container.
+    """
     return Entity(
         "container",
         urn,
         (
-            _properties(experiment, settings),
+            _properties(experiment, settings, traces),
             platform_instance(settings),
             _SUBTYPE,
             BrowsePathsV2(path=_browse_path(settings)),
@@ -46,16 +51,17 @@ def experiment_entity(urn: str, experiment: Experiment, settings: MappingSetting
     )
 
 
-def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerProperties:
+def _properties(experiment: Experiment, settings: MappingSettings, traces: int) -> ContainerProperties:
     tags = as_dict(experiment.tags)
     description = tags.pop(NOTE_TAG, None)
     key = {"platform": PLATFORM_URN, "id": experiment.name}
     if settings.platform_instance:
         key["instance"] = settings.platform_instance
+    counted = {TRACES_PROPERTY: str(traces)} if traces else {}
     return ContainerProperties(
         name=experiment.name,
         description=description,
-        custom_properties=key | tags | {"artifacts_location": experiment.artifact_location},
+        custom_properties=key | tags | counted | {"artifacts_location": experiment.artifact_location},
         external_url=ui_page(settings, f"experiments/{url_part(experiment.experiment_id)}"),
         created=_time_stamp(experiment.creation_time),
         last_modified=_time_stamp(experiment.last_update_time),

@@ -16,7 +16,7 @@ from crawler.datahub.aspects import (
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page, url_part
-from crawler.mapping.registered_models import model_group_urn, version_tag
+from crawler.mapping.registered_models import group_of, version_tag
 from crawler.mapping.runs import hyper_params, run_urn, training_metrics
 from crawler.mapping.stages import stage_tag_urn
 from crawler.mapping.times import known_time
@@ -40,7 +40,7 @@ def model_version_entity(
     """
     aspects: list[Aspect] = [
         _properties(version, run, settings),
-        _version(version, aliases, settings),
+        version_properties(version, aliases, settings),
         platform_instance(settings),
         NOT_REMOVED,
     ]
@@ -52,7 +52,6 @@ def model_version_entity(
 
 def _properties(version: ModelVersion, run: Run | None, settings: MappingSettings) -> MLModelProperties:
     tags = as_dict(version.tags)
-    group = model_group_urn(version.name, settings)
     return MLModelProperties(
         custom_properties=tags,
         description=version.description,
@@ -61,8 +60,7 @@ def _properties(version: ModelVersion, run: Run | None, settings: MappingSetting
         ),
         last_modified=TimeStamp(known_time(version.last_updated_timestamp) or 0),
         tags=[f"{key}:{value}" for key, value in tags.items()],
-        # A group's URN is longer than a model's, so DataHub may take the version only.
-        groups=[] if urns.problem(group) else [group],
+        groups=group_of(version.name, settings),
         training_jobs=[run_urn(run.info.run_id)] if run else [],
         external_url=ui_page(settings, f"models/{url_part(version.name)}/versions/{url_part(version.version)}"),
         hyper_params=hyper_params(run) if run else None,
@@ -70,7 +68,8 @@ def _properties(version: ModelVersion, run: Run | None, settings: MappingSetting
     )
 
 
-def _version(version: ModelVersion, aliases: Sequence[str], settings: MappingSettings) -> VersionProperties:
+def version_properties(version: ModelVersion, aliases: Sequence[str], settings: MappingSettings) -> VersionProperties:
+    """Return the place of a version among those of its model."""
     return VersionProperties(
         version_set=urns.version_set(instance_guid(settings, platform=PLATFORM, name=version.name)),
         version=version_tag(version.version, version.creation_timestamp),

@@ -139,6 +139,25 @@ class ModelVersion(_Message, frozen=True):
     tags: list[KeyValue] = []
 
 
+class EvaluationDataset(_Message, frozen=True):
+    """A row of `datasets/search`: what runs of an evaluation are given. Tags, schema and profile are JSON texts.
+
+    `experiment_ids` are empty in the listing: they are asked for one by one.
+    """
+
+    dataset_id: str
+    name: str = ""
+    digest: str = ""
+    tags: str = ""
+    schema: str = ""
+    profile: str = ""
+    created_time: Millis | None = None
+    last_update_time: Millis | None = None
+    created_by: str = ""
+    last_updated_by: str = ""
+    experiment_ids: list[str] = []
+
+
 def as_dict(pairs: list[KeyValue]) -> dict[str, str]:
     """Return tags or params by key; of two with one key the last wins, as in MLflow's client."""
     return {pair.key: pair.value for pair in pairs}

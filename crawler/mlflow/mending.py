@@ -5,7 +5,15 @@ import re
 from typing import Any
 
 _TIMES = frozenset(
-    ("start_time", "end_time", "creation_time", "last_update_time", "creation_timestamp", "last_updated_timestamp")
+    (
+        "start_time",
+        "end_time",
+        "creation_time",
+        "created_time",
+        "last_update_time",
+        "creation_timestamp",
+        "last_updated_timestamp",
+    )
 )
 _MAX_TIME = 2**62  # the end of entities.Millis
 _HALF_PAIR = re.compile("[\ud800-\udfff]")

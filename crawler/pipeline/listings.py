@@ -8,7 +8,7 @@ from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.decoding import Row
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import is_missing, no_listing, wants_filter
-from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, PROMPT_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.kind import Finding
@@ -66,6 +66,15 @@ class Listings:
         """Forget that a listing failed: it was read in another way."""
         self._failed.pop(resource.name, None)
 
+    def forgive_missing(self, resource: Resource[Any], *, or_refused: bool) -> None:
+        """Forget that a listing failed where the server has none, which is no news; or that it was `or_refused`.
+
+        A server of an unknown version may have none, and refuse it in words of its own.
+        """
+        error = self.error_of(resource)
+        if error is not None and (is_missing(error) or (or_refused and isinstance(error, RequestRefused))):
+            self.forgive(resource)
+
     def tell_failures(self) -> None:
         """Name each listing that failed, once: one finding where all of the registry is missing."""
         models, versions = self.error_of(REGISTERED_MODELS), self.error_of(MODEL_VERSIONS)
@@ -94,7 +103,7 @@ class Listings:
 
     def tell_nothing(self) -> None:
         """Warn if there is no model and no experiment: versions alone are those of models that may not be read."""
-        if self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
+        if self._has_rows <= {MODEL_VERSIONS.name, PROMPT_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None:
             self._listener(NOTHING_LISTED.found())
 
     async def _require_tracking(self) -> None:

@@ -1,4 +1,4 @@
-"""The order of reading: stages, models, versions, experiments with their runs, then what is left over of each."""
+"""The order of reading: stages, models, prompts, their versions, experiments with runs, then what is left over."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
@@ -9,14 +9,18 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.resources import EXPERIMENTS
+from crawler.mlflow.refusals import is_missing
+from crawler.mlflow.resources import EVALUATION_DATASETS, EXPERIMENTS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS
+from crawler.mlflow.server_version import is_older
 from crawler.pipeline.changed_runs import changed_runs
+from crawler.pipeline.evaluation_datasets import EvaluationDatasetStage
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
+from crawler.pipeline.trace_counts import TraceCounts
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.pipeline.workspaces import choose_workspace
 from crawler.telemetry.events import ExperimentDone, ExperimentsListed, Listener, RowsRead, RowsSkipped, SourceOpened
@@ -49,6 +53,9 @@ class Reader:
         self._to_read = 0
         self._listings = Listings(client, listener)
         self._registry = RegistryStage(self._listings, mapper, send, listener, workers)
+        self._prompts = RegistryStage(self._listings, mapper, send, listener, workers, PROMPTS, PROMPT_VERSIONS)
+        self._evaluation_datasets = EvaluationDatasetStage(client, self._listings, mapper, listener, workers)
+        self._trace_counts = TraceCounts(client, listener)
         self._parents = ParentRuns(client, listener)
         self._runs = RunStage(client, mapper, send, listener, progress, self._parents, workers, removals_of)
         self._version_runs = VersionRuns(client, mapper, send, listener, progress, self._parents, workers)
@@ -62,7 +69,10 @@ class Reader:
             self._mapper.in_workspace(workspace)
         await self._send(self._mapper.stages(), None)
         await self._registry.read()
-        await self._runs.read(self._plan_runs())
+        await self._read_prompts(version)
+        await self._send(self._mapper.versions_complete(), None)
+        await self._read_evaluation_datasets(version)
+        await self._runs.read(self._plan_runs(version))
         await self._version_runs.find(self._experiment_ids)
         await self._name_null_start_times()
         self._listings.tell_nothing()
@@ -78,7 +88,26 @@ class Reader:
                 self._listener(NOT_READ.found(urn))
             yield from self._mapper.held()
 
-    async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
+    async def _read_prompts(self, version: str | None) -> None:
+        no_registry = self._listings.error_of(REGISTERED_MODELS)
+        if not self._selection.include.prompts or is_older(version, 2, 21):
+            return
+        if no_registry is None or not is_missing(no_registry):
+            await self._prompts.read()
+            self._listings.forgive_missing(PROMPTS, or_refused=version is None)
+
+    async def _read_evaluation_datasets(self, version: str | None) -> None:
+        if self._selection.include.evaluation_datasets and not is_older(version, 3, 4):
+            await self._evaluation_datasets.read()
+            self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=version is None)
+
+    async def _trace_counts_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
+        if not self._selection.include.trace_counts or is_older(version, 3, 9):
+            return {}
+        ids = [experiment.experiment_id for experiment in experiments]
+        return await self._trace_counts.of(ids, is_known=version is not None)
+
+    async def _plan_runs(self, version: str | None) -> AsyncIterator[ExperimentSet]:
         """Send the containers of all active experiments, and yield them in sets, a page of the listing at a time."""
         async for step in self._listings.steps(EXPERIMENTS):
             self._listings.tell_failures()
@@ -89,7 +118,10 @@ class Reader:
                 self._listener(RowsSkipped("deleted experiments", len(deleted)))
                 self._mapper.deleted_experiments(deleted)
             self._parents.add_experiments((each.experiment_id for each in active), are_last=step.is_last)
-            await self._send(map(self._mapper.experiment, active), None)
+            traces = await self._trace_counts_of(active, version)
+            await self._send(
+                (self._mapper.experiment(each, traces.get(each.experiment_id, 0)) for each in active), None
+            )
             self._note_listed(step.rows)
             if step.is_last:
                 self._listener(ExperimentsListed())

@@ -18,11 +18,13 @@ _LISTINGS = {
 class CrawlRecord:
     """A listener of the crawl, and the witness of its mapping.
 
-    `urns` are these, in the order in which they were first seen: the next checkpoint.
+    `urns` are these, in the order in which they were first seen: the next checkpoint. `own` are those of kinds that the
+    official connector does not know: it would remove them, so they are in no checkpoint of its.
     """
 
     def __init__(self) -> None:
         self.urns: dict[str, None] = {}
+        self.own: dict[str, None] = {}
         self.deleted: dict[str, Experiment] = {}
         """Experiments that MLflow lists as deleted, by the URN of their container."""
         self.failures = 0
@@ -33,6 +35,10 @@ class CrawlRecord:
     def see(self, urn: str) -> None:
         """Note that MLflow has an entity."""
         self.urns[urn] = None
+
+    def see_own(self, urn: str) -> None:
+        """Note that MLflow has an entity of a kind that the official connector does not know."""
+        self.own[urn] = None
 
     def see_deleted(self, urn: str, experiment: Experiment) -> None:
         """Note that MLflow lists an experiment as deleted."""

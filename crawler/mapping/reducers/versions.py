@@ -1,5 +1,6 @@
 """The models of a crawl, and their versions by the run that made them: the one thing that is held as a whole.
 
+Prompts are among them: MLflow keeps them as models, and none has the name of one.
 A model says which of its versions is the newest, so it waits for all of them.
 A version gets its params and metrics from its run, whenever that is read; the versions of one model are released in
 ascending order, since DataHub keeps their version set in that order.
@@ -16,6 +17,7 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
+from crawler.mapping.prompts import is_prompt, prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
 from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run
 
@@ -167,7 +169,9 @@ class VersionIndex:
         model = _unpack_model(self._groups.pop(name))
         versions = [version.version for version in model.latest_versions]
         versions += [_unpack(waiting.packed).version for waiting in self._models.get(name, ()) if waiting.packed]
-        return registered_model_entity(model, max(versions, key=_sort_key, default=None), self._settings)
+        newest = max(versions, key=_sort_key, default=None)
+        to_group = prompt_entity if is_prompt(model.tags) else registered_model_entity
+        return to_group(model, newest, self._settings)
 
     def _release(self, name: str) -> Iterator[Entity]:
         versions = self._models.get(name, [])
@@ -197,6 +201,8 @@ class VersionIndex:
         """Return the entity of a version, which is not mapped again."""
         note = b"" if self._noted is None else self._note(waiting.packed, version)
         waiting.packed = b""
+        if is_prompt(version.tags):
+            return prompt_version_entity(version, self._aliases_of(version), self._settings, note)
         return model_version_entity(version, run, self._aliases_of(version), self._settings, note)
 
     def _note(self, packed: bytes, version: ModelVersion) -> bytes:

@@ -31,7 +31,10 @@ def _mended(resource: str) -> FindingKind:
 
 _RUNS = "runs"  # the only listing that a resumed crawl does not read again
 
-_LISTINGS = ("experiments", "registered_models", "model_versions", _RUNS)
+_OPTIONAL = ("prompts", "prompt_versions", "evaluation_datasets")
+"""Listings that many servers lack, which is no news."""
+
+_LISTINGS = ("experiments", "registered_models", "model_versions", *_OPTIONAL, _RUNS)
 
 UNREADABLE = {name: _unreadable(name) for name in _LISTINGS}
 
@@ -74,7 +77,9 @@ def _unread(resource: str) -> FindingKind:
     )
 
 
-LISTING_UNREAD = {name: _unread(name) for name in ("registered_models", "model_versions", "experiments", "runs")}
+LISTING_UNREAD = {
+    name: _unread(name) for name in ("registered_models", "model_versions", *_OPTIONAL, "experiments", _RUNS)
+}
 
 HIDDEN_MODEL_VERSIONS = FindingKind(
     "hidden_model_versions",
@@ -82,6 +87,22 @@ HIDDEN_MODEL_VERSIONS = FindingKind(
     "warning",
     "Perhaps the account may not read these models: give it the right to, if they are wanted. Models that were deleted "
     "or renamed while they were read look the same; the next crawl has them right.",
+    found_again=True,
+)
+
+DATASET_EXPERIMENTS_UNREAD = FindingKind(
+    "dataset_experiments",
+    "MLflow did not say which experiments some evaluation datasets belong to, so they name none.",
+    "failure",
+    "The sample has MLflow's answer. Mend that, then crawl again.",
+    found_again=True,
+)
+
+TRACES_NOT_COUNTED = FindingKind(
+    "traces_not_counted",
+    "MLflow could not count the traces of some experiments, so these show no number of traces.",
+    "warning",
+    "The sample has MLflow's answer. include: {trace_counts: false} leaves the counting out.",
     found_again=True,
 )
 
