@@ -1,6 +1,6 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Protocol
 
 from msgspec import structs
@@ -13,7 +13,7 @@ from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper, edge_properties
 from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.model_versions import model_urn
-from crawler.mapping.prompts import is_prompt, linked_prompts
+from crawler.mapping.prompts import linked_prompts
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
 from crawler.mapping.reducers.users import UserReducer
@@ -25,11 +25,11 @@ from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import (
     EvaluationDataset,
     Experiment,
-    KeyValue,
     ModelVersion,
     RegisteredModel,
     Run,
     RunInputs,
+    is_prompt,
 )
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
@@ -119,7 +119,7 @@ class CrawlMapper:
     def registered_model(self, model: RegisteredModel) -> None:
         """Take a model or a prompt; its group is returned later, when all versions are known."""
         model = self._cleaned(model, f"registered model {model.name}")
-        self._see_model(model_group_urn(model.name, self._settings), model.tags)
+        self._see_model(model_group_urn(model.name, self._settings), model)
         self._versions.add_model(model)
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
@@ -129,15 +129,15 @@ class CrawlMapper:
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
         urn = model_urn(version.name, version.version, self._settings)
-        if self._see_model(urn, version.tags) and not urns.problem(urn):
+        if self._see_model(urn, version) and not urns.problem(urn):
             self._prompt_versions.add(urn)
         return self._users.take(version.user_id) if version.user_id else []
 
     def hidden_version(self, version: ModelVersion) -> None:
         """Take a version that is not written, since its model is not listed: both may well be there."""
         version = clean_row(version)[0] if self._cleans else version
-        self._see_model(model_group_urn(version.name, self._settings), version.tags)
-        self._see_model(model_urn(version.name, version.version, self._settings), version.tags)
+        self._see_model(model_group_urn(version.name, self._settings), version)
+        self._see_model(model_urn(version.name, version.version, self._settings), version)
 
     def versions_complete(self) -> Iterator[Entity]:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
@@ -225,9 +225,9 @@ class CrawlMapper:
         notices, self._notices = self._notices, []
         return notices
 
-    def _see_model(self, urn: str, tags: Sequence[KeyValue]) -> bool:
+    def _see_model(self, urn: str, row: RegisteredModel | ModelVersion) -> bool:
         """Note that MLflow has a model, or a version of one. Return whether it is one of a prompt."""
-        if is_prompt(tags):
+        if is_prompt(row):
             self._witness.see_own(urn)
             return True
         self._witness.see(urn)

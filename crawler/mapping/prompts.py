@@ -17,14 +17,13 @@ from crawler.mapping.platform import platform_instance, ui_page, url_part
 from crawler.mapping.registered_models import group_of, model_group_urn, version_tag
 from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
-from crawler.mlflow.entities import KeyValue, ModelVersion, RegisteredModel, as_dict
+from crawler.mlflow.entities import IS_PROMPT_TAG, KeyValue, ModelVersion, RegisteredModel, as_dict
 
 LINKED_PROMPTS_TAG = "mlflow.linkedPrompts"
 """Of a run: the prompt versions that it uses, as JSON."""
 PROMPT_SUBTYPE = "Prompt"
 PROMPT_VERSION_SUBTYPE = "Prompt Version"
 
-_IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
 _TEXT_TAG = "mlflow.prompt.text"
 _TYPE_TAG = "_mlflow_prompt_type"
 _EXPERIMENTS_TAG = "_mlflow_experiment_ids"
@@ -34,7 +33,7 @@ _SETTINGS = {
     "_mlflow_prompt_model_config": "mlflow.prompt.model_config",
 }
 """Tags that are shown under another name."""
-_INTERNAL = {_IS_PROMPT_TAG, _TEXT_TAG, _TYPE_TAG, _EXPERIMENTS_TAG, *_SETTINGS}
+_INTERNAL = {IS_PROMPT_TAG, _TEXT_TAG, _TYPE_TAG, _EXPERIMENTS_TAG, *_SETTINGS}
 _FENCE = re.compile("`{3,}")
 
 
@@ -44,11 +43,6 @@ class _Link(msgspec.Struct, frozen=True):
 
 
 _decode_links = msgspec.json.Decoder(list[_Link]).decode
-
-
-def is_prompt(tags: Sequence[KeyValue]) -> bool:
-    """Return whether the tags of a registered model or a version say that it is a prompt."""
-    return any(tag.key == _IS_PROMPT_TAG and tag.value.lower() == "true" for tag in tags)
 
 
 def prompt_entity(prompt: RegisteredModel, newest: str | None, settings: MappingSettings) -> Entity:

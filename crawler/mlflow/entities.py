@@ -158,6 +158,14 @@ class EvaluationDataset(_Message, frozen=True):
     experiment_ids: list[str] = []
 
 
+IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+def is_prompt(row: RegisteredModel | ModelVersion) -> bool:
+    """Return whether a row is one of a prompt: MLflow keeps it as a model with a tag that says so."""
+    return any(tag.key == IS_PROMPT_TAG and tag.value.lower() == "true" for tag in row.tags)
+
+
 def as_dict(pairs: list[KeyValue]) -> dict[str, str]:
     """Return tags or params by key; of two with one key the last wins, as in MLflow's client."""
     return {pair.key: pair.value for pair in pairs}

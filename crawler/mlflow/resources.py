@@ -15,7 +15,15 @@ from crawler.mlflow.decoding import (
     decode_registered_models,
     decode_runs,
 )
-from crawler.mlflow.entities import EvaluationDataset, Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import (
+    IS_PROMPT_TAG,
+    EvaluationDataset,
+    Experiment,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    is_prompt,
+)
 
 EXPERIMENT_IDS_A_REQUEST = 100
 """Upper bound of the experiments that one search of runs names. More would save little and Databricks takes no more."""
@@ -27,7 +35,7 @@ class Resource(msgspec.Struct, Generic[Row], frozen=True):
     `page_rows` is how many rows a page asks for, or the server's limit where the page size is a setting. `paging` says
     whether pages follow by `offset` or by the last `key` seen. `missing` is raised where an older MLflow has no such
     endpoint; without it, a server that lacks the endpoint is no MLflow. `filter` chooses the rows that belong to it,
-    where one endpoint has several listings.
+    where one endpoint has several listings; `has` tells them from the others, where a server knows no such filter.
     """
 
     name: str
@@ -42,6 +50,7 @@ class Resource(msgspec.Struct, Generic[Row], frozen=True):
     params: tuple[tuple[str, str], ...] = ()
     api: Literal["2.0", "3.0"] = "2.0"
     filter: str = ""
+    has: Callable[[Row], bool] | None = None
 
     def query(self, rows: int, token: str = "", **more: object) -> dict[str, object]:
         """Return the query of one page of at most `rows` rows."""
@@ -74,7 +83,7 @@ MODEL_VERSIONS: Resource[ModelVersion] = Resource(
     method="GET",
 )
 """Of all models. Servers before 2.0 answer everything at once."""
-IS_PROMPT = "tags.`mlflow.prompt.is_prompt` = 'true'"
+_PROMPTS_ONLY = f"tags.`{IS_PROMPT_TAG}` = 'true'"
 PROMPTS: Resource[RegisteredModel] = Resource(
     "prompts",
     "registered-models/search",
@@ -84,7 +93,8 @@ PROMPTS: Resource[RegisteredModel] = Resource(
     page_rows=500,
     server="registry",
     method="GET",
-    filter=IS_PROMPT,
+    filter=_PROMPTS_ONLY,
+    has=is_prompt,
 )
 """MLflow keeps a prompt as a registered model, which is in no listing without this filter (2.21 and later)."""
 PROMPT_VERSIONS: Resource[ModelVersion] = Resource(
@@ -96,7 +106,8 @@ PROMPT_VERSIONS: Resource[ModelVersion] = Resource(
     page_rows=200,
     server="registry",
     method="GET",
-    filter=IS_PROMPT,
+    filter=_PROMPTS_ONLY,
+    has=is_prompt,
 )
 """Of all prompts; a row holds the text, of up to 100,000 characters."""
 EVALUATION_DATASETS: Resource[EvaluationDataset] = Resource(

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from msgspec import structs
+
 from crawler.errors import CrawlerError, RequestRefused
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.decoding import Row
@@ -49,6 +51,8 @@ class Listings:
         async for step in self.client.pages(resource, filter_text):
             for finding in row_findings(resource.name, step.unreadable, step.mended):
                 self._listener(finding)
+            if resource.has is not None:
+                step = structs.replace(step, rows=[*filter(resource.has, step.rows)])  # noqa: PLW2901
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step

@@ -94,7 +94,8 @@ class Reader:
             return
         if no_registry is None or not is_missing(no_registry):
             await self._prompts.read()
-            self._listings.forgive_missing(PROMPTS, or_refused=version is None)
+            for listing in (PROMPTS, PROMPT_VERSIONS):
+                self._listings.forgive_missing(listing, or_refused=version is None)
 
     async def _read_evaluation_datasets(self, version: str | None) -> None:
         if self._selection.include.evaluation_datasets and not is_older(version, 3, 4):

@@ -25,7 +25,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class RowsRead(msgspec.Struct, frozen=True):
-    """Rows of one listing were read: experiments, runs, registered_models, model_versions or proposals."""
+    """Rows of one listing were read: experiments, runs, registered_models, prompts, …, or proposals."""
 
     resource: str
     count: int

@@ -17,9 +17,9 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
-from crawler.mapping.prompts import is_prompt, prompt_entity, prompt_version_entity
+from crawler.mapping.prompts import prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
-from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run, is_prompt
 
 NOTE_BYTES = 16
 
@@ -170,7 +170,7 @@ class VersionIndex:
         versions = [version.version for version in model.latest_versions]
         versions += [_unpack(waiting.packed).version for waiting in self._models.get(name, ()) if waiting.packed]
         newest = max(versions, key=_sort_key, default=None)
-        to_group = prompt_entity if is_prompt(model.tags) else registered_model_entity
+        to_group = prompt_entity if is_prompt(model) else registered_model_entity
         return to_group(model, newest, self._settings)
 
     def _release(self, name: str) -> Iterator[Entity]:
@@ -201,7 +201,7 @@ class VersionIndex:
         """Return the entity of a version, which is not mapped again."""
         note = b"" if self._noted is None else self._note(waiting.packed, version)
         waiting.packed = b""
-        if is_prompt(version.tags):
+        if is_prompt(version):
             return prompt_version_entity(version, self._aliases_of(version), self._settings, note)
         return model_version_entity(version, run, self._aliases_of(version), self._settings, note)
 
