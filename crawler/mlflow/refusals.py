@@ -19,7 +19,7 @@ _HOST_HEADER = re.compile(r"\bhost header\b", re.IGNORECASE)
 
 def is_missing(error: CrawlerError) -> bool:
     """Return whether the server has no such listing: a file store, DagsHub, GitLab."""
-    return _has_no_registry(error) or _has_no_endpoint(error) or _is_disabled(error)
+    return _has_no_registry(error) or _has_no_endpoint(error) or is_disabled(error)
 
 
 def says_disabled(response: Response) -> bool:
@@ -68,7 +68,8 @@ def _has_no_registry(error: CrawlerError) -> bool:
     return isinstance(error, RequestRefused) and _NO_REGISTRY in error.answer
 
 
-def _is_disabled(error: CrawlerError) -> bool:
+def is_disabled(error: CrawlerError) -> bool:
+    """Return whether the server's store is none that could ever answer this."""
     return isinstance(error, RequestRefused) and _DISABLED in error.answer
 
 
