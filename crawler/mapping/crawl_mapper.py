@@ -11,6 +11,7 @@ from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_row, clean_run
 from crawler.mapping.datasets import DatasetMapper, edge_properties
+from crawler.mapping.evaluation_datasets import EVALUATION_SOURCE
 from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.prompts import linked_prompts
@@ -251,7 +252,9 @@ class CrawlMapper:
         """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
         edges: list[Edge] = []
         for dataset_input in inputs.dataset_inputs:
-            if urn := self._evaluation_datasets.urn_of_input(dataset_input.dataset):
+            dataset = dataset_input.dataset
+            # Compared here, since nearly all inputs are others, and a call costs more than all of this.
+            if dataset.source_type == EVALUATION_SOURCE and (urn := self._evaluation_datasets.urn_of(dataset.source)):
                 evaluated = Edge(urn, edge_properties(dataset_input))
                 edges += [] if evaluated in edges else [evaluated]
                 continue
@@ -268,11 +271,10 @@ class CrawlMapper:
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if edge and edge not in edges and not urns.problem(edge.destination_urn):
                 edges.append(edge)
-            for dataset in use.entities:
-                completed += self.datasets.merge(dataset, run)
+            for entity in use.entities:
+                completed += self.datasets.merge(entity, run)
             if edge and self.datasets.is_another(edge.destination_urn, use.variant):
-                name, digest = dataset_input.dataset.name, dataset_input.dataset.digest or "none"
-                sample = f"{name}: run {run.info.run_id} uses another one, digest {digest}"
+                sample = f"{dataset.name}: run {run.info.run_id} uses another one, digest {dataset.digest or 'none'}"
                 self._notices.append(DATASETS_DIFFER.found(sample))
         return edges
 

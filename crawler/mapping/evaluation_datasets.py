@@ -20,14 +20,15 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mapping.platform import PLATFORM, PLATFORM_URN, platform_instance, ui_page, url_part
 from crawler.mapping.times import known_time
-from crawler.mlflow.entities import Dataset, EvaluationDataset
+from crawler.mlflow.entities import EvaluationDataset
 
 EVALUATION_DATASET_SUBTYPE = "Evaluation Dataset"
+EVALUATION_SOURCE = "mlflow_evaluation_dataset"
+"""The source type of a run's input that is an evaluation dataset."""
 
 _ENV = "PROD"
 """Of all datasets, as in the official connector."""
 _UNKNOWN = "urn:li:corpuser:unknown"
-_SOURCE_TYPE = "mlflow_evaluation_dataset"
 _PARTS = ("inputs", "outputs", "expectations")
 """Of a record, and of the schema."""
 _FIELD_TYPES = {
@@ -56,12 +57,10 @@ def evaluation_dataset_urn(dataset_id: str) -> str:
     return urns.dataset(PLATFORM, dataset_id, _ENV)
 
 
-def evaluation_dataset_id(dataset: Dataset) -> str | None:
-    """Return the id of the evaluation dataset that a run was given as an input; None for another input."""
-    if dataset.source_type != _SOURCE_TYPE:
-        return None
+def evaluation_dataset_id(source: str) -> str | None:
+    """Return the id of the evaluation dataset that is the `source` of a run's input; None where it names none."""
     try:
-        return msgspec.json.decode(dataset.source, type=_Source).dataset_id
+        return msgspec.json.decode(source, type=_Source).dataset_id
     except _NOT_AS_EXPECTED:
         return None
 

@@ -9,7 +9,7 @@ from crawler.mapping.evaluation_datasets import (
     evaluation_dataset_id,
     evaluation_dataset_urn,
 )
-from crawler.mlflow.entities import Dataset, EvaluationDataset
+from crawler.mlflow.entities import EvaluationDataset
 
 
 class EvaluationDatasetIndex:
@@ -35,9 +35,9 @@ class EvaluationDatasetIndex:
         if experiment_id in self._names:
             self._names[experiment_id] = name
 
-    def urn_of_input(self, dataset: Dataset) -> str | None:
-        """Return the URN of the evaluation dataset that a run was given; None for one that is not listed."""
-        dataset_id = evaluation_dataset_id(dataset)
+    def urn_of(self, source: str) -> str | None:
+        """Return the URN of the evaluation dataset that is the source of a run's input; None if it is not listed."""
+        dataset_id = evaluation_dataset_id(source)
         return evaluation_dataset_urn(dataset_id) if dataset_id in self._listed else None
 
     def finish(self) -> Iterator[Entity]:
