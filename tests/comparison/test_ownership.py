@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from crawler.comparison.ownership import KEY_ASPECTS, belongs, may_belong, types_read_whole
+from crawler.comparison.ownership import KEY_ASPECTS, belongs, kinds_not_read, may_belong, types_read_whole
+from crawler.config.selection import Include
 from crawler.config.settings import MappingSettings
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import DATASETS_DIFFER
@@ -82,3 +83,24 @@ def test_what_is_stored_tells_platform_and_instance(
 )
 def test_types_of_which_not_all_was_read(finding: Finding, unknown: set[str]) -> None:
     assert set(KEY_ASPECTS) - set(types_read_whole({finding.code, "another"})) == unknown
+
+
+@pytest.mark.parametrize(
+    ("found", "include", "unread"),
+    [
+        ([DATASETS_DIFFER.code, LISTING_UNREAD["runs"].code], Include(), set()),
+        ([], Include(prompts=False), {"Prompt", "Prompt Version"}),
+        ([], Include(evaluation_datasets=False), {"Evaluation Dataset"}),
+        ([LISTING_UNREAD["prompts"].code], Include(), {"Prompt", "Prompt Version"}),
+        ([UNREADABLE["prompt_versions"].code], Include(), {"Prompt Version"}),
+        ([LISTING_UNREAD["evaluation_datasets"].code], Include(), {"Evaluation Dataset"}),
+    ],
+)
+def test_kinds_of_which_not_all_was_read_are_told_by_their_subtype(
+    found: list[str], include: Include, unread: set[str]
+) -> None:
+    assert kinds_not_read(found, include) == unread
+    for subtype in ("Prompt", "Prompt Version", "Evaluation Dataset"):
+        stored = {"mlModelKey": {}, "subTypes": {"typeNames": [subtype]}}
+        assert belongs("mlModel", stored, PLAIN, unread) is (subtype not in unread)
+    assert belongs("mlModel", {"mlModelKey": {}}, PLAIN, unread)

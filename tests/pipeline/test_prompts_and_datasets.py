@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from crawler.comparison.run import diff
+from crawler.config.flags import Flags
+from crawler.config.load import load
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
 from crawler.telemetry.report import Report
+from tests.gms.server import Gms
 from tests.servers.dialect import Dialect, prompt, run
-from tests.support.crawls import Proposals, crawl_to_file, recipe_file
+from tests.support.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
 
 FORBIDDEN = (403, {"error_code": "PERMISSION_DENIED", "message": "ann may not list these"})
 BROKEN = (500, {"error_code": "INTERNAL_ERROR", "message": "the table is gone"})
@@ -188,3 +192,24 @@ async def test_traces_are_counted_in_few_requests(with_traces: int, tmp_path: Pa
     assert report.skipped["traces (counted, not read)"] == sum(each + 1 for each in counted)
     # One for all; then eight for each part that has any, or one more than each where all do.
     assert dialect.seen["traces"] <= min(1 + 8 * 3 * with_traces, 1 + 8 + 64 + number)
+
+
+@pytest.mark.parametrize(("include", "orphans"), [(True, 3), (False, 0)])
+async def test_diff_names_what_is_gone_and_nothing_that_was_not_read(
+    include: bool, orphans: int, tmp_path: Path
+) -> None:
+    dialect = newest()
+    left_out = {"prompts": include, "evaluation_datasets": include, "trace_counts": True}
+    async with dialect.serve() as url, Gms(reads_timeseries=True) as gms:
+        sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 0}}
+        settings = load(recipe_file(tmp_path, url, sink=sink), {}, Flags(), home=tmp_path)
+        report = await crawl_settings(settings)
+        assert (report.failures, gms.violations, gms.dropped) == ([], [], [])
+        differences = await diff(settings)
+        assert (differences.missing, differences.different, differences.orphaned) == (0, 0, 0)
+        dialect.prompts = [prompt("greet")]
+        dialect.prompt_versions = [prompt("greet", "1"), prompt("greet", "2")]
+        dialect.evaluation_datasets = [{"dataset_id": "d-1", "name": "questions"}]
+        settings = load(recipe_file(tmp_path, url, {"include": left_out}, sink), {}, Flags(), home=tmp_path)
+        differences = await diff(settings)
+    assert (differences.missing, differences.orphaned) == (0, orphans)
