@@ -89,20 +89,24 @@ class Reader:
             yield from self._mapper.held()
 
     async def _read_prompts(self, version: str | None) -> None:
-        no_registry = self._listings.error_of(REGISTERED_MODELS)
-        if not self._selection.include.prompts or is_older(version, 2, 21):
-            return
-        if no_registry is None or not is_missing(no_registry):
+        """Read them where the registry may have any; the version of one beside the tracking server is not known."""
+        if self._client.registry_url != self._client.url:
+            version = None
+        no_models = self._listings.error_of(REGISTERED_MODELS)
+        has_registry = no_models is None or not is_missing(no_models)
+        if self._selection.include.prompts and has_registry and not is_older(version, 2, 21):
             await self._prompts.read()
             for listing in (PROMPTS, PROMPT_VERSIONS):
                 self._listings.forgive_missing(listing, or_refused=version is None)
 
     async def _read_evaluation_datasets(self, version: str | None) -> None:
+        """Take them before any run, which may have been given one."""
         if self._selection.include.evaluation_datasets and not is_older(version, 3, 4):
             await self._evaluation_datasets.read()
             self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=version is None)
 
-    async def _trace_counts_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
+    async def _traces_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
+        """Return how many traces each experiment has that has any, by its id."""
         if not self._selection.include.trace_counts or is_older(version, 3, 9):
             return {}
         ids = [experiment.experiment_id for experiment in experiments]
@@ -119,7 +123,7 @@ class Reader:
                 self._listener(RowsSkipped("deleted experiments", len(deleted)))
                 self._mapper.deleted_experiments(deleted)
             self._parents.add_experiments((each.experiment_id for each in active), are_last=step.is_last)
-            traces = await self._trace_counts_of(active, version)
+            traces = await self._traces_of(active, version)
             await self._send(
                 (self._mapper.experiment(each, traces.get(each.experiment_id, 0)) for each in active), None
             )

@@ -87,6 +87,14 @@ async def test_an_older_server_is_not_asked_for_what_it_lacks(release: str, aske
     assert [each for each in ("prompts", "datasets", "traces") if dialect.seen[each]] == asked
 
 
+async def test_a_registry_beside_an_older_tracking_server_is_asked_for_prompts(tmp_path: Path) -> None:
+    tracking, registry = newest("2.20.4"), newest("3.17.2")
+    async with registry.serve() as registry_url:
+        report, proposals = await crawled(tracking, tmp_path, registry_uri=registry_url)
+    assert (codes(report), kinds(proposals)) == ([], {"Prompt": 2, "Prompt Version": 3})
+    assert (tracking.seen["prompts"], registry.seen["prompts"]) == (0, 1)
+
+
 async def test_what_is_left_out_is_not_asked_for(tmp_path: Path) -> None:
     dialect = newest()
     left_out = {"prompts": False, "evaluation_datasets": False, "trace_counts": False}
