@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from benchmarks.pages import Pages, offset_of
+from crawler.mlflow.resources import PROMPTS
 from tests.servers.faulty import Faulty
 
 API = "/api/2.0/mlflow"
@@ -52,6 +53,8 @@ class Replay:
     def _page(self, path: str, query: dict[str, Any]) -> bytes | None:
         limit = int(query.get("max_results", 100))
         offset = offset_of(query.get("page_token", ""))
+        if query.get("filter") == PROMPTS.filter:
+            return b"{}"
         match path.removeprefix(API):
             case "/runs/search":
                 return self._runs(query, limit, offset)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crawler.config.durations import human_seconds
-from crawler.telemetry.events import EntitiesUnchanged, Started
+from crawler.telemetry.events import EntitiesUnchanged, RowsRead, RowsSkipped, Started
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, print_summary
 from tests.support.findings import fail, warn
@@ -59,6 +59,16 @@ def test_what_was_read_stands_beside_what_was_written() -> None:
     report.read["registered_models"] = 1_234
     report.delivered["mlModelGroup"] = 1_230
     assert "registered models 1,234 mlModelGroup 1,230" in words(shown(report))
+
+
+def test_prompts_and_traces_have_lines_where_there_are_any() -> None:
+    report = finished()
+    report.read["runs"] = 1
+    assert "prompt" not in shown(report)
+    report(RowsRead("prompts", 2))
+    report(RowsRead("prompt_versions", 1_003))
+    report(RowsSkipped("traces (counted, not read)", 7))
+    assert "prompts 2 prompt versions 1,003 skipped: traces (counted, not read) 7" in words(shown(report))
 
 
 def test_what_has_not_changed_stands_beside_both() -> None:
