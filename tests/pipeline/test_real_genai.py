@@ -1,5 +1,6 @@
 """Prompts, evaluation datasets and traces of a real MLflow 3.17.2, filled through its own client."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mlflow.resources import PROMPT_VERSIONS, PROMPTS
 from crawler.pipeline.entities import open_mlflow
+from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
 from tests.mlflow.page_rows import small_pages
 from tests.servers.editor import Editor
@@ -38,11 +40,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledServer]:
         yield FilledServer(server, fill(server, folder / "reported.json", GENAI))
 
 
-async def crawled(filled: FilledServer, folder: Path, **options: Any) -> tuple[Any, Proposals]:
-    report, proposals = await crawl_to_file(recipe_file(folder, filled.server.url, options), folder)
+Crawled = tuple[FilledServer, Report, Proposals]
+
+
+@pytest.fixture(scope="module")
+def crawled(filled: FilledServer, tmp_path_factory: pytest.TempPathFactory) -> Crawled:
+    folder = tmp_path_factory.mktemp("crawled")
+    report, proposals = asyncio.run(crawl_to_file(recipe_file(folder, filled.server.url), folder))
     assert (report.warnings, report.failures, flapping(proposals)) == ([], [], [])
     judge_contiguous(proposals)
-    return report, proposals
+    return filled, report, proposals
 
 
 def properties(written: Values, urn: str, aspect: str) -> dict[str, Any]:
@@ -61,8 +68,8 @@ def run_inputs(written: Values) -> dict[str, list[str]]:
     return {name: [each["destinationUrn"] for each in edges.get(urn, [])] for urn, name in names.items()}
 
 
-async def test_prompts_are_what_the_client_says(filled: FilledServer, tmp_path: Path) -> None:
-    report, proposals = await crawled(filled, tmp_path)
+def test_prompts_are_what_the_client_says(crawled: Crawled) -> None:
+    filled, report, proposals = crawled
     written = values(proposals)
     assert (report.read["prompts"], report.read["prompt_versions"]) == (3, 14)
     assert (report.read["registered_models"], report.read["model_versions"]) == (1, 1)
@@ -90,8 +97,8 @@ async def test_prompts_are_what_the_client_says(filled: FilledServer, tmp_path: 
     assert (len(long["customProperties"]["mlflow.prompt.text"]), len(long["description"]) > 11_000) == (4_096, True)
 
 
-async def test_runs_lead_to_the_prompts_and_the_dataset_that_they_use(filled: FilledServer, tmp_path: Path) -> None:
-    _, proposals = await crawled(filled, tmp_path)
+def test_runs_lead_to_the_prompts_and_the_dataset_that_they_use(crawled: Crawled) -> None:
+    filled, _, proposals = crawled
     assert run_inputs(values(proposals)) == {
         "uses": [
             evaluation_dataset_urn(filled.reported["used"]),
@@ -102,8 +109,8 @@ async def test_runs_lead_to_the_prompts_and_the_dataset_that_they_use(filled: Fi
     }
 
 
-async def test_evaluation_datasets_are_what_the_client_says(filled: FilledServer, tmp_path: Path) -> None:
-    report, proposals = await crawled(filled, tmp_path)
+def test_evaluation_datasets_are_what_the_client_says(crawled: Crawled) -> None:
+    filled, report, proposals = crawled
     written = values(proposals)
     datasets = filled.reported["datasets"]
     names = {experiment_id: name for name, experiment_id in filled.reported["experiments"].items()}
@@ -121,8 +128,8 @@ async def test_evaluation_datasets_are_what_the_client_says(filled: FilledServer
     assert fields == {"inputs.question": "string", "inputs.rounds": "integer", "expectations.answer": "string"}
 
 
-async def test_traces_are_counted_as_the_client_counts_them(filled: FilledServer, tmp_path: Path) -> None:
-    report, proposals = await crawled(filled, tmp_path)
+def test_traces_are_counted_as_the_client_counts_them(crawled: Crawled) -> None:
+    filled, report, proposals = crawled
     containers = [each["aspect"]["json"] for each in proposals if each["aspectName"] == "containerProperties"]
     counts = {each["name"]: int(each["customProperties"].get("mlflow.traces", 0)) for each in containers}
     assert counts == {"Default": 0, **filled.reported["traces"]}
@@ -132,7 +139,7 @@ async def test_traces_are_counted_as_the_client_counts_them(filled: FilledServer
 
 async def test_what_is_left_out(filled: FilledServer, tmp_path: Path) -> None:
     left_out = {"prompts": False, "evaluation_datasets": False, "trace_counts": False}
-    report, proposals = await crawled(filled, tmp_path, include=left_out)
+    report, proposals = await crawl_to_file(recipe_file(tmp_path, filled.server.url, {"include": left_out}), tmp_path)
     written = values(proposals)
     assert not {"prompts", "prompt_versions", "evaluation_datasets"} & report.read.keys()
     assert {urn for urn, _ in written if ":mlModelGroup:" in urn} == {model_group_urn("fraud", PLAIN)}
