@@ -100,7 +100,7 @@ def test_prompts_are_what_the_client_says(crawled: Crawled) -> None:
 def test_runs_lead_to_the_prompts_and_the_dataset_that_they_use(crawled: Crawled) -> None:
     filled, _, proposals = crawled
     assert run_inputs(values(proposals)) == {
-        "uses": [
+        "evaluates": [
             evaluation_dataset_urn(filled.reported["used"]),
             model_urn("greet", "2", PLAIN),
             model_urn("dialog", "1", PLAIN),
@@ -133,8 +133,8 @@ def test_traces_are_counted_as_the_client_counts_them(crawled: Crawled) -> None:
     containers = [each["aspect"]["json"] for each in proposals if each["aspectName"] == "containerProperties"]
     counts = {each["name"]: int(each["customProperties"].get("mlflow.traces", 0)) for each in containers}
     assert counts == {"Default": 0, **filled.reported["traces"]}
-    assert filled.reported["traces"] == {"support": 3, "search": 1, "quiet": 0}
-    assert report.skipped["traces (counted, not read)"] == 4
+    assert filled.reported["traces"] == {"support": 3 + 4, "search": 1, "quiet": 0}
+    assert report.skipped["traces (counted, not read)"] == 8
 
 
 async def test_what_is_left_out(filled: FilledServer, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ async def test_what_is_left_out(filled: FilledServer, tmp_path: Path) -> None:
     written = values(proposals)
     assert not {"prompts", "prompt_versions", "evaluation_datasets"} & report.read.keys()
     assert {urn for urn, _ in written if ":mlModelGroup:" in urn} == {model_group_urn("fraud", PLAIN)}
-    assert run_inputs(written)["uses"] == ["urn:li:dataset:(urn:li:dataPlatform:mlflow,questions,PROD)"]
+    assert run_inputs(written)["evaluates"] == ["urn:li:dataset:(urn:li:dataPlatform:mlflow,questions,PROD)"]
     assert not any("mlflow.traces" in json.dumps(each) for each in proposals)
 
 

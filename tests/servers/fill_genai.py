@@ -17,11 +17,15 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 warnings.simplefilter("ignore")
 
 import mlflow  # noqa: E402
-from mlflow.entities import DatasetInput  # noqa: E402
 from mlflow.genai import datasets  # noqa: E402
 
 LONG = "A long prompt, line by line.\n" * 400
 VERSIONS = 12
+
+
+def is_right(outputs: str) -> bool:
+    """What an answer is scored by."""
+    return outputs == "yes"
 
 
 class Filler:
@@ -38,10 +42,12 @@ class Filler:
         mlflow.set_experiment("support")
         self.prompts()
         self.datasets()
-        with mlflow.start_run(run_name="uses") as run:
+        with mlflow.start_run(run_name="evaluates"):
             mlflow.genai.load_prompt("prompts:/greet/2")
             mlflow.genai.load_prompt("prompts:/dialog@prod")
-            self.client.log_inputs(run.info.run_id, [DatasetInput(self.questions._to_mlflow_entity(), [])])
+            mlflow.genai.evaluate(
+                self.questions, predict_fn=lambda question, rounds: "yes", scorers=[mlflow.genai.scorer(is_right)]
+            )
         with mlflow.start_run(run_name="broken") as run:
             self.client.set_tag(run.info.run_id, "mlflow.linkedPrompts", "[{")
         self.traces("support", 3)
