@@ -25,8 +25,8 @@ from tests.simulation.tracking_server import IdLimit, TrackingServer
 from tests.support.crawls import recipe_file
 
 SEARCH = "/api/2.0/mlflow/runs/search"
-BESIDE_RUNS = 5
-"""Requests for the version, its workspaces, models, versions and experiments."""
+BESIDE_RUNS = 8
+"""Requests for the version, its workspaces, models, versions, prompts, evaluation datasets, experiments and traces."""
 NULL_START_TIMES = 1
 """Search that looks for runs without start time, in sets of several pages."""
 
