@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from crawler.comparison.run import diff
 from crawler.config.flags import Flags
 from crawler.config.load import load
+from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
@@ -221,3 +223,32 @@ async def test_diff_names_what_is_gone_and_nothing_that_was_not_read(
         settings = load(recipe_file(tmp_path, url, {"include": left_out}, sink), {}, Flags(), home=tmp_path)
         differences = await diff(settings)
     assert (differences.missing, differences.orphaned) == (0, orphans)
+
+
+async def test_an_incremental_crawl_sends_what_has_changed_of_them(tmp_path: Path) -> None:
+    dialect = newest()
+    dialect.runs, dialect.versions = [], []
+    assert dialect.prompts is not None
+    assert dialect.evaluation_datasets is not None
+    async with dialect.serve() as url, Gms(reads_timeseries=True) as gms:
+        sink = {"type": "datahub-rest", "config": {"server": gms.url, "retry_max_times": 0}}
+        settings = load(recipe_file(tmp_path, url, sink=sink), {}, Flags(), home=tmp_path)
+        keeps = KeepingCurrent(incremental=IncrementalSettings())
+        settings = structs.replace(settings, state=tmp_path / "state", changed_only=keeps)
+
+        async def sent() -> set[tuple[str, str]]:
+            before = len(gms.history)
+            report = await crawl_settings(settings)
+            assert (report.failures, gms.violations) == ([], [])
+            return {(urn.split(",")[1] if "," in urn else "", aspect) for urn, aspect, _ in gms.history[before:]}
+
+        assert {("greet_2", "subTypes"), ("d-1", "subTypes"), ("", "containerProperties")} <= await sent()
+        assert await sent() == set()
+        dialect.prompts[0]["aliases"] = [{"alias": "prod", "version": "2"}]
+        assert await sent() == {("greet_1", "versionProperties"), ("greet_2", "versionProperties")}
+        dialect.prompt_versions.append(prompt("greet", "3"))
+        assert {name for name, _ in await sent()} == {"greet", "greet_3"}
+        dialect.evaluation_datasets[0]["profile"] = '{"num_records": 5}'
+        assert await sent() == {("d-1", "datasetProperties")}
+        dialect.traces = {"1": 8}
+        assert await sent() == {("", "containerProperties")}
