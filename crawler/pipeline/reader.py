@@ -110,7 +110,7 @@ class Reader:
         if not self._selection.include.trace_counts or is_older(version, 3, 9):
             return {}
         ids = [experiment.experiment_id for experiment in experiments]
-        return await self._trace_counts.of(ids, is_known=version is not None)
+        return await self._trace_counts.of(ids, is_expected=version is not None)
 
     async def _plan_runs(self, version: str | None) -> AsyncIterator[ExperimentSet]:
         """Send the containers of all active experiments, and yield them in sets, a page of the listing at a time."""

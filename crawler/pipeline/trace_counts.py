@@ -31,29 +31,32 @@ class TraceCounts:
         self._listener = listener
         self._requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
         self._is_refused = False
+        self._is_expected = False
+        """Whether the server should be able to count, by its version."""
 
-    async def of(self, experiment_ids: Sequence[str], *, is_known: bool) -> dict[str, int]:
+    async def of(self, experiment_ids: Sequence[str], *, is_expected: bool) -> dict[str, int]:
         """Return how many traces each experiment has that has any.
 
-        A refusal is a finding where the version of the server `is_known`, by which it should count.
+        A refusal is a finding where it `is_expected`, by the server's version, that MLflow counts.
         """
+        self._is_expected = is_expected
         counts: dict[str, int] = {}
         if experiment_ids:
-            await self._count(experiment_ids, counts, is_known=is_known)
+            await self._count(experiment_ids, counts)
         if counts:
             self._listener(RowsSkipped(TRACES, sum(counts.values())))
         return counts
 
-    async def _count(self, experiment_ids: Sequence[str], counts: dict[str, int], *, is_known: bool) -> None:
-        total = await self._ask(experiment_ids, is_known=is_known)
+    async def _count(self, experiment_ids: Sequence[str], counts: dict[str, int]) -> None:
+        total = await self._ask(experiment_ids)
         if total > 0 and len(experiment_ids) == 1:
             counts[experiment_ids[0]] = total
         elif total > 0:
             async with asyncio.TaskGroup() as tasks:
                 for part in slices(experiment_ids, -(-len(experiment_ids) // PARTS)):
-                    tasks.create_task(self._count(part, counts, is_known=is_known))
+                    tasks.create_task(self._count(part, counts))
 
-    async def _ask(self, experiment_ids: Sequence[str], *, is_known: bool) -> int:
+    async def _ask(self, experiment_ids: Sequence[str]) -> int:
         """Return how many traces some experiments have together; 0 once MLflow has refused to count."""
         async with self._requests:
             if self._is_refused:
@@ -63,7 +66,7 @@ class TraceCounts:
             except CrawlerError as error:
                 if not is_of_one_request(error):
                     raise
-                if is_known and not is_missing(error) and not self._is_refused:
+                if self._is_expected and not is_missing(error) and not self._is_refused:
                     self._listener(TRACES_NOT_COUNTED.found(str(error)))
                 self._is_refused = True
                 return 0
