@@ -14,7 +14,7 @@ NEWEST = 1_700_000_000_000
 LONG = "long-" * 100
 NAMES = ("fraud", "churn v2", "naïve café — 実験", "a(b),c", "100%", LONG, "x" * 430, "  blank", "q")
 PROMPT_EVERY = 3
-"""So many models and experiments, and one of the models is a prompt."""
+"""Where there are prompts at all, a model is one whose number this divides."""
 PROMPT_TAGS = [
     {"key": "mlflow.prompt.is_prompt", "value": "true"},
     {"key": "mlflow.prompt.text", "value": "Hello {{name}}"},
@@ -47,6 +47,8 @@ class Writer:
         self._server = server
         self._chance = chance
         self._amounts = amounts
+        # A registry without any has longer listings of models, on which some faults only show.
+        self._has_prompts = amounts.models % 2 == 0
         self._numbers = 0
         self._changes: tuple[Callable[[], None], ...] = (
             self._create_run,
@@ -188,7 +190,7 @@ class Writer:
                 "last_updated_timestamp": NEWEST + number,
                 "description": "A model.",
                 "latest_versions": [],
-                "tags": self._tags() + ([] if number % PROMPT_EVERY else PROMPT_TAGS),
+                "tags": self._tags() + (PROMPT_TAGS if self._has_prompts and number % PROMPT_EVERY == 0 else []),
                 "aliases": [],
             }
         )
