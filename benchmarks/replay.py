@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from benchmarks.pages import Pages, offset_of
+from crawler.mlflow.resources import PROMPTS
 from tests.servers.faulty import Faulty
 
 API = "/api/2.0/mlflow"
@@ -42,7 +43,7 @@ class Replay:
             return web.Response(text=VERSION)
         query: dict[str, Any] = json.loads(await request.read()) if request.method == "POST" else dict(request.query)
         try:
-            body = self._page(request.path, query)
+            body = b"{}" if query.get("filter") == PROMPTS.filter else self._page(request.path, query)
         except ValueError as error:
             return web.json_response({"error_code": "INVALID_PARAMETER_VALUE", "message": str(error)}, status=400)
         if body is None:

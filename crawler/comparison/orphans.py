@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from crawler.comparison.differences import Differences
 from crawler.comparison.left_out import LeftOut
-from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, is_left_out, may_belong
+from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
-from crawler.config.selection import Include
 from crawler.config.settings import MappingSettings
 from crawler.datahub import scroll
 from crawler.datahub.client import GmsClient
@@ -35,14 +34,14 @@ class OrphanSearch:
         seen: SeenUrns,
         differences: Differences,
         left_out: LeftOut,
-        include: Include,
+        unread: Collection[str] = (),
     ) -> None:
         """Count in `differences` what is neither `seen` nor `left_out` and belongs to `instances` of the server.
 
-        `settings` are those of the server; kinds that are not included are not looked at.
+        `settings` are those of the server. Nothing is said of the `unread` subtypes.
         """
         self._left_out = left_out
-        self._include = include
+        self._unread = unread
         self._client = client
         self._reader = reader
         self._settings = settings
@@ -89,8 +88,6 @@ class OrphanSearch:
     def _candidate(self, urn: str) -> Wanted | None:
         """Return what to ask of an entity that may be an orphan, None if it is none."""
         entity_type = urn.split(":", 3)[2] if urn.startswith("urn:li:") else ""
-        if is_left_out(urn, self._include):
-            return None
         if entity_type not in KEY_ASPECTS or urn in self._seen or not may_belong(urn, entity_type, self._settings):
             return None
         if urn in self._left_out:
@@ -101,7 +98,7 @@ class OrphanSearch:
         stored = await self._reader.read(candidates)
         for each in candidates:
             aspects = stored.values.get(each.urn)
-            if aspects and belongs(each.entity_type, aspects, self._instances):
+            if aspects and belongs(each.entity_type, aspects, self._instances, self._unread):
                 self._differences.add_orphan(each.entity_type, each.urn)
                 # A page may come twice.
                 self._seen.add(each.urn)

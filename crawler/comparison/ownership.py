@@ -6,11 +6,13 @@ Users and tags never are, since other sources share them, nor are datasets of ot
 from collections.abc import Collection, Mapping
 
 from crawler.comparison.normal_form import Value
-from crawler.config.selection import Include, Selection
+from crawler.config.selection import Selection
 from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import DataPlatformInstance, Status
-from crawler.mapping.logged_models import is_logged_model
+from crawler.datahub.aspects import DataPlatformInstance, Status, SubTypes
+from crawler.mapping.evaluation_datasets import EVALUATION_DATASET_SUBTYPE
+from crawler.mapping.logged_models import LOGGED_MODEL_SUBTYPE
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
+from crawler.mapping.prompts import PROMPT_SUBTYPE, PROMPT_VERSION_SUBTYPE
 from crawler.mapping.workspaces import of_workspace
 from crawler.pipeline.run_choice import unread_types
 from crawler.telemetry.events import WorkspacesChosen
@@ -36,8 +38,8 @@ KEY_ASPECTS: Mapping[str, str] = {
     "dataset": "datasetKey",
 }
 """The aspect that each entity of a type has, of the types that belong to one server."""
-PROOF = (DataPlatformInstance.NAME, Status.NAME)
-"""The other aspects that tell whether an entity belongs to a server and is not removed."""
+PROOF = (DataPlatformInstance.NAME, Status.NAME, SubTypes.NAME)
+"""The other aspects that tell whether an entity belongs to a server and is not removed, and of which kind it is."""
 
 _WITHOUT_PLATFORM = frozenset({"container", "dataProcessInstance"})
 """Types whose URN names no platform."""
@@ -52,7 +54,6 @@ _OF_LISTING = {
     "experiments": _EXPERIMENTS,
     "registered_models": _MODELS,
     "model_versions": _VERSIONS,
-    "logged_models": _VERSIONS,
 }
 _UNKNOWN_AFTER: Mapping[str, frozenset[str]] = {
     **{
@@ -71,6 +72,34 @@ _UNKNOWN_AFTER: Mapping[str, frozenset[str]] = {
     WORKSPACES_UNLISTED.code: frozenset(KEY_ASPECTS),
 }
 """The entity types of which MLflow may have more than was read, by the code of a finding that says so."""
+
+
+_KINDS = {
+    "prompts": PROMPT_SUBTYPE,
+    "prompt_versions": PROMPT_VERSION_SUBTYPE,
+    "evaluation_datasets": EVALUATION_DATASET_SUBTYPE,
+    "logged_models": LOGGED_MODEL_SUBTYPE,
+}
+"""The subtypes of what has a listing of its own, but no entity type."""
+_NOT_ALL_READ = (UNREADABLE, LISTING_UNREAD)
+
+
+def kinds_not_read(found: Collection[str], selection: Selection) -> frozenset[str]:
+    """Return the subtypes of which not all was read, after the findings of these codes, or not all was to be read."""
+    include = selection.include
+    unread = {listing for listing in _KINDS if _is_unread(listing, found)}
+    if not include.prompts or "prompts" in unread or HIDDEN_MODEL_VERSIONS.code in found:
+        unread |= {"prompts", "prompt_versions"}
+    if not include.evaluation_datasets:
+        unread.add("evaluation_datasets")
+    reads_experiments = include.experiments and selection.experiment_pattern.allows_all
+    if not include.logged_models or not reads_experiments or _is_unread("experiments", found):
+        unread.add("logged_models")
+    return frozenset(_KINDS[listing] for listing in unread)
+
+
+def _is_unread(listing: str, found: Collection[str]) -> bool:
+    return any(kinds[listing].code in found for kinds in _NOT_ALL_READ if listing in kinds)
 
 
 def types_read_whole(found: Collection[str], selection: Selection) -> list[str]:
@@ -113,14 +142,16 @@ def may_belong(urn: str, entity_type: str, settings: MappingSettings) -> bool:
     return urn.startswith(f"urn:li:{entity_type}:({PLATFORM_URN},") and urn.endswith(f",{env})")
 
 
-def is_left_out(urn: str, include: Include) -> bool:
-    """Return whether an entity is of a kind that is not read by choice, although others of its type are."""
-    return is_logged_model(urn) and not include.has_logged_models
+def belongs(
+    entity_type: str, stored: Mapping[str, Value], instances: Collection[str | None], unread: Collection[str] = ()
+) -> bool:
+    """Return whether what DataHub has of an entity says that it is there, and of one of these platform instances.
 
-
-def belongs(entity_type: str, stored: Mapping[str, Value], instances: Collection[str | None]) -> bool:
-    """Return whether what DataHub has of an entity says that it is there, and of one of these platform instances."""
+    What is of an `unread` subtype may be in MLflow.
+    """
     if stored.get(Status.NAME, {}).get("removed") is True:
+        return False
+    if not frozenset(unread).isdisjoint(stored.get(SubTypes.NAME, {}).get("typeNames", [])):
         return False
     place = stored.get(DataPlatformInstance.NAME, {})
     if entity_type in _WITHOUT_PLATFORM and place.get("platform") != PLATFORM_URN:

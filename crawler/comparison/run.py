@@ -9,7 +9,13 @@ from crawler.comparison.comparer import Comparer
 from crawler.comparison.differences import Differences
 from crawler.comparison.left_out import LeftOut
 from crawler.comparison.orphans import OrphanSearch
-from crawler.comparison.ownership import KEY_ASPECTS, instances_read, types_read_whole, types_told_apart
+from crawler.comparison.ownership import (
+    KEY_ASPECTS,
+    instances_read,
+    kinds_not_read,
+    types_read_whole,
+    types_told_apart,
+)
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
 from crawler.config.selection import choices
@@ -106,7 +112,8 @@ async def _diff(
             await (_deliver(compared, settings, listener, report, stop) if fix else _read_through(compared))
         is_only = settings.mlflow.workspace is not None
         instances = instances_read(report.workspaces, settings.mapping, is_only=is_only)
-        search = OrphanSearch(gms, reader, settings.mapping, instances, seen, differences, left_out, selection.include)
+        unread = kinds_not_read(_codes(report), selection)
+        search = OrphanSearch(gms, reader, settings.mapping, instances, seen, differences, left_out, unread)
         await unless_stopped(_find_orphans(search, settings, report, listener), stop)
     differences.complete = True
 
@@ -142,9 +149,8 @@ async def _read_through(compared: ComparedStream) -> None:
 
 async def _find_orphans(search: OrphanSearch, settings: Settings, report: Report, listener: Listener) -> None:
     """Look for orphans among the entity types of which MLflow gave all."""
-    found = {finding.code for finding in (*report.warnings, *report.failures)}
     told_apart = types_told_apart(report.workspaces, settings.mapping)
-    entity_types = [each for each in types_read_whole(found, settings.selection) if each in told_apart]
+    entity_types = [each for each in types_read_whole(_codes(report), settings.selection) if each in told_apart]
     if unknown := [each for each in KEY_ASPECTS if each not in entity_types]:
         listener(ORPHANS_UNKNOWN.found(", ".join(unknown), len(unknown)))
     if not entity_types:
@@ -153,3 +159,8 @@ async def _find_orphans(search: OrphanSearch, settings: Settings, report: Report
         await search.run(entity_types)
     except (RequestRefused, DecodeError, AnswerTooLarge, WrongServer) as error:
         listener(ORPHANS_NOT_LISTED.found(error.message))
+
+
+def _codes(report: Report) -> set[str]:
+    """Return the codes of all findings."""
+    return {finding.code for finding in (*report.warnings, *report.failures)}

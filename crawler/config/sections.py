@@ -277,8 +277,8 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
     `platform_instance`, `workspace`, `workspace_pattern`, `workspace_identity`, what chooses (`include` to
-    `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`, `verify_every` and
-    the options of the connection are ours.
+    `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`, `verify_every`
+    and the options of the connection are ours.
     """
 
     tracking_uri: str | None = None

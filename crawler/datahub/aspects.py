@@ -369,6 +369,10 @@ class DatasetProperties(Aspect, frozen=True):
 
     custom_properties: dict[str, str]
     tags: list[str]
+    name: str | None = None
+    external_url: str | None = None
+    created: TimeStamp | None = None
+    last_modified: TimeStamp | None = None
 
 
 class SchemaFieldType(_Record, frozen=True):

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import structs
 
 from crawler.mlflow.entities import (
+    EvaluationDataset,
     Experiment,
     KeyValue,
     LoggedModel,
@@ -18,7 +19,7 @@ from crawler.mlflow.entities import (
 )
 from crawler.url_credentials import may_have_credentials, strip_json
 
-Listed = TypeVar("Listed", Experiment, ModelVersion, RegisteredModel)
+Listed = TypeVar("Listed", EvaluationDataset, Experiment, ModelVersion, RegisteredModel)
 _RunTexts = tuple[RunInfo, list[KeyValue], list[KeyValue], RunInputs | None]
 """What of a run can hold a URL. MLflow lets no metric's name have an `@`."""
 

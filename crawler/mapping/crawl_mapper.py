@@ -10,7 +10,8 @@ from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_logged_model, clean_row, clean_run
-from crawler.mapping.datasets import DatasetMapper
+from crawler.mapping.datasets import DatasetMapper, edge_properties
+from crawler.mapping.evaluation_datasets import EVALUATION_SOURCE
 from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.logged_models import (
     PointKey,
@@ -19,7 +20,9 @@ from crawler.mapping.logged_models import (
     logged_model_urn,
 )
 from crawler.mapping.model_versions import extract_of, model_urn
+from crawler.mapping.prompts import linked_prompts
 from crawler.mapping.reducers.datasets import DatasetReducer
+from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
 from crawler.mapping.reducers.registrations import Registrations
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
@@ -28,7 +31,16 @@ from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, 
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
 from crawler.mapping.workspaces import of_workspace
-from crawler.mlflow.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, RunInputs
+from crawler.mlflow.entities import (
+    EvaluationDataset,
+    Experiment,
+    LoggedModel,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    RunInputs,
+    is_prompt,
+)
 from crawler.mlflow.model_file import ModelFile
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
@@ -78,12 +90,13 @@ class _NoWitness:
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
-    The order: models and versions, `versions_complete`, experiments and their runs, the runs that versions still miss,
-    logged models. Only where these are read, `has_logged_models`, do runs have them as outputs.
+    The order: models and prompts with their versions, `versions_complete`, evaluation datasets, experiments and their
+    runs, the runs that versions still miss, logged models. Only where these are read, `has_logged_models`, do runs have
+    them as outputs.
     `delivered(urn)` is true for entities that a resumed crawl already delivered. `noted(urn)` returns the note of an
     entity that an earlier crawl delivered, where this one does not read everything; without it there are no notes.
-    `witness` sees stages, models, versions, experiments, datasets, the users of runs and logged models, delivered or
-    not.
+    `witness` sees stages, models, versions, experiments, datasets and the users of runs, delivered or not; prompts,
+    evaluation datasets and logged models as our own.
     """
 
     has_logged_models = False
@@ -105,6 +118,9 @@ class CrawlMapper:
         self._registrations = Registrations()
         self._like_logged_models: set[str] = set()
         """URNs of versions that a logged model could have: somebody tried hard."""
+        self._prompt_versions: set[str] = set()
+        """The URNs of those that DataHub can take."""
+        self._evaluation_datasets = EvaluationDatasetIndex(settings)
         self._users = UserReducer()
         self.datasets = DatasetReducer(noted=noted)
         self._contexts: dict[str, RunContext] = {}
@@ -129,9 +145,9 @@ class CrawlMapper:
         return stages
 
     def registered_model(self, model: RegisteredModel) -> None:
-        """Take a model; its group is returned later, when all versions are known."""
+        """Take a model or a prompt; its group is returned later, when all versions are known."""
         model = self._cleaned(model, f"registered model {model.name}")
-        self._witness.see(model_group_urn(model.name, self._settings))
+        self._see_model(model_group_urn(model.name, self._settings), model)
         self._versions.add_model(model)
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
@@ -141,7 +157,8 @@ class CrawlMapper:
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
         urn = model_urn(version.name, version.version, self._settings)
-        self._witness.see(urn)
+        if self._see_model(urn, version) and not urns.problem(urn):
+            self._prompt_versions.add(urn)
         self._registrations.add(version)
         if is_logged_model(urn):
             self._like_logged_models.add(urn)
@@ -150,8 +167,8 @@ class CrawlMapper:
     def hidden_version(self, version: ModelVersion) -> None:
         """Take a version that is not written, since its model is not listed: both may well be there."""
         version = self._clean(version)
-        self._witness.see(model_group_urn(version.name, self._settings))
-        self._witness.see(model_urn(version.name, version.version, self._settings))
+        self._see_model(model_group_urn(version.name, self._settings), version)
+        self._see_model(model_urn(version.name, version.version, self._settings), version)
 
     def left_out_models(self, models: Iterable[RegisteredModel]) -> None:
         """Take models that are not chosen: they are not written."""
@@ -167,14 +184,20 @@ class CrawlMapper:
         """Yield the groups, and the versions that wait for no run, once all models and versions are taken."""
         return self._versions.seal()
 
-    def experiment(self, experiment: Experiment) -> Entity:
-        """Map an experiment to its container; from now on its runs can be mapped."""
+    def evaluation_dataset(self, dataset: EvaluationDataset) -> None:
+        """Take an evaluation dataset; it is returned at the end, when the names of its experiments are known."""
+        dataset = self._cleaned(dataset, f"evaluation dataset {dataset.dataset_id}")
+        self._witness.see_own(self._evaluation_datasets.add(dataset))
+
+    def experiment(self, experiment: Experiment, traces: int = 0) -> Entity:
+        """Map an experiment with so many `traces` to its container; from now on its runs can be mapped."""
         # By its name as MLflow has it: nobody reads a guid.
         urn = container_urn(experiment, self._settings)
         self._witness.see(urn)
         experiment = self._cleaned(experiment, f"experiment {experiment.experiment_id}")
         self._contexts[experiment.experiment_id] = run_context(urn, experiment, self._settings)
-        return experiment_entity(urn, experiment, self._settings)
+        self._evaluation_datasets.name_experiment(experiment.experiment_id, experiment.name)
+        return experiment_entity(urn, experiment, self._settings, traces)
 
     def deleted_experiments(self, experiments: Iterable[Experiment]) -> None:
         """Take experiments that are in MLflow's trash: they are not written."""
@@ -213,7 +236,9 @@ class CrawlMapper:
         user = run_user(run)
         self._witness.see(user_urn(user))
         entities = self._users.take(user)
-        inputs = self._inputs(run, run.inputs, entities) if run.inputs else ()
+        inputs = self._inputs(run, run.inputs, entities) if run.inputs else []
+        if self._prompt_versions:
+            inputs += self._linked_prompts(run)
         entities.append(run_entity(run, context, inputs, self._outputs(run), parents))
         entities += self._versions.take(run)
         return entities
@@ -276,12 +301,13 @@ class CrawlMapper:
 
     def held(self) -> Iterator[Entity]:
         """Yield what the reducers hold at the end of the crawl, early or not: versions out of order, datasets."""
-        yield from self.held_versions()
+        yield from self.held_rows()
         yield from self.datasets.finish()
 
-    def held_versions(self) -> Iterator[Entity]:
-        """Yield the versions that it holds, and the models, which nothing completes any more."""
-        return self._versions.finish()
+    def held_rows(self) -> Iterator[Entity]:
+        """Yield what it holds of models, versions and evaluation datasets: nothing completes them any more."""
+        yield from self._versions.finish()
+        yield from self._evaluation_datasets.finish()
 
     def take_notices(self) -> list[Finding]:
         """Return the findings about rows mapped since the last call."""
@@ -299,6 +325,14 @@ class CrawlMapper:
             return outputs
         made = (logged_model_urn(each.model_id, self._settings) for each in run.outputs.model_outputs if each.model_id)
         return list(dict.fromkeys([*outputs, *(urn for urn in made if not urns.problem(urn))]))
+
+    def _see_model(self, urn: str, row: RegisteredModel | ModelVersion) -> bool:
+        """Note that MLflow has a model, or a version of one. Return whether it is one of a prompt."""
+        if is_prompt(row):
+            self._witness.see_own(urn)
+            return True
+        self._witness.see(urn)
+        return False
 
     def _cleaned(self, row: Listed, name: str) -> Listed:
         if not self._cleans:
@@ -318,6 +352,12 @@ class CrawlMapper:
         """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
         edges: list[Edge] = []
         for dataset_input in inputs.dataset_inputs:
+            dataset = dataset_input.dataset
+            # Compared here, since nearly all inputs are others, and a call costs more than all of this.
+            if dataset.source_type == EVALUATION_SOURCE and (urn := self._evaluation_datasets.urn_of(dataset.source)):
+                evaluated = Edge(urn, edge_properties(dataset_input))
+                edges += [] if evaluated in edges else [evaluated]
+                continue
             use = self._map_dataset_input(dataset_input)
             if use.cut:
                 self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
@@ -331,10 +371,15 @@ class CrawlMapper:
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if edge and edge not in edges and not urns.problem(edge.destination_urn):
                 edges.append(edge)
-            for dataset in use.entities:
-                completed += self.datasets.merge(dataset, run)
+            for entity in use.entities:
+                completed += self.datasets.merge(entity, run)
             if edge and self.datasets.is_another(edge.destination_urn, use.variant):
-                name, digest = dataset_input.dataset.name, dataset_input.dataset.digest or "none"
-                sample = f"{name}: run {run.info.run_id} uses another one, digest {digest}"
+                sample = f"{dataset.name}: run {run.info.run_id} uses another one, digest {dataset.digest or 'none'}"
                 self._notices.append(DATASETS_DIFFER.found(sample))
         return edges
+
+    def _linked_prompts(self, run: Run) -> Iterator[Edge]:
+        """Yield the run's edges to the prompt versions that it names and that are written."""
+        for urn in linked_prompts(run.data.tags, self._settings):
+            if urn in self._prompt_versions:
+                yield Edge(urn)

@@ -115,7 +115,7 @@ class DatasetMapper:
         short = len(dataset.schema or "") <= REMEMBERED_CHARACTERS
         map_ = self._remembered if short else self._map
         mapped = map_(dataset.name, dataset.source_type, dataset.schema)
-        edge = Edge(mapped.entities[0].urn, _edge_properties(dataset_input) or None) if mapped.entities else None
+        edge = Edge(mapped.entities[0].urn, edge_properties(dataset_input) or None) if mapped.entities else None
         # The process that goes on with a crawl must come to the same number, so it cannot be Python's hash.
         variant = crc32(f"{dataset.digest}\0{dataset.source_type}\0{dataset.source}\0{dataset.schema}".encode())
         return DatasetUse(edge, mapped.entities, variant, mapped.cut, mapped.left_out, mapped.failure)
@@ -142,7 +142,7 @@ class DatasetMapper:
         )
 
 
-def _edge_properties(dataset_input: DatasetInput) -> dict[str, str]:
+def edge_properties(dataset_input: DatasetInput) -> dict[str, str]:
     """Return the tags of this use, and what tells its dataset from others of the name."""
     dataset = dataset_input.dataset
     properties: dict[str, str] = {}

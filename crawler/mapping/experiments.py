@@ -26,6 +26,8 @@ from crawler.mapping.times import known_time
 from crawler.mlflow.entities import Experiment, as_dict
 
 NOTE_TAG = "mlflow.note.content"
+TRACES_PROPERTY = "mlflow.traces"
+"""How many traces an experiment has, if any; MLflow has no tag of this name."""
 _SUBTYPE = SubTypes(type_names=["ML Experiment"])
 
 
@@ -34,10 +36,13 @@ def container_urn(experiment: Experiment, settings: MappingSettings) -> str:
     return urns.container(urns.guid(**_key(experiment, settings)))
 
 
-def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings) -> Entity:
-    """Map an experiment to a container, with the aspects that DataHub's ingestion adds to every container."""
+def experiment_entity(urn: str, experiment: Experiment, settings: MappingSettings, traces: int = 0) -> Entity:
+    """Map an experiment with so many `traces` to a container.
+
+    It has the aspects that DataHub's ingestion adds to every container.
+    """
     aspects: list[Aspect] = [
-        _properties(experiment, settings),
+        _properties(experiment, settings, traces),
         platform_instance(settings),
         _SUBTYPE,
         BrowsePathsV2(path=_browse_path(settings)),
@@ -50,15 +55,16 @@ def experiment_entity(urn: str, experiment: Experiment, settings: MappingSetting
     return Entity("container", urn, tuple(aspects))
 
 
-def _properties(experiment: Experiment, settings: MappingSettings) -> ContainerProperties:
+def _properties(experiment: Experiment, settings: MappingSettings, traces: int) -> ContainerProperties:
     tags = as_dict(experiment.tags)
     description = tags.pop(NOTE_TAG, None)
     lifecycle = IN_TRASH if experiment.lifecycle_stage == "deleted" else {}
+    counted = {TRACES_PROPERTY: str(traces)} if traces else {}
     artifacts = {"artifacts_location": experiment.artifact_location}
     return ContainerProperties(
         name=experiment.name,
         description=description,
-        custom_properties=_key(experiment, settings) | tags | artifacts | lifecycle,
+        custom_properties=_key(experiment, settings) | tags | counted | artifacts | lifecycle,
         external_url=_page(experiment, settings),
         created=_time_stamp(experiment.creation_time),
         last_modified=_time_stamp(experiment.last_update_time),

@@ -29,7 +29,8 @@ from crawler.mapping.times import known_time
 from crawler.mlflow.entities import LoggedModel, MetricPoint, as_dict
 
 REGISTERED_VERSIONS = "registered_versions"
-_SUBTYPE = SubTypes(type_names=["Logged Model"])
+LOGGED_MODEL_SUBTYPE = "Logged Model"
+_SUBTYPE = SubTypes(type_names=[LOGGED_MODEL_SUBTYPE])
 _STATUS_PREFIX = "LOGGED_MODEL_"
 _SOURCE = re.compile(r"models:/(m-[0-9a-f]{32})")
 _URN = re.compile(r"urn:li:mlModel:\(urn:li:dataPlatform:mlflow,m-[0-9a-f]{32},[^,]*\)")

@@ -20,7 +20,7 @@ from crawler.mapping.logged_models import source_model_id
 from crawler.mapping.model_files import model_file_properties
 from crawler.mapping.owners import USER_TAG, ownership
 from crawler.mapping.platform import PLATFORM, instance_guid, platform_instance, ui_page, url_part
-from crawler.mapping.registered_models import model_group_urn, version_tag
+from crawler.mapping.registered_models import group_of, version_tag
 from crawler.mapping.runs import hyper_params, run_urn, training_metrics
 from crawler.mapping.source_code import source_code, source_properties
 from crawler.mapping.stages import stage_tag_urn
@@ -55,7 +55,7 @@ def model_version_entity(
     tags, run_tags = as_dict(version.tags), as_dict(run.data.tags) if run else {}
     aspects: list[Aspect] = [
         _properties(version, tags, run, run_tags, file or _extract(version, run_tags), aliases, settings),
-        _version(version, aliases, settings),
+        version_properties(version, aliases, settings),
         platform_instance(settings),
         NOT_REMOVED,
     ]
@@ -90,7 +90,6 @@ def _properties(
     aliases: Sequence[str],
     settings: MappingSettings,
 ) -> MLModelProperties:
-    group = model_group_urn(version.name, settings)
     of_file = {} if file is None else model_file_properties(file)
     model_id = source_model_id(version.source)
     logged = {LOGGED_MODEL_ID: model_id} if model_id else {}
@@ -102,8 +101,7 @@ def _properties(
         ),
         last_modified=TimeStamp(known_time(version.last_updated_timestamp) or 0),
         tags=[f"{key}:{value}" for key, value in tags.items()] + _more_tags(version, aliases, settings),
-        # A group's URN is longer than a model's, so DataHub may take the version only.
-        groups=[] if urns.problem(group) else [group],
+        groups=group_of(version.name, settings),
         training_jobs=[run_urn(run.info.run_id)] if run else [],
         external_url=_page(version, settings),
         hyper_params=hyper_params(run) if run else None,
@@ -131,7 +129,8 @@ def _with_user(tags: dict[str, str], user: str) -> dict[str, str]:
     return {USER_TAG: user, **tags} if user else tags
 
 
-def _version(version: ModelVersion, aliases: Sequence[str], settings: MappingSettings) -> VersionProperties:
+def version_properties(version: ModelVersion, aliases: Sequence[str], settings: MappingSettings) -> VersionProperties:
+    """Return the place of a version among those of its model."""
     return VersionProperties(
         version_set=urns.version_set(
             instance_guid(settings, platform=PLATFORM, name=settings.name_prefix + version.name)

@@ -44,6 +44,12 @@ def registered_model_entity(model: RegisteredModel, newest: str | None, settings
     return Entity("mlModelGroup", model_group_urn(model.name, settings), tuple(aspects))
 
 
+def group_of(name: str, settings: MappingSettings) -> list[str]:
+    """Return the URN of a version's group; nothing where it is too long: a group's is longer than its versions'."""
+    group = model_group_urn(name, settings)
+    return [] if urns.problem(group) else [group]
+
+
 def version_tag(version: str | None, time: int) -> VersionTag:
     """Return a version's name as DataHub's VersionTag; `time` in ms since epoch."""
     return VersionTag(

@@ -44,9 +44,13 @@ class Api:
         self._joins_order_by = True
         return body
 
-    async def get(self, endpoint: str, params: dict[str, str]) -> Response:
+    async def get(self, endpoint: str, params: dict[str, str], api: str = "2.0") -> Response:
         """Return what the tracking server answers to a query in the URL."""
-        return await self.tracking.get(f"{self._path}/{endpoint}", params)
+        return await self.tracking.get(f"{self._base(api)}/{endpoint}", params)
+
+    async def post(self, endpoint: str, body: dict[str, object], api: str = "2.0") -> Response:
+        """Return what the tracking server answers to a query in the body."""
+        return await self.tracking.post(f"{self._base(api)}/{endpoint}", msgspec.json.encode(body))
 
     async def require_models(self) -> None:
         """Raise RequestRefused where not even registered models can be searched, which every MLflow server has."""
@@ -62,7 +66,10 @@ class Api:
         if resource.method == "GET":
             return await self._search_by_get(server, resource.endpoint, _params(query))
         body = msgspec.json.encode(query)
-        return (await server.post(f"{self._path}/{resource.endpoint}", body, attempts=attempts)).body
+        return (await server.post(f"{self._base(resource.api)}/{resource.endpoint}", body, attempts=attempts)).body
+
+    def _base(self, api: str) -> str:
+        return self._path.replace("/2.0/", f"/{api}/")
 
     async def _search_by_get(self, server: Server, endpoint: str, params: Params) -> bytes:
         path = self._path

@@ -1,12 +1,13 @@
 """MLflow's listings as streams of pages, one a request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import quote
 
 from crawler.config.settings import MlflowSettings
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow.api import Api
-from crawler.mlflow.decoding import Page, Row, decode_experiment
+from crawler.mlflow.decoding import Page, Row, decode_experiment, decode_experiment_ids, decode_trace_count
 from crawler.mlflow.entities import Experiment, ModelVersion
 from crawler.mlflow.logged_model_reader import LoggedModelReader
 from crawler.mlflow.model_file import FILE_NAME, MAX_FILE_BYTES, ModelFile, read_file
@@ -93,7 +94,8 @@ class MlflowClient:
 
     def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
         """Read a listing that is paged by offset to its end, each row once; with `filter_text`, what passes it."""
-        more: dict[str, object] = {"filter": filter_text} if filter_text else {}
+        condition = resource.filter_with(filter_text)
+        more: dict[str, object] = {"filter": condition} if condition else {}
 
         async def ask(token: str, rows: int) -> Page[Row]:
             body = await self._api.search(resource, resource.query(rows, token, **more))
@@ -124,6 +126,21 @@ class MlflowClient:
             _ARTIFACT_OF_VERSION, params, attempts=_ATTEMPTS_AT_FILES, max_answer_bytes=MAX_FILE_BYTES
         )
         return read_file(answer.body)
+
+    async def experiments_of_dataset(self, dataset_id: str) -> list[str]:
+        """Return the ids of the experiments that an evaluation dataset belongs to."""
+        endpoint = f"datasets/{quote(dataset_id, safe='')}/experiment-ids"
+        return decode_experiment_ids((await self._api.get(endpoint, {}, api="3.0")).body)
+
+    async def count_traces(self, experiment_ids: Sequence[str]) -> int:
+        """Return how many traces some experiments have together: MLflow counts by no experiment of several."""
+        body: dict[str, object] = {
+            "experiment_ids": experiment_ids,
+            "view_type": "TRACES",
+            "metric_name": "trace_count",
+            "aggregations": [{"aggregation_type": "COUNT"}],
+        }
+        return decode_trace_count((await self._api.post("traces/metrics", body, api="3.0")).body)
 
     async def require_models(self) -> None:
         """Raise RequestRefused where the tracking server cannot even search registered models."""

@@ -10,7 +10,15 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from crawler.errors import DecodeError
-from crawler.mlflow.entities import Experiment, LoggedModel, MeasuredRun, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import (
+    EvaluationDataset,
+    Experiment,
+    LoggedModel,
+    MeasuredRun,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+)
 from crawler.mlflow.mending import mend
 
 Row = TypeVar("Row")
@@ -57,6 +65,11 @@ class _LoggedModels(msgspec.Struct):
 
 class _MeasuredRuns(msgspec.Struct):
     runs: list[MeasuredRun] = []
+    next_page_token: str = ""
+
+
+class _EvaluationDatasets(msgspec.Struct):
+    datasets: list[EvaluationDataset] = []
     next_page_token: str = ""
 
 
@@ -149,7 +162,8 @@ def _name(raw: object) -> str:
     info = raw.get("info", raw)
     if not isinstance(info, dict):
         info = raw
-    known = [str(info[key]) for key in ("run_id", "model_id", "experiment_id", "name", "version") if key in info]
+    keys = ("run_id", "model_id", "experiment_id", "dataset_id", "name", "version")
+    known = [str(info[key]) for key in keys if key in info]
     name = " ".join(known).encode(errors="backslashreplace").decode()
     return name[:200] or "a row without a name"
 
@@ -160,6 +174,7 @@ _decode_registered_models = _page_decoder(_RegisteredModels, "registered_models"
 _decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVersion)
 _decode_logged_models = _page_decoder(_LoggedModels, "models", LoggedModel)
 _decode_measured_runs = _page_decoder(_MeasuredRuns, "runs", MeasuredRun)
+_decode_evaluation_datasets = _page_decoder(_EvaluationDatasets, "datasets", EvaluationDataset)
 
 
 def decode_runs(body: bytes) -> Page[Run]:
@@ -192,6 +207,11 @@ def decode_measured_runs(body: bytes) -> Page[MeasuredRun]:
     return _decode_measured_runs(body)
 
 
+def decode_evaluation_datasets(body: bytes) -> Page[EvaluationDataset]:
+    """Decode a page of `datasets/search`. Raise DecodeError."""
+    return _decode_evaluation_datasets(body)
+
+
 class _OneRun(msgspec.Struct):
     run: Run
 
@@ -202,6 +222,18 @@ class _OneMeasuredRun(msgspec.Struct):
 
 class _OneExperiment(msgspec.Struct):
     experiment: Experiment
+
+
+class _ExperimentIds(msgspec.Struct):
+    experiment_ids: list[str] = []
+
+
+class _DataPoint(msgspec.Struct):
+    values: dict[str, int] = {}
+
+
+class _TraceMetrics(msgspec.Struct):
+    data_points: list[_DataPoint] = []
 
 
 def decode_run(body: bytes) -> Run:
@@ -217,6 +249,17 @@ def decode_measured_run(body: bytes) -> MeasuredRun:
 def decode_experiment(body: bytes) -> Experiment:
     """Decode the answer of `experiments/get`. Raise DecodeError."""
     return _decode_one(body, _OneExperiment, "experiments/get").experiment
+
+
+def decode_experiment_ids(body: bytes) -> list[str]:
+    """Decode the answer of `datasets/ID/experiment-ids`. Raise DecodeError."""
+    return _decode_one(body, _ExperimentIds, "datasets/ID/experiment-ids").experiment_ids
+
+
+def decode_trace_count(body: bytes) -> int:
+    """Decode how many traces `traces/metrics` has counted. Raise DecodeError."""
+    points = _decode_one(body, _TraceMetrics, "traces/metrics").data_points
+    return sum(point.values.get("COUNT", 0) for point in points)
 
 
 def _decode_one(body: bytes, answer: type[Row], endpoint: str) -> Row:

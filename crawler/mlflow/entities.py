@@ -213,6 +213,33 @@ class MeasuredRun(_Message, frozen=True):
     data: MeasuredRunData = MeasuredRunData()
 
 
+class EvaluationDataset(_Message, frozen=True):
+    """A row of `datasets/search`: what runs of an evaluation are given. Tags, schema and profile are JSON texts.
+
+    `experiment_ids` are empty in the listing: they are asked for one by one.
+    """
+
+    dataset_id: str
+    name: str = ""
+    digest: str = ""
+    tags: str = ""
+    schema: str = ""
+    profile: str = ""
+    created_time: Millis | None = None
+    last_update_time: Millis | None = None
+    created_by: str = ""
+    last_updated_by: str = ""
+    experiment_ids: list[str] = []
+
+
+IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+def is_prompt(row: RegisteredModel | ModelVersion) -> bool:
+    """Return whether a row is one of a prompt: MLflow keeps it as a model with a tag that says so."""
+    return any(tag.key == IS_PROMPT_TAG and tag.value.lower() == "true" for tag in row.tags)
+
+
 def as_dict(pairs: list[KeyValue]) -> dict[str, str]:
     """Return tags or params by key; of two with one key the last wins, as in MLflow's client."""
     return {pair.key: pair.value for pair in pairs}

@@ -6,7 +6,7 @@ from typing import Any
 
 _TIMES = frozenset(
     (
-        *("start_time", "end_time", "creation_time", "last_update_time"),
+        *("start_time", "end_time", "creation_time", "created_time", "last_update_time"),
         *("creation_timestamp", "last_updated_timestamp", "creation_timestamp_ms", "last_updated_timestamp_ms"),
     )
 )

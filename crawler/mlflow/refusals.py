@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from crawler.errors import CrawlerError, CredentialsRefused, RequestRefused, ServerError, WrongServer
+from crawler.http import Response
 from crawler.http.status_policy import BAD_REQUEST, FORBIDDEN, NO_ENDPOINT, PROXY_UNAUTHORIZED, UNPROCESSABLE
 from crawler.mlflow.resources import Resource
 
@@ -11,13 +12,19 @@ API = "/api/2.0/mlflow"
 _NO_REGISTRY = "registry functionality is unavailable"
 _NO_ENDPOINT = "ENDPOINT_NOT_FOUND"
 _NO_SUCH_ROW = "RESOURCE_DOES_NOT_EXIST"
+_DISABLED = "FEATURE_DISABLED"
 _ORDER_BY = re.compile(r"order[_ ]?by", re.IGNORECASE)
 _HOST_HEADER = re.compile(r"\bhost header\b", re.IGNORECASE)
 
 
 def is_missing(error: CrawlerError) -> bool:
-    """Return whether the server has no such listing: a file store of MLflow 1.x, DagsHub, GitLab."""
-    return _has_no_registry(error) or _has_no_endpoint(error)
+    """Return whether the server has no such listing: a file store, DagsHub, GitLab."""
+    return _has_no_registry(error) or _has_no_endpoint(error) or is_disabled(error)
+
+
+def says_disabled(response: Response) -> bool:
+    """Return whether MLflow answers 500 for what its store will never be able to answer, as a file store does."""
+    return _DISABLED.encode() in response.body
 
 
 def wants_filter(error: CrawlerError) -> bool:
@@ -59,6 +66,11 @@ def no_listing(error: CrawlerError, url: str, resource: Resource[Any]) -> Crawle
 
 def _has_no_registry(error: CrawlerError) -> bool:
     return isinstance(error, RequestRefused) and _NO_REGISTRY in error.answer
+
+
+def is_disabled(error: CrawlerError) -> bool:
+    """Return whether the server's store is none that could ever answer this."""
+    return isinstance(error, RequestRefused) and _DISABLED in error.answer
 
 
 def _has_no_endpoint(error: CrawlerError) -> bool:

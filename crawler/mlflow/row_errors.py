@@ -2,6 +2,7 @@
 
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, RequestRefused, Unreachable, WrongServer
 from crawler.http.status_policy import GATEWAY_TIMEOUT, ROW_FAULT
+from crawler.mlflow.refusals import is_disabled
 
 
 def row_error_text(error: CrawlerError) -> str | None:
@@ -10,7 +11,7 @@ def row_error_text(error: CrawlerError) -> str | None:
     That is a lasting 500, 502 or 504, no JSON, an answer that is too large, or none from a server that answers others.
     """
     if isinstance(error, RequestRefused):
-        known = error.status in ROW_FAULT
+        known = error.status in ROW_FAULT and not is_disabled(error)
         return f"MLflow answers {error.status}: {error.answer or 'no words'}" if known else None
     if is_unanswered(error):
         return error.message

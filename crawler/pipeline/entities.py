@@ -14,12 +14,13 @@ from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
 from crawler.errors import CrawlerError
-from crawler.http import Server
+from crawler.http import Response, Server
 from crawler.http.traffic import Traffic
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.api import CHEAPEST_PAGE
 from crawler.mlflow.client import MlflowClient
-from crawler.mlflow.quirks.null_start_time import is_final
+from crawler.mlflow.quirks.null_start_time import is_final as is_null_start_time_answer
+from crawler.mlflow.refusals import says_disabled
 from crawler.pipeline.background import Background
 from crawler.pipeline.channel import Channel
 from crawler.pipeline.run_stage import RemovalsOf
@@ -201,12 +202,17 @@ async def open_mlflow(settings: MlflowSettings, traffic: Traffic, timing: Timing
         async def connect(server: ServerSettings) -> Server:
             # A new connection for each page spreads the load over all of the server's workers.
             return await stack.enter_async_context(
-                Server("MLflow", server, traffic, keep_alive=False, is_final=is_final, health_check=CHEAPEST_PAGE)
+                Server("MLflow", server, traffic, keep_alive=False, is_final=_is_final, health_check=CHEAPEST_PAGE)
             )
 
         tracking = await connect(settings.tracking)
         registry = tracking if settings.registry is None else await connect(settings.registry)
         yield MlflowClient(tracking, registry, settings.page_size, timing, settings.workspace)
+
+
+def _is_final(response: Response) -> bool:
+    """Return whether no retry will bring another answer, although the status lets hope."""
+    return is_null_start_time_answer(response) or says_disabled(response)
 
 
 async def _each(stream: EntityStream, listener: Listener) -> AsyncIterator[Entity]:

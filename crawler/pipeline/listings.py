@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from msgspec import structs
+
 from crawler.errors import CrawlerError, RequestRefused
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.decoding import Row
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.refusals import is_missing, no_listing, wants_filter
-from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, Resource
+from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, PROMPT_VERSIONS, REGISTERED_MODELS, Resource
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.kind import Finding
@@ -52,6 +54,8 @@ class Listings:
         async for step in self.client.pages(resource, filter_text):
             for finding in row_findings(resource.name, step.unreadable, step.mended):
                 self._listener(finding)
+            if resource.has is not None:
+                step = structs.replace(step, rows=[*filter(resource.has, step.rows)])  # noqa: PLW2901
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step
@@ -68,6 +72,15 @@ class Listings:
     def forgive(self, resource: Resource[Any]) -> None:
         """Forget that a listing failed: it was read in another way."""
         self._failed.pop(resource.name, None)
+
+    def forgive_missing(self, resource: Resource[Any], *, or_refused: bool) -> None:
+        """Forget that a listing failed where the server has none, which is no news; or that it was `or_refused`.
+
+        A server of an unknown version may have none, and refuse it in words of its own.
+        """
+        error = self.error_of(resource)
+        if error is not None and (is_missing(error) or (or_refused and isinstance(error, RequestRefused))):
+            self.forgive(resource)
 
     def tell_failures(self) -> None:
         """Name each listing that failed, once: one finding where all of the registry is missing."""
@@ -102,8 +115,8 @@ class Listings:
     @property
     def are_empty(self) -> bool:
         """Whether there is no model and no experiment: versions alone are those of models that may not be read."""
-        has_none = self._has_rows <= {MODEL_VERSIONS.name} and self.error_of(REGISTERED_MODELS) is None
-        return has_none and self._asks_registry
+        has_none = self._has_rows <= {MODEL_VERSIONS.name, PROMPT_VERSIONS.name}
+        return has_none and self.error_of(REGISTERED_MODELS) is None and self._asks_registry
 
     async def _require_tracking(self) -> None:
         """Raise WrongServer where the tracking server, beside which there is a registry, is none."""

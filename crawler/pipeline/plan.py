@@ -13,9 +13,23 @@ from msgspec import structs
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.mlflow.paging.keyset import ALL, DELETED, RunFilter
-from crawler.mlflow.resources import EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS
+from crawler.mlflow.resources import (
+    EVALUATION_DATASETS,
+    EXPERIMENTS,
+    LOGGED_MODELS,
+    MODEL_VERSIONS,
+    PROMPT_VERSIONS,
+    PROMPTS,
+    REGISTERED_MODELS,
+    RUNS,
+)
 
-STAGES = ((REGISTERED_MODELS.name, MODEL_VERSIONS.name), (EXPERIMENTS.name,), (RUNS.name,), (LOGGED_MODELS.name,))
+STAGES = (
+    (REGISTERED_MODELS.name, MODEL_VERSIONS.name, PROMPTS.name, PROMPT_VERSIONS.name, EVALUATION_DATASETS.name),
+    (EXPERIMENTS.name,),
+    (RUNS.name,),
+    (LOGGED_MODELS.name,),
+)
 """Resources by stage. Those of one stage are read side by side; a run needs its versions and its experiment."""
 
 

@@ -1,17 +1,20 @@
-"""The order of reading: models, versions, experiments with their runs, what is left over of each, logged models."""
+"""The order of reading: models, prompts, their versions, experiments with runs, what is left over, logged models."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.checkpoint.protocol import Progress
+from crawler.config.patterns import ALL
 from crawler.config.selection import Selection
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.resources import EXPERIMENTS
+from crawler.mlflow.refusals import is_missing
+from crawler.mlflow.resources import EVALUATION_DATASETS, EXPERIMENTS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS
 from crawler.mlflow.server_version import is_older
 from crawler.pipeline.changed_runs import changed_runs
+from crawler.pipeline.evaluation_datasets import EvaluationDatasetStage
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.logged_model_stage import LoggedModelStage
@@ -22,6 +25,7 @@ from crawler.pipeline.plan import Stretch
 from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
+from crawler.pipeline.trace_counts import TraceCounts
 from crawler.pipeline.version_runs import VersionRuns
 from crawler.telemetry.events import (
     ExperimentDone,
@@ -69,9 +73,14 @@ class Reader:
         self._to_read = 0
         self._listings = Listings(client, listener, asks_registry=selection.include.registered_models)
         self._parents = ParentRuns(client, listener, choice=choice)
-        files = self._model_files(workers)
+        self._files = files = self._model_files(workers)
         pattern = selection.registered_model_pattern
         self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers, pattern)
+        self._prompts = RegistryStage(
+            self._listings, mapper, send, listener, files, workers, ALL, PROMPTS, PROMPT_VERSIONS
+        )
+        self._evaluation_datasets = EvaluationDatasetStage(client, self._listings, mapper, listener, workers)
+        self._trace_counts = TraceCounts(client, listener)
         self._runs = RunStage(
             client, mapper, send, listener, progress, self._parents, choice, files, workers, removals_of
         )
@@ -86,19 +95,19 @@ class Reader:
         return ModelFiles(self._client, self._mapper, self._listener, at_once, known, wanted=wanted)
 
     async def read(self, version: str | None, *, registry: bool = True) -> None:
-        """Read all of it from an MLflow of this version, models only with `registry`.
+        """Read all of it from an MLflow of this version, models and prompts only with `registry`.
 
         A listing that fails costs only itself. Raises ServerError, or the server's refusal, where it cannot go on.
         """
-        include = self._selection.include
-        if include.has_logged_models and not is_older(version, 3, 0):
+        if registry:
+            await self._read_registry(version)
+        await self._read_evaluation_datasets(version)
+        if self._selection.include.has_logged_models and not is_older(version, 3, 0):
             self._mapper.has_logged_models = True
             self._logged_models = LoggedModelStage(
                 self._client, self._mapper, self._send, self._listener, self._progress, self._workers, version
             )
-        if registry and include.registered_models:
-            await self._registry.read()
-        await self._runs.read(self._plan_runs())
+        await self._runs.read(self._plan_runs(version))
         await self._version_runs.find(self._experiment_ids)
         if self._logged_models is not None:
             await self._logged_models.read()
@@ -114,20 +123,54 @@ class Reader:
         for finding in self._mapper.take_notices():
             self._listener(finding)
 
-    def held_versions(self) -> Iterator[Entity]:
-        """Yield the versions that were held back, however the reading ended."""
+    def held_rows(self) -> Iterator[Entity]:
+        """Yield what was held back of its rows, however the reading ended."""
         for urn in self._mapper.waiting_versions():
             self._listener(NOT_READ.found(urn))
-        yield from self._mapper.held_versions()
+        yield from self._mapper.held_rows()
 
-    async def _plan_runs(self) -> AsyncIterator[ExperimentSet]:
+    async def _read_registry(self, version: str | None) -> None:
+        if self._selection.include.registered_models:
+            await self._registry.read()
+        await self._read_prompts(version)
+        await self._files.read_of_no_run()
+        await self._send(self._mapper.versions_complete(), None)
+
+    async def _read_prompts(self, version: str | None) -> None:
+        """Read them where the registry may have any; the version of one beside the tracking server is not known."""
+        if self._client.registry_url != self._client.url:
+            version = None
+        no_models = self._listings.error_of(REGISTERED_MODELS)
+        has_registry = no_models is None or not is_missing(no_models)
+        if self._selection.include.prompts and has_registry and not is_older(version, 2, 21):
+            await self._prompts.read()
+            for listing in (PROMPTS, PROMPT_VERSIONS):
+                self._listings.forgive_missing(listing, or_refused=version is None)
+
+    async def _read_evaluation_datasets(self, version: str | None) -> None:
+        """Take them before any run, which may have been given one."""
+        if self._selection.include.evaluation_datasets and not is_older(version, 3, 4):
+            await self._evaluation_datasets.read()
+            self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=version is None)
+
+    async def _traces_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
+        """Return how many traces each experiment has that has any, by its id."""
+        if not self._selection.include.trace_counts or is_older(version, 3, 9):
+            return {}
+        ids = [experiment.experiment_id for experiment in experiments]
+        return await self._trace_counts.of(ids, is_expected=version is not None)
+
+    async def _plan_runs(self, version: str | None) -> AsyncIterator[ExperimentSet]:
         """Send the containers of all chosen experiments, and yield them in sets, a page of the listing at a time."""
         async for step in self._listings.steps(EXPERIMENTS):
             self._listings.tell_failures()
             self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
             chosen = self._chosen(step.rows)
             self._parents.add_experiments((each.experiment_id for each in chosen), are_last=step.is_last)
-            await self._send(map(self._mapper.experiment, chosen), None)
+            traces = await self._traces_of(chosen, version)
+            await self._send(
+                (self._mapper.experiment(each, traces.get(each.experiment_id, 0)) for each in chosen), None
+            )
             self._note_listed(step.rows)
             if self._logged_models is not None:
                 self._logged_models.add(chosen)

@@ -1,4 +1,4 @@
-"""The stage of the model registry: registered models, then the versions of those that are listed."""
+"""The stage of the model registry: registered models or prompts, then the versions of those that are listed."""
 
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
@@ -9,7 +9,7 @@ from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.entities import ModelVersion, RegisteredModel
 from crawler.mlflow.name_filter import name_filter
 from crawler.mlflow.refusals import wants_filter
-from crawler.mlflow.resources import MODEL_VERSIONS, REGISTERED_MODELS
+from crawler.mlflow.resources import MODEL_VERSIONS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS, Resource
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.model_files import ModelFiles
@@ -18,11 +18,16 @@ from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
 
-_HIDDEN = "model versions of models that are not listed"
+_HIDDEN = {
+    MODEL_VERSIONS.name: "model versions of models that are not listed",
+    PROMPT_VERSIONS.name: "prompt versions of prompts that are not listed",
+}
 
 
 class RegistryStage:
-    """Reads the registry once and sends what its rows map to.
+    """Reads the models of the registry, or its prompts, once and sends what their versions map to.
+
+    The models themselves, and versions that have to wait, are sent when the mapper is told that all versions are there.
 
     Versions come with the models that are listed, not by themselves: an account may see versions of models that it may
     not read. A model that was made after its page was read is found by reading the models once more.
@@ -37,12 +42,16 @@ class RegistryStage:
         files: ModelFiles,
         workers: int,
         pattern: AllowDenyPattern,
+        models: Resource[RegisteredModel] = REGISTERED_MODELS,
+        versions: Resource[ModelVersion] = MODEL_VERSIONS,
     ) -> None:
         """Read the models whose name the `pattern` allows.
 
         Where versions are had by model only, those of at most `workers` models are asked for at a time.
         """
         self._pattern = pattern
+        self._models = models
+        self._versions = versions
         self._listings = listings
         self._mapper = mapper
         self._send = send
@@ -56,26 +65,28 @@ class RegistryStage:
         self._is_whole = True
 
     async def read(self) -> None:
-        """Read all of it, as far as it can be listed. Raises what the server fails with."""
+        """Read all of it, as far as it can be listed. Raises what the server fails with.
+
+        Most servers have no prompts, so these are asked for versions only if there are any.
+        """
         await self._read_models()
-        await self._read_versions()
+        if self._models is not PROMPTS or self._names:
+            await self._read_versions()
         if self._waiting:
             await self._read_models()
             await self._send_known()
         self._tell_hidden()
-        await self._files.read_of_no_run()
-        await self._send(self._mapper.versions_complete(), None)
 
     async def _read_models(self) -> None:
         """Take the models that are not known yet; their groups are sent once all versions are known."""
-        async for step in self._listings.steps(REGISTERED_MODELS):
+        async for step in self._listings.steps(self._models):
             self._is_whole &= not step.unreadable
             listed = [
                 model for model in step.rows if model.name not in self._names and model.name not in self._left_out
             ]
             new = [model for model in listed if self._pattern.allows(model.name)]
             self._names.update(model.name for model in new)
-            self._listener(RowsRead(REGISTERED_MODELS.name, len(new)))
+            self._listener(RowsRead(self._models.name, len(new)))
             for model in new:
                 self._mapper.registered_model(model)
             if len(new) < len(listed):
@@ -83,7 +94,7 @@ class RegistryStage:
 
     def _leave_out_models(self, models: list[RegisteredModel]) -> None:
         self._left_out.update(model.name for model in models)
-        self._listener(rows_left_out(REGISTERED_MODELS.name, models, lambda model: model.name))
+        self._listener(rows_left_out(self._models.name, models, lambda model: model.name))
         self._mapper.left_out_models(models)
 
     def _chosen(self, versions: list[ModelVersion]) -> list[ModelVersion]:
@@ -92,14 +103,14 @@ class RegistryStage:
             return versions
         left_out = [version for version in versions if not self._pattern.allows(version.name)]
         if left_out:
-            self._listener(rows_left_out(MODEL_VERSIONS.name, left_out, lambda each: f"{each.name} {each.version}"))
+            self._listener(rows_left_out(self._versions.name, left_out, lambda each: f"{each.name} {each.version}"))
             self._mapper.left_out_versions(left_out)
         return [version for version in versions if self._pattern.allows(version.name)]
 
     async def _read_versions(self) -> None:
-        async for step in self._listings.steps(MODEL_VERSIONS):
+        async for step in self._listings.steps(self._versions):
             await self._take(step.rows)
-        if self._listings.wants_filter(MODEL_VERSIONS) and self._listings.error_of(REGISTERED_MODELS) is None:
+        if self._listings.wants_filter(self._versions) and self._listings.error_of(self._models) is None:
             await self._read_by_model()
 
     async def _read_by_model(self) -> None:
@@ -107,7 +118,7 @@ class RegistryStage:
         names = sorted(self._names, key=lambda name: ("'" in name, name))
         if names and await self._is_refused(names[0]):
             return
-        self._listings.forgive(MODEL_VERSIONS)
+        self._listings.forgive(self._versions)
 
         async def others() -> AsyncIterator[str]:
             for name in names[1:]:
@@ -132,7 +143,7 @@ class RegistryStage:
     async def _read_versions_of(self, name: str) -> CrawlerError | None:
         """Send the versions of one model. Returns why they could not be read, if so."""
         try:
-            async for step in self._listings.pages(MODEL_VERSIONS, name_filter(name)):
+            async for step in self._listings.pages(self._versions, name_filter(name)):
                 await self._take([version for version in step.rows if version.name == name])
         except CrawlerError as error:
             if not is_of_one_request(error):
@@ -141,12 +152,12 @@ class RegistryStage:
         return None
 
     def _tell_unread(self, name: str, error: CrawlerError) -> None:
-        self._listener(LISTING_UNREAD[MODEL_VERSIONS.name].found(f"{name}: {error}"))
+        self._listener(LISTING_UNREAD[self._versions.name].found(f"{name}: {error}"))
 
     @property
     def _knows_all_models(self) -> bool:
         """Whether a model that is not known is not listed, rather than not readable."""
-        return self._is_whole and self._listings.error_of(REGISTERED_MODELS) is None
+        return self._is_whole and self._listings.error_of(self._models) is None
 
     async def _take(self, versions: list[ModelVersion]) -> None:
         """Send versions of known models; the others wait."""
@@ -166,13 +177,13 @@ class RegistryStage:
 
     async def _send_versions(self, versions: Iterable[ModelVersion]) -> None:
         versions = list(versions)
-        self._listener(RowsRead(MODEL_VERSIONS.name, len(versions)))
+        self._listener(RowsRead(self._versions.name, len(versions)))
         await self._send(chain.from_iterable(map(self._mapper.model_version, versions)), None)
 
     def _tell_hidden(self) -> None:
         for name, versions in self._waiting.items():
             self._listener(HIDDEN_MODEL_VERSIONS.found(f"{name}: {len(versions)}", len(versions)))
-            self._listener(RowsSkipped(_HIDDEN, len(versions)))
+            self._listener(RowsSkipped(_HIDDEN[self._versions.name], len(versions)))
             for version in versions:
                 self._mapper.hidden_version(version)
         self._waiting.clear()

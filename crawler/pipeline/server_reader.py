@@ -77,7 +77,7 @@ class ServerReader:
         With a checkpoint it waits for the crawl that goes on: later runs may say other things of the same datasets.
         """
         if self._is_complete or not self._progress.is_kept:
-            yield from self._current.held_versions()
+            yield from self._current.held_rows()
             yield from self._mapper.held()
 
     async def _read_only(self, version: str | None, name: str | None = None) -> bool:
@@ -98,7 +98,7 @@ class ServerReader:
             if (error := await self._error_of_reading(version, name)) is not None:
                 errors.append(error)
                 self._listener(WORKSPACE_UNREAD.found(f"{name}: {error}"))
-            await self._send(self._current.held_versions(), None)
+            await self._send(self._current.held_rows(), None)
             lists_nothing &= self._current.lists_nothing
         if len(errors) == len(names):
             raise errors[-1]

@@ -26,8 +26,8 @@ KINDS = (
 )
 """MLflow's name, its key in `report.read`, DataHub's entity type."""
 
-OF_NEWER_SERVERS = (("logged models", "logged_models"),)
-"""What only newer servers have, and what is written as an entity type that is listed above."""
+AMONG_OTHERS = ("prompts", "prompt_versions", "evaluation_datasets", "logged_models")
+"""Keys in `report.read` of what is written as model groups, models and datasets; many servers have none of them."""
 
 WHY = {
     "deleted": "MLflow lists it as deleted",
@@ -129,9 +129,9 @@ def _entities(report: Report) -> "Table":
         read = f"{report.read[key]:,}" if key else ""
         unchanged = [f"{report.unchanged[entity_type]:,}"] if has_unchanged else []
         table.add_row(name, read, entity_type, f"{written[entity_type]:,}", *unchanged)
-    for name, key in OF_NEWER_SERVERS:
+    for key in AMONG_OTHERS:
         if report.read[key]:
-            table.add_row(name, f"{report.read[key]:,}")
+            table.add_row(key.replace("_", " "), f"{report.read[key]:,}")
     for what, count in report.skipped.items():
         table.add_row(f"skipped: {what}", f"{count:,}")
     return table

@@ -9,11 +9,13 @@ from crawler.comparison.ownership import (
     KEY_ASPECTS,
     belongs,
     instances_read,
+    kinds_not_read,
     may_belong,
     types_read_whole,
     types_told_apart,
 )
-from crawler.config.selection import Selection
+from crawler.config.patterns import AllowDenyPattern
+from crawler.config.selection import Include, Selection
 from crawler.config.settings import MappingSettings
 from crawler.telemetry.events import WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
@@ -103,7 +105,6 @@ def test_the_instances_of_workspaces_that_were_read() -> None:
         (EXPERIMENT_UNREAD.found(), {"dataProcessInstance", "dataset"}),
         (LISTING_UNREAD["experiments"].found(), {"container", "dataProcessInstance", "dataset"}),
         (LISTING_MISSING["model_versions"].found(), {"mlModel"}),
-        (LISTING_UNREAD["logged_models"].found(), {"mlModel"}),
         (HIDDEN_MODEL_VERSIONS.found(), {"mlModel"}),
         (REGISTRY_MISSING.found(), {"mlModel", "mlModelGroup"}),
         (NOTHING_LISTED.found(), set(KEY_ASPECTS)),
@@ -114,3 +115,28 @@ def test_the_instances_of_workspaces_that_were_read() -> None:
 )
 def test_types_of_which_not_all_was_read(finding: Finding, unknown: set[str]) -> None:
     assert set(KEY_ASPECTS) - set(types_read_whole({finding.code, "another"}, Selection())) == unknown
+
+
+@pytest.mark.parametrize(
+    ("found", "selection", "unread"),
+    [
+        ([DATASETS_DIFFER.code, LISTING_UNREAD["runs"].code], Selection(), set()),
+        ([], Selection(include=Include(prompts=False)), {"Prompt", "Prompt Version"}),
+        ([], Selection(include=Include(evaluation_datasets=False)), {"Evaluation Dataset"}),
+        ([], Selection(include=Include(logged_models=False)), {"Logged Model"}),
+        ([], Selection(experiment_pattern=AllowDenyPattern(deny=("tmp",))), {"Logged Model"}),
+        ([LISTING_UNREAD["logged_models"].code], Selection(), {"Logged Model"}),
+        ([LISTING_UNREAD["experiments"].code], Selection(), {"Logged Model"}),
+        ([LISTING_UNREAD["prompts"].code], Selection(), {"Prompt", "Prompt Version"}),
+        ([UNREADABLE["prompt_versions"].code], Selection(), {"Prompt Version"}),
+        ([LISTING_UNREAD["evaluation_datasets"].code], Selection(), {"Evaluation Dataset"}),
+    ],
+)
+def test_kinds_of_which_not_all_was_read_are_told_by_their_subtype(
+    found: list[str], selection: Selection, unread: set[str]
+) -> None:
+    assert kinds_not_read(found, selection) == unread
+    for subtype in ("Prompt", "Prompt Version", "Evaluation Dataset", "Logged Model"):
+        stored = {"mlModelKey": {}, "subTypes": {"typeNames": [subtype]}}
+        assert belongs("mlModel", stored, {None}, unread) is (subtype not in unread)
+    assert belongs("mlModel", {"mlModelKey": {}}, {None}, unread)

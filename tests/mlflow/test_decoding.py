@@ -15,16 +15,20 @@ from hypothesis import strategies as st
 from crawler.errors import DecodeError
 from crawler.mlflow.decoding import (
     Page,
+    decode_evaluation_datasets,
+    decode_experiment_ids,
     decode_experiments,
     decode_model_versions,
     decode_registered_models,
     decode_run,
     decode_runs,
+    decode_trace_count,
 )
 from crawler.mlflow.entities import (
     Alias,
     Dataset,
     DatasetInput,
+    EvaluationDataset,
     Experiment,
     KeyValue,
     LatestVersion,
@@ -261,6 +265,7 @@ def test_a_time_is_mended_in_every_listing() -> None:
         (decode_experiments, "experiments", {"experiment_id": "5"}, ("creation_time", "last_update_time")),
         (decode_registered_models, "registered_models", {"name": "m"}, MODEL_TIMES),
         (decode_model_versions, "model_versions", {"name": "m", "version": "3"}, MODEL_TIMES),
+        (decode_evaluation_datasets, "datasets", {"dataset_id": "d-1"}, ("created_time", "last_update_time")),
     ):
         body = json.dumps({kind: [row | dict.fromkeys(names, 5.5), row | dict.fromkeys(names, "soon")]}).encode()
         cut, left_out = decode(body).rows
@@ -306,8 +311,33 @@ def test_other_kinds_of_pages(how: How) -> None:
     assert decode_registered_models(how(json.dumps(models).encode())) == Page([model])
     found = decode_experiments(how(b'{"experiments": [{"experiment_id": "0", "last_update_time": "5"}]}'))
     assert found == Page([Experiment("0", last_update_time=5)])
-    for decode in (decode_runs, decode_experiments, decode_model_versions, decode_registered_models):
+    datasets = how(b'{"datasets": [{"dataset_id": "d-1", "tags": "{}", "created_time": "5", "schema": null}]}')
+    assert decode_evaluation_datasets(datasets) == Page([EvaluationDataset("d-1", tags="{}", created_time=5)])
+    for decode in (
+        decode_runs,
+        decode_experiments,
+        decode_model_versions,
+        decode_registered_models,
+        decode_evaluation_datasets,
+    ):
         assert decode(b"{}") == Page([])
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        (b'{"data_points": [{"metric_name": "trace_count", "values": {"COUNT": 12.0}}]}', 12),
+        (b'{"data_points": [{"values": {"COUNT": "3"}}, {"values": {"AVG": 7}}]}', 3),
+        (b'{"data_points": []}', 0),
+        (b"{}", 0),
+    ],
+)
+def test_traces_are_counted_by_mlflow(answer: bytes, count: int) -> None:
+    assert decode_trace_count(answer) == count
+
+
+def test_a_dataset_is_of_some_experiments_or_none() -> None:
+    assert (decode_experiment_ids(b'{"experiment_ids": ["1", "8"]}'), decode_experiment_ids(b"{}")) == (["1", "8"], [])
 
 
 @pytest.mark.parametrize(
@@ -316,12 +346,13 @@ def test_other_kinds_of_pages(how: How) -> None:
         (decode_experiments, "experiments", {"experiment_id": "5", "name": "e", "tags": 1}, "5 e: "),
         (decode_registered_models, "registered_models", {"name": "m", "tags": 1}, "m: "),
         (decode_model_versions, "model_versions", {"name": "m", "version": "3", "tags": 1}, "m 3: "),
+        (decode_evaluation_datasets, "datasets", {"dataset_id": "d-1", "name": "q", "tags": 1}, "d-1 q: "),
     ],
 )
 def test_a_wrong_row_of_any_kind_is_named(
     decode: Callable[[bytes], Page[Any]], kind: str, row: dict[str, Any], name: str
 ) -> None:
-    decoded = decode(json.dumps({kind: [{**row, "tags": []}, row]}).encode())
+    decoded = decode(json.dumps({kind: [{**row, "tags": None}, row]}).encode())
     assert len(decoded.rows) == 1
     (message,) = decoded.unreadable
     assert message.startswith(name)
@@ -399,7 +430,16 @@ def mutilated(draw: st.DrawFn) -> bytes:
     st.binary(max_size=80) | mutilated() | junk.map(lambda value: json.dumps({"runs": [value], "run": value}).encode())
 )
 def test_nothing_but_a_decode_error_is_ever_raised(body: bytes) -> None:
-    for decode in (decode_runs, decode_experiments, decode_model_versions, decode_registered_models, decode_run):
+    for decode in (
+        decode_runs,
+        decode_experiments,
+        decode_model_versions,
+        decode_registered_models,
+        decode_evaluation_datasets,
+        decode_run,
+        decode_experiment_ids,
+        decode_trace_count,
+    ):
         with suppress(DecodeError):
             # What is read can be written again.
             msgspec.json.encode(decode(body))

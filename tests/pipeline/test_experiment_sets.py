@@ -25,8 +25,10 @@ from tests.simulation.tracking_server import IdLimit, TrackingServer
 from tests.support.crawls import recipe_file
 
 SEARCH = "/api/2.0/mlflow/runs/search"
-BESIDE_RUNS = 6
-"""Requests for the version, its workspaces, models, versions, experiments and logged models."""
+BESIDE_RUNS = 9
+"""Requests for the version, its workspaces, models, versions, prompts, evaluation datasets, experiments, traces and
+logged models.
+"""
 NULL_START_TIMES = 1
 """Search that looks for runs without start time, in sets of several pages."""
 

@@ -14,8 +14,10 @@ from aiohttp.test_utils import TestServer
 from tests.mlflow.listings import meets, number_token
 
 API = "/api/2.0/mlflow"
+API_3 = "/api/3.0/mlflow"
 Rows = list[dict[str, Any]]
 _STAGES = {"ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted"}
+PROMPTS = "tags.`mlflow.prompt.is_prompt` = 'true'"
 _NAMED = re.compile(r"""name = (?:'([^']*)'|"([^"]*)")""")
 
 
@@ -37,8 +39,11 @@ class Dialect:
     `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
     `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
-    what is `hidden`, names of models and experiments. `seen` counts its requests. It has `logged_models` where these
-    are not None, `endless` ones where it gives one page token again and again, and tells its `version` where it is to.
+    what is `hidden`, names of models and experiments. `seen` counts its requests.
+
+    Its version is `release`, where it tells one. It knows neither `prompts` nor `evaluation_datasets`, `traces` by
+    experiment, `dataset_experiments` by dataset nor `logged_models`, unless these are given; `endless` ones where it
+    gives one page token again and again.
     """
 
     def __init__(self) -> None:
@@ -46,9 +51,14 @@ class Dialect:
         self.versions: Rows = [version("fraud", "1", "r1"), version("fraud", "2", ""), version("it's", "1", "")]
         self.experiments: Rows = [{"experiment_id": "1", "name": "churn"}]
         self.runs: Rows = [run(f"r{number}", 1_000 + number) for number in range(3)]
+        self.release: str | None = None
         self.logged_models: Rows | None = None
-        self.version: str | None = None
         self.endless = False
+        self.prompts: Rows | None = None
+        self.prompt_versions: Rows = []
+        self.evaluation_datasets: Rows | None = None
+        self.dataset_experiments: dict[str, list[str]] = {}
+        self.traces: dict[str, int] | None = None
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.versions_by_name = False
         self.order_by_text = False
@@ -75,17 +85,25 @@ class Dialect:
             ("GET", f"{API}/registered-models/get"): self._get_model,
             ("GET", f"{API}/users/get"): self._get_user,
             ("POST", f"{API}/logged-models/search"): self._search_logged_models,
-            ("GET", "/version"): self._version,
+            ("GET", "/version"): self._get_version,
+            ("POST", f"{API_3}/datasets/search"): self._search_datasets,
+            ("POST", f"{API_3}/traces/metrics"): self._count_traces,
         }
         handler = handlers.get((request.method, request.path))
+        if request.path.startswith(f"{API_3}/datasets/") and request.path.endswith("/experiment-ids"):
+            handler = self._get_dataset_experiments
         if handler is None:
             raise web.HTTPNotFound
         return await handler(request)
 
     async def _search_models(self, request: web.Request) -> web.Response:
+        if PROMPTS in request.query.get("filter", ""):
+            return self._prompts(request, "prompts", "registered_models", self.prompts)
         return self._refused(request) or self._page("registered_models", self.models, request.query)
 
     async def _search_versions(self, request: web.Request) -> web.Response:
+        if PROMPTS in request.query.get("filter", ""):
+            return self._prompts(request, "prompt-versions", "model_versions", self.prompt_versions)
         if (refused := self._refused(request)) is not None:
             return refused
         filtered = request.query.get("filter", "")
@@ -98,6 +116,38 @@ class Dialect:
             return _error(400, "INVALID_PARAMETER_VALUE", f"Unsupported filter query: {filtered}")
         name = match[1] or match[2]
         return self._page("model_versions", [each for each in self.versions if each["name"] == name], request.query)
+
+    def _prompts(self, request: web.Request, listing: str, key: str, rows: Rows | None) -> web.Response:
+        if rows is None:
+            self.seen[listing] += 1
+            return _error(400, "INVALID_PARAMETER_VALUE", "Invalid attribute key in the filter")
+        return self._refused(request, listing) or self._page(key, rows, request.query)
+
+    async def _get_version(self, _request: web.Request) -> web.Response:
+        return web.Response(status=404) if self.release is None else web.Response(text=self.release)
+
+    async def _search_datasets(self, request: web.Request) -> web.Response:
+        if (refused := self._refused(request, "datasets")) is not None:
+            return refused
+        if self.evaluation_datasets is None:
+            return web.Response(status=404)
+        return self._page("datasets", self.evaluation_datasets, await request.json())
+
+    async def _get_dataset_experiments(self, request: web.Request) -> web.Response:
+        dataset_id = request.match_info["id"]
+        if (refused := self._refused(request, f"datasets/{dataset_id}")) is not None:
+            return refused
+        if dataset_id not in self.dataset_experiments:
+            return _error(404, "RESOURCE_DOES_NOT_EXIST", f"Dataset {dataset_id} not found")
+        return web.json_response({"experiment_ids": self.dataset_experiments[dataset_id]})
+
+    async def _count_traces(self, request: web.Request) -> web.Response:
+        if (refused := self._refused(request, "traces")) is not None:
+            return refused
+        if self.traces is None:
+            return web.Response(status=404)
+        count = sum(self.traces.get(each, 0) for each in (await request.json())["experiment_ids"])
+        return web.json_response({"data_points": [{"metric_name": "trace_count", "values": {"COUNT": float(count)}}]})
 
     async def _search_experiments(self, request: web.Request) -> web.Response:
         return self._refused(request) or self._page("experiments", self.experiments, await request.json())
@@ -155,11 +205,6 @@ class Dialect:
             following = {"next_page_token": "opaque"}
         return web.json_response({"models": page} | following)
 
-    async def _version(self, _request: web.Request) -> web.Response:
-        if self.version is None:
-            raise web.HTTPNotFound
-        return web.Response(text=self.version)
-
     async def _get_run(self, request: web.Request) -> web.Response:
         self.seen["runs/get"] += 1
         found = [each for each in self.runs if each["info"]["run_id"] == request.query["run_id"]]
@@ -179,8 +224,8 @@ class Dialect:
         name = request.query["username"]
         return web.json_response({"user": {"id": 1, "username": name, "is_admin": name in self.admins}})
 
-    def _refused(self, request: web.Request) -> web.Response | None:
-        listing = request.path.removeprefix(f"{API}/").removesuffix("/search")
+    def _refused(self, request: web.Request, listing: str = "") -> web.Response | None:
+        listing = listing or request.path.removeprefix(f"{API}/").removesuffix("/search")
         self.seen[listing] += 1
         if named := [each for each in self.forbidden_headers if each in request.headers]:
             return _error(500, "FEATURE_DISABLED", f"{named} is not supported")
@@ -226,6 +271,15 @@ def logged_model(number: int, created: int, experiment_id: str = "1", run_id: st
 
 def _holds(value: int, operator: str, limit: int) -> bool:
     return {">=": value >= limit, "<": value < limit}[operator]
+
+
+def prompt(name: str, number: str = "") -> dict[str, Any]:
+    """A prompt, or a version of one, as MLflow lists it."""
+    tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    if number:
+        tags.append({"key": "mlflow.prompt.text", "value": f"text {number}"})
+        return {**version(name, number, ""), "tags": tags}
+    return {"name": name, "tags": tags, "aliases": [{"alias": "prod", "version": "1"}]}
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

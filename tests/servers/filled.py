@@ -9,6 +9,8 @@ from tests.servers.mlflow_server import MlflowServer
 
 ODDITIES = Path(__file__).with_name("fill.py")
 """Reports what the client says is there; for any version."""
+GENAI = Path(__file__).with_name("fill_genai.py")
+"""Reports prompts, evaluation datasets and traces; for MLflow 3.9 and later."""
 EVERYTHING = Path(__file__).with_name("everything.py")
 """Reports ids and texts of what it made; for MLflow 3.9 and later."""
 

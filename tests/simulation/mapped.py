@@ -13,11 +13,12 @@ from crawler.datahub.aspects import UpstreamLineage
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn, model_version_entity
+from crawler.mapping.prompts import prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
 from crawler.mapping.runs import PARENT_TAG, run_urn
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_entity
-from crawler.mlflow.entities import ModelVersion, Run
+from crawler.mlflow.entities import ModelVersion, Run, is_prompt
 from tests.simulation.history import History
 from tests.simulation.tracking_server import Row, TrackingServer, VersionKey
 
@@ -114,7 +115,11 @@ class Mapped:
         for name, history in self._server.models.items():
             newest = self._newest_versions(name)
             rows = [_read(row) for row in self._within(history)]
-            entities = [registered_model_entity(row, each, self._settings) for row in rows for each in newest]
+            entities = [
+                (prompt_entity if is_prompt(row) else registered_model_entity)(row, each, self._settings)
+                for row in rows
+                for each in newest
+            ]
             if self._stands(history):
                 self._demand(entities, (name,))
             else:
@@ -147,6 +152,8 @@ class Mapped:
         """With each state of its run and each set of its aliases, but not each with each."""
         self._versions_of_run[version.run_id].append(key)
         runs, aliases = self._runs_of(version), self._aliases_of(version)
+        if is_prompt(version):
+            return [prompt_version_entity(version, each, self._settings) for each in aliases]
         return [model_version_entity(version, run, aliases[0], self._settings) for run in runs] + [
             model_version_entity(version, runs[0], each, self._settings) for each in aliases[1:]
         ]

@@ -144,7 +144,7 @@ def keeps_no_letters() -> Patch:
         (loses_an_entity, "missing", 7),
         (skips_a_row, "missing", 24),
         (takes_sets_apart_too_late, "missing", 66),
-        (trusts_offsets, "missing", 16),
+        (trusts_offsets, "missing", 105),
         (sends_versions_at_once, "two requests at once for version set", 4),
         (never_gives_up_runs, "missing", 3),
         (keeps_a_slot, "hung", 0),

@@ -14,7 +14,8 @@ import msgspec
 
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
-from crawler.mlflow.entities import Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import IS_PROMPT_TAG, Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.resources import PROMPTS
 from tests.simulation.history import History
 
 API = "/api/2.0/mlflow"
@@ -176,10 +177,10 @@ class TrackingServer:
                 _expect(query, "view_type", "ALL")
                 return _listing("experiments", _living(self.experiments, int), limit, offset)
             case "/registered-models/search":
-                return _listing("registered_models", _living(self.models, str), limit, offset)
+                return _listing("registered_models", _chosen(_living(self.models, str), query), limit, offset)
             case "/model-versions/search":
                 _expect(query, "order_by", ["name ASC", "version_number ASC"])
-                return _listing("model_versions", _living(self.versions, _itself), limit, offset)
+                return _listing("model_versions", _chosen(_living(self.versions, _itself), query), limit, offset)
         raise Refusal(404, "ENDPOINT_NOT_FOUND", endpoint)
 
     def _search_runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
@@ -237,6 +238,14 @@ class TrackingServer:
                 raise Refusal(500, "INTERNAL_ERROR", "Internal server error")
             rows.append(row)
         return rows
+
+
+def _chosen(rows: list[Row[Any]], query: dict[str, Any]) -> list[Row[Any]]:
+    """Prompts where they are asked for, else all but prompts."""
+    wants_prompts = query.get("filter") == PROMPTS.filter
+    _expect(query, "filter", PROMPTS.filter if wants_prompts else None)
+    is_prompt = {"key": IS_PROMPT_TAG, "value": "true"}
+    return [row for row in rows if (is_prompt in row.fields["tags"]) == wants_prompts]
 
 
 def _row(fields: dict[str, Any], entity: type[Entity], *, active: bool = True) -> Row[Entity]:

@@ -13,6 +13,12 @@ from tests.simulation.tracking_server import Row, TrackingServer
 NEWEST = 1_700_000_000_000
 LONG = "long-" * 100
 NAMES = ("fraud", "churn v2", "naïve café — 実験", "a(b),c", "100%", LONG, "x" * 430, "  blank", "q")
+PROMPT_EVERY = 3
+"""Where there are prompts at all, a model is one whose number this divides."""
+PROMPT_TAGS = [
+    {"key": "mlflow.prompt.is_prompt", "value": "true"},
+    {"key": "mlflow.prompt.text", "value": "Hello {{name}}"},
+]
 STAGES = (None, "None", "Staging", "Production", "Archived")
 USERS = ("ana", "bob", "", "CN=Carla (ops), O=x")
 
@@ -41,6 +47,8 @@ class Writer:
         self._server = server
         self._chance = chance
         self._amounts = amounts
+        # A registry without any has longer listings of models, on which some faults only show.
+        self._has_prompts = amounts.models % 2 == 0
         self._numbers = 0
         self._changes: tuple[Callable[[], None], ...] = (
             self._create_run,
@@ -182,7 +190,7 @@ class Writer:
                 "last_updated_timestamp": NEWEST + number,
                 "description": "A model.",
                 "latest_versions": [],
-                "tags": self._tags(),
+                "tags": self._tags() + (PROMPT_TAGS if self._has_prompts and number % PROMPT_EVERY == 0 else []),
                 "aliases": [],
             }
         )
@@ -190,7 +198,7 @@ class Writer:
     def _edit_model(self) -> None:
         """New tags, and an alias that moves to another version or goes."""
         if fields := self._some(self._server.models):
-            fields["tags"] = self._tags()
+            fields["tags"] = self._tags() + _of_prompt(fields)
             fields["aliases"] = []
             if versions := self._versions_of(fields["name"]):
                 fields["aliases"] = [{"alias": "champion", "version": str(self._chance.choice(versions))}]
@@ -215,8 +223,8 @@ class Writer:
                 "user_id": self._chance.choice(USERS),
                 "current_stage": self._chance.choice(STAGES),
                 "description": "",
-                "run_id": self._run_of_version(),
-                "tags": self._tags(),
+                "run_id": "" if _of_prompt(model) else self._run_of_version(),
+                "tags": self._tags() + _of_prompt(model),
             }
         )
         self._put_model(model)
@@ -229,7 +237,7 @@ class Writer:
 
     def _edit_version(self) -> None:
         if fields := self._some(self._server.versions):
-            fields["tags"] = self._tags()
+            fields["tags"] = self._tags() + _of_prompt(fields)
             fields["current_stage"] = self._chance.choice(STAGES)
             fields["last_updated_timestamp"] += 1
             self._server.put_version(fields)
@@ -282,6 +290,11 @@ class Writer:
             "schema": self._chance.choice((columns, "no JSON", None)),
         }
         return [{"dataset": _given(dataset), "tags": []}]
+
+
+def _of_prompt(fields: dict[str, Any]) -> list[dict[str, str]]:
+    """The tags that say that a model or a version is one of a prompt; none where it is not."""
+    return [tag for tag in fields["tags"] if tag in PROMPT_TAGS]
 
 
 def _other_stage(stage: str) -> str:

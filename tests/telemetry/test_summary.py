@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from crawler.config.durations import human_seconds
-from crawler.telemetry.events import EntitiesUnchanged, StaleFound, Started, WorkspacesChosen, rows_left_out
+from crawler.telemetry.events import (
+    EntitiesUnchanged,
+    RowsRead,
+    RowsSkipped,
+    StaleFound,
+    Started,
+    WorkspacesChosen,
+    rows_left_out,
+)
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import human_bytes, print_summary
 from tests.support.findings import fail, warn
@@ -68,6 +76,16 @@ def test_workspaces_are_named_the_first_of_many() -> None:
     assert "Workspaces: team-0, team-1, " in text
     assert "team-19 and 5 more\nLeft out: other\n" in text
     assert "Workspaces" not in shown(finished())
+
+
+def test_prompts_and_traces_have_lines_where_there_are_any() -> None:
+    report = finished()
+    report.read["runs"] = 1
+    assert "prompt" not in shown(report)
+    report(RowsRead("prompts", 2))
+    report(RowsRead("prompt_versions", 1_003))
+    report(RowsSkipped("traces (counted, not read)", 7))
+    assert "prompts 2 prompt versions 1,003 skipped: traces (counted, not read) 7" in words(shown(report))
 
 
 def test_what_has_not_changed_stands_beside_both() -> None:

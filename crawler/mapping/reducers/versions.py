@@ -1,5 +1,6 @@
 """The models of a crawl, and their versions by the run that made them: the one thing that is held as a whole.
 
+Prompts are among them: MLflow keeps them as models, and none has the name of one.
 A model says which of its versions is the newest, so it waits for all of them.
 A version gets its params and metrics from its run, whenever that is read; the versions of one model are released in
 ascending order, since DataHub keeps their version set in that order.
@@ -16,8 +17,9 @@ from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
+from crawler.mapping.prompts import prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
-from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run, is_prompt
 from crawler.mlflow.model_file import ModelFile, Signature
 
 NOTE_BYTES = 16
@@ -113,7 +115,7 @@ class VersionIndex:
         """Return the versions that are mapped by `seal`."""
         waiting = (each for versions in self._models.values() for each in versions)
         versions = [_unpack(each.packed) for each in waiting if each.entity is None and not each.unchanged]
-        return [version for version in versions if not version.run_id]
+        return [version for version in versions if not version.run_id and not is_prompt(version)]
 
     def add_file(self, version: ModelVersion, file: ModelFile | None) -> None:
         """Keep the MLmodel of a version until it is mapped.
@@ -203,7 +205,9 @@ class VersionIndex:
         model = _unpack_model(self._groups.pop(name))
         versions = [version.version for version in model.latest_versions]
         versions += [_unpack(waiting.packed).version for waiting in self._models.get(name, ()) if waiting.packed]
-        return registered_model_entity(model, max(versions, key=_sort_key, default=None), self._settings)
+        newest = max(versions, key=_sort_key, default=None)
+        to_group = prompt_entity if is_prompt(model) else registered_model_entity
+        return to_group(model, newest, self._settings)
 
     def _release(self, name: str) -> Iterator[Entity]:
         versions = self._models.get(name, [])
@@ -233,6 +237,8 @@ class VersionIndex:
         """Return the entity of a version, which is not mapped again."""
         note = b"" if self._noted is None else self._note(waiting.packed, version)
         waiting.packed = b""
+        if is_prompt(version):
+            return prompt_version_entity(version, self._aliases_of(version), self._settings, note)
         if waiting.urn in self._without_file:
             self._without_file.discard(waiting.urn)
             note = b""

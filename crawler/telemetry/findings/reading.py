@@ -31,7 +31,10 @@ def _mended(resource: str) -> FindingKind:
 
 _RUNS = "runs"  # the only listing that a resumed crawl does not read again
 
-_LISTINGS = ("experiments", "registered_models", "model_versions", _RUNS, "logged_models")
+_OPTIONAL = ("prompts", "prompt_versions", "evaluation_datasets")
+"""Listings that many servers lack, which is no news."""
+
+_LISTINGS = ("experiments", "registered_models", "model_versions", *_OPTIONAL, _RUNS, "logged_models")
 
 UNREADABLE = {name: _unreadable(name) for name in _LISTINGS}
 
@@ -76,7 +79,8 @@ def _unread(resource: str) -> FindingKind:
 
 
 LISTING_UNREAD = {
-    name: _unread(name) for name in ("registered_models", "model_versions", "experiments", "runs", "logged_models")
+    name: _unread(name)
+    for name in ("registered_models", "model_versions", *_OPTIONAL, "experiments", _RUNS, "logged_models")
 }
 
 HIDDEN_MODEL_VERSIONS = FindingKind(
@@ -102,6 +106,22 @@ WORKSPACES_UNLISTED = FindingKind(
     "failure",
     "Have a proxy before MLflow let /api/3.0/mlflow/server-info and /api/3.0/mlflow/workspaces through, and give the "
     "account rights in a workspace; or set workspace: default, if that is all that you want.",
+    found_again=True,
+)
+
+DATASET_EXPERIMENTS_UNREAD = FindingKind(
+    "dataset_experiments",
+    "MLflow did not say which experiments some evaluation datasets belong to, so they name none.",
+    "failure",
+    "The sample has MLflow's answer. Mend that, then crawl again.",
+    found_again=True,
+)
+
+TRACES_NOT_COUNTED = FindingKind(
+    "traces_not_counted",
+    "MLflow could not count the traces of some experiments, so these show no number of traces.",
+    "warning",
+    "The sample has MLflow's answer. include: {trace_counts: false} leaves the counting out.",
     found_again=True,
 )
 
