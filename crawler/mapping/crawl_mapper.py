@@ -152,7 +152,11 @@ class CrawlMapper:
 
     def model_version(self, version: ModelVersion) -> list[Entity]:
         """Return the version's user, if new; the version itself is returned later, in order."""
+        source = version.source
+        # Nothing of it is written, so it has nothing to hide that would have to be told.
+        version = structs.replace(version, source="") if "@" in source or "%" in source else version
         version = self._cleaned(version, f"model version {version.name} {version.version}")
+        version = version if version.source == source else structs.replace(version, source=source)
         if taken_by := self._versions.add(version, self._delivered):
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []

@@ -53,7 +53,7 @@ async def test_a_server_that_has_no_such_listing(
     version: str | None, asked: int, warnings: list[str], tmp_path: Path
 ) -> None:
     dialect = Dialect()
-    dialect.release = version
+    dialect.release, dialect.logged_models = version, None
     dialect.experiments = [{"experiment_id": str(number), "name": f"e{number}"} for number in range(300)]
     report, found = await read(dialect, tmp_path, min_threads=1, max_threads=1)
     assert (codes(report), found) == ((warnings, []), Counter())

@@ -42,8 +42,8 @@ class Dialect:
     what is `hidden`, names of models and experiments. `seen` counts its requests.
 
     Its version is `release`, where it tells one. It knows neither `prompts` nor `evaluation_datasets`, `traces` by
-    experiment, `dataset_experiments` by dataset nor `logged_models`, unless these are given; `endless` ones where it
-    gives one page token again and again.
+    experiment nor `dataset_experiments` by dataset, unless these are given, and `logged_models` unless they are None;
+    `endless` ones where it gives one page token again and again.
     """
 
     def __init__(self) -> None:
@@ -52,9 +52,9 @@ class Dialect:
         self.experiments: Rows = [{"experiment_id": "1", "name": "churn"}]
         self.runs: Rows = [run(f"r{number}", 1_000 + number) for number in range(3)]
         self.release: str | None = None
-        self.logged_models: Rows | None = None
+        self.logged_models: Rows | None = []
         self.endless = False
-        self.prompts: Rows | None = None
+        self.prompts: Rows | None = []
         self.prompt_versions: Rows = []
         self.evaluation_datasets: Rows | None = None
         self.dataset_experiments: dict[str, list[str]] = {}
@@ -134,7 +134,7 @@ class Dialect:
         return self._page("datasets", self.evaluation_datasets, await request.json())
 
     async def _get_dataset_experiments(self, request: web.Request) -> web.Response:
-        dataset_id = request.match_info["id"]
+        dataset_id = request.path.split("/")[-2]
         if (refused := self._refused(request, f"datasets/{dataset_id}")) is not None:
             return refused
         if dataset_id not in self.dataset_experiments:
