@@ -12,7 +12,12 @@ from tests.servers.environments import DEMO
 from tests.servers.filled import EVERYTHING, fill
 from tests.servers.mlflow_server import mlflow_server
 
-OPTIONS = {"include": dict.fromkeys(IncludeOptions.__struct_fields__, True)}
+OPTIONS = {
+    "include": dict.fromkeys(IncludeOptions.__struct_fields__, True),
+    "owner": {"tags": ["mlflow.user"]},
+    "link_to_mlflow": True,
+    "model_tags": ["stage", "alias"],
+}
 """Of this crawler's source on the server that has everything: all that make it deliver more."""
 ACCESS_LOG = ("--gunicorn-opts", "--access-logfile -")
 """Of MLflow 2, which keeps none unless asked."""
