@@ -357,17 +357,16 @@ class CrawlMapper:
         edges: list[Edge] = []
         for dataset_input in inputs.dataset_inputs:
             dataset = dataset_input.dataset
-            # Compared here, since nearly all inputs are others, and a call costs more than all of this.
-            if dataset.source_type == EVALUATION_SOURCE and (urn := self._evaluation_datasets.urn_of(dataset.source)):
-                evaluated = Edge(urn, edge_properties(dataset_input))
-                edges += [] if evaluated in edges else [evaluated]
-                continue
             use = self._map_dataset_input(dataset_input)
+            evaluated = None
+            # Compared here, since nearly all inputs are others, and a call costs more than all of this.
+            if dataset.source_type == EVALUATION_SOURCE:
+                evaluated = self._evaluation_datasets.urn_of(dataset.source)
             if use.cut:
                 self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
             if use.left_out:
                 self._notices.append(DATASET_COLUMNS_LEFT_OUT.found(use.left_out))
-            if use.failure:
+            if use.failure and evaluated is None:
                 self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
             edge = use.edge
             if edge:
@@ -375,6 +374,9 @@ class CrawlMapper:
             # An edge to a dataset that DataHub cannot take would lead nowhere.
             if edge and edge not in edges and not urns.problem(edge.destination_urn):
                 edges.append(edge)
+            # Beside the dataset of that name, which the official connector writes.
+            if evaluated and (known := Edge(evaluated, edge_properties(dataset_input))) not in edges:
+                edges.append(known)
             for entity in use.entities:
                 completed += self.datasets.merge(entity, run)
             if edge and self.datasets.is_another(edge.destination_urn, use.variant):

@@ -162,12 +162,15 @@ def test_a_schema_of_another_form_is_a_property(schema: str) -> None:
     assert value["datasetProperties"]["customProperties"]["mlflow.dataset.schema"] == schema[:4_096]
 
 
-def test_a_run_that_was_given_one_leads_to_it_and_no_other_dataset_is_written() -> None:
+BY_NAME = "urn:li:dataset:(urn:li:dataPlatform:mlflow,questions,PROD)"
+
+
+def test_a_run_that_was_given_one_leads_to_it_and_to_the_dataset_that_the_official_connector_writes() -> None:
     entities = mapped([dataset()], [run(json.dumps({"dataset_id": ID}))])
-    (edge,) = inputs_of_run(entities)
-    assert edge["destinationUrn"] == URN
-    assert edge["properties"]["mlflow.data.digest"] == "abc"
-    assert {entity.urn for entity in entities if entity.type == "dataset"} == {URN}
+    edges = inputs_of_run(entities)
+    assert [edge["destinationUrn"] for edge in edges] == [BY_NAME, URN]
+    assert {edge["properties"]["mlflow.data.digest"] for edge in edges} == {"abc"}
+    assert {entity.urn for entity in entities if entity.type == "dataset"} == {BY_NAME, URN}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,7 @@ def test_a_run_that_was_given_one_leads_to_it_and_no_other_dataset_is_written() 
 )
 def test_one_that_is_not_listed_is_a_dataset_of_its_name_as_any_input(source: str, source_type: str) -> None:
     (edge,) = inputs_of_run(mapped([dataset()], [run(source, source_type)]))
-    assert edge["destinationUrn"] == "urn:li:dataset:(urn:li:dataPlatform:mlflow,questions,PROD)"
+    assert edge["destinationUrn"] == BY_NAME
 
 
 def test_they_are_seen_as_a_kind_of_our_own() -> None:

@@ -8,19 +8,10 @@ from tests.support.crawls import crawl_to_file, recipe_file
 from tests.support.judge import flapping, judge_contiguous
 
 NOT_DELIVERED = {
-    "aliases of prompts",
     "columns of model signatures",
-    "commit messages of prompts",
     "deleted experiments",
     "deleted runs",
     "earlier values of metrics",
-    "evaluation datasets",
-    "logged models",
-    "metrics of logged models",
-    "params of logged models",
-    "prompts",
-    "tags of logged models",
-    "texts of prompts",
     "traces",
 }
 """With default options."""

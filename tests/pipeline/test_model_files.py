@@ -12,6 +12,7 @@ from msgspec import structs
 
 from crawler.config.selection import Include, Selection
 from crawler.config.settings import IncrementalSettings, KeepingCurrent
+from crawler.mapping.model_versions import LOGGED_MODEL_ID
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
@@ -65,8 +66,9 @@ def source_of(server: MlflowServer) -> set[str]:
 
 
 def properties(found: Values, version: int) -> dict[str, str]:
+    """Those of a version, but for the logged model that it has in MLflow 3."""
     of_version: dict[str, str] = found[MODEL.format(version), "mlModelProperties"]["customProperties"]
-    return of_version
+    return {name: value for name, value in of_version.items() if name != LOGGED_MODEL_ID}
 
 
 async def test_without_the_option_there_is_what_the_run_has(server: MlflowServer, tmp_path: Path) -> None:

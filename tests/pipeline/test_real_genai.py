@@ -30,6 +30,8 @@ from tests.support.judge import flapping, judge_contiguous
 pytestmark = pytest.mark.slow
 
 PLAIN = MappingSettings(ui_url="http://unused")
+BY_NAME = "urn:li:dataset:(urn:li:dataPlatform:mlflow,questions,PROD)"
+"""What the official connector makes of the dataset that a run evaluates."""
 VERSIONS = [str(number) for number in range(1, 13)]
 
 
@@ -101,6 +103,7 @@ def test_runs_lead_to_the_prompts_and_the_dataset_that_they_use(crawled: Crawled
     filled, _, proposals = crawled
     assert run_inputs(values(proposals)) == {
         "evaluates": [
+            BY_NAME,
             evaluation_dataset_urn(filled.reported["used"]),
             model_urn("greet", "2", PLAIN),
             model_urn("dialog", "1", PLAIN),
@@ -115,7 +118,7 @@ def test_evaluation_datasets_are_what_the_client_says(crawled: Crawled) -> None:
     datasets = filled.reported["datasets"]
     names = {experiment_id: name for name, experiment_id in filled.reported["experiments"].items()}
     assert report.read["evaluation_datasets"] == len(datasets) == 2
-    assert {urn for urn, _ in written if ":dataset:" in urn} == set(map(evaluation_dataset_urn, datasets))
+    assert {urn for urn, _ in written if ":dataset:" in urn} == {BY_NAME, *map(evaluation_dataset_urn, datasets)}
     for dataset_id, each in datasets.items():
         value = written[evaluation_dataset_urn(dataset_id), "datasetProperties"]
         found = value["customProperties"]
@@ -143,7 +146,7 @@ async def test_what_is_left_out(filled: FilledServer, tmp_path: Path) -> None:
     written = values(proposals)
     assert not {"prompts", "prompt_versions", "evaluation_datasets"} & report.read.keys()
     assert {urn for urn, _ in written if ":mlModelGroup:" in urn} == {model_group_urn("fraud", PLAIN)}
-    assert run_inputs(written)["evaluates"] == ["urn:li:dataset:(urn:li:dataPlatform:mlflow,questions,PROD)"]
+    assert run_inputs(written)["evaluates"] == [BY_NAME]
     assert not any("mlflow.traces" in json.dumps(each) for each in proposals)
 
 
