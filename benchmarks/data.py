@@ -58,10 +58,11 @@ def runs_by_experiment(data: Data) -> list[int]:
 
 
 def pages_needed(data: Data) -> int:
-    """The fewest requests that list it all without logged models: one each for models, versions, experiments and none
-    of these, and the pages of runs of each experiment, the empty one included that MLflow makes itself.
+    """The fewest requests that list it all without logged models: one each for models, versions, experiments, and for
+    what there is none of (logged models, prompts, evaluation datasets, traces), and the pages of runs of each
+    experiment, the empty one included that MLflow makes itself.
     """
-    return 4 + 1 + sum(max(1, math.ceil(count / PAGE_SIZE)) for count in runs_by_experiment(data))
+    return 4 + 4 + sum(max(1, math.ceil(count / PAGE_SIZE)) for count in runs_by_experiment(data))
 
 
 def sqlite_database(data: Data) -> Path:

@@ -198,8 +198,8 @@ def test_data_has_all_that_it_says_and_parents_first() -> None:
     assert {each["source_run_id"] for each in rows["logged_models"]} < runs
     assert {run["experiment_id"] for run in rows["runs"]} == {each["experiment_id"] for each in rows["experiments"]}
     assert runs_by_experiment(data) == [3, 2, 2]
-    assert pages_needed(data) == 4 + 1 + 3
-    assert pages_needed(Data(runs=4 * PAGE_SIZE + 1, experiments=2)) == 4 + 1 + 3 + 2
+    assert pages_needed(data) == 4 + 4 + 3
+    assert pages_needed(Data(runs=4 * PAGE_SIZE + 1, experiments=2)) == 4 + 4 + 3 + 2
 
 
 def test_bytes_leave_one_after_another_and_arrive_later() -> None:

@@ -14,8 +14,10 @@ pytestmark = pytest.mark.slow
 EXPERIMENTS, RUNS = 250, 3
 BESIDE_RUNS = 4
 """Requests for the version, models, versions and experiments."""
-ASKED_FOR_MORE = {"1.28.0": 2, "3.17.2": 2}
-"""Workspaces and logged models: a version that may have some, and one that does not tell itself."""
+ASKED_FOR_MORE = {"1.28.0": 5, "3.17.2": 5}
+"""Workspaces, prompts, evaluation datasets, traces and logged models: a version that may have some, and one that does
+not tell itself.
+"""
 
 
 def fill(database: Path) -> None:
