@@ -69,6 +69,8 @@ async def test_check_prints_json(golden_server: MlflowServer, tmp_path: Path) ->
         "registered_models": 5,
         "model_versions": 18,
         "experiments": 7,
+        "workspaces": None,
+        "left_out": {},
         "more": [],
         "error": None,
     }
