@@ -23,7 +23,12 @@ MEANT_DEPTH = 150
 Counts = Counter[str]
 
 DECODERS: dict[str, Callable[[bytes], Page[Any]]] = {name: each.decode for name, each in RESOURCES.items()}
-LISTS = {"logged_models": "models"}
+LISTS = {
+    "logged_models": "models",
+    "prompts": "registered_models",
+    "prompt_versions": "model_versions",
+    "evaluation_datasets": "datasets",
+}
 """What the list of an answer is called, where it is not called as the listing."""
 _UNKNOWN = object()
 

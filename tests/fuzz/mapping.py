@@ -13,7 +13,7 @@ from crawler.mapping.logged_models import logged_model_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
-from crawler.mlflow.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import EvaluationDataset, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
 from tests.fuzz.decoding import Counts
 from tests.fuzz.promises import can_be_told, promise
 
@@ -36,6 +36,7 @@ class Read(msgspec.Struct):
     runs: list[list[Run]]
     found: Run | None = None
     logged_models: list[LoggedModel] = []
+    evaluation_datasets: list[EvaluationDataset] = []
 
 
 def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[Entity]:
@@ -47,6 +48,8 @@ def entities_of(read: Read, settings: MappingSettings, counts: Counts) -> list[E
     for version in read.versions:
         entities += mapper.model_version(version)
     entities += mapper.versions_complete()
+    for dataset in read.evaluation_datasets:
+        mapper.evaluation_dataset(dataset)
     active = [each for each in read.experiments if each.lifecycle_stage != "deleted"]
     entities += map(mapper.experiment, active)
     for runs in read.runs:

@@ -21,6 +21,7 @@ from tests.support.judge import judge_all
 pytestmark = pytest.mark.slow
 
 TAGS = [{"key": "mlflow.note.content", "value": "a note"}, {"key": "mlflow.parentRunId", "value": "r0"}]
+IS_PROMPT = {"key": "mlflow.prompt.is_prompt", "value": "true"}
 SCHEMA = json.dumps({"mlflow_colspec": [{"name": "a", "type": "long"}]})
 DATASET = {"name": "d", "digest": "x", "source_type": "s3", "source": "{}", "schema": SCHEMA, "profile": "{}"}
 ROWS: dict[str, dict[str, Any]] = {
@@ -78,6 +79,42 @@ ROWS: dict[str, dict[str, Any]] = {
         "tags": TAGS,
         "run_link": "",
     },
+    "prompts": {
+        "name": "p",
+        "creation_timestamp": 5,
+        "last_updated_timestamp": 6,
+        "description": "d",
+        "tags": [IS_PROMPT, {"key": "_mlflow_experiment_ids", "value": ",7,"}],
+        "latest_versions": [{"name": "p", "version": "1"}],
+        "aliases": [{"alias": "a", "version": "1"}],
+    },
+    "prompt_versions": {
+        "name": "p",
+        "version": "1",
+        "creation_timestamp": 5,
+        "last_updated_timestamp": 6,
+        "description": "d",
+        "source": "dummy-source",
+        "run_id": "",
+        "tags": [
+            IS_PROMPT,
+            {"key": "mlflow.prompt.text", "value": "[]"},
+            {"key": "_mlflow_prompt_type", "value": "chat"},
+        ],
+    },
+    "evaluation_datasets": {
+        "dataset_id": "d-1",
+        "name": "d",
+        "digest": "x",
+        "tags": '{"team": "a"}',
+        "schema": '{"inputs": {"question": "string"}}',
+        "profile": '{"num_records": 3}',
+        "created_time": 5,
+        "last_update_time": 6,
+        "created_by": "u",
+        "last_updated_by": "u",
+        "experiment_ids": ["7"],
+    },
     "logged_models": {
         "info": {
             "model_id": "m-0123456789abcdef0123456789abcdef",
@@ -102,6 +139,13 @@ ROWS: dict[str, dict[str, Any]] = {
         },
     },
 }
+FIELDS = {
+    "registered_models": "models",
+    "model_versions": "versions",
+    "prompts": "models",
+    "prompt_versions": "versions",
+}
+"""Of what was read, for these kinds."""
 texts = st.text(max_size=20) | st.sampled_from(["\ud800", "a,b", "(", "\x1b[2J", "n" * 520, "9" * 5_000, "NaN", "1e3"])
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(2**61, 2**65) | st.floats() | texts,
@@ -164,5 +208,5 @@ def _read(kind: str, rows: list[Any]) -> Read:
     if kind == "runs":
         read.runs = [rows]
     else:
-        setattr(read, {"registered_models": "models", "model_versions": "versions"}.get(kind, kind), rows)
+        setattr(read, FIELDS.get(kind, kind), rows)
     return read

@@ -82,7 +82,9 @@ class Mlflow:
         return await self._page(request, "experiments", await request.json(), rows)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return await self._page(request, "registered_models", dict(request.query), self.models)
+        # No model here is a prompt.
+        models = [] if "filter" in request.query else self.models
+        return await self._page(request, "registered_models", dict(request.query), models)
 
     async def _versions(self, request: web.Request) -> web.StreamResponse:
         return await self._page(request, "model_versions", dict(request.query), self.versions)
