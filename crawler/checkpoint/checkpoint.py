@@ -156,6 +156,10 @@ class Checkpoint:
         """Return how many runs lie in the windows that are done."""
         return self._done[experiment_id].rows if experiment_id in self._done else 0
 
+    def has_read(self, experiment_id: str, start_time: int) -> bool:
+        """Return whether the runs of a start time lie in a window that is done, and are counted as read."""
+        return experiment_id in self._done and start_time in self._done[experiment_id].intervals
+
     def was_delivered(self, urn: str) -> bool:
         """Return True for entities other than runs that the interrupted crawl delivered or gave up."""
         before = self._delivered_before

@@ -24,6 +24,10 @@ class Intervals(msgspec.Struct, frozen=True):
             until = None if until is None or other_until is None else max(until, other_until)
         return Intervals((*before, (since, until), *behind))
 
+    def __contains__(self, time: int) -> bool:
+        """Return whether a start time is in one of them."""
+        return any((since is None or since <= time) and (until is None or time < until) for since, until in self.parts)
+
     def gaps(self) -> list[Bounds]:
         """Return what is not in them, ascending."""
         gaps: list[Bounds] = []

@@ -41,6 +41,10 @@ class Progress(Protocol):
         """Return how many runs lie in the windows that are done."""
         ...
 
+    def has_read(self, experiment_id: str, start_time: int) -> bool:
+        """Return whether the runs of a start time lie in a window that is done, and are counted as read."""
+        ...
+
     def was_delivered(self, urn: str) -> bool:
         """Return True for entities other than runs that the interrupted crawl delivered or gave up."""
         ...
@@ -66,6 +70,10 @@ class NoProgress:
     def rows(self, experiment_id: str) -> int:  # noqa: ARG002
         """Return 0."""
         return 0
+
+    def has_read(self, experiment_id: str, start_time: int) -> bool:  # noqa: ARG002
+        """Return False."""
+        return False
 
     def was_delivered(self, urn: str) -> bool:  # noqa: ARG002
         """Return False."""

@@ -104,9 +104,11 @@ class VersionRuns:
             memory.experiments.forget([experiment_id])
             await self._send(self._mapper.found_run(run), None)
             return
-        self._listener(RowsRead(RUNS.name, 1))
-        parents = await self._parents.of([run])
         start = run.info.start_time or 0
+        # A crawl that goes on has counted it, if it was read before: only its version had to wait.
+        if not self._progress.has_read(experiment_id, start):
+            self._listener(RowsRead(RUNS.name, 1))
+        parents = await self._parents.of([run])
         ack = self._progress.new_ack(whole=False)
         await self._send(self._mapper.run(run, parents, writes_deleted=self._choice.writes_deleted), ack)
         if ack is not None:

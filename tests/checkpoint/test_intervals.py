@@ -30,6 +30,7 @@ def merged(parts: list[Bounds]) -> Intervals:
 def test_ranges_cover_what_was_added_and_nothing_else(parts: list[Bounds]) -> None:
     covered, model = (set().union(*(numbers(*part) for part in each)) for each in (merged(parts).parts, parts))
     assert covered == model
+    assert {number for number in numbers(None, None) if number in merged(parts)} == model
 
 
 @given(bounds)
