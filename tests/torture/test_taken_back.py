@@ -56,7 +56,7 @@ class Changing(Torture):
         for kind, rows in self._before.items():
             for fields in rows:
                 changed = copy.deepcopy(fields)
-                (changed["data"] if kind == "run" else changed)["tags"] = [{"key": "edited", "value": "yes"}]
+                (changed["data"] if kind == "run" else changed)["tags"].append({"key": "edited", "value": "yes"})
                 getattr(self.mlflow, f"put_{kind}")(changed)
 
     def take_back(self) -> None:
