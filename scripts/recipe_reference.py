@@ -14,6 +14,7 @@ from msgspec.structs import FieldInfo
 
 from crawler.config import sections
 from crawler.config.durations import Duration
+from crawler.config.selection import Include
 from crawler.config.settings import Secret
 from crawler.config.since import Since
 from crawler.config.sizes import Size
@@ -166,7 +167,7 @@ def render() -> str:
         *_section("The whole recipe", sections.Pipeline),
         *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
-        *_section("`source.config.include`", sections.IncludeOptions),
+        *_section("`source.config.include`", Include),
         *_section("`workspace_pattern` and the other patterns of `source.config`", sections.PatternOptions),
         *_section("`source.config.owner`", sections.OwnerOptions),
         *_section("`source.config.incremental`", sections.Incremental),

@@ -1,10 +1,8 @@
 """The settings of what is crawled, from `source.config` of a recipe."""
 
-import msgspec
-
 from crawler.config.patterns import AllowDenyPattern, problem_of
 from crawler.config.remarks import Remarks
-from crawler.config.sections import IncludeOptions, MlflowSource, Options, PatternOptions
+from crawler.config.sections import MlflowSource, Options, PatternOptions
 from crawler.config.selection import Include, Selection
 from crawler.config.strict import section
 from crawler.errors import SettingsError
@@ -14,9 +12,8 @@ _PATH = "source.config"
 
 def load_selection(source: MlflowSource, remarks: Remarks) -> Selection:
     """Return what is chosen. Errors are added to `remarks`."""
-    include = section(source.include, f"{_PATH}.include", IncludeOptions, remarks=remarks)
     return Selection(
-        include=Include(**msgspec.structs.asdict(include)),
+        include=section(source.include, f"{_PATH}.include", Include, remarks=remarks),
         workspace_pattern=load_pattern(source.workspace_pattern, "workspace_pattern", remarks),
         experiment_pattern=load_pattern(source.experiment_pattern, "experiment_pattern", remarks),
         registered_model_pattern=load_pattern(source.registered_model_pattern, "registered_model_pattern", remarks),

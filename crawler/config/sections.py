@@ -197,27 +197,6 @@ class Incremental(_Section, kw_only=True, frozen=True):
     """For how long after its start a run that has not ended is read again."""
 
 
-class IncludeOptions(_Section, kw_only=True, frozen=True):
-    """`source.config.include`: which kinds of things are read."""
-
-    experiments: bool = True
-    """Experiments; without them, runs and whatever else belongs to an experiment are left out, too."""
-    runs: bool = True
-    """Runs, with their datasets and users."""
-    registered_models: bool = True
-    """Registered models with their versions."""
-    logged_models: bool = True
-    """Logged models (MLflow 3)."""
-    prompts: bool = True
-    """Prompts with their versions (MLflow 2.21 and later)."""
-    evaluation_datasets: bool = True
-    """Evaluation datasets (MLflow 3.4 and later)."""
-    trace_counts: bool = True
-    """How many traces each experiment has (MLflow 3.9 and later); traces themselves are never read."""
-    signatures: bool = False
-    """The signatures of model versions, which takes MLflow one request a version."""
-
-
 class OwnerOptions(_Section, kw_only=True, frozen=True):
     """`source.config.owner`: who owns models, model groups and containers; replaces the owners that DataHub has."""
 

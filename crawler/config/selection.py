@@ -11,27 +11,27 @@ Lifecycle = Literal["active", "deleted", "all"]
 
 
 class Include(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which kinds of things are read.
+    """`source.config.include`: which kinds of things are read.
 
-    Attributes:
-        experiments: experiments; without them, runs and whatever else belongs to an experiment are left out, too.
-        runs: runs, with their datasets and users.
-        registered_models: registered models with their versions.
-        logged_models: logged models (MLflow 3).
-        prompts: prompts with their versions (MLflow 2.21 and later).
-        evaluation_datasets: evaluation datasets (MLflow 3.4 and later).
-        trace_counts: how many traces an experiment has (MLflow 3.9 and later).
-        signatures: the signatures of model versions, at one request a version.
+    The text under a field is its line in docs/recipe.md, as in `sections`.
     """
 
     experiments: bool = True
+    """Experiments; without them, runs and whatever else belongs to an experiment are left out, too."""
     runs: bool = True
+    """Runs, with their datasets and users."""
     registered_models: bool = True
+    """Registered models with their versions."""
     logged_models: bool = True
+    """Logged models (MLflow 3)."""
     prompts: bool = True
+    """Prompts with their versions (MLflow 2.21 and later)."""
     evaluation_datasets: bool = True
+    """Evaluation datasets (MLflow 3.4 and later)."""
     trace_counts: bool = True
+    """How many traces each experiment has (MLflow 3.9 and later); traces themselves are never read."""
     signatures: bool = False
+    """The signatures of model versions, which takes MLflow one request a version."""
 
     @property
     def has_logged_models(self) -> bool:

@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any, Generic, Literal
 
 import msgspec
+from msgspec import structs
 
 from crawler.mlflow.decoding import (
     Page,
@@ -42,9 +43,8 @@ class Resource(msgspec.Struct, Generic[Row], frozen=True):
     """A listing of MLflow's REST API, of version 2.0 or another `api`, in an order that writers do not disturb.
 
     `page_rows` is how many rows a page asks for, or the server's limit where the page size is a setting. `paging` says
-    whether pages follow by `offset` or by the last `key` seen. `missing` is raised where an older MLflow has no such
-    endpoint; without it, a server that lacks the endpoint is no MLflow. `filter` chooses the rows that belong to it,
-    where one endpoint has several listings; `has` tells them from the others, where a server knows no such filter.
+    whether pages follow by `offset` or by the last `key` seen. `filter` chooses the rows that belong to it, where one
+    endpoint has several listings; `has` tells them from the others, where a server knows no such filter.
     """
 
     name: str
@@ -93,30 +93,10 @@ MODEL_VERSIONS: Resource[ModelVersion] = Resource(
 )
 """Of all models. Servers before 2.0 answer everything at once."""
 _PROMPTS_ONLY = f"tags.`{IS_PROMPT_TAG}` = 'true'"
-PROMPTS: Resource[RegisteredModel] = Resource(
-    "prompts",
-    "registered-models/search",
-    decode_registered_models,
-    key=attrgetter("name"),
-    order_by=("name ASC",),
-    page_rows=500,
-    server="registry",
-    method="GET",
-    filter=_PROMPTS_ONLY,
-    has=is_prompt,
-)
+PROMPTS = structs.replace(REGISTERED_MODELS, name="prompts", filter=_PROMPTS_ONLY, has=is_prompt)
 """MLflow keeps a prompt as a registered model, which is in no listing without this filter (2.21 and later)."""
-PROMPT_VERSIONS: Resource[ModelVersion] = Resource(
-    "prompt_versions",
-    "model-versions/search",
-    decode_model_versions,
-    key=attrgetter("name", "version"),
-    order_by=("name ASC", "version_number ASC"),
-    page_rows=200,
-    server="registry",
-    method="GET",
-    filter=_PROMPTS_ONLY,
-    has=is_prompt,
+PROMPT_VERSIONS = structs.replace(
+    MODEL_VERSIONS, name="prompt_versions", page_rows=200, filter=_PROMPTS_ONLY, has=is_prompt
 )
 """Of all prompts; a row holds the text, of up to 100,000 characters."""
 EVALUATION_DATASETS: Resource[EvaluationDataset] = Resource(

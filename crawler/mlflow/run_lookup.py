@@ -68,7 +68,7 @@ class RunLookup(Generic[Row]):
     async def passing(self, runs: Sequence[Run], filter_text: str, experiments: int) -> set[str]:
         """Return the ids of those runs that pass a filter, of at most so many `experiments` a request.
 
-        None where the server cannot filter by run id (before 2.0).
+        Empty where the server cannot filter by run id (before 2.0).
         """
         run_ids = [run.info.run_id for run in runs]
         experiment_ids = sorted({run.info.experiment_id for run in runs})

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crawler.config.sections import IncludeOptions
+from crawler.config.selection import Include
 from scripts.comparison.crawls import compare
 from scripts.comparison.page import PAGE, ServerComparison, render
 from tests.conftest import GOLDEN
@@ -13,7 +13,7 @@ from tests.servers.filled import EVERYTHING, fill
 from tests.servers.mlflow_server import mlflow_server
 
 OPTIONS = {
-    "include": dict.fromkeys(IncludeOptions.__struct_fields__, True),
+    "include": dict.fromkeys(Include.__struct_fields__, True),
     "owner": {"tags": ["mlflow.user"]},
     "link_to_mlflow": True,
     "model_tags": ["stage", "alias"],

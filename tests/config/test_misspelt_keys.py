@@ -7,6 +7,7 @@ import pytest
 
 from crawler.config import sections, unsupported
 from crawler.config.flags import Flags
+from crawler.config.selection import Include
 from crawler.config.strict import section
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
@@ -17,7 +18,7 @@ SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {
     "flags": (sections.NoOptions, unsupported.UNSUPPORTED_IN_FLAGS),
     "source": (sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
     "source.config": (sections.MlflowSource, {}),
-    "source.config.include": (sections.IncludeOptions, {}),
+    "source.config.include": (Include, {}),
     "source.config.experiment_pattern": (sections.PatternOptions, {}),
     "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
     "source.config.stateful_ingestion.state_provider": (sections.StateProvider, {}),

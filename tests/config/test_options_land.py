@@ -9,6 +9,7 @@ import pytest
 from crawler.config import sections
 from crawler.config.patterns import AllowDenyPattern
 from crawler.config.secrets import secret_options
+from crawler.config.selection import Include
 from crawler.config.settings import Confirm, Endpoint, OwnerSettings, Secret, Settings
 from tests.config.recipes import datahub, loaded, recipe, rest
 
@@ -185,7 +186,7 @@ def test_each_crawl_has_a_run_id_of_its_own(tmp_path: Path) -> None:
     assert (found.run_id, found.pipeline_name) == ("mine", "nightly")
 
 
-@pytest.mark.parametrize("kind", sections.IncludeOptions.__struct_fields__)
+@pytest.mark.parametrize("kind", Include.__struct_fields__)
 def test_each_kind_can_be_included_or_left_out(tmp_path: Path, kind: str) -> None:
     default = getattr(loaded(tmp_path, recipe()).selection.include, kind)
     changed = loaded(tmp_path, recipe({"include": {kind: not default}}))

@@ -12,6 +12,7 @@ import crawler
 from crawler import errors
 from crawler.cli.parser import command_parser
 from crawler.config import sections, unsupported
+from crawler.config.selection import Include
 from crawler.telemetry.findings.catalogue import CATALOGUE
 from scripts.recipe_reference import VARIABLES
 
@@ -33,7 +34,8 @@ def flags() -> set[str]:
 
 def keys() -> set[str]:
     """Every key of a recipe."""
-    structs = [each for each in vars(sections).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    named = [Include, *vars(sections).values()]
+    structs = [each for each in named if isinstance(each, type) and issubclass(each, msgspec.Struct)]
     tables = [each for name, each in vars(unsupported).items() if name.startswith("UNSUPPORTED_IN_")]
     return {field for each in structs for field in each.__struct_fields__} | {key for table in tables for key in table}
 
