@@ -1,6 +1,7 @@
 """The stream of a crawl's entities: read beside whoever iterates over it, a few entities ahead of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
@@ -23,7 +24,8 @@ from crawler.mlflow.quirks.null_start_time import is_final as is_null_start_time
 from crawler.mlflow.refusals import says_disabled
 from crawler.pipeline.background import Background
 from crawler.pipeline.channel import Channel
-from crawler.pipeline.run_stage import RemovalsOf
+from crawler.pipeline.read_context import ReadContext, RemovalsOf
+from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.server_reader import ServerReader
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
@@ -78,7 +80,10 @@ class EntityStream(Background):
         self._progress = progress
         self._stop = stop
         self._transformers = transformers
-        self._reader = ServerReader(client, mapper, self._send, listener, workers, progress, selection, removals_of)
+        choice = RunChoice(selection, time.time_ns() // 1_000_000)
+        self._reader = ServerReader(
+            ReadContext(client, mapper, self._send, listener, progress, choice, workers, removals_of)
+        )
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None

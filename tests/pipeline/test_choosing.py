@@ -22,13 +22,13 @@ from crawler.mlflow.paging.keyset import RunFilter
 from crawler.pipeline.check import check
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.parent_runs import ParentRuns
-from crawler.pipeline.run_choice import RunChoice
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary
 from tests.gms.server import Gms
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_settings, crawl_to_file, recipe_file, values
+from tests.support.read_context import read_context
 
 pytestmark = pytest.mark.slow
 
@@ -282,9 +282,9 @@ async def test_a_parent_that_is_asked_for_by_its_id(filled: Filled, tmp_path: Pa
         everything = await client.runs.by_id(list(filled.ids.values()), [])
         runs = {run.info.run_name: run for run in everything.runs}
         for text, written in (("metrics.number < 1", True), ("metrics.number > 0", False)):
-            choice = RunChoice(Selection(run_filter=text))
-            assert choice.filter == RunFilter(text)
-            parents = ParentRuns(client, report, remembered=0, choice=choice)
+            context = read_context(client, report, selection=Selection(run_filter=text))
+            assert context.choice.filter == RunFilter(text)
+            parents = ParentRuns(context, remembered=0)
             parents.add_experiments([run.info.experiment_id for run in runs.values()], are_last=True)
             assert await parents.of([runs["train-6"]]) == ({filled.ids["train-0"]} if written else set())
 
