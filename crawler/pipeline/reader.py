@@ -64,7 +64,7 @@ class Reader:
             await self._read_registry(version)
         await self._read_evaluation_datasets(version)
         if self._context.selection.include.has_logged_models and not is_older(version, 3, 0):
-            self._context.mapper.has_logged_models = True
+            self._context.mapper.expect_logged_models()
             self._logged_models = LoggedModelStage(self._context, version)
         await self._runs.read(self._plan_runs(version))
         await self._version_runs.find(self._experiment_ids)

@@ -211,7 +211,8 @@ class TestRuns:
 
     def outputs(self, *, has_logged_models: bool) -> Any:
         mapper = CrawlMapper(SETTINGS)
-        mapper.has_logged_models = has_logged_models
+        if has_logged_models:
+            mapper.expect_logged_models()
         mapper.model_version(ModelVersion("churn", "1", run_id=TRAINED))
         list(mapper.versions_complete())
         mapper.experiment(Experiment("7", "seven"))
