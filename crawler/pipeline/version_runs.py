@@ -64,45 +64,50 @@ class VersionRuns:
             for text in found.failed:
                 has_failed = True
                 self._context.listener(RUNS_OF_VERSIONS_UNREAD.found(text))
-            for run in found.runs:
-                missing.discard(run.info.run_id)
-                await self._send_found(run)
+            await self._send_found(found.runs)
+            missing.difference_update(run.info.run_id for run in found.runs)
             if not missing:
                 break
         return has_failed
 
-    async def _send_found(self, run: Run) -> None:
-        """Send a run that is crawled and was not read now, with its new outputs; of others only their versions."""
-        await self._files.read_of_runs([run])
-        experiment_id = run.info.experiment_id
-        memory = self._context.progress.memory
-        if memory is None or not self._parents.are_of(experiment_id) or not await self._is_written(run):
-            await self._context.send(self._context.mapper.found_run(run), None)
-            return
-        if self._context.mapper.container_of(experiment_id) is None and not await self._find_experiment(experiment_id):
-            memory.experiments.forget([experiment_id])
-            await self._context.send(self._context.mapper.found_run(run), None)
-            return
-        start = run.info.start_time or 0
+    async def _send_found(self, runs: list[Run]) -> None:
+        """Send runs that are crawled and were not read now, with their new outputs; of others only their versions."""
+        written = await self._written(runs)
+        parents = await self._parents.of([run for run in runs if run.info.run_id in written])
+        await self._files.read_of_runs(runs)
+        for run in runs:
+            if run.info.run_id in written:
+                await self._send_written(run, parents)
+            else:
+                await self._context.send(self._context.mapper.found_run(run), None)
+
+    async def _send_written(self, run: Run, parents: frozenset[str]) -> None:
+        experiment_id, start = run.info.experiment_id, run.info.start_time or 0
+        progress, writes_deleted = self._context.progress, self._context.choice.writes_deleted
         # A crawl that goes on has counted it, if it was read before: only its version had to wait.
-        if not self._context.progress.has_read(experiment_id, start):
+        if not progress.has_read(experiment_id, start):
             self._context.listener(RowsRead(RUNS.name, 1))
-        parents = await self._parents.of([run])
-        ack = self._context.progress.new_ack(whole=False)
-        await self._context.send(
-            self._context.mapper.run(run, parents, writes_deleted=self._context.choice.writes_deleted), ack
-        )
+        ack = progress.new_ack(whole=False)
+        await self._context.send(self._context.mapper.run(run, parents, writes_deleted=writes_deleted), ack)
         if ack is not None:
             ack.seal([Window(experiment_id, start, start + 1, 1, 1, 0)])
 
-    async def _is_written(self, run: Run) -> bool:
-        """Return whether a run is one that is crawled."""
-        return self._context.choice.writes(run) and bool(
-            await self._context.client.runs.passing([run], self._context.choice.filter.text)
-        )
+    async def _written(self, runs: Sequence[Run]) -> set[str]:
+        """Return the ids of the runs that are crawled, and whose experiments can be mapped."""
+        memory, choice = self._context.progress.memory, self._context.choice
+        if memory is None:
+            return set()
+        chosen = [run for run in runs if self._parents.are_of(run.info.experiment_id) and choice.writes(run)]
+        passing = await self._context.client.runs.passing(chosen, choice.filter.text)
+        chosen = [run for run in chosen if run.info.run_id in passing]
+        unread = [each for each in _experiments_of(chosen) if not await self._knows_experiment(each)]
+        memory.experiments.forget(unread)
+        return {run.info.run_id for run in chosen if run.info.experiment_id not in unread}
 
-    async def _find_experiment(self, experiment_id: str) -> bool:
-        """Have the mapper know an experiment. Returns False where MLflow does not give it."""
+    async def _knows_experiment(self, experiment_id: str) -> bool:
+        """Return whether the mapper knows an experiment, or gets to know it. False where MLflow does not give it."""
+        if self._context.mapper.container_of(experiment_id) is not None:
+            return True
         try:
             self._context.mapper.experiment(await self._context.client.experiment(experiment_id))
         except CrawlerError as error:
@@ -111,3 +116,7 @@ class VersionRuns:
             self._context.listener(EXPERIMENT_UNREAD.found(f"{experiment_id}: {error}"))
             return False
         return True
+
+
+def _experiments_of(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(run.info.experiment_id for run in runs))
