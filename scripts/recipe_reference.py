@@ -13,11 +13,11 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from crawler.config import sections
-from crawler.config.durations import Duration
-from crawler.config.selection import Include
-from crawler.config.settings import Secret
-from crawler.config.since import Since
-from crawler.config.sizes import Size
+from crawler.secrets.secret import Secret
+from crawler.settings.durations import Duration
+from crawler.settings.selection import Include
+from crawler.settings.since import Since
+from crawler.settings.sizes import Size
 from scripts.official_options import OFFICIAL, RELEASE, rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
@@ -105,7 +105,7 @@ VARIABLES = {
     "CURL_CA_BUNDLE": "the same, if REQUESTS_CA_BUNDLE is not set",
     "NETRC": "the path of `~/.netrc`",
 }
-"""Each variable that crawler/config reads, with the key whose value it is."""
+"""Each variable that is read, with the key whose value it is."""
 
 PROXIES = """\
 `~/.datahubenv`, which `datahub init` writes, gives the options of datahub-rest that the recipe leaves out, if neither

@@ -10,9 +10,9 @@ from crawler.config.environment import FROM_ENVIRONMENT, K8S_TOKEN_FILE, datahub
 from crawler.config.home_files import datahubenv
 from crawler.config.layers import Layer
 from crawler.config.remarks import Remarks
-from crawler.config.settings import Secret
 from crawler.config.sign_in import CREDENTIALS, has_credentials
-from crawler.config.urls import same_server
+from crawler.secrets.secret import Secret
+from crawler.settings.urls import same_server
 
 
 def datahub_layers(

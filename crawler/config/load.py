@@ -18,13 +18,14 @@ from crawler.config.pipeline_options import failure_log, labels, pipeline_option
 from crawler.config.remarks import Remarks
 from crawler.config.removal import load_removal
 from crawler.config.sections import DEFAULT_FILE, Pipeline
-from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
 from crawler.config.sink import Sink, load_sink
 from crawler.config.source import Source, load_source, mapping_settings
 from crawler.config.strict import section
 from crawler.config.unsupported import UNSUPPORTED_IN_PIPELINE
 from crawler.config.variables import expand
 from crawler.errors import SettingsError
+from crawler.settings.crawl import DeliverySettings, Settings
+from crawler.settings.sinks import FileSettings, SinkSettings
 
 Recipe = str | Path | Mapping[str, Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from crawler.config.remarks import Remarks
 from crawler.config.sections import OwnerOptions
-from crawler.config.settings import OwnerSettings
 from crawler.config.strict import section
 from crawler.errors import SettingsError
+from crawler.settings.mapping import OwnerSettings
 
 _PATH = "source.config.owner"
 _OWN_TYPE = "urn:li:ownershipType:"

@@ -1,11 +1,11 @@
 """The settings of what is crawled, from `source.config` of a recipe."""
 
-from crawler.config.patterns import AllowDenyPattern, problem_of
 from crawler.config.remarks import Remarks
 from crawler.config.sections import MlflowSource, Options, PatternOptions
-from crawler.config.selection import Include, Selection
 from crawler.config.strict import section
 from crawler.errors import SettingsError
+from crawler.settings.patterns import AllowDenyPattern, problem_of
+from crawler.settings.selection import Include, Selection
 
 _PATH = "source.config"
 

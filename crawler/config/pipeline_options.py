@@ -8,10 +8,10 @@ from crawler.config.flags import Flags
 from crawler.config.remarks import Remarks
 from crawler.config.reporting import load_reporting
 from crawler.config.sections import FailureLog, FileSink, Options, Pipeline, RecipeFlags
-from crawler.config.settings import SinkSettings
 from crawler.config.strict import section
 from crawler.config.transformers import load_datahub_api, load_transformers
 from crawler.config.unsupported import UNSUPPORTED_IN_FAILURE_LOG, UNSUPPORTED_IN_FLAGS
+from crawler.settings.sinks import SinkSettings
 
 FAILED_EVENTS = Path("failed_events.json")
 """Where `datahub ingest` keeps what failed, unless it is told otherwise."""

@@ -12,10 +12,12 @@ from crawler.config.sections import (
     StatefulIngestion,
     StateProvider,
 )
-from crawler.config.settings import RemovalSettings, ServerSettings, SinkSettings
 from crawler.config.sink import load_server
 from crawler.config.strict import choose, section
 from crawler.errors import SettingsError
+from crawler.settings.crawl import RemovalSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import SinkSettings
 
 _PATH = "source.config.stateful_ingestion"
 _PROVIDER = f"{_PATH}.state_provider"

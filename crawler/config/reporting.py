@@ -9,10 +9,11 @@ import msgspec
 from crawler.config.redacted_recipe import redacted_recipe
 from crawler.config.remarks import Remarks
 from crawler.config.sections import DatahubReporter, FileReporter, Pipeline, Reporter
-from crawler.config.settings import IngestionPageSettings, RestSettings, SinkSettings
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_DATAHUB_REPORTER
 from crawler.errors import SettingsError
+from crawler.settings.crawl import IngestionPageSettings
+from crawler.settings.sinks import RestSettings, SinkSettings
 
 _KINDS = {"datahub": DatahubReporter, "file": FileReporter}
 _NO_DATAHUB = "has no effect: nothing is written to DataHub, so its Ingestion page does not show the crawl."

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from crawler.config.durations import Duration
-from crawler.config.selection import Lifecycle
-from crawler.config.settings import CaseInsensitive, Confirm, Endpoint, Secret
-from crawler.config.since import Since
-from crawler.config.sizes import Size
+from crawler.secrets.secret import Secret
+from crawler.settings.durations import Duration
+from crawler.settings.selection import Lifecycle
+from crawler.settings.since import Since
+from crawler.settings.sinks import CaseInsensitive, Confirm, Endpoint
+from crawler.settings.sizes import Size
 
 DEFAULT_FILE = Path("mlflow-datahub.json")
 Options = dict[Any, Any]

@@ -7,10 +7,11 @@ import msgspec
 
 from crawler.config.layers import DEFAULT, Layer
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import find_secret, has_secret, read_secret, secret_options
-from crawler.config.token_providers import provider_source
-from crawler.config.urls import Address, parse_address, same_server
+from crawler.config.secret_options import find_secret, has_secret, secret_options
 from crawler.errors import SettingsError
+from crawler.secrets.sources import read_secret
+from crawler.secrets.token_providers import provider_source
+from crawler.settings.urls import Address, parse_address, same_server
 
 CREDENTIALS = frozenset(
     {"username", *secret_options("password"), *secret_options("token"), "auth", "authorization", "extra_headers"}

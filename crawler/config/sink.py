@@ -14,14 +14,15 @@ from crawler.config.flags import Flags
 from crawler.config.home_files import netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import with_one_secret
+from crawler.config.secret_options import with_one_secret
 from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, NoOptions, Options, RestSink, Typed
-from crawler.config.settings import FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_LITE_FILE, UNSUPPORTED_IN_LITE_SINK, UNSUPPORTED_IN_REST_SINK
-from crawler.config.urls import datahub_cloud, parse_address
 from crawler.errors import SettingsError
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import FileSettings, LiteSettings, RestSettings, SinkSettings
+from crawler.settings.urls import datahub_cloud, parse_address
 
 Kind = Literal["rest", "file", "lite", "console"]
 _KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite", "console": "console"}

@@ -14,22 +14,17 @@ from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.load_owner import load_owner
 from crawler.config.load_selection import load_selection
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import has_secret, with_one_secret
+from crawler.config.secret_options import has_secret, with_one_secret
 from crawler.config.sections import Incremental, MlflowSource, Options, Typed
-from crawler.config.selection import Selection
-from crawler.config.settings import (
-    IncrementalSettings,
-    KeepingCurrent,
-    MappingSettings,
-    MlflowSettings,
-    OwnerSettings,
-    ServerSettings,
-)
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
-from crawler.config.urls import Address, parse_address
 from crawler.errors import SettingsError
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, MlflowSettings
+from crawler.settings.mapping import MappingSettings, OwnerSettings
+from crawler.settings.selection import Selection
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import Address, parse_address
 
 _ENVS = frozenset(
     "CERT CORP DEV EI NON_PROD PRD PRE PROD QA RVW SANDBOX SBX SIT STG TEST TST UAT".split()  # noqa: SIM905

@@ -10,13 +10,13 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from crawler.config.durations import Duration, duration
 from crawler.config.remarks import Remarks
-from crawler.config.settings import Secret
-from crawler.config.since import Since, since
-from crawler.config.sizes import Size, size
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.durations import Duration, duration
+from crawler.settings.since import Since, since
+from crawler.settings.sizes import Size, size
 
 Section = TypeVar("Section")
 Chosen = TypeVar("Chosen")

@@ -9,9 +9,8 @@ from crawler.config.datahub_layers import datahub_layers
 from crawler.config.home_files import netrc_credentials
 from crawler.config.layers import Layer, merge, recipe_layer
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import with_one_secret
+from crawler.config.secret_options import with_one_secret
 from crawler.config.sections import DatahubApi, Options, Transformer
-from crawler.config.settings import ServerSettings, TransformerSettings
 from crawler.config.sign_in import ServerOptions, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import (
@@ -20,8 +19,10 @@ from crawler.config.unsupported import (
     UNSUPPORTED_IN_TRANSFORMERS_OF_OWNERS,
     UNSUPPORTED_TRANSFORMERS,
 )
-from crawler.config.urls import datahub_cloud, parse_address
 from crawler.errors import SettingsError
+from crawler.settings.crawl import TransformerSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import datahub_cloud, parse_address
 
 PLUGINS = "datahub.ingestion.transformer.plugins"
 """The group of entry points by which acryl-datahub, and other packages, name transformers."""

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from crawler.checkpoint.sent_entities import SentEntities
-from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack, Pending
@@ -21,6 +20,7 @@ from crawler.delivery.verification.read_back import ReadBack
 from crawler.delivery.verification.recheck import Recheck
 from crawler.errors import CrawlerError, SettingsError, cause_of
 from crawler.http.traffic import Traffic
+from crawler.settings.crawl import DeliverySettings
 from crawler.sinks import open_sink
 from crawler.sinks.protocol import Sink
 from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped

@@ -4,7 +4,6 @@ from collections.abc import Callable, Container, Iterable, Iterator
 
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_logged_model, clean_row, clean_run
 from crawler.mapping.experiments import container_urn, experiment_entity
@@ -37,6 +36,7 @@ from crawler.mlflow.entities import (
     is_prompt,
 )
 from crawler.mlflow.model_file import ModelFile
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
     URL_CREDENTIALS,

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -21,6 +20,7 @@ from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mapping.platform import PLATFORM, PLATFORM_URN, platform_instance, ui_page, url_part
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import EvaluationDataset
+from crawler.settings.mapping import MappingSettings
 
 EVALUATION_DATASET_SUBTYPE = "Evaluation Dataset"
 EVALUATION_SOURCE = "mlflow_evaluation_dataset"

@@ -1,6 +1,5 @@
 """Experiment → container."""
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -24,6 +23,7 @@ from crawler.mapping.platform import (
 )
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import Experiment, as_dict
+from crawler.settings.mapping import MappingSettings
 
 NOTE_TAG = "mlflow.note.content"
 TRACES_PROPERTY = "mlflow.traces"

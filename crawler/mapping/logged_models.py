@@ -6,7 +6,6 @@ from math import nan
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -27,6 +26,7 @@ from crawler.mapping.platform import PLATFORM, platform_instance, ui_page, url_p
 from crawler.mapping.runs import run_urn
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import LoggedModel, MetricPoint, as_dict
+from crawler.settings.mapping import MappingSettings
 
 REGISTERED_VERSIONS = "registered_versions"
 LOGGED_MODEL_SUBTYPE = "Logged Model"

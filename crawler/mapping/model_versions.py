@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -28,6 +27,7 @@ from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import ModelVersion, Run, as_dict
 from crawler.mlflow.model_file import HISTORY_TAG, ModelFile, find_in_history
+from crawler.settings.mapping import MappingSettings
 
 SORT_ID_DIGITS = 10
 LOGGED_MODEL_ID = "logged_model_id"

@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -18,6 +17,7 @@ from crawler.mapping.owners import ownership
 from crawler.mapping.platform import ACTOR, PLATFORM, platform_instance, ui_page
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import RegisteredModel, as_dict
+from crawler.settings.mapping import MappingSettings
 
 
 def model_group_urn(name: str, settings: MappingSettings) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
@@ -14,6 +13,7 @@ from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
 from crawler.mapping.witness import Witness
 from crawler.mlflow.entities import Run, RunInputs
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
     DATASET_COLUMNS_LEFT_OUT,

@@ -5,7 +5,6 @@ from collections.abc import Container, Sequence
 import msgspec
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.aspects import (
     NOT_REMOVED,
@@ -30,6 +29,7 @@ from crawler.mapping.platform import IN_TRASH, PLATFORM, platform_instance, ui_p
 from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
+from crawler.settings.mapping import MappingSettings
 
 _run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
 PARENT_TAG = "mlflow.parentRunId"

@@ -9,8 +9,6 @@ from itertools import islice
 import msgspec
 
 from crawler.checkpoint.protocol import NoProgress, Progress
-from crawler.config.selection import Selection
-from crawler.config.settings import MlflowSettings, ServerSettings, Settings
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
@@ -27,6 +25,9 @@ from crawler.pipeline.channel import Channel
 from crawler.pipeline.read_context import ReadContext, RemovalsOf
 from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.server_reader import ServerReader
+from crawler.settings.crawl import MlflowSettings, Settings
+from crawler.settings.selection import Selection
+from crawler.settings.servers import ServerSettings
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.mapping import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from crawler.checkpoint.protocol import Progress
-from crawler.config.selection import Selection
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.pipeline.run_choice import RunChoice
+from crawler.settings.selection import Selection
 from crawler.telemetry.events import Listener
 
 Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
-from crawler.config.patterns import ALL
 from crawler.datahub.proposals import Entity
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.refusals import is_missing
@@ -23,6 +22,7 @@ from crawler.pipeline.registry_stage import RegistryStage
 from crawler.pipeline.run_stage import RunStage
 from crawler.pipeline.trace_counts import TraceCounts
 from crawler.pipeline.version_runs import VersionRuns
+from crawler.settings.patterns import ALL
 from crawler.telemetry.events import (
     ExperimentDone,
     ExperimentsListed,

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
-from crawler.config.patterns import AllowDenyPattern
 from crawler.errors import CrawlerError
 from crawler.mlflow.entities import ModelVersion, RegisteredModel
 from crawler.mlflow.name_filter import name_filter
@@ -13,6 +12,7 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
+from crawler.settings.patterns import AllowDenyPattern
 from crawler.telemetry.events import RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from crawler.config.selection import Selection
 from crawler.mapping.runs import NAME_TAG
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.paging.keyset import RunFilter
+from crawler.settings.selection import Selection
 
 _REGISTRY_TYPES = frozenset({"mlModelGroup", "mlModel"})
 _VIEWS = {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY", "all": "ALL"}

@@ -3,13 +3,14 @@
 import math
 import time
 
+from crawler.acryl import without_telemetry
 from crawler.config.remarks import Remarks
-from crawler.config.secrets import read_secret
-from crawler.config.settings import ServerSettings, Settings, TransformerSettings
-from crawler.config.urls import parse_address
-from crawler.datahub.acryl import without_telemetry
 from crawler.errors import SettingsError
 from crawler.http.credentials import credentials_of, request_headers
+from crawler.secrets.sources import read_secret
+from crawler.settings.crawl import Settings, TransformerSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import parse_address
 from crawler.transformers.chain import NamedStep
 
 with without_telemetry():

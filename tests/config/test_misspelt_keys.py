@@ -7,10 +7,10 @@ import pytest
 
 from crawler.config import sections, unsupported
 from crawler.config.flags import Flags
-from crawler.config.selection import Include
 from crawler.config.strict import section
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
+from crawler.settings.selection import Include
 from tests.config.recipes import recipe, refused, rest
 
 SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from crawler.config import sections
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.secrets import secret_options
-from crawler.config.selection import Include
-from crawler.config.settings import Confirm, Endpoint, OwnerSettings, Secret, Settings
+from crawler.config.secret_options import secret_options
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import Settings
+from crawler.settings.mapping import OwnerSettings
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Include
+from crawler.settings.sinks import Confirm, Endpoint
 from tests.config.recipes import datahub, loaded, recipe, rest
 
 MLFLOW: dict[str, tuple[Any, str, Any]] = {

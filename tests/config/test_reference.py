@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from crawler.config import environment, sections, unsupported
+from crawler.secrets import sources
 from scripts.recipe_reference import PAGE, VARIABLES, descriptions, render
 
 STRUCTS = [
@@ -32,7 +33,8 @@ def test_every_key_is_described_in_one_line(struct: type[msgspec.Struct]) -> Non
 
 
 def test_every_variable_that_is_read_is_listed() -> None:
-    source = "".join(path.read_text() for path in Path(environment.__file__).parent.glob("*.py"))
+    modules = [*Path(environment.__file__).parent.glob("*.py"), *Path(sources.__file__).parent.glob("*.py")]
+    source = "".join(path.read_text() for path in modules)
     read = set(re.findall(r"\"((?:MLFLOW|DATAHUB|REQUESTS|CURL)_[A-Z_0-9]+|NETRC)\"", source.replace("'", '"')))
     files = {f"{name}_FILE" for name in re.findall(r"_secret\(environment, \"(\w+)\"", source)}
     assert read | files == set(VARIABLES) | set(unsupported.UNSUPPORTED_SIGN_INS)

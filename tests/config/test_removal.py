@@ -11,7 +11,9 @@ from datahub.ingestion.source.state_provider.file_ingestion_checkpointing_provid
 )
 
 from crawler.config import sections
-from crawler.config.settings import RemovalSettings, Secret, ServerSettings, Settings
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import RemovalSettings, Settings
+from crawler.settings.servers import ServerSettings
 from tests.config.recipes import CANARY, loaded, recipe, refused, rest
 
 FILE = {"type": "file", "config": {"filename": "state.json"}}

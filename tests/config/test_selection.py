@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.checkpoint.fingerprint import differences, fingerprint
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.selection import Selection, choices
-from crawler.config.since import since
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Selection, choices
+from crawler.settings.since import since
 from tests.config.recipes import loaded, recipe, refused
 from tests.support.examples import examples
 

@@ -12,7 +12,7 @@ import crawler
 from crawler import errors
 from crawler.cli.parser import command_parser
 from crawler.config import sections, unsupported
-from crawler.config.selection import Include
+from crawler.settings.selection import Include
 from crawler.telemetry.findings.catalogue import CATALOGUE
 from scripts.recipe_reference import VARIABLES
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub.aspects import (
     Aspect,
     DatasetProperties,
@@ -24,6 +23,7 @@ from crawler.mapping.reducers import datasets as datasets_reducer
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.seen_keys import SeenKeys
 from crawler.mlflow.entities import Dataset, DatasetInput, Run, RunInfo
+from crawler.settings.mapping import MappingSettings
 
 KINDS: tuple[type[Aspect], ...] = (DatasetProperties, TagProperties, UpstreamLineage)
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
@@ -37,6 +36,7 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunOutputs,
 )
+from crawler.settings.mapping import MappingSettings
 from tests.support.examples import examples
 from tests.support.judge import judge_all
 

@@ -11,13 +11,13 @@ from crawler.checkpoint.memory import Memory
 from crawler.checkpoint.model_files import KnownModelFiles
 from crawler.checkpoint.protocol import NoProgress
 from crawler.checkpoint.sqlite import Changes, Database
-from crawler.config.selection import Include, Selection
-from crawler.config.settings import MappingSettings
 from crawler.errors import CrawlerError, CredentialsRefused, DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.entities import ModelVersion
 from crawler.mlflow.model_file import ModelFile, Signature
 from crawler.pipeline.model_files import FAILURES_IN_A_ROW, ModelFiles
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.selection import Include, Selection
 from crawler.telemetry.events import Event
 from crawler.telemetry.findings.kind import Finding
 from tests.support.read_context import read_context

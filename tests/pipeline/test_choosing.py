@@ -13,8 +13,6 @@ import pytest
 from crawler.cli.check import _lines
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.selection import Selection
-from crawler.config.settings import MappingSettings
 from crawler.errors import ExitCode, SettingsError
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
@@ -22,6 +20,8 @@ from crawler.mlflow.paging.keyset import RunFilter
 from crawler.pipeline.check import check
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.parent_runs import ParentRuns
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.selection import Selection
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary
 from tests.gms.server import Gms

@@ -20,21 +20,13 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.config.settings import (
-    Confirm,
-    Endpoint,
-    IncrementalSettings,
-    KeepingCurrent,
-    MappingSettings,
-    MlflowSettings,
-    RemovalSettings,
-    RestSettings,
-    ServerSettings,
-    Settings,
-)
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, MlflowSettings, RemovalSettings, Settings
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation.excepted import MAX_SECONDS, Excepted

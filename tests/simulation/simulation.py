@@ -21,7 +21,6 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.config.settings import Confirm, Endpoint, KeepingCurrent, RestSettings, ServerSettings, Settings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.proposals import Entity
 from crawler.delivery.changed_only import ChangedOnly
@@ -31,6 +30,9 @@ from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import KeepingCurrent, Settings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from crawler.telemetry.events import Event, Outcomes
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import cast
 
 from crawler.checkpoint.protocol import NoProgress, Progress
-from crawler.config.selection import Selection
-from crawler.config.settings import MappingSettings
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.run_choice import RunChoice
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.selection import Selection
 from crawler.telemetry.events import Event, Listener
 
 
