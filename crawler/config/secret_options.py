@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from crawler.config.layers import Layer
-from crawler.config.remarks import Remarks
 from crawler.errors import SettingsError
 from crawler.secrets.secret import Secret, SecretSource
 from crawler.secrets.sources import read_secret
+from crawler.settings.diagnostics import Diagnostics
 
 
 def secret_options(name: str) -> tuple[str, str, str]:
@@ -34,10 +34,10 @@ def find_secret(layer: Layer, name: str) -> tuple[Secret | None, SecretSource | 
     return read_secret(source), source
 
 
-def with_one_secret(layer: Layer, name: str, remarks: Remarks) -> Layer:
+def with_one_secret(layer: Layer, name: str, diagnostics: Diagnostics) -> Layer:
     """Return the layer, without a secret that it gives in more than one way, which is an error."""
     options = secret_options(name)
-    with remarks:
+    with diagnostics:
         require_one({layer.name_of(option): layer[option] for option in options})
         return layer
     return layer.without(options)
