@@ -15,6 +15,7 @@ from msgspec.structs import FieldInfo
 from crawler.config import sections
 from crawler.secrets.secret import Secret
 from crawler.settings.durations import Duration
+from crawler.settings.patterns import AllowDenyPattern
 from crawler.settings.selection import Include
 from crawler.settings.since import Since
 from crawler.settings.sizes import Size
@@ -168,16 +169,15 @@ def render() -> str:
         *_section("`source` and `sink`", sections.Typed),
         *_section("`source.config` of mlflow", sections.MlflowSource),
         *_section("`source.config.include`", Include),
-        *_section("`workspace_pattern` and the other patterns of `source.config`", sections.PatternOptions),
+        *_section("`workspace_pattern` and the other patterns of `source.config`", AllowDenyPattern),
         *_section("`source.config.owner`", sections.OwnerOptions),
         *_section("`source.config.incremental`", sections.Incremental),
         *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
-        *_section("`sink.config` of datahub-rest", sections.RestSink),
-        *_section("`auth` of datahub-rest and `datahub_api`", sections.Auth),
         *_section("`state_provider` of stateful_ingestion", sections.StateProvider),
         *_section("`state_provider.config` of datahub", sections.DatahubStateProvider),
         *_section("`state_provider.config` of file", sections.FileStateProvider),
         *_section("`sink.config` of datahub-rest", sections.RestSink),
+        *_section("`auth` of datahub-rest and `datahub_api`", sections.Auth),
         *_section("`sink.config` of file", sections.FileSink),
         *_section("`sink.config` of datahub-lite", sections.LiteSink),
         *_section("`sink.config.config` of datahub-lite", sections.LiteFile),
@@ -236,8 +236,10 @@ def _default(field: FieldInfo) -> str:
     if field.required:
         return "required"
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    if value in (None, "", {}, []):
+    if value in (None, "", {}, [], ()):
         return ""
+    if isinstance(value, tuple):
+        value = list(value)
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{getattr(value, 'value', value)}`"
@@ -254,13 +256,13 @@ def _type(kind: Any) -> str:
         return _type(arguments[0]) + _bounds(arguments[1])
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in arguments)
-    if origin in (list, dict):
-        of_anything = origin is dict and arguments[1] is Any
-        return "mapping" if of_anything else f"{_COLLECTIONS[origin]} {_type(arguments[-1])}"
+    if origin in _COLLECTIONS:
+        values = arguments[1] if origin is dict else arguments[0]
+        return "mapping" if values is Any else f"{_COLLECTIONS[origin]} {_type(values)}"
     return _NAMES[kind]
 
 
-_COLLECTIONS = {list: "list of", dict: "mapping of text to"}
+_COLLECTIONS = {list: "list of", tuple: "list of", dict: "mapping of text to"}
 _NAMES = {
     str: "text",
     Path: "path",

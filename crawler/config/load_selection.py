@@ -1,6 +1,6 @@
 """The settings of what is crawled, from `source.config` of a recipe."""
 
-from crawler.config.sections import MlflowSource, Options, PatternOptions
+from crawler.config.sections import MlflowSource, Options
 from crawler.config.strict import section
 from crawler.errors import SettingsError
 from crawler.settings.diagnostics import Diagnostics
@@ -38,7 +38,7 @@ def require_no_trash(selection: Selection) -> None:
 def load_pattern(options: Options | None, name: str, diagnostics: Diagnostics) -> AllowDenyPattern:
     """Return the pattern of an option. Errors are added to `diagnostics`."""
     path = f"{_PATH}.{name}"
-    pattern = section(options, path, PatternOptions, diagnostics=diagnostics)
+    pattern = section(options, path, AllowDenyPattern, diagnostics=diagnostics)
     for key, expressions in (("allow", pattern.allow), ("deny", pattern.deny)):
         for expression in expressions:
             if problem := problem_of(expression):
@@ -48,4 +48,4 @@ def load_pattern(options: Options | None, name: str, diagnostics: Diagnostics) -
                         "Names are matched by Python's re.match; put a backslash before a character that means itself.",
                     )
                 )
-    return AllowDenyPattern(allow=tuple(pattern.allow), deny=tuple(pattern.deny), ignore_case=pattern.ignoreCase)
+    return pattern

@@ -211,17 +211,6 @@ class OwnerOptions(_Section, kw_only=True, frozen=True):
     """The kind of ownership, or the URN of one of your own: `urn:li:ownershipType:steward`."""
 
 
-class PatternOptions(_Section, kw_only=True, frozen=True):
-    """The patterns of names: of workspaces, experiments, registered models and runs (`AllowDenyPattern`)."""
-
-    allow: list[str] = msgspec.field(default_factory=lambda: [".*"])
-    """Regular expressions; a name is left out if none of them matches its beginning. `$` stands for its end."""
-    deny: list[str] = []
-    """Regular expressions; a name is left out if one of them matches its beginning, whatever `allow` says."""
-    ignoreCase: bool = True  # noqa: N815  the official name
-    """Make no difference between upper and lower case."""
-
-
 class Connection(_Section, kw_only=True, frozen=True):
     """The options of a server that the source and datahub-rest share."""
 

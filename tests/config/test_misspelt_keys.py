@@ -10,6 +10,7 @@ from crawler.config.flags import Flags
 from crawler.config.strict import section
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
+from crawler.settings.patterns import AllowDenyPattern
 from crawler.settings.selection import Include
 from tests.config.recipes import recipe, refused, rest
 
@@ -19,7 +20,7 @@ SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {
     "source": (sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
     "source.config": (sections.MlflowSource, {}),
     "source.config.include": (Include, {}),
-    "source.config.experiment_pattern": (sections.PatternOptions, {}),
+    "source.config.experiment_pattern": (AllowDenyPattern, {}),
     "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
     "source.config.stateful_ingestion.state_provider": (sections.StateProvider, {}),
     "source.config.stateful_ingestion.state_provider.config": (sections.FileStateProvider, {}),

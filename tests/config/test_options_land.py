@@ -36,7 +36,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "workspace": ("team-a", "mlflow.workspace", "team-a"),
     "experiment_pattern": ({"deny": ["tmp"]}, "selection.experiment_pattern.deny", ("tmp",)),
     "registered_model_pattern": ({"allow": ["a", "b"]}, "selection.registered_model_pattern.allow", ("a", "b")),
-    "run_name_pattern": ({"ignoreCase": "false"}, "selection.run_name_pattern.ignore_case", False),
+    "run_name_pattern": ({"ignoreCase": "false"}, "selection.run_name_pattern.ignoreCase", False),
     "run_filter": (" metrics.loss < 1 ", "selection.run_filter", "metrics.loss < 1"),
     "runs_since": (date(2026, 1, 2), "selection.runs_since", "2026-01-02"),
     "max_runs_per_experiment": ("5", "selection.max_runs_per_experiment", 5),
@@ -44,7 +44,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "workspace_pattern": (
         {"allow": ["a"], "deny": ["b"], "ignoreCase": False},
         "selection.workspace_pattern",
-        AllowDenyPattern(allow=("a",), deny=("b",), ignore_case=False),
+        AllowDenyPattern(allow=("a",), deny=("b",), ignoreCase=False),
     ),
     "workspace_identity": ("prefix", "mapping.workspace_identity", "prefix"),
     "page_size": ("77", "mlflow.page_size", 77),
