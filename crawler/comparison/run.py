@@ -20,7 +20,7 @@ from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
-from crawler.delivery.delivery import open_delivery
+from crawler.delivery.open_delivery import open_delivery
 from crawler.errors import (
     AnswerTooLarge,
     CrawlerError,

@@ -12,7 +12,7 @@ from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
-from crawler.delivery.delivery import open_delivery
+from crawler.delivery.open_delivery import open_delivery
 from crawler.errors import SettingsError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow

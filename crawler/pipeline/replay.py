@@ -12,7 +12,8 @@ from msgspec import structs
 
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.dead_letters import same_target
-from crawler.delivery.delivery import ASKING, Delivery, open_delivery
+from crawler.delivery.delivery import Delivery
+from crawler.delivery.open_delivery import ASKING, open_delivery
 from crawler.errors import CrawlerError, InputError, Interrupted, SettingsError
 from crawler.pipeline.entities_once import EachEntityOnce
 from crawler.proposal_files.input_file import (

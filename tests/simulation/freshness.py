@@ -276,7 +276,7 @@ def _surroundings(freshness: Freshness) -> Iterator[None]:
         stack.enter_context(small_pages(**freshness.page_rows))
         for module, name in _places(tuple(freshness.constants)):
             stack.enter_context(mock.patch.object(module, name, freshness.constants[name]))
-        for place in ("crawler.delivery.delivery._now", "crawler.checkpoint.memory._now"):
+        for place in ("crawler.delivery.open_delivery._now", "crawler.checkpoint.memory._now"):
             stack.enter_context(mock.patch(place, _time_of_day))
         stack.enter_context(mock.patch("asyncio.to_thread", _at_once))
         stack.enter_context(mock.patch("os.fsync"))

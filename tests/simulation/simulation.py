@@ -408,7 +408,7 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
         for module, name in _places(tuple(schedule.constants)):
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
         stack.enter_context(mock.patch("crawler.telemetry.tally.SAMPLES", SAMPLES))
-        stack.enter_context(mock.patch("crawler.delivery.delivery._now", _time_of_day))
+        stack.enter_context(mock.patch("crawler.delivery.open_delivery._now", _time_of_day))
         stack.enter_context(mock.patch("crawler.checkpoint.memory._now", _time_of_day))
         stack.enter_context(mock.patch("os.fsync"))
         stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))
