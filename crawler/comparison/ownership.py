@@ -6,7 +6,7 @@ Users and tags never are, since other sources share them, nor are datasets of ot
 from collections.abc import Collection, Mapping
 
 from crawler.comparison.normal_form import Value
-from crawler.datahub.aspects import DataPlatformInstance, Status, SubTypes
+from crawler.datahub.aspects.entities import DataPlatformInstance, Status, SubTypes
 from crawler.mapping.evaluation_datasets import EVALUATION_DATASET_SUBTYPE
 from crawler.mapping.logged_models import LOGGED_MODEL_SUBTYPE
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn

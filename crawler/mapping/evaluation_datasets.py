@@ -5,16 +5,9 @@ from typing import Any
 import msgspec
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    DatasetProperties,
-    SchemaField,
-    SchemaFieldType,
-    SchemaMetadata,
-    SubTypes,
-    TimeStamp,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.datasets import DatasetProperties, SchemaField, SchemaFieldType, SchemaMetadata
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mapping.platform import PLATFORM, PLATFORM_URN, platform_instance, ui_page, url_part

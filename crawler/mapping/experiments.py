@@ -1,15 +1,8 @@
 """Experiment → container."""
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    BrowsePathEntry,
-    BrowsePathsV2,
-    ContainerProperties,
-    SubTypes,
-    TimeStamp,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, BrowsePathEntry, BrowsePathsV2, ContainerProperties, SubTypes
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.owners import ownership

@@ -7,17 +7,9 @@ from math import nan
 import msgspec
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    BaseData,
-    ContainerOf,
-    MLModelEvaluationData,
-    MLModelProperties,
-    NamedValue,
-    SubTypes,
-    TimeStamp,
-)
+from crawler.datahub.aspects.aspect import Aspect, NamedValue, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, ContainerOf, SubTypes
+from crawler.datahub.aspects.models import BaseData, MLModelEvaluationData, MLModelProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import dataset_urn
 from crawler.mapping.experiments import NOTE_TAG

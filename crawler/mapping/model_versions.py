@@ -3,16 +3,9 @@
 from collections.abc import Sequence
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    GlobalTags,
-    MLModelProperties,
-    TagAssociation,
-    TimeStamp,
-    VersionProperties,
-    VersionTag,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, GlobalTags, TagAssociation
+from crawler.datahub.aspects.models import MLModelProperties, VersionProperties, VersionTag
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.logged_models import source_model_id

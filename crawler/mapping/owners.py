@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import Owner, Ownership
+from crawler.datahub.aspects.entities import Owner, Ownership
 from crawler.settings.mapping import OwnerSettings
 
 USER_TAG = "mlflow.user"

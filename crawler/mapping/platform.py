@@ -4,7 +4,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import DataPlatformInstance
+from crawler.datahub.aspects.entities import DataPlatformInstance
 from crawler.settings.mapping import MappingSettings
 
 PLATFORM = "mlflow"

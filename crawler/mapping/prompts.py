@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crawler.datahub.aspects import NOT_REMOVED, MLModelGroupProperties, MLModelProperties, SubTypes, TimeStamp
+from crawler.datahub.aspects.aspect import TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes
+from crawler.datahub.aspects.models import MLModelGroupProperties, MLModelProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mapping.model_versions import model_urn, version_properties

@@ -3,14 +3,9 @@
 from urllib.parse import quote
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    MetadataAttribution,
-    MLModelGroupProperties,
-    TimeStamp,
-    VersionTag,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED
+from crawler.datahub.aspects.models import MetadataAttribution, MLModelGroupProperties, VersionTag
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.owners import ownership

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import Edge
+from crawler.datahub.aspects.aspect import Edge
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import DatasetMapper, edge_properties
 from crawler.mapping.evaluation_datasets import EVALUATION_SOURCE

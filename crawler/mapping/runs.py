@@ -6,22 +6,17 @@ import msgspec
 from msgspec import structs
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    ContainerOf,
+from crawler.datahub.aspects.aspect import Aspect, Edge, NamedValue, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, ContainerOf, SubTypes
+from crawler.datahub.aspects.runs import (
     DataProcessInstanceInput,
     DataProcessInstanceOutput,
     DataProcessInstanceProperties,
     DataProcessInstanceRelationships,
     DataProcessInstanceRunEvent,
-    Edge,
     MLTrainingRunProperties,
-    NamedValue,
     PartitionSpec,
     RunResult,
-    SubTypes,
-    TimeStamp,
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.metric_values import python_texts

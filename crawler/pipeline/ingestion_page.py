@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from msgspec import structs
 
 from crawler.datahub import ingestion_page as page
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects.aspect import Aspect
 from crawler.datahub.batching import batch_of
 from crawler.datahub.client import GmsClient
 from crawler.datahub.encoding import Encoder

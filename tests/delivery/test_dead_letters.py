@@ -13,7 +13,7 @@ import pytest
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.datahub.aspects import NOT_REMOVED
+from crawler.datahub.aspects.entities import NOT_REMOVED
 from crawler.datahub.proposals import Entity, Proposal
 from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, same_target
 from crawler.delivery.open_delivery import open_delivery

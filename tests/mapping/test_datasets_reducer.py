@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects import (
-    Aspect,
-    DatasetProperties,
-    Status,
-    TagProperties,
-    TimeStamp,
-    Upstream,
-    UpstreamLineage,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.datasets import DatasetProperties, Upstream, UpstreamLineage
+from crawler.datahub.aspects.entities import Status, TagProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.reducers import datasets as datasets_reducer

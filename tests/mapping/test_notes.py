@@ -2,7 +2,9 @@
 
 import pytest
 
-from crawler.datahub.aspects import Aspect, DatasetProperties, Status, TimeStamp, Upstream, UpstreamLineage
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.datasets import DatasetProperties, Upstream, UpstreamLineage
+from crawler.datahub.aspects.entities import Status
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.reducers.datasets import DatasetReducer

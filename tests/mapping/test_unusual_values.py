@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects import MLModelGroupProperties, SchemaMetadata, UpstreamLineage
+from crawler.datahub.aspects.datasets import SchemaMetadata, UpstreamLineage
+from crawler.datahub.aspects.models import MLModelGroupProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import run_urn

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects import MLModelProperties, VersionProperties
+from crawler.datahub.aspects.models import MLModelProperties, VersionProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.entities import Alias, KeyValue, Metric, ModelVersion, RegisteredModel, Run, RunData, RunInfo

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import UpstreamLineage
+from crawler.datahub.aspects.datasets import UpstreamLineage
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn, model_version_entity
