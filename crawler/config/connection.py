@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crawler.config.environment import CA_VARIABLES
-from crawler.config.sections import Connection
+from crawler.config.sections.connection import Connection
 from crawler.errors import SettingsError
 from crawler.settings.servers import Tls
 

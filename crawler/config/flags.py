@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from crawler.config.layers import Layer
-from crawler.config.sections import BatchSize, Count, PageSize, Positive, Removal
+from crawler.config.sections.values import BatchSize, Count, PageSize, Positive, Removal
 from crawler.settings.durations import Duration
 from crawler.settings.sinks import Confirm, Endpoint
 from crawler.settings.sizes import Size

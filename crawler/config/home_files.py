@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crawler.config.environment import is_true
 from crawler.config.layers import Layer, recipe_layer
-from crawler.config.sections import RestSink
+from crawler.config.sections.sink import RestSink
 from crawler.config.strict import section
 from crawler.config.unsupported import UNSUPPORTED_IN_REST_SINK
 from crawler.errors import SettingsError

@@ -16,7 +16,8 @@ from crawler.config.layers import RECIPE, Merged
 from crawler.config.load_selection import require_no_trash
 from crawler.config.pipeline_options import failure_log, labels, pipeline_options
 from crawler.config.removal import load_removal
-from crawler.config.sections import DEFAULT_FILE, Pipeline
+from crawler.config.sections.recipe import Pipeline
+from crawler.config.sections.sink import DEFAULT_FILE
 from crawler.config.sink import Sink, load_sink
 from crawler.config.source import Source, load_source, mapping_settings
 from crawler.config.strict import section

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from crawler.config.sections import OwnerOptions
+from crawler.config.sections.source import OwnerOptions
 from crawler.config.strict import section
 from crawler.errors import SettingsError
 from crawler.settings.diagnostics import Diagnostics

@@ -1,6 +1,7 @@
 """The settings of what is crawled, from `source.config` of a recipe."""
 
-from crawler.config.sections import MlflowSource, Options
+from crawler.config.sections.source import MlflowSource
+from crawler.config.sections.values import Options
 from crawler.config.strict import section
 from crawler.errors import SettingsError
 from crawler.settings.diagnostics import Diagnostics

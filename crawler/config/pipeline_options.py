@@ -6,7 +6,9 @@ from typing import Any
 
 from crawler.config.flags import Flags
 from crawler.config.reporting import load_reporting
-from crawler.config.sections import FailureLog, FileSink, Options, Pipeline, RecipeFlags
+from crawler.config.sections.recipe import FailureLog, Pipeline, RecipeFlags
+from crawler.config.sections.sink import FileSink
+from crawler.config.sections.values import Options
 from crawler.config.strict import section
 from crawler.config.transformers import load_datahub_api, load_transformers
 from crawler.config.unsupported import UNSUPPORTED_IN_FAILURE_LOG, UNSUPPORTED_IN_FLAGS

@@ -4,13 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crawler.config.flags import Flags
-from crawler.config.sections import (
-    DatahubStateProvider,
-    FileStateProvider,
-    Options,
-    StatefulIngestion,
-    StateProvider,
-)
+from crawler.config.sections.source import DatahubStateProvider, FileStateProvider, StatefulIngestion, StateProvider
+from crawler.config.sections.values import Options
 from crawler.config.sink import load_server
 from crawler.config.strict import choose, section
 from crawler.errors import SettingsError

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from crawler.config.redacted_recipe import redacted_recipe
-from crawler.config.sections import DatahubReporter, FileReporter, Pipeline, Reporter
+from crawler.config.sections.recipe import DatahubReporter, FileReporter, Pipeline, Reporter
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_DATAHUB_REPORTER
 from crawler.errors import SettingsError

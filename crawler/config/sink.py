@@ -14,7 +14,9 @@ from crawler.config.flags import Flags
 from crawler.config.home_files import netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.secret_options import with_one_secret
-from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, NoOptions, Options, RestSink, Typed
+from crawler.config.sections.recipe import NoOptions, Typed
+from crawler.config.sections.sink import FileSink, LiteFile, LiteSink, Mode, RestSink
+from crawler.config.sections.values import Options
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_LITE_FILE, UNSUPPORTED_IN_LITE_SINK, UNSUPPORTED_IN_REST_SINK

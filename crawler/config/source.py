@@ -14,7 +14,9 @@ from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.load_owner import load_owner
 from crawler.config.load_selection import load_selection
 from crawler.config.secret_options import has_secret, with_one_secret
-from crawler.config.sections import Incremental, MlflowSource, Options, Typed
+from crawler.config.sections.recipe import Typed
+from crawler.config.sections.source import Incremental, MlflowSource
+from crawler.config.sections.values import Options
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS

@@ -9,7 +9,9 @@ from crawler.config.datahub_layers import datahub_layers
 from crawler.config.home_files import netrc_credentials
 from crawler.config.layers import Layer, merge, recipe_layer
 from crawler.config.secret_options import with_one_secret
-from crawler.config.sections import DatahubApi, Options, Transformer
+from crawler.config.sections.connection import DatahubApi
+from crawler.config.sections.recipe import Transformer
+from crawler.config.sections.values import Options
 from crawler.config.sign_in import ServerOptions, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import (

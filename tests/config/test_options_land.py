@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from crawler.config import sections
 from crawler.config.secret_options import secret_options
+from crawler.config.sections.sink import RestSink
+from crawler.config.sections.source import MlflowSource
 from crawler.secrets.secret import Secret
 from crawler.settings.crawl import Settings
 from crawler.settings.mapping import OwnerSettings
@@ -100,8 +101,8 @@ def at(found: Settings, path: str) -> Any:
 def test_no_option_is_forgotten_here() -> None:
     of_a_state = {"changed_only", "incremental", "verify_every"}
     alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion", "include", *of_a_state}
-    assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
-    assert set(REST) | {"token_file", "auth"} == set(sections.RestSink.__struct_fields__)
+    assert set(MLFLOW) | alone == set(MlflowSource.__struct_fields__)
+    assert set(REST) | {"token_file", "auth"} == set(RestSink.__struct_fields__)
 
 
 @pytest.mark.parametrize("option", MLFLOW)

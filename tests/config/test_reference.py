@@ -1,7 +1,9 @@
 """docs/recipe.md is what the structs say, names every key, and every variable that is read."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import msgspec
 import pytest
@@ -10,10 +12,12 @@ from crawler.config import environment, sections, unsupported
 from crawler.secrets import sources
 from scripts.recipe_reference import PAGE, VARIABLES, descriptions, render
 
+MODULES = [import_module(f"{sections.__name__}.{each.name}") for each in iter_modules(sections.__path__)]
 STRUCTS = [
     each
-    for each in vars(sections).values()
-    if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == sections.__name__
+    for module in MODULES
+    for each in vars(module).values()
+    if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == module.__name__
 ]
 
 
