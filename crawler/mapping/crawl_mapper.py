@@ -94,8 +94,8 @@ class CrawlMapper:
         )
 
     def expect_logged_models(self) -> None:
-        """Have the runs that come lead to the logged models that they made, since these are written, too."""
-        self._edges.has_logged_models = True
+        """Have runs lead to the logged models that they made from now on, since these are written, too."""
+        self._edges.expect_logged_models()
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""

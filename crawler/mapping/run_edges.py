@@ -12,7 +12,7 @@ from crawler.mapping.prompts import linked_prompts
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
 from crawler.mapping.witness import Witness
-from crawler.mlflow.entities import Run, RunInputs
+from crawler.mlflow.entities import Run
 from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
@@ -25,9 +25,6 @@ from crawler.telemetry.findings.mapping import (
 
 class RunEdges:
     """Maps what runs were given and made. No edge leads to what DataHub does not get."""
-
-    has_logged_models = False
-    """Whether logged models are written."""
 
     def __init__(
         self,
@@ -46,6 +43,11 @@ class RunEdges:
         self._notice = notice
         self._prompt_versions: set[str] = set()
         """The URNs of those that DataHub can take."""
+        self._has_logged_models = False
+
+    def expect_logged_models(self) -> None:
+        """Lead to the logged models that runs made from now on, since these are written."""
+        self._has_logged_models = True
 
     def add_prompt_version(self, urn: str) -> None:
         """Take the version of a prompt, which a run may name from now on."""
@@ -53,23 +55,9 @@ class RunEdges:
             self._prompt_versions.add(urn)
 
     def inputs(self, run: Run, completed: list[Entity]) -> list[Edge]:
-        """Return the edges to datasets and prompts; datasets that the run completes are added to `completed`."""
-        edges = self._datasets_of(run, run.inputs, completed) if run.inputs else []
-        if self._prompt_versions:
-            edges += self._linked_prompts(run)
-        return edges
-
-    def outputs(self, run: Run, versions: list[str]) -> list[str]:
-        """Return the URNs of what a run made: its `versions`, and logged models where these are written."""
-        if not self.has_logged_models or run.outputs is None:
-            return versions
-        made = (logged_model_urn(each.model_id, self._settings) for each in run.outputs.model_outputs if each.model_id)
-        return list(dict.fromkeys([*versions, *(urn for urn in made if not urns.problem(urn))]))
-
-    def _datasets_of(self, run: Run, inputs: RunInputs, completed: list[Entity]) -> list[Edge]:
-        """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
+        """Return the edges to datasets and prompts, each once; datasets that the run completes go to `completed`."""
         edges: list[Edge] = []
-        for dataset_input in inputs.dataset_inputs:
+        for dataset_input in run.inputs.dataset_inputs if run.inputs else ():
             dataset = dataset_input.dataset
             use = self._map_dataset_input(dataset_input)
             evaluated = None
@@ -96,7 +84,16 @@ class RunEdges:
             if edge and self._datasets.is_another(edge.destination_urn, use.variant):
                 sample = f"{dataset.name}: run {run.info.run_id} uses another one, digest {dataset.digest or 'none'}"
                 self._notice(DATASETS_DIFFER.found(sample))
+        if self._prompt_versions:
+            edges += self._linked_prompts(run)
         return edges
+
+    def outputs(self, run: Run, versions: list[str]) -> list[str]:
+        """Return the URNs of what a run made: its `versions`, and logged models where these are written."""
+        if not self._has_logged_models or run.outputs is None:
+            return versions
+        made = (logged_model_urn(each.model_id, self._settings) for each in run.outputs.model_outputs if each.model_id)
+        return list(dict.fromkeys([*versions, *(urn for urn in made if not urns.problem(urn))]))
 
     def _linked_prompts(self, run: Run) -> Iterator[Edge]:
         """Yield the run's edges to the prompt versions that it names and that are written."""
