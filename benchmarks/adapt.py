@@ -11,10 +11,10 @@ from benchmarks.changing_server import FEW, Stretch
 from benchmarks.processes import running
 from benchmarks.progress import say
 from benchmarks.results import Result, Row
-from crawler.config.settings import ServerSettings
 from crawler.errors import RequestRefused
 from crawler.http import Server
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import ServerSettings
 
 WORKERS = (2, 8, 1)
 CLIENTS = 16

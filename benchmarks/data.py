@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.config.settings import MlflowSettings, ServerSettings
+from crawler.settings.crawl import MlflowSettings
+from crawler.settings.servers import ServerSettings
 from tests.servers.environments import cache
 from tests.servers.mlflow_server import mlflow_server
 

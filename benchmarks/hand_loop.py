@@ -7,19 +7,20 @@ from hashlib import md5
 
 import msgspec
 
-from crawler.datahub.aspects import (
+from crawler.datahub.aspects.aspect import NamedValue, TimeStamp
+from crawler.datahub.aspects.entities import (
     NOT_REMOVED,
     ContainerOf,
     DataPlatformInstance,
+    PlatformResourceInfo,
+    SubTypes,
+)
+from crawler.datahub.aspects.runs import (
     DataProcessInstanceProperties,
     DataProcessInstanceRunEvent,
     MLTrainingRunProperties,
-    NamedValue,
     PartitionSpec,
-    PlatformResourceInfo,
     RunResult,
-    SubTypes,
-    TimeStamp,
 )
 from crawler.mlflow.entities import Run
 

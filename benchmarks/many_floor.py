@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub.batching import Batch
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
@@ -20,6 +19,7 @@ from crawler.datahub.wire.restli import RestliWire
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.resources import EXPERIMENTS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS, Resource
+from crawler.settings.mapping import MappingSettings
 
 EXPERIMENTS_AT_ONCE, ROWS_A_PAGE, SEARCHES_AT_ONCE, WRITES_AT_ONCE = 100, 1_024, 4, 4
 BATCH_PROPOSALS, BATCH_BYTES = 200, 15_000_000

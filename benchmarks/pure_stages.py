@@ -6,7 +6,6 @@ from time import process_time
 import msgspec
 
 from benchmarks.pages import Pages
-from crawler.config.settings import MappingSettings, RestSettings, ServerSettings
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
@@ -14,6 +13,9 @@ from crawler.datahub.wire import restli
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.decoding import decode_experiments, decode_runs
 from crawler.mlflow.entities import Experiment, Run
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import RestSettings
 
 MAPPING = MappingSettings(ui_url="https://mlflow.example.org")
 SYSTEM_METADATA = SystemMetadata(1_700_000_000_000, "mlflow-2024_01_01-00_00_00", "benchmark")

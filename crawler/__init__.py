@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from crawler.comparison.differences import Differences
     from crawler.comparison.run import diff
     from crawler.config.load import load
-    from crawler.config.settings import Settings
     from crawler.datahub.proposals import Entity
     from crawler.errors import CrawlerError, Interrupted, ServerError, SettingsError
     from crawler.pipeline.check import check
     from crawler.pipeline.crawl import crawl
     from crawler.pipeline.entities import open_entities
     from crawler.pipeline.replay import replay
+    from crawler.settings.crawl import Settings
     from crawler.telemetry.events import Listener, Outcome, Outcomes
     from crawler.telemetry.findings.kind import Finding
     from crawler.telemetry.report import Report
@@ -60,7 +60,7 @@ _MODULES = {
     "Outcomes": "crawler.telemetry.events",
     "Report": "crawler.telemetry.report",
     "ServerError": "crawler.errors",
-    "Settings": "crawler.config.settings",
+    "Settings": "crawler.settings.crawl",
     "SettingsError": "crawler.errors",
     "check": "crawler.pipeline.check",
     "crawl": "crawler.pipeline.crawl",

@@ -7,7 +7,20 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from crawler.config import sections, unsupported
+from crawler.config import unsupported
+from crawler.config.sections.connection import Auth, DatahubApi
+from crawler.config.sections.recipe import (
+    DatahubReporter,
+    FailureLog,
+    FileReporter,
+    NoOptions,
+    Pipeline,
+    RecipeFlags,
+    Reporter,
+    Typed,
+)
+from crawler.config.sections.sink import FileSink, LiteFile, LiteSink, RestSink
+from crawler.config.sections.source import MlflowSource, StatefulIngestion
 from crawler.config.unsupported import Unsupported
 
 RELEASE = "1.7.0.17"
@@ -35,7 +48,7 @@ class OfficialConfig(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     path: str
     options: tuple[str, ...]
-    struct: type[msgspec.Struct] = sections.NoOptions
+    struct: type[msgspec.Struct] = NoOptions
     unsupported: Mapping[str, Unsupported] = {}
     within: Unsupported | None = None
 
@@ -54,14 +67,14 @@ OFFICIAL = (
             *("source", "sink", "transformers", "flags", "reporting", "run_id", "datahub_api", "pipeline_name"),
             *("failure_log", "recording"),
         ),
-        struct=sections.Pipeline,
+        struct=Pipeline,
         unsupported=unsupported.UNSUPPORTED_IN_PIPELINE,
     ),
     OfficialConfig(
         model="SourceConfig",
         path="source",
         options=("type", "config", "extractor", "extractor_config"),
-        struct=sections.Typed,
+        struct=Typed,
         unsupported=unsupported.UNSUPPORTED_IN_SOURCE,
     ),
     OfficialConfig(
@@ -71,7 +84,7 @@ OFFICIAL = (
             *("tracking_uri", "registry_uri", "model_name_separator", "base_external_url", "username", "password"),
             *("materialize_dataset_inputs", "source_mapping_to_platform", "env", "stateful_ingestion"),
         ),
-        struct=sections.MlflowSource,
+        struct=MlflowSource,
     ),
     OfficialConfig(
         model="StatefulStaleMetadataRemovalConfig",
@@ -80,7 +93,7 @@ OFFICIAL = (
             *("enabled", "max_checkpoint_state_size", "state_provider", "ignore_old_state", "ignore_new_state"),
             *("remove_stale_metadata", "fail_safe_threshold"),
         ),
-        struct=sections.StatefulIngestion,
+        struct=StatefulIngestion,
     ),
     OfficialConfig(
         model="DynamicTypedStateProviderConfig",
@@ -92,7 +105,7 @@ OFFICIAL = (
         model="DynamicTypedConfig",
         path="sink, transformers[]",
         options=("type", "config"),
-        struct=sections.Typed,
+        struct=Typed,
     ),
     OfficialConfig(
         model="DatahubRestSinkConfig",
@@ -102,66 +115,66 @@ OFFICIAL = (
             *("mode", "endpoint", "max_threads", "max_pending_requests", "max_per_batch"),
             "min_process_interval_seconds",
         ),
-        struct=sections.RestSink,
+        struct=RestSink,
         unsupported=unsupported.UNSUPPORTED_IN_REST_SINK,
     ),
     OfficialConfig(
         model="DatahubClientConfig",
         path="datahub_api",
         options=_CONNECTION,
-        struct=sections.DatahubApi,
+        struct=DatahubApi,
         unsupported=unsupported.UNSUPPORTED_IN_CLIENT,
     ),
     OfficialConfig(
         model="AuthConfig",
         path="sink.config.auth, datahub_api.auth",
         options=("type", "config"),
-        struct=sections.Auth,
+        struct=Auth,
     ),
     OfficialConfig(
         model="FileSinkConfig",
         path="sink.config of file",
         options=("filename", "legacy_nested_json_string"),
-        struct=sections.FileSink,
+        struct=FileSink,
     ),
     OfficialConfig(
         model="DataHubLiteSinkConfig",
         path="sink.config of datahub-lite",
         options=("type", "config", "forward_to"),
-        struct=sections.LiteSink,
+        struct=LiteSink,
         unsupported=unsupported.UNSUPPORTED_IN_LITE_SINK,
     ),
     OfficialConfig(
         model="DuckDBLiteConfig",
         path="sink.config.config of datahub-lite",
         options=("file", "read_only", "options"),
-        struct=sections.LiteFile,
+        struct=LiteFile,
         unsupported=unsupported.UNSUPPORTED_IN_LITE_FILE,
     ),
     OfficialConfig(
         model="ReporterConfig",
         path="reporting[]",
         options=("type", "config", "required"),
-        struct=sections.Reporter,
+        struct=Reporter,
     ),
     OfficialConfig(
         model="DatahubIngestionRunSummaryProviderConfig",
         path="reporting[].config of datahub",
         options=("report_recipe", "sink"),
-        struct=sections.DatahubReporter,
+        struct=DatahubReporter,
         unsupported=unsupported.UNSUPPORTED_IN_DATAHUB_REPORTER,
     ),
     OfficialConfig(
         model="FileReporterConfig",
         path="reporting[].config of file",
         options=("filename", "format"),
-        struct=sections.FileReporter,
+        struct=FileReporter,
     ),
     OfficialConfig(
         model="FailureLoggingConfig",
         path="failure_log",
         options=("enabled", "log_config"),
-        struct=sections.FailureLog,
+        struct=FailureLog,
     ),
     OfficialConfig(
         model="FlagsConfig",
@@ -172,7 +185,7 @@ OFFICIAL = (
             *("progress_report_max_infos", "report_failure_sample_size", "report_warning_sample_size"),
             *("report_info_sample_size", "set_system_metadata", "set_system_metadata_pipeline_name"),
         ),
-        struct=sections.RecipeFlags,
+        struct=RecipeFlags,
         unsupported=unsupported.UNSUPPORTED_IN_FLAGS,
     ),
     OfficialConfig(

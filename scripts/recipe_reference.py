@@ -1,4 +1,4 @@
-"""Writes docs/recipe.md, the reference of all keys of a recipe, from the structs of crawler/config/sections.py."""
+"""Writes docs/recipe.md, the reference of all keys of a recipe, from the structs of crawler/config/sections/."""
 
 import ast
 import inspect
@@ -12,12 +12,33 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo
 
-from crawler.config import sections
-from crawler.config.durations import Duration
-from crawler.config.selection import Include
-from crawler.config.settings import Secret
-from crawler.config.since import Since
-from crawler.config.sizes import Size
+from crawler.config.sections.connection import Auth, DatahubApi
+from crawler.config.sections.recipe import (
+    DatahubReporter,
+    FailureLog,
+    FileReporter,
+    Pipeline,
+    RecipeFlags,
+    Reporter,
+    Transformer,
+    Typed,
+)
+from crawler.config.sections.sink import FileSink, LiteFile, LiteSink, RestSink
+from crawler.config.sections.source import (
+    DatahubStateProvider,
+    FileStateProvider,
+    Incremental,
+    MlflowSource,
+    OwnerOptions,
+    StatefulIngestion,
+    StateProvider,
+)
+from crawler.secrets.secret import Secret
+from crawler.settings.durations import Duration
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Include
+from crawler.settings.since import Since
+from crawler.settings.sizes import Size
 from scripts.official_options import OFFICIAL, RELEASE, rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
@@ -25,7 +46,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
 HEADER = """\
 # Recipe reference
 
-<!-- Written by `python -m scripts.recipe_reference`: change the structs in crawler/config/sections.py instead. -->
+<!-- Written by `python -m scripts.recipe_reference`: change the structs in crawler/config/sections/ instead. -->
 
 A recipe is that of `datahub ingest`: a YAML file, or a JSON file whose name ends with `.json`.
 
@@ -105,7 +126,7 @@ VARIABLES = {
     "CURL_CA_BUNDLE": "the same, if REQUESTS_CA_BUNDLE is not set",
     "NETRC": "the path of `~/.netrc`",
 }
-"""Each variable that crawler/config reads, with the key whose value it is."""
+"""Each variable that is read, with the key whose value it is."""
 
 PROXIES = """\
 `~/.datahubenv`, which `datahub init` writes, gives the options of datahub-rest that the recipe leaves out, if neither
@@ -164,31 +185,30 @@ def render() -> str:
     """Return the page."""
     parts = [
         HEADER,
-        *_section("The whole recipe", sections.Pipeline),
-        *_section("`source` and `sink`", sections.Typed),
-        *_section("`source.config` of mlflow", sections.MlflowSource),
+        *_section("The whole recipe", Pipeline),
+        *_section("`source` and `sink`", Typed),
+        *_section("`source.config` of mlflow", MlflowSource),
         *_section("`source.config.include`", Include),
-        *_section("`workspace_pattern` and the other patterns of `source.config`", sections.PatternOptions),
-        *_section("`source.config.owner`", sections.OwnerOptions),
-        *_section("`source.config.incremental`", sections.Incremental),
-        *_section("`source.config.stateful_ingestion`", sections.StatefulIngestion),
-        *_section("`sink.config` of datahub-rest", sections.RestSink),
-        *_section("`auth` of datahub-rest and `datahub_api`", sections.Auth),
-        *_section("`state_provider` of stateful_ingestion", sections.StateProvider),
-        *_section("`state_provider.config` of datahub", sections.DatahubStateProvider),
-        *_section("`state_provider.config` of file", sections.FileStateProvider),
-        *_section("`sink.config` of datahub-rest", sections.RestSink),
-        *_section("`sink.config` of file", sections.FileSink),
-        *_section("`sink.config` of datahub-lite", sections.LiteSink),
-        *_section("`sink.config.config` of datahub-lite", sections.LiteFile),
-        *_section("`transformers`, a list", sections.Transformer),
+        *_section("`workspace_pattern` and the other patterns of `source.config`", AllowDenyPattern),
+        *_section("`source.config.owner`", OwnerOptions),
+        *_section("`source.config.incremental`", Incremental),
+        *_section("`source.config.stateful_ingestion`", StatefulIngestion),
+        *_section("`state_provider` of stateful_ingestion", StateProvider),
+        *_section("`state_provider.config` of datahub", DatahubStateProvider),
+        *_section("`state_provider.config` of file", FileStateProvider),
+        *_section("`sink.config` of datahub-rest", RestSink),
+        *_section("`auth` of datahub-rest and `datahub_api`", Auth),
+        *_section("`sink.config` of file", FileSink),
+        *_section("`sink.config` of datahub-lite", LiteSink),
+        *_section("`sink.config.config` of datahub-lite", LiteFile),
+        *_section("`transformers`, a list", Transformer),
         TRANSFORMERS,
-        *_section("`datahub_api`", sections.DatahubApi),
-        *_section("`reporting`, a list", sections.Reporter),
-        *_section("`config` of a reporter of type datahub", sections.DatahubReporter),
-        *_section("`config` of a reporter of type file", sections.FileReporter),
-        *_section("`failure_log`", sections.FailureLog),
-        *_section("`flags`", sections.RecipeFlags),
+        *_section("`datahub_api`", DatahubApi),
+        *_section("`reporting`, a list", Reporter),
+        *_section("`config` of a reporter of type datahub", DatahubReporter),
+        *_section("`config` of a reporter of type file", FileReporter),
+        *_section("`failure_log`", FailureLog),
+        *_section("`flags`", RecipeFlags),
         "## Environment variables\n",
         *_table(("variable", "is"), [(f"`{name}`", replaced) for name, replaced in VARIABLES.items()]),
         PROXIES,
@@ -236,8 +256,10 @@ def _default(field: FieldInfo) -> str:
     if field.required:
         return "required"
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    if value in (None, "", {}, []):
+    if value in (None, "", {}, [], ()):
         return ""
+    if isinstance(value, tuple):
+        value = list(value)
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{getattr(value, 'value', value)}`"
@@ -254,13 +276,13 @@ def _type(kind: Any) -> str:
         return _type(arguments[0]) + _bounds(arguments[1])
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in arguments)
-    if origin in (list, dict):
-        of_anything = origin is dict and arguments[1] is Any
-        return "mapping" if of_anything else f"{_COLLECTIONS[origin]} {_type(arguments[-1])}"
+    if origin in _COLLECTIONS:
+        values = arguments[1] if origin is dict else arguments[0]
+        return "mapping" if values is Any else f"{_COLLECTIONS[origin]} {_type(values)}"
     return _NAMES[kind]
 
 
-_COLLECTIONS = {list: "list of", dict: "mapping of text to"}
+_COLLECTIONS = {list: "list of", tuple: "list of", dict: "mapping of text to"}
 _NAMES = {
     str: "text",
     Path: "path",

@@ -24,9 +24,9 @@ from crawler.checkpoint.memory import Memory, clear, scope_under_way
 from crawler.checkpoint.pending_write import PendingWrite, hash_of
 from crawler.checkpoint.protocol import Reducer
 from crawler.checkpoint.sqlite import Changes, Database, Write
-from crawler.config.settings import KeepingCurrent
 from crawler.errors import SettingsError
 from crawler.mlflow.resources import RUNS
+from crawler.settings.crawl import KeepingCurrent
 from crawler.telemetry.counting import count
 from crawler.telemetry.events import Event, ExperimentsListed, Outcomes, RowsRead
 from crawler.telemetry.tally import Tally

@@ -4,8 +4,8 @@ import hashlib
 
 import msgspec
 
-from crawler.config.selection import choices
-from crawler.config.settings import Settings
+from crawler.settings.crawl import Settings
+from crawler.settings.selection import choices
 from crawler.telemetry.logs import encodable
 
 _SERVER = "MLflow's URL"

@@ -15,7 +15,7 @@ from crawler.checkpoint.scope import LastCrawl, Scope, scope_of
 from crawler.checkpoint.seen_numbers import SeenNumbers
 from crawler.checkpoint.sent_entities import SentEntities, key_of, run_urn_of
 from crawler.checkpoint.sqlite import MEMORY_TABLES, Changes, Database, write_facts
-from crawler.config.settings import KeepingCurrent
+from crawler.settings.crawl import KeepingCurrent
 
 _ENDS, _LAST, _NOW = "ends", "last", "now"
 """Facts: which servers it is about, the last crawl that came to its end, and the one that is under way."""

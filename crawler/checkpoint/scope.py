@@ -2,7 +2,7 @@
 
 import msgspec
 
-from crawler.config.settings import KeepingCurrent
+from crawler.settings.crawl import KeepingCurrent
 
 OVERLAP = 3_600_000
 """In ms: by so much the clocks of whoever starts runs may be behind the crawler's."""

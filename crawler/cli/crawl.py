@@ -11,10 +11,10 @@ from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import settings_of
 from crawler.cli.show_config import show_config
-from crawler.config.settings import Settings
 from crawler.errors import ExitCode
 from crawler.json_files import place_for
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
 from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report
 

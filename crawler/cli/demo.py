@@ -27,8 +27,8 @@ from crawler.cli.interruption import terminating_signals
 from crawler.cli.standard_streams import write_output
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Settings
 from crawler.errors import ExitCode, SettingsError
+from crawler.settings.crawl import Settings
 from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import KINDS, print_summary

@@ -13,8 +13,8 @@ from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
 from crawler.comparison.differences import Differences
 from crawler.comparison.run import diff, require_datahub
-from crawler.config.settings import Settings
 from crawler.errors import ExitCode
+from crawler.settings.crawl import Settings
 from crawler.telemetry.logs import configure_logging, printable
 from crawler.telemetry.report import Report
 

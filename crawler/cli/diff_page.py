@@ -6,7 +6,7 @@ import msgspec
 
 from crawler.comparison.difference import AspectDifference
 from crawler.comparison.differences import Differences, KindDifferences
-from crawler.config.durations import human_seconds
+from crawler.settings.durations import human_seconds
 from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import KINDS

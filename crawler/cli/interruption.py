@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from crawler.config.durations import human_seconds
 from crawler.errors import ExitCode
+from crawler.settings.durations import human_seconds
 
 _log = logging.getLogger("crawler")
 

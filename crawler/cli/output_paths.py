@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from crawler.atomic_files import AtomicFile, temp_path_of
-from crawler.config.settings import DeliverySettings, Settings
 from crawler.delivery.dead_letters import unconfirmed_beside
 from crawler.errors import SettingsError
+from crawler.settings.crawl import DeliverySettings, Settings
 
 
 def output_of(settings: DeliverySettings) -> AtomicFile | None:

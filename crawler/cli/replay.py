@@ -14,11 +14,11 @@ from crawler.cli.output_paths import letters_of, output_of, require_apart
 from crawler.cli.reporting import final_report, report_settings_errors
 from crawler.cli.run_job import run_job
 from crawler.cli.settings import delivery_settings_of
-from crawler.config.settings import DeliverySettings
 from crawler.errors import ExitCode
 from crawler.json_files import place_for
 from crawler.pipeline.replay import ReplayFilter, replay
 from crawler.proposal_files.input_file import new_dead_letters, open_input, require_not_replayed
+from crawler.settings.crawl import DeliverySettings
 from crawler.telemetry.logs import configure_logging
 from crawler.telemetry.report import Report
 

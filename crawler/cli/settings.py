@@ -4,8 +4,8 @@ import argparse
 
 from crawler.config.flags import Flags
 from crawler.config.load import Explained, load, load_delivery, load_explained
-from crawler.config.settings import DeliverySettings, Settings
 from crawler.config.strict import section
+from crawler.settings.crawl import DeliverySettings, Settings
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

@@ -15,11 +15,11 @@ from crawler.cli.standard_streams import write_output
 from crawler.config.flags import Flags
 from crawler.config.layers import DEFAULT, RECIPE, Merged
 from crawler.config.load import Explained
-from crawler.config.settings import Settings
-from crawler.config.urls import Address, parse_address
 from crawler.errors import ExitCode
 from crawler.http.credentials import credentials_of
 from crawler.http.proxy import proxy_for
+from crawler.settings.crawl import Settings
+from crawler.settings.urls import Address, parse_address
 from crawler.telemetry.logs import printable
 
 HIDDEN = "***"

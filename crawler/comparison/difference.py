@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from crawler.comparison.normal_form import Value, normal_form
-from crawler.datahub.aspects import Aspect, GlobalTags
+from crawler.datahub.aspects.aspect import Aspect
+from crawler.datahub.aspects.entities import GlobalTags
 from crawler.datahub.proposals import Entity
 from crawler.mapping.stages import stage_tags
 

@@ -1,9 +1,9 @@
 """What MLflow has and the recipe does not choose: in DataHub it is no orphan."""
 
 from crawler.comparison.seen_urns import SeenUrns
-from crawler.config.settings import MappingSettings
 from crawler.mlflow.entities import Experiment
 from crawler.removal.stale import group_of
+from crawler.settings.mapping import MappingSettings
 
 
 class LeftOut:

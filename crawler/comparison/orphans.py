@@ -11,13 +11,13 @@ from crawler.comparison.left_out import LeftOut
 from crawler.comparison.ownership import KEY_ASPECTS, PROOF, belongs, may_belong
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
-from crawler.config.settings import MappingSettings
 from crawler.datahub import scroll
 from crawler.datahub.client import GmsClient
 from crawler.datahub.scroll import ScrollPage
 from crawler.datahub.stored_values import Wanted
 from crawler.errors import DecodeError, RequestRefused
 from crawler.mapping.platform import PLATFORM_URN
+from crawler.settings.mapping import MappingSettings
 
 ENTITIES_AT_ONCE = 100
 

@@ -6,15 +6,15 @@ Users and tags never are, since other sources share them, nor are datasets of ot
 from collections.abc import Collection, Mapping
 
 from crawler.comparison.normal_form import Value
-from crawler.config.selection import Selection
-from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import DataPlatformInstance, Status, SubTypes
+from crawler.datahub.aspects.entities import DataPlatformInstance, Status, SubTypes
 from crawler.mapping.evaluation_datasets import EVALUATION_DATASET_SUBTYPE
 from crawler.mapping.logged_models import LOGGED_MODEL_SUBTYPE
 from crawler.mapping.platform import PLATFORM_URN, platform_instance_urn
 from crawler.mapping.prompts import PROMPT_SUBTYPE, PROMPT_VERSION_SUBTYPE
 from crawler.mapping.workspaces import of_workspace
 from crawler.pipeline.run_choice import unread_types
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.selection import Selection
 from crawler.telemetry.events import WorkspacesChosen
 from crawler.telemetry.findings.reading import (
     EXPERIMENT_UNREAD,

@@ -18,11 +18,9 @@ from crawler.comparison.ownership import (
 )
 from crawler.comparison.seen_urns import SeenUrns
 from crawler.comparison.value_reader import ValueReader
-from crawler.config.selection import choices
-from crawler.config.settings import RestSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import reads_back
-from crawler.delivery.delivery import open_delivery
+from crawler.delivery.open_delivery import open_delivery
 from crawler.errors import (
     AnswerTooLarge,
     CrawlerError,
@@ -36,6 +34,9 @@ from crawler.http import Server
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
 from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
+from crawler.settings.crawl import Settings
+from crawler.settings.selection import choices
+from crawler.settings.sinks import RestSettings
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, OutputOpened, Started, tell_all
 from crawler.telemetry.findings.comparison import ORPHANS_NOT_LISTED, ORPHANS_UNKNOWN

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from crawler.config.environment import CA_VARIABLES
-from crawler.config.sections import Connection
-from crawler.config.settings import Tls
+from crawler.config.sections.connection import Connection
 from crawler.errors import SettingsError
+from crawler.settings.servers import Tls
 
 
 def connection_settings(options: Connection, origins: Mapping[str, str], scheme: str) -> dict[str, Any]:

@@ -9,26 +9,26 @@ from msgspec import structs
 from crawler.config.environment import FROM_ENVIRONMENT, K8S_TOKEN_FILE, datahub_variables, system_client
 from crawler.config.home_files import datahubenv
 from crawler.config.layers import Layer
-from crawler.config.remarks import Remarks
-from crawler.config.settings import Secret
 from crawler.config.sign_in import CREDENTIALS, has_credentials
-from crawler.config.urls import same_server
+from crawler.secrets.secret import Secret
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.urls import same_server
 
 
 def datahub_layers(
-    flags: Layer, recipe: Layer, environment: Mapping[str, str], home: Path | None, remarks: Remarks
+    flags: Layer, recipe: Layer, environment: Mapping[str, str], home: Path | None, diagnostics: Diagnostics
 ) -> list[Layer]:
     """Return flags, recipe, environment, ~/.datahubenv and DataHub's system client, the most important one first."""
     from_environment = recipe["server"] == FROM_ENVIRONMENT
     recipe = _with_token(recipe.without({"server"}) if from_environment else recipe)
     variables = Layer(place="environment")
-    with remarks:
+    with diagnostics:
         variables = datahub_variables(environment)
     stored = Layer(place="~/.datahubenv")
     if not (from_environment or recipe["server"] or variables["server"]):
         stored = _stored(flags, environment, home)
     if not flags["server"] and (recipe["server"] or not variables["server"]):
-        variables = _for_another_server(variables, recipe, environment, remarks)
+        variables = _for_another_server(variables, recipe, environment, diagnostics)
     system = Layer(
         place="environment",
         options={"server": variables["server"], "authorization": system_client(environment)},
@@ -44,7 +44,9 @@ def _stored(flags: Layer, environment: Mapping[str, str], home: Path | None) -> 
     return _with_token(stored) if stored["server"] and same else Layer(place=stored.place)
 
 
-def _for_another_server(variables: Layer, recipe: Layer, environment: Mapping[str, str], remarks: Remarks) -> Layer:
+def _for_another_server(
+    variables: Layer, recipe: Layer, environment: Mapping[str, str], diagnostics: Diagnostics
+) -> Layer:
     """Return the variables without the credentials that DataHub's clients do not send to a server named elsewhere.
 
     DATAHUB_GMS_TOKEN is for the server of the environment only. DATAHUB_AUTH_TYPE is also for that of ~/.datahubenv,
@@ -56,7 +58,7 @@ def _for_another_server(variables: Layer, recipe: Layer, environment: Mapping[st
     option = next((each for each in ("token", "token_file") if variables[each] is not None), None)
     if option is not None and server is not None and not has_credentials(recipe):
         name = variables.name_of(option)
-        remarks.note(
+        diagnostics.note(
             f"{name} is not sent to the recipe's DataHub, as in `datahub ingest`: it is for the server in "
             f"DATAHUB_GMS_URL. To send it, write {option}: ${{{name}}} under sink.config."
         )

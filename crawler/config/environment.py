@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from crawler.config.layers import Layer, variables_layer
-from crawler.config.secrets import require_one
-from crawler.config.settings import Endpoint, Secret
-from crawler.config.token_providers import AUTH_TYPE, provider_of_environment
+from crawler.config.secret_options import require_one
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.secrets.token_providers import AUTH_TYPE, provider_of_environment
+from crawler.settings.sinks import Endpoint
 
 FROM_ENVIRONMENT = "__from_env__"
 K8S_TOKEN_FILE = Path("/var/run/secrets/eks.amazonaws.com/serviceaccount/token")

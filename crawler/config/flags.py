@@ -5,11 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from crawler.config.durations import Duration
 from crawler.config.layers import Layer
-from crawler.config.sections import BatchSize, Count, PageSize, Positive, Removal
-from crawler.config.settings import Confirm, Endpoint
-from crawler.config.sizes import Size
+from crawler.config.sections.values import BatchSize, Count, PageSize, Positive, Removal
+from crawler.settings.durations import Duration
+from crawler.settings.sinks import Confirm, Endpoint
+from crawler.settings.sizes import Size
 
 
 class Flags(msgspec.Struct, kw_only=True, frozen=True):

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from crawler.config.environment import is_true
 from crawler.config.layers import Layer, recipe_layer
-from crawler.config.sections import RestSink
-from crawler.config.settings import Secret
+from crawler.config.sections.sink import RestSink
 from crawler.config.strict import section
-from crawler.config.token_providers import session_of
 from crawler.config.unsupported import UNSUPPORTED_IN_REST_SINK
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.secrets.token_providers import session_of
 
 
 def home_folder() -> Path | None:

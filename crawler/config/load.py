@@ -15,16 +15,18 @@ from crawler.config.home_files import home_folder
 from crawler.config.layers import RECIPE, Merged
 from crawler.config.load_selection import require_no_trash
 from crawler.config.pipeline_options import failure_log, labels, pipeline_options
-from crawler.config.remarks import Remarks
 from crawler.config.removal import load_removal
-from crawler.config.sections import DEFAULT_FILE, Pipeline
-from crawler.config.settings import DeliverySettings, FileSettings, Settings, SinkSettings
+from crawler.config.sections.recipe import Pipeline
+from crawler.config.sections.sink import DEFAULT_FILE
 from crawler.config.sink import Sink, load_sink
 from crawler.config.source import Source, load_source, mapping_settings
 from crawler.config.strict import section
 from crawler.config.unsupported import UNSUPPORTED_IN_PIPELINE
 from crawler.config.variables import expand
 from crawler.errors import SettingsError
+from crawler.settings.crawl import DeliverySettings, Settings
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.sinks import FileSettings, SinkSettings
 
 Recipe = str | Path | Mapping[str, Any]
 
@@ -92,32 +94,34 @@ def load_explained(
     """Load the settings of one crawl as `load()` does, and return them with where each is from."""
     environment = os.environ if environment is None else environment
     home = home or home_folder()
-    remarks = Remarks()
+    diagnostics = Diagnostics()
     document = _document(recipe)
-    pipeline = _pipeline(document, environment, remarks)
+    pipeline = _pipeline(document, environment, diagnostics)
     source, sink, common = None, Sink(), {}
-    with remarks:
-        source = load_source(pipeline.source, environment, flags, home, remarks)
-    with remarks:
-        sink = load_sink(pipeline.sink, environment, flags, home, remarks)
-    with remarks:
-        common = _common(pipeline, flags, remarks)
-    options = pipeline_options(pipeline, document, sink.settings, environment, flags, home, remarks)
-    dead_letters = failure_log(pipeline.failure_log, remarks)
+    with diagnostics:
+        source = load_source(pipeline.source, environment, flags, home, diagnostics)
+    with diagnostics:
+        sink = load_sink(pipeline.sink, environment, flags, home, diagnostics)
+    with diagnostics:
+        common = _common(pipeline, flags, diagnostics)
+    options = pipeline_options(pipeline, document, sink.settings, environment, flags, home, diagnostics)
+    dead_letters = failure_log(pipeline.failure_log, diagnostics)
     if sink.settings is None and not flags.dry_run:
-        remarks.note(_NOTHING_CONFIGURED)
+        diagnostics.note(_NOTHING_CONFIGURED)
     written = sink.settings or FileSettings(path=DEFAULT_FILE)
-    with remarks:
+    with diagnostics:
         if flags.state is not None:
             _require_resumable(written, dry_run=flags.dry_run)
     removal = None
-    with remarks:
+    with diagnostics:
         if source is not None:
             stateful = source.options.section.stateful_ingestion
-            removal = load_removal(stateful, pipeline.pipeline_name, sink.settings, environment, flags, home, remarks)
+            removal = load_removal(
+                stateful, pipeline.pipeline_name, sink.settings, environment, flags, home, diagnostics
+            )
             if removal is not None:
                 require_no_trash(source.selection)
-    remarks.raise_errors()
+    diagnostics.raise_errors()
     assert source is not None and source.mlflow is not None  # noqa: S101, PT018  otherwise there was an error
     settings = Settings(
         run_id=pipeline.run_id if pipeline.run_id and pipeline.run_id != _NO_RUN_ID else _new_run_id(),
@@ -128,7 +132,7 @@ def load_explained(
         state=flags.state,
         removal=removal,
         changed_only=source.changed_only,
-        notes=tuple(remarks.notes),
+        notes=tuple(diagnostics.notes),
         **common | {"dead_letters": flags.dead_letters or dead_letters},
         **options,
     )
@@ -160,24 +164,24 @@ def load_delivery(
     """
     environment = os.environ if environment is None else environment
     home = home or home_folder()
-    remarks = Remarks()
-    pipeline = _pipeline(_document(recipe), environment, remarks)
+    diagnostics = Diagnostics()
+    pipeline = _pipeline(_document(recipe), environment, diagnostics)
     sink, common = Sink(), {}
-    with remarks:
-        sink = load_sink(pipeline.sink, environment, flags, home, remarks)
+    with diagnostics:
+        sink = load_sink(pipeline.sink, environment, flags, home, diagnostics)
         if sink.settings is None:
             raise SettingsError(
                 "No DataHub is given to send the proposals to.",
                 "Use --datahub-url, DATAHUB_GMS_URL, or server under sink.config of a recipe.",
             )
-    with remarks:
-        common = _common(pipeline, flags, remarks)
-    remarks.raise_errors()
+    with diagnostics:
+        common = _common(pipeline, flags, diagnostics)
+    diagnostics.raise_errors()
     assert sink.settings is not None  # noqa: S101  otherwise there was an error
-    return DeliverySettings(run_id=_new_run_id(), sink=sink.settings, notes=tuple(remarks.notes), **common)
+    return DeliverySettings(run_id=_new_run_id(), sink=sink.settings, notes=tuple(diagnostics.notes), **common)
 
 
-def _common(pipeline: Pipeline, flags: Flags, remarks: Remarks) -> dict[str, Any]:
+def _common(pipeline: Pipeline, flags: Flags, diagnostics: Diagnostics) -> dict[str, Any]:
     """Return the fields that a crawl and a replay share, except for run id and sink."""
     if flags.max_duration is not None and not flags.max_duration:
         raise SettingsError("--max-duration: in no time nothing is done.", "Leave it out for no limit.")
@@ -187,7 +191,7 @@ def _common(pipeline: Pipeline, flags: Flags, remarks: Remarks) -> dict[str, Any
         "max_duration": flags.max_duration,
         "dry_run": flags.dry_run,
         "validate": flags.validate,
-        **labels(pipeline, remarks),
+        **labels(pipeline, diagnostics),
     }
     return common if flags.grace is None else common | {"grace": flags.grace}
 
@@ -212,9 +216,9 @@ def _document(recipe: Recipe | None) -> Mapping[Any, Any]:
     return recipe or {}
 
 
-def _pipeline(document: Mapping[Any, Any], environment: Mapping[str, str], remarks: Remarks) -> Pipeline:
-    expanded = expand(document, environment, remarks)
-    return section(expanded, "", Pipeline, UNSUPPORTED_IN_PIPELINE, remarks=remarks)
+def _pipeline(document: Mapping[Any, Any], environment: Mapping[str, str], diagnostics: Diagnostics) -> Pipeline:
+    expanded = expand(document, environment, diagnostics)
+    return section(expanded, "", Pipeline, UNSUPPORTED_IN_PIPELINE, diagnostics=diagnostics)
 
 
 def _new_run_id() -> str:

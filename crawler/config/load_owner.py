@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from crawler.config.remarks import Remarks
-from crawler.config.sections import OwnerOptions
-from crawler.config.settings import OwnerSettings
+from crawler.config.sections.source import OwnerOptions
 from crawler.config.strict import section
 from crawler.errors import SettingsError
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.mapping import OwnerSettings
 
 _PATH = "source.config.owner"
 _OWN_TYPE = "urn:li:ownershipType:"
@@ -20,12 +20,12 @@ OWNERSHIP_TYPES = frozenset(
 )
 
 
-def load_owner(options: Mapping[Any, Any] | None, remarks: Remarks) -> OwnerSettings | None:
+def load_owner(options: Mapping[Any, Any] | None, diagnostics: Diagnostics) -> OwnerSettings | None:
     """Return how owners are told; None where no owners are wanted. Raises SettingsError."""
     if options is None:
         return None
-    owner = section(options, _PATH, OwnerOptions, remarks=remarks)
-    if not owner.tags and not remarks.has_error_at(f"{_PATH}:", f"{_PATH}.tags"):
+    owner = section(options, _PATH, OwnerOptions, diagnostics=diagnostics)
+    if not owner.tags and not diagnostics.has_error_at(f"{_PATH}:", f"{_PATH}.tags"):
         raise SettingsError(f"{_PATH}: there must be a key tags.", "Name the tags whose values name owners: [owner].")
     if owner.pattern is not None:
         try:

@@ -6,15 +6,10 @@ from typing import Any
 
 import msgspec
 
+from crawler.secrets.secret import is_secret_key
 from crawler.url_credentials import strip_text
 
 HIDDEN = "********"
-_SECRET_KEYS = frozenset({"password", "token", "secret", "options", "sqlalchemy_uri", "connection_string"})
-_SECRET_ENDS = tuple(
-    f"{separator}{end}"
-    for separator in "_-"
-    for end in ("password", "secret", "token", "key", f"key{separator}id", f"connection{separator}string", "command")
-)
 _MAPPINGS_OF_SECRETS = frozenset({"extra_headers"})
 _REFERENCE = re.compile(r"\$\{\w+\}")
 """Nothing else that begins with a dollar sign: a password may, and `${NAME:-default}` may have one as its default."""
@@ -41,11 +36,6 @@ def _of_key(key: Any, value: Any) -> Any:
     if key in _MAPPINGS_OF_SECRETS and isinstance(value, Mapping):
         return {str(name): _hidden(item) for name, item in value.items()}
     return _redacted(value)
-
-
-def is_secret_key(key: Any) -> bool:
-    """True if the value of a key is to be hidden."""
-    return isinstance(key, str) and (key in _SECRET_KEYS or key.endswith(_SECRET_ENDS))
 
 
 def _hidden(value: Any) -> Any:

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crawler.config.flags import Flags
-from crawler.config.remarks import Remarks
-from crawler.config.sections import (
-    DatahubStateProvider,
-    FileStateProvider,
-    Options,
-    StatefulIngestion,
-    StateProvider,
-)
-from crawler.config.settings import RemovalSettings, ServerSettings, SinkSettings
+from crawler.config.sections.source import DatahubStateProvider, FileStateProvider, StatefulIngestion, StateProvider
+from crawler.config.sections.values import Options
 from crawler.config.sink import load_server
 from crawler.config.strict import choose, section
 from crawler.errors import SettingsError
+from crawler.settings.crawl import RemovalSettings
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import SinkSettings
 
 _PATH = "source.config.stateful_ingestion"
 _PROVIDER = f"{_PATH}.state_provider"
@@ -29,13 +26,13 @@ def load_removal(
     environment: Mapping[str, str],
     flags: Flags,
     home: Path | None,
-    remarks: Remarks,
+    diagnostics: Diagnostics,
 ) -> RemovalSettings | None:
     """Return how what vanished is removed; None where `stateful_ingestion` does not ask for it.
 
     Raises SettingsError if there is no pipeline name, or no place for the checkpoint.
     """
-    state = section(options, _PATH, StatefulIngestion, remarks=remarks)
+    state = section(options, _PATH, StatefulIngestion, diagnostics=diagnostics)
     if not state.enabled:
         if flags.removal is not None:
             raise SettingsError(
@@ -49,10 +46,10 @@ def load_removal(
             "Give pipeline_name at the top of the recipe.",
         )
     if not state.remove_stale_metadata:
-        remarks.note(f"{_PATH}: with remove_stale_metadata: false nothing is removed and no checkpoint is kept.")
+        diagnostics.note(f"{_PATH}: with remove_stale_metadata: false nothing is removed and no checkpoint is kept.")
         return None
     return RemovalSettings(
-        checkpoint=_place(state.state_provider, sink, environment, home, remarks),
+        checkpoint=_place(state.state_provider, sink, environment, home, diagnostics),
         fail_safe_threshold=state.fail_safe_threshold,
         max_state_bytes=state.max_checkpoint_state_size,
         ignore_old_state=state.ignore_old_state,
@@ -66,21 +63,21 @@ def _place(
     sink: SinkSettings | None,
     environment: Mapping[str, str],
     home: Path | None,
-    remarks: Remarks,
+    diagnostics: Diagnostics,
 ) -> ServerSettings | Path:
     """Return the server or the file that keeps the checkpoint."""
     provider = StateProvider(type="datahub")
     if options is not None:
-        provider = section(options, _PROVIDER, StateProvider, remarks=remarks)
+        provider = section(options, _PROVIDER, StateProvider, diagnostics=diagnostics)
     path = f"{_PROVIDER}.config"
-    if choose(provider.type, _PROVIDERS, _PROVIDER, remarks) is FileStateProvider:
-        file = section(provider.config, path, FileStateProvider, remarks=remarks).filename
-        if file is None and not remarks.has_error_at(f"{path}.filename"):
+    if choose(provider.type, _PROVIDERS, _PROVIDER, diagnostics) is FileStateProvider:
+        file = section(provider.config, path, FileStateProvider, diagnostics=diagnostics).filename
+        if file is None and not diagnostics.has_error_at(f"{path}.filename"):
             raise SettingsError(f"{path}: there must be a key filename.", "Give the path of a file.")
         return file or Path()
-    datahub = section(provider.config, path, DatahubStateProvider, remarks=remarks)
+    datahub = section(provider.config, path, DatahubStateProvider, diagnostics=diagnostics)
     if datahub.datahub_api:
-        return load_server(datahub.datahub_api, f"{path}.datahub_api", environment, home, remarks)
+        return load_server(datahub.datahub_api, f"{path}.datahub_api", environment, home, diagnostics)
     if sink is None or sink.server is None:
         raise SettingsError(
             f"{_PROVIDER}: there is no DataHub to keep the checkpoint in.",

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 
 from crawler.config.redacted_recipe import redacted_recipe
-from crawler.config.remarks import Remarks
-from crawler.config.sections import DatahubReporter, FileReporter, Pipeline, Reporter
-from crawler.config.settings import IngestionPageSettings, RestSettings, SinkSettings
+from crawler.config.sections.recipe import DatahubReporter, FileReporter, Pipeline, Reporter
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_DATAHUB_REPORTER
 from crawler.errors import SettingsError
+from crawler.settings.crawl import IngestionPageSettings
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.sinks import RestSettings, SinkSettings
 
 _KINDS = {"datahub": DatahubReporter, "file": FileReporter}
 _NO_DATAHUB = "has no effect: nothing is written to DataHub, so its Ingestion page does not show the crawl."
@@ -26,7 +27,12 @@ class Reporting(msgspec.Struct):
 
 
 def load_reporting(
-    pipeline: Pipeline, document: Mapping[Any, Any], sink: SinkSettings | None, remarks: Remarks, *, by_default: bool
+    pipeline: Pipeline,
+    document: Mapping[Any, Any],
+    sink: SinkSettings | None,
+    diagnostics: Diagnostics,
+    *,
+    by_default: bool,
 ) -> Reporting:
     """Return who is told. DataHub is told of a crawl with a `pipeline_name` that is written there, also unasked.
 
@@ -38,23 +44,25 @@ def load_reporting(
         found.page = IngestionPageSettings(recipe=redacted_recipe(document))
     for index, options in enumerate(pipeline.reporting):
         path = f"reporting[{index}]"
-        reporter = section(options, path, Reporter, remarks=remarks)
-        with remarks:
-            choose(reporter.type, _KINDS, path, remarks)
+        reporter = section(options, path, Reporter, diagnostics=diagnostics)
+        with diagnostics:
+            choose(reporter.type, _KINDS, path, diagnostics)
         if reporter.type == "datahub":
-            page = _page(reporter, f"{path}.config", document, remarks)
+            page = _page(reporter, f"{path}.config", document, diagnostics)
             if is_datahub:
                 found.page = page
             else:
-                remarks.note(f"{path} {_NO_DATAHUB}")
+                diagnostics.note(f"{path} {_NO_DATAHUB}")
         elif reporter.type == "file":
-            with remarks:
-                found.files += (_file(reporter, f"{path}.config", remarks),)
+            with diagnostics:
+                found.files += (_file(reporter, f"{path}.config", diagnostics),)
     return found
 
 
-def _page(reporter: Reporter, path: str, document: Mapping[Any, Any], remarks: Remarks) -> IngestionPageSettings:
-    config = section(reporter.config, path, DatahubReporter, UNSUPPORTED_IN_DATAHUB_REPORTER, remarks=remarks)
+def _page(
+    reporter: Reporter, path: str, document: Mapping[Any, Any], diagnostics: Diagnostics
+) -> IngestionPageSettings:
+    config = section(reporter.config, path, DatahubReporter, UNSUPPORTED_IN_DATAHUB_REPORTER, diagnostics=diagnostics)
     return IngestionPageSettings(
         recipe=redacted_recipe(document) if config.report_recipe else "",
         is_asked_for=True,
@@ -62,10 +70,10 @@ def _page(reporter: Reporter, path: str, document: Mapping[Any, Any], remarks: R
     )
 
 
-def _file(reporter: Reporter, path: str, remarks: Remarks) -> Path:
-    config = section(reporter.config, path, FileReporter, remarks=remarks)
+def _file(reporter: Reporter, path: str, diagnostics: Diagnostics) -> Path:
+    config = section(reporter.config, path, FileReporter, diagnostics=diagnostics)
     if config.filename is None:
-        if remarks.has_error_at(f"{path}.filename"):
+        if diagnostics.has_error_at(f"{path}.filename"):
             return Path()
         raise SettingsError(f"{path}: there must be a key filename.", "Give the path of a file.")
     return config.filename

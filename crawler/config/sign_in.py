@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from crawler.config.layers import DEFAULT, Layer
-from crawler.config.remarks import Remarks
-from crawler.config.secrets import find_secret, has_secret, read_secret, secret_options
-from crawler.config.token_providers import provider_source
-from crawler.config.urls import Address, parse_address, same_server
+from crawler.config.secret_options import find_secret, has_secret, secret_options
 from crawler.errors import SettingsError
+from crawler.secrets.sources import read_secret
+from crawler.secrets.token_providers import provider_source
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.urls import Address, parse_address, same_server
 
 CREDENTIALS = frozenset(
     {"username", *secret_options("password"), *secret_options("token"), "auth", "authorization", "extra_headers"}
@@ -67,14 +68,14 @@ class SignIn(msgspec.Struct, frozen=True):
         return any(header.lower() == "authorization" for header in self.headers["extra_headers"] or {})
 
 
-def sign_in(url: str, layers: Sequence[Layer], servers: ServerOptions, remarks: Remarks) -> SignIn:
+def sign_in(url: str, layers: Sequence[Layer], servers: ServerOptions, diagnostics: Diagnostics) -> SignIn:
     """Return how to sign in at a URL.
 
     Args:
         url: the URL; user info in it is a credential of the place that names it.
         layers: all places, the most important one first.
         servers: the options by which a place names its own servers: credentials beside another server are not sent.
-        remarks: what keeps a note of credentials that are not sent.
+        diagnostics: what keeps a note of credentials that are not sent.
     """
     address = parse_address(url, servers.name, "")
     named_by, option = next((each, name) for each in layers for name in servers.options if each[name] == url)
@@ -88,7 +89,7 @@ def sign_in(url: str, layers: Sequence[Layer], servers: ServerOptions, remarks: 
             continue
         if belongs(layer, url, servers):
             return SignIn(_only(layer, named), address, headers, layer.origin(named[0]))
-        remarks.note(f"{layer.name_of(named[0])} is not sent to {address.base_url}: it is for another server.")
+        diagnostics.note(f"{layer.name_of(named[0])} is not sent to {address.base_url}: it is for another server.")
     return SignIn(Layer(place=""), address, headers, headers.origin("extra_headers") if headers.options else DEFAULT)
 
 

@@ -13,15 +13,18 @@ from crawler.config.datahub_layers import datahub_layers
 from crawler.config.flags import Flags
 from crawler.config.home_files import netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
-from crawler.config.remarks import Remarks
-from crawler.config.secrets import with_one_secret
-from crawler.config.sections import FileSink, LiteFile, LiteSink, Mode, NoOptions, Options, RestSink, Typed
-from crawler.config.settings import FileSettings, LiteSettings, RestSettings, ServerSettings, SinkSettings
+from crawler.config.secret_options import with_one_secret
+from crawler.config.sections.recipe import NoOptions, Typed
+from crawler.config.sections.sink import FileSink, LiteFile, LiteSink, Mode, RestSink
+from crawler.config.sections.values import Options
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_LITE_FILE, UNSUPPORTED_IN_LITE_SINK, UNSUPPORTED_IN_REST_SINK
-from crawler.config.urls import datahub_cloud, parse_address
 from crawler.errors import SettingsError
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import FileSettings, LiteSettings, RestSettings, SinkSettings
+from crawler.settings.urls import datahub_cloud, parse_address
 
 Kind = Literal["rest", "file", "lite", "console"]
 _KINDS: dict[str, Kind] = {"datahub-rest": "rest", "file": "file", "datahub-lite": "lite", "console": "console"}
@@ -47,23 +50,23 @@ class Sink(msgspec.Struct, frozen=True):
 
 
 def load_sink(
-    sink: Options | None, environment: Mapping[str, str], flags: Flags, home: Path | None, remarks: Remarks
+    sink: Options | None, environment: Mapping[str, str], flags: Flags, home: Path | None, diagnostics: Diagnostics
 ) -> Sink:
     """Return the sink by flags, recipe, environment and ~/.datahubenv, in this order. Raises SettingsError."""
-    typed = None if sink is None else section(sink, "sink", Typed, remarks=remarks)
-    kind = _kind(typed, flags, remarks)
+    typed = None if sink is None else section(sink, "sink", Typed, diagnostics=diagnostics)
+    kind = _kind(typed, flags, diagnostics)
     # A flag that names another sink than the recipe leaves the recipe's options without meaning.
     options = typed.config if typed is not None and _KINDS.get(typed.type) == kind else {}
     match kind:
         case "file":
-            found = _file(options, flags, remarks)
+            found = _file(options, flags, diagnostics)
         case "lite":
-            found = _lite(options, flags, home, remarks)
+            found = _lite(options, flags, home, diagnostics)
         case "console":
-            section(options, "sink.config", NoOptions, remarks=remarks)
+            section(options, "sink.config", NoOptions, diagnostics=diagnostics)
             found = Sink(settings=FileSettings(path=STDOUT, lines=True))
         case _:
-            found = _rest(options, environment, flags, home, remarks, required=kind is not None)
+            found = _rest(options, environment, flags, home, diagnostics, required=kind is not None)
     if found.settings is None:
         return found
     of_server = found.options["sink.config"].origins.get("server", "") if kind is None else ""
@@ -76,7 +79,7 @@ def _origin(flags: Flags) -> str:
     return Flags.name_of(given[0]) if given else RECIPE
 
 
-def _kind(typed: Typed | None, flags: Flags, remarks: Remarks) -> Kind | None:
+def _kind(typed: Typed | None, flags: Flags, diagnostics: Diagnostics) -> Kind | None:
     """Return the kind of sink that flags ask for, else the recipe; None if neither does."""
     if flags.datahub_url is not None and (flags.output is not None or flags.sink in {"file", "lite"}):
         raise SettingsError("The flags name two places to write to.", "Give --datahub-url, or --output and --sink.")
@@ -94,19 +97,19 @@ def _kind(typed: Typed | None, flags: Flags, remarks: Remarks) -> Kind | None:
             "Write to DataHub's REST API with datahub-rest; or write a file (file), and let datahub's file source "
             "send that to Kafka.",
         )
-    return None if typed is None else choose(typed.type, _KINDS, "sink", remarks)
+    return None if typed is None else choose(typed.type, _KINDS, "sink", diagnostics)
 
 
-def _file(options: Options, flags: Flags, remarks: Remarks) -> Sink:
-    sink = section(options, "sink.config", FileSink, remarks=remarks)
+def _file(options: Options, flags: Flags, diagnostics: Diagnostics) -> Sink:
+    sink = section(options, "sink.config", FileSink, diagnostics=diagnostics)
     merged = merge(FileSink, [flags.layer(filename="output"), recipe_layer(sink, options, "sink.config")])
     path, nested = merged.section.filename, merged.section.legacy_nested_json_string
     return Sink({"sink.config": merged}, FileSettings(path=path, nested_json=nested))
 
 
-def _lite(options: Options, flags: Flags, home: Path | None, remarks: Remarks) -> Sink:
-    sink = section(options, "sink.config", LiteSink, UNSUPPORTED_IN_LITE_SINK, remarks=remarks)
-    lite = section(sink.config, "sink.config.config", LiteFile, UNSUPPORTED_IN_LITE_FILE, remarks=remarks)
+def _lite(options: Options, flags: Flags, home: Path | None, diagnostics: Diagnostics) -> Sink:
+    sink = section(options, "sink.config", LiteSink, UNSUPPORTED_IN_LITE_SINK, diagnostics=diagnostics)
+    lite = section(sink.config, "sink.config.config", LiteFile, UNSUPPORTED_IN_LITE_FILE, diagnostics=diagnostics)
     recipe = recipe_layer(lite, sink.config, "sink.config.config")
     merged = merge(LiteFile, [flags.layer(file="output"), recipe])
     path = merged.section.file or (home and home / ".datahub/lite/datahub.db")
@@ -124,25 +127,29 @@ def _rest(
     environment: Mapping[str, str],
     flags: Flags,
     home: Path | None,
-    remarks: Remarks,
+    diagnostics: Diagnostics,
     *,
     required: bool,
 ) -> Sink:
-    rest = section(options, "sink.config", RestSink, UNSUPPORTED_IN_REST_SINK, remarks=remarks)
+    rest = section(options, "sink.config", RestSink, UNSUPPORTED_IN_REST_SINK, diagnostics=diagnostics)
     recipe = recipe_layer(rest, options, "sink.config")
-    recipe = with_one_secret(recipe, "token", remarks)
-    layers = datahub_layers(_flags(flags), recipe, environment, home, remarks)
+    recipe = with_one_secret(recipe, "token", diagnostics)
+    layers = datahub_layers(_flags(flags), recipe, environment, home, diagnostics)
     merged = merge(RestSink, layers)
-    with remarks:
+    with diagnostics:
         require_bounds(merged.section, "sink.config")
-    if not merged.section.server and (not required or remarks.has_error_at(*_MISSING_BY_AN_ERROR)):
+    if not merged.section.server and (not required or diagnostics.has_error_at(*_MISSING_BY_AN_ERROR)):
         return Sink()
-    settings, shown = _rest_settings(merged, layers, environment, home, remarks)
+    settings, shown = _rest_settings(merged, layers, environment, home, diagnostics)
     return Sink({"sink.config": shown}, settings)
 
 
 def _rest_settings(
-    merged: Merged[RestSink], layers: list[Layer], environment: Mapping[str, str], home: Path | None, remarks: Remarks
+    merged: Merged[RestSink],
+    layers: list[Layer],
+    environment: Mapping[str, str],
+    home: Path | None,
+    diagnostics: Diagnostics,
 ) -> tuple[RestSettings, Merged[RestSink]]:
     sink = merged.section
     if not sink.server:
@@ -154,7 +161,7 @@ def _rest_settings(
         sink.server, "server of DataHub", "Give the URL of its metadata service (GMS), http://host:8080 for example."
     )
     stored = netrc_credentials(environment, home, address.hostname)
-    found = sign_in(sink.server, [*layers, stored], _SERVER, remarks)
+    found = sign_in(sink.server, [*layers, stored], _SERVER, diagnostics)
     settings = RestSettings(
         server=ServerSettings(
             url=datahub_cloud(address.base_url),
@@ -175,12 +182,12 @@ def _rest_settings(
 
 
 def load_server(
-    options: Options, path: str, environment: Mapping[str, str], home: Path | None, remarks: Remarks
+    options: Options, path: str, environment: Mapping[str, str], home: Path | None, diagnostics: Diagnostics
 ) -> ServerSettings:
     """Return a DataHub server that a section of a recipe names as datahub-rest does, with its credentials there."""
-    rest = section(options, path, RestSink, UNSUPPORTED_IN_REST_SINK, remarks=remarks)
-    layers = [with_one_secret(recipe_layer(rest, options, path), "token", remarks)]
-    settings, _ = _rest_settings(merge(RestSink, layers), layers, environment, home, remarks)
+    rest = section(options, path, RestSink, UNSUPPORTED_IN_REST_SINK, diagnostics=diagnostics)
+    layers = [with_one_secret(recipe_layer(rest, options, path), "token", diagnostics)]
+    settings, _ = _rest_settings(merge(RestSink, layers), layers, environment, home, diagnostics)
     return settings.server
 
 

@@ -13,23 +13,20 @@ from crawler.config.home_files import mlflow_credentials, netrc_credentials
 from crawler.config.layers import RECIPE, Layer, Merged, merge, recipe_layer
 from crawler.config.load_owner import load_owner
 from crawler.config.load_selection import load_selection
-from crawler.config.remarks import Remarks
-from crawler.config.secrets import has_secret, with_one_secret
-from crawler.config.sections import Incremental, MlflowSource, Options, Typed
-from crawler.config.selection import Selection
-from crawler.config.settings import (
-    IncrementalSettings,
-    KeepingCurrent,
-    MappingSettings,
-    MlflowSettings,
-    OwnerSettings,
-    ServerSettings,
-)
+from crawler.config.secret_options import has_secret, with_one_secret
+from crawler.config.sections.recipe import Typed
+from crawler.config.sections.source import Incremental, MlflowSource
+from crawler.config.sections.values import Options
 from crawler.config.sign_in import CREDENTIALS, ServerOptions, SignIn, belongs, sign_in
 from crawler.config.strict import choose, section
 from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_INS, UNSUPPORTED_URIS
-from crawler.config.urls import Address, parse_address
 from crawler.errors import SettingsError
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, MlflowSettings
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.mapping import MappingSettings, OwnerSettings
+from crawler.settings.selection import Selection
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import Address, parse_address
 
 _ENVS = frozenset(
     "CERT CORP DEV EI NON_PROD PRD PRE PROD QA RVW SANDBOX SBX SIT STG TEST TST UAT".split()  # noqa: SIM905
@@ -56,12 +53,12 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def load_source(
-    source: Options, environment: Mapping[str, str], flags: Flags, home: Path | None, remarks: Remarks
+    source: Options, environment: Mapping[str, str], flags: Flags, home: Path | None, diagnostics: Diagnostics
 ) -> Source:
     """Return the source by flags, recipe, environment, ~/.mlflow/credentials and ~/.netrc, in this order."""
-    recipe = _recipe(source, remarks) if source else Layer(place=RECIPE, path="source.config")
+    recipe = _recipe(source, diagnostics) if source else Layer(place=RECIPE, path="source.config")
     variables = stored = Layer(place="environment")
-    with remarks:
+    with diagnostics:
         stored = mlflow_credentials(home)
         variables = mlflow_variables(environment, stored)
     layers = [
@@ -71,23 +68,23 @@ def load_source(
         *([stored] if stored["username"] and stored["password"] else []),
     ]
     merged = merge(MlflowSource, layers)
-    with remarks:
+    with diagnostics:
         require_bounds(merged.section, "source.config")
-    if not merged.section.tracking_uri and remarks.has_error_at(*_MISSING_BY_AN_ERROR):
+    if not merged.section.tracking_uri and diagnostics.has_error_at(*_MISSING_BY_AN_ERROR):
         return Source(merged, None)
-    with remarks:
-        selection = load_selection(merged.section, remarks)
-        changed_only = _changed_only(merged.section, remarks)
+    with diagnostics:
+        selection = load_selection(merged.section, diagnostics)
+        changed_only = _changed_only(merged.section, diagnostics)
         owner = None
-        with remarks:
-            owner = load_owner(merged.section.owner, remarks)
-        mlflow, merged = _servers(merged, layers, environment, home, remarks)
+        with diagnostics:
+            owner = load_owner(merged.section.owner, diagnostics)
+        mlflow, merged = _servers(merged, layers, environment, home, diagnostics)
         return Source(merged, mlflow, selection, changed_only, owner)
     return Source(merged, None)
 
 
-def _changed_only(source: MlflowSource, remarks: Remarks) -> KeepingCurrent | None:
-    chosen = section(source.incremental, "source.config.incremental", Incremental, remarks=remarks)
+def _changed_only(source: MlflowSource, diagnostics: Diagnostics) -> KeepingCurrent | None:
+    chosen = section(source.incremental, "source.config.incremental", Incremental, diagnostics=diagnostics)
     if not (source.changed_only or chosen.enabled or source.verify_every is not None):
         return None
     incremental = IncrementalSettings(full_every=chosen.full_every, not_ended_for=chosen.not_ended_for)
@@ -112,19 +109,19 @@ def mapping_settings(loaded: Source, tracking_url: str) -> MappingSettings:
     )
 
 
-def _recipe(source: Options, remarks: Remarks) -> Layer:
-    typed = section(source, "source", Typed, UNSUPPORTED_IN_SOURCE, remarks=remarks)
-    with remarks:
-        choose(typed.type, {"mlflow": MlflowSource}, "source", remarks)
-    options = section(typed.config, "source.config", MlflowSource, remarks=remarks)
+def _recipe(source: Options, diagnostics: Diagnostics) -> Layer:
+    typed = section(source, "source", Typed, UNSUPPORTED_IN_SOURCE, diagnostics=diagnostics)
+    with diagnostics:
+        choose(typed.type, {"mlflow": MlflowSource}, "source", diagnostics)
+    options = section(typed.config, "source.config", MlflowSource, diagnostics=diagnostics)
     if options.env.upper() not in _ENVS:
-        remarks.error(
+        diagnostics.error(
             SettingsError(
                 f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
             )
         )
     if options.workspace and options.workspace_pattern:
-        remarks.error(
+        diagnostics.error(
             SettingsError(
                 "source.config: workspace and workspace_pattern exclude each other.",
                 "The first reads one workspace as if there were no other, the second those that match.",
@@ -132,10 +129,10 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
         )
     layer = recipe_layer(options, typed.config, "source.config")
     for secret in ("token", "password"):
-        layer = with_one_secret(layer, secret, remarks)
+        layer = with_one_secret(layer, secret, diagnostics)
     one_of_two = (layer["username"] is not None) != has_secret(layer, "password")
-    if one_of_two and not remarks.has_error_at("source.config.password", "source.config.username"):
-        remarks.error(
+    if one_of_two and not diagnostics.has_error_at("source.config.password", "source.config.username"):
+        diagnostics.error(
             SettingsError(
                 "source.config: username and password must be set together.",
                 "Give both there, or as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
@@ -166,7 +163,7 @@ def _servers(
     layers: Sequence[Layer],
     environment: Mapping[str, str],
     home: Path | None,
-    remarks: Remarks,
+    diagnostics: Diagnostics,
 ) -> tuple[MlflowSettings, Merged[MlflowSource]]:
     """Return the tracking server, and the registry if that is another server, each with credentials of its own."""
     source = merged.section
@@ -179,7 +176,7 @@ def _servers(
     def server(url: str, option: str) -> tuple[ServerSettings, SignIn]:
         address = _address(url, option)
         stored = netrc_credentials(environment, home, address.hostname)
-        found = sign_in(url, [*layers, stored], _SERVERS, remarks)
+        found = sign_in(url, [*layers, stored], _SERVERS, diagnostics)
         _require_supported(found, layers[2], environment, url)
         settings = ServerSettings(
             url=address.base_url,

@@ -10,13 +10,13 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from crawler.config.durations import Duration, duration
-from crawler.config.remarks import Remarks
-from crawler.config.settings import Secret
-from crawler.config.since import Since, since
-from crawler.config.sizes import Size, size
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.durations import Duration, duration
+from crawler.settings.since import Since, since
+from crawler.settings.sizes import Size, size
 
 Section = TypeVar("Section")
 Chosen = TypeVar("Chosen")
@@ -36,7 +36,7 @@ def section(
     struct: type[Section],
     unsupported: Mapping[str, Unsupported] | None = None,
     *,
-    remarks: Remarks | None = None,
+    diagnostics: Diagnostics | None = None,
 ) -> Section:
     """Convert `data` to `struct`; a key without a value counts as left out.
 
@@ -45,34 +45,34 @@ def section(
         path: the place of the section in the recipe, such as `sink.config`.
         struct: the struct, whose fields are the known keys.
         unsupported: further keys that are known, but accepted with a harmless value only, or without effect.
-        remarks: what keeps the errors, so that a wrong key counts as left out, and notes.
+        diagnostics: what keeps the errors, so that a wrong key counts as left out, and notes.
 
     Raises:
-        SettingsError: a key is unknown or its value wrong, and there are no `remarks`. The message has its path, and no
-            value: it may be a secret.
+        SettingsError: a key is unknown or its value wrong, and there are no `diagnostics`. The message has its path,
+            and no value: it may be a secret.
     """
-    kept = Remarks() if remarks is None else remarks
+    kept = Diagnostics() if diagnostics is None else diagnostics
     fields = {field.name: field for field in msgspec.structs.fields(struct)}  # type: ignore[arg-type]
     given = {} if data is None else dict(data)
     for key in [key for key in given if key not in fields]:
         if (known := (unsupported or {}).get(key)) is None:
             kept.error(_unknown(key, path, [*fields, *(unsupported or {})]))
         else:
-            _remark(known, given[key], _path_of(struct, path, key), kept)
+            _diagnose_unsupported(known, given[key], _path_of(struct, path, key), kept)
         del given[key]
     stated = {key: value for key, value in given.items() if not _left_out(value, fields[key].default)}
     converted = _convert(stated, path, struct, fields, kept)
-    if remarks is None:
+    if diagnostics is None:
         kept.raise_errors()
     return converted
 
 
-def _remark(known: Unsupported, value: Any, where: str, remarks: Remarks) -> None:
+def _diagnose_unsupported(known: Unsupported, value: Any, where: str, diagnostics: Diagnostics) -> None:
     """Say of an official key that is no option here: it has no effect, or its value is not supported."""
     if not known.without_effect and not known.accepts(value):
-        remarks.error(SettingsError(f"{where}: {known.why}"))
+        diagnostics.error(SettingsError(f"{where}: {known.why}"))
     elif known.without_effect and value is not None:
-        remarks.note(f"{where} has no effect: {known.why}")
+        diagnostics.note(f"{where} has no effect: {known.why}")
 
 
 def _convert(
@@ -80,7 +80,7 @@ def _convert(
     path: str,
     struct: type[Section],
     fields: Mapping[str, msgspec.structs.FieldInfo],
-    remarks: Remarks,
+    diagnostics: Diagnostics,
 ) -> Section:
     """Convert the known keys; one whose value is wrong is left out, so that the next one is found too."""
     while True:
@@ -90,13 +90,13 @@ def _convert(
             sentence, key = _sentence(str(error), path, struct, fields)
             if key not in known:
                 raise SettingsError(sentence) from None
-            remarks.error(SettingsError(sentence))
+            diagnostics.error(SettingsError(sentence))
             del known[key]
 
 
-def choose(value: str, known: Mapping[str, Chosen], path: str, remarks: Remarks) -> Chosen:
+def choose(value: str, known: Mapping[str, Chosen], path: str, diagnostics: Diagnostics) -> Chosen:
     """Return what the type of the section at `path` names. Raises SettingsError with the nearest known name."""
-    if not value and not remarks.has_error_at(f"{path}:", f"{path}.type:"):
+    if not value and not diagnostics.has_error_at(f"{path}:", f"{path}.type:"):
         raise SettingsError(f"{path}: there must be a key type.", f"Known are: {', '.join(sorted(known))}.")
     if value and value not in known:
         raise SettingsError(f"{path}.type: unknown type {value!r}.", _nearest(value, known))

@@ -6,14 +6,14 @@ from typing import Any
 
 import expandvars
 
-from crawler.config.remarks import Remarks
 from crawler.errors import SettingsError
+from crawler.settings.diagnostics import Diagnostics
 
 _BRACED = re.compile(r"\$\{.+\}")
 
 
 def expand(
-    document: Mapping[Any, Any], environment: Mapping[str, str], remarks: Remarks | None = None
+    document: Mapping[Any, Any], environment: Mapping[str, str], diagnostics: Diagnostics | None = None
 ) -> dict[Any, Any]:
     """Replace `${VAR}`, `${VAR:-default}` and a leading `$VAR` in all texts of a document.
 
@@ -23,25 +23,25 @@ def expand(
     Args:
         document: what YAML or JSON was read to.
         environment: the variables.
-        remarks: what keeps the errors, so that a wrong text counts as left out.
+        diagnostics: what keeps the errors, so that a wrong text counts as left out.
 
     Raises:
-        SettingsError: a text cannot be expanded, and there are no `remarks`. The message has the text's path.
+        SettingsError: a text cannot be expanded, and there are no `diagnostics`. The message has the text's path.
     """
-    kept = Remarks() if remarks is None else remarks
+    kept = Diagnostics() if diagnostics is None else diagnostics
     expanded: dict[Any, Any] = _expand(document, dict(environment), "", kept)
-    if remarks is None:
+    if diagnostics is None:
         kept.raise_errors()
     return expanded
 
 
-def _expand(value: Any, variables: dict[str, str], path: str, remarks: Remarks) -> Any:
+def _expand(value: Any, variables: dict[str, str], path: str, diagnostics: Diagnostics) -> Any:
     if isinstance(value, Mapping):
-        return {key: _expand(item, variables, f"{path}.{key}".lstrip("."), remarks) for key, item in value.items()}
+        return {key: _expand(item, variables, f"{path}.{key}".lstrip("."), diagnostics) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, variables, f"{path}[{index}]", remarks) for index, item in enumerate(value)]
+        return [_expand(item, variables, f"{path}[{index}]", diagnostics) for index, item in enumerate(value)]
     if isinstance(value, str) and (_BRACED.search(value) or value.startswith("$")):
-        with remarks:
+        with diagnostics:
             return _expand_text(value, variables, path)
         return None
     return value

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import Aspect, encode_aspect
+from crawler.datahub.aspects.aspect import Aspect, encode_aspect
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity, Proposal, Refusal

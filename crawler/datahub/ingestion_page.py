@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects.aspect import Aspect
 from crawler.datahub.urns import data_platform, guid
 
 SOURCE_TYPE = "mlflow"

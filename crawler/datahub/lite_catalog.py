@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawler.datahub.acryl import without_telemetry
+from crawler.acryl import without_telemetry
 
 if TYPE_CHECKING:
     from datahub.lite.lite_local import DataHubLiteLocal

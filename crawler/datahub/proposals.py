@@ -2,7 +2,8 @@
 
 import msgspec
 
-from crawler.datahub.aspects import REMOVED, Aspect
+from crawler.datahub.aspects.aspect import Aspect
+from crawler.datahub.aspects.entities import REMOVED
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.datahub.aspects import Status
+from crawler.datahub.aspects.entities import Status
 from crawler.errors import DecodeError
 
 _encode = msgspec.json.Encoder().encode

@@ -16,10 +16,10 @@ import msgspec
 import orjson
 
 from crawler.atomic_files import open_for_owner, reason_of
-from crawler.config.settings import DeliverySettings
-from crawler.config.urls import same_server
 from crawler.datahub.proposals import Proposal
 from crawler.errors import SettingsError
+from crawler.settings.crawl import DeliverySettings
+from crawler.settings.urls import same_server
 from crawler.telemetry.events import DeadLettersKept, Listener, UnconfirmedKept
 from crawler.telemetry.findings.delivery import DEAD_LETTERS_NOWHERE, DEAD_LETTERS_UNWRITABLE
 from crawler.telemetry.logs import encodable

@@ -1,27 +1,21 @@
 """From entities to the sink: encoded, sent in batches, verified. The delivery owns the tasks that do so."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 
 from crawler.checkpoint.sent_entities import SentEntities
-from crawler.config.settings import DeliverySettings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack, Pending
-from crawler.datahub.proposals import NO_RUN_ID, Entity, Proposal, SystemMetadata, encode_system_metadata
+from crawler.datahub.proposals import Entity, Proposal
 from crawler.delivery.changed_only import ChangedOnly, Encoded
-from crawler.delivery.dead_letters import open_letters
 from crawler.delivery.feed import Feed
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
 from crawler.delivery.sender import Sender
 from crawler.delivery.verification.read_back import ReadBack
 from crawler.delivery.verification.recheck import Recheck
-from crawler.errors import CrawlerError, SettingsError, cause_of
-from crawler.http.traffic import Traffic
-from crawler.sinks import open_sink
+from crawler.errors import CrawlerError, cause_of
 from crawler.sinks.protocol import Sink
 from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
 from crawler.telemetry.findings.delivery import NOT_ANSWERED
@@ -31,10 +25,6 @@ from crawler.telemetry.timing import Timing
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
 """How long an entity may wait for a full batch if another crawl may go on, and dead letters for the disk."""
-ASKING = (
-    "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint openapi give "
-    "--confirm stored."
-)
 ENDED_EARLY = "It ended before this was delivered."
 
 
@@ -268,60 +258,5 @@ class Delivery:
         return None
 
 
-@asynccontextmanager
-async def open_delivery(
-    settings: DeliverySettings,
-    listener: Listener,
-    traffic: Traffic,
-    timing: Timing,
-    *,
-    is_resumable: bool = False,
-    sent: SentEntities | None = None,
-    doubts: bool = False,
-) -> AsyncIterator[Delivery]:
-    """Open the sink of the settings and a delivery to it, which leaves out what DataHub has according to `sent`.
-
-    With `doubts`, DataHub is asked whether it has that.
-
-    Raises SettingsError or ServerError where the sink cannot be opened, or asked, or dead letters cannot be kept where
-    the settings say.
-    """
-    metadata = encode_system_metadata(_system_metadata(settings))
-    letters, unconfirmed = (None, None) if settings.dry_run else open_letters(settings, metadata, listener)
-    async with open_sink(settings, metadata, traffic, timing, listener) as sink:
-        if doubts and sink.lookup is None:
-            raise SettingsError("--verify-every asks DataHub for what it has, and that cannot be asked here.", ASKING)
-        outcomes = OutcomePublisher(
-            sink.wire,
-            listener,
-            letters,
-            unconfirmed,
-            is_resumable=is_resumable,
-            keeps_unsent=settings.sink.is_resumable,
-        )
-        yield Delivery(
-            sink, outcomes, listener, timing, _validator(settings), grace=settings.grace, sent=sent, doubts=doubts
-        )
-
-
-def _system_metadata(settings: DeliverySettings) -> SystemMetadata:
-    """Return what all proposals carry. DataHub itself gives what comes without a run id the same one."""
-    if not settings.labels_run:
-        return SystemMetadata(_now(), NO_RUN_ID)
-    return SystemMetadata(_now(), settings.run_id, settings.pipeline_name if settings.labels_pipeline else None)
-
-
-def _validator(settings: DeliverySettings) -> Validator | None:
-    if not settings.validate:
-        return None
-    from crawler.datahub.validation import problem  # noqa: PLC0415  acryl-datahub takes 2 s to import
-
-    return problem
-
-
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

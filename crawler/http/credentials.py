@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import msgspec
 from multidict import CIMultiDict
 
-from crawler.config.settings import Secret, ServerSettings
-from crawler.config.urls import Address
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import Address
 
 _SHORTEST_SECRET = 4
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")

@@ -12,10 +12,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from crawler import __version__
-from crawler.config.settings import ServerSettings
 from crawler.http.responses import Response
 from crawler.http.status_policy import BAD_GATEWAY
 from crawler.http.tls import tls_context
+from crawler.settings.servers import ServerSettings
 
 CONNECT_TIMEOUT = 15.0
 WRITTEN_AT_ONCE = 1 << 20

@@ -5,12 +5,12 @@ import time
 
 import aiohttp
 
-from crawler.config.durations import human_seconds
-from crawler.config.settings import ServerSettings
 from crawler.http.failures import AttemptResult
 from crawler.http.responses import Response, stands_in_front
 from crawler.http.traffic import Traffic
 from crawler.http.unreachable import short_reason
+from crawler.settings.durations import human_seconds
+from crawler.settings.servers import ServerSettings
 
 TELL_AFTER = 5.0
 """Seconds without a connection after which that is told: a shorter silence is none of a user's business."""

@@ -9,7 +9,7 @@ from collections.abc import Container
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from crawler.config.urls import Address, parse_address
+from crawler.settings.urls import Address, parse_address
 
 
 def proxy_for(address: Address) -> str | None:

@@ -6,15 +6,16 @@ import logging
 from msgspec import structs
 from multidict import CIMultiDict
 
-from crawler.config.secrets import read_secret
-from crawler.config.settings import Secret, ServerSettings
-from crawler.config.urls import Address
 from crawler.errors import SettingsError
 from crawler.http.credentials import credentials_of
 from crawler.http.exchange import Request, Stage
 from crawler.http.redaction import Redactor
 from crawler.http.responses import Response
 from crawler.http.status_policy import UNAUTHORIZED
+from crawler.secrets.secret import Secret
+from crawler.secrets.sources import read_secret
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import Address
 
 _log = logging.getLogger("crawler")
 

@@ -8,8 +8,6 @@ from typing import Literal, Self
 import aiohttp
 from multidict import CIMultiDict
 
-from crawler.config.settings import ServerSettings
-from crawler.config.urls import Address, parse_address
 from crawler.errors import Unreachable
 from crawler.http.availability import Availability, AvailabilityObserver, StillOut
 from crawler.http.credentials import credentials_of, request_headers, secrets_of
@@ -27,6 +25,8 @@ from crawler.http.retry import IsFinal, Retrier
 from crawler.http.retry_budget import RetryBudget
 from crawler.http.traffic import Traffic
 from crawler.http.unreachable import Peer, unreachable
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import Address, parse_address
 
 CONNECTIONS_PER_SECOND = 100.0
 """A worker accepts all connections that wait when it looks, so those made at once would share one worker."""

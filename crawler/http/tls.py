@@ -3,8 +3,8 @@
 import ssl
 from pathlib import Path
 
-from crawler.config.settings import Tls
 from crawler.errors import SettingsError
+from crawler.settings.servers import Tls
 
 
 def tls_context(name: str, tls: Tls) -> ssl.SSLContext:

@@ -1,17 +1,11 @@
 """Rows of one crawl → entities: the pure mapping of each row, with the reducers that remember across rows."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Protocol
 
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
-from crawler.datahub import urns
-from crawler.datahub.aspects import Edge
 from crawler.datahub.proposals import Entity
 from crawler.mapping.cleaning import Listed, clean_logged_model, clean_row, clean_run
-from crawler.mapping.datasets import DatasetMapper, edge_properties
-from crawler.mapping.evaluation_datasets import EVALUATION_SOURCE
 from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.logged_models import (
     PointKey,
@@ -20,16 +14,17 @@ from crawler.mapping.logged_models import (
     logged_model_urn,
 )
 from crawler.mapping.model_versions import extract_of, model_urn
-from crawler.mapping.prompts import linked_prompts
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
 from crawler.mapping.reducers.registrations import Registrations
 from crawler.mapping.reducers.users import UserReducer
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mapping.registered_models import model_group_urn
+from crawler.mapping.run_edges import RunEdges
 from crawler.mapping.runs import RunContext, run_context, run_entity, run_user, unknown_context
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_urn
+from crawler.mapping.witness import NoWitness, Witness
 from crawler.mapping.workspaces import of_workspace
 from crawler.mlflow.entities import (
     EvaluationDataset,
@@ -38,68 +33,28 @@ from crawler.mlflow.entities import (
     ModelVersion,
     RegisteredModel,
     Run,
-    RunInputs,
     is_prompt,
 )
 from crawler.mlflow.model_file import ModelFile
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import (
-    DATASET_COLUMNS_LEFT_OUT,
-    DATASET_PLATFORM_UNKNOWN,
-    DATASET_SCHEMA_CUT,
-    DATASETS_DIFFER,
     URL_CREDENTIALS,
     URN_TAKEN,
 )
-
-
-class Witness(Protocol):
-    """Is told which entities of MLflow a crawl sees, other than runs, whether they are written or not."""
-
-    def see(self, urn: str) -> None:
-        """Note that MLflow has it."""
-        ...
-
-    def see_own(self, urn: str) -> None:
-        """Note that MLflow has an entity of a kind that the official connector does not know."""
-        ...
-
-    def see_deleted(self, urn: str, experiment: Experiment, workspace: str | None) -> None:
-        """Note that MLflow lists an experiment as deleted, in a workspace where it has any."""
-        ...
-
-    def leave_out(self, urn: str) -> None:
-        """Note that MLflow has it, and that it is not to be crawled."""
-        ...
-
-
-class _NoWitness:
-    def see(self, urn: str) -> None:
-        """Note nothing."""
-
-    def see_own(self, urn: str) -> None:
-        """Note nothing."""
-
-    def see_deleted(self, urn: str, experiment: Experiment, workspace: str | None) -> None:
-        """Note nothing."""
-
-    def leave_out(self, urn: str) -> None:
-        """Note nothing."""
 
 
 class CrawlMapper:
     """Maps the rows of one crawl in the order of reading.
 
     The order: models and prompts with their versions, `versions_complete`, evaluation datasets, experiments and their
-    runs, the runs that versions still miss, logged models. Only where these are read, `has_logged_models`, do runs have
-    them as outputs.
+    runs, the runs that versions still miss, logged models. Runs have these as outputs only after
+    `expect_logged_models`.
     `delivered(urn)` is true for entities that a resumed crawl already delivered. `noted(urn)` returns the note of an
     entity that an earlier crawl delivered, where this one does not read everything; without it there are no notes.
     `witness` sees stages, models, versions, experiments, datasets and the users of runs, delivered or not; prompts,
-    evaluation datasets and logged models as our own.
+    evaluation datasets and logged models as our own. `users` and `datasets` are those of another workspace's mapper.
     """
-
-    has_logged_models = False
 
     def __init__(
         self,
@@ -107,25 +62,26 @@ class CrawlMapper:
         delivered: Callable[[str], bool] = lambda _urn: False,
         noted: Callable[[str], bytes] | None = None,
         witness: Witness | None = None,
+        *,
+        users: UserReducer | None = None,
+        datasets: DatasetReducer | None = None,
     ) -> None:
         self._settings = settings
         self._noted = noted
-        self._witness = witness or _NoWitness()
+        self._witness = witness or NoWitness()
         self._cleans = not settings.keep_url_credentials
         self._delivered = delivered
-        self._map_dataset_input = DatasetMapper(settings).use
         self._versions = VersionIndex(settings, noted)
         self._registrations = Registrations()
         self._like_logged_models: set[str] = set()
         """URNs of versions that a logged model could have: somebody tried hard."""
-        self._prompt_versions: set[str] = set()
-        """The URNs of those that DataHub can take."""
         self._evaluation_datasets = EvaluationDatasetIndex(settings)
-        self._users = UserReducer()
-        self.datasets = DatasetReducer(noted=noted)
+        self._users = UserReducer() if users is None else users
+        self.datasets = DatasetReducer(noted=noted) if datasets is None else datasets
         self._contexts: dict[str, RunContext] = {}
         """What the runs of an experiment share, by its id."""
         self._notices: list[Finding] = []
+        self._edges = RunEdges(settings, self.datasets, self._evaluation_datasets, self._witness, self._notices.append)
 
     def in_workspace(self, name: str, *, is_only: bool = False) -> "CrawlMapper":
         """Return what maps the rows of a workspace. Users and datasets are those of all workspaces, each mapped once.
@@ -133,9 +89,13 @@ class CrawlMapper:
         If it `is_only` one that is read, it is mapped as if there were no other.
         """
         settings = structs.replace(self._settings, workspace=name) if is_only else of_workspace(self._settings, name)
-        mapper = CrawlMapper(settings, self._delivered, self._noted, self._witness)
-        mapper._users, mapper.datasets = self._users, self.datasets
-        return mapper
+        return CrawlMapper(
+            settings, self._delivered, self._noted, self._witness, users=self._users, datasets=self.datasets
+        )
+
+    def expect_logged_models(self) -> None:
+        """Have runs lead to the logged models that they made from now on, since these are written, too."""
+        self._edges.expect_logged_models()
 
     def stages(self) -> list[Entity]:
         """Return the tags of MLflow's model stages."""
@@ -161,8 +121,8 @@ class CrawlMapper:
             self._notices.append(URN_TAKEN.found(f"{version.name} {version.version}: its URN is one of {taken_by}"))
             return []
         urn = model_urn(version.name, version.version, self._settings)
-        if self._see_model(urn, version) and not urns.problem(urn):
-            self._prompt_versions.add(urn)
+        if self._see_model(urn, version):
+            self._edges.add_prompt_version(urn)
         self._registrations.add(version)
         if is_logged_model(urn):
             self._like_logged_models.add(urn)
@@ -240,10 +200,9 @@ class CrawlMapper:
         user = run_user(run)
         self._witness.see(user_urn(user))
         entities = self._users.take(user)
-        inputs = self._inputs(run, run.inputs, entities) if run.inputs else []
-        if self._prompt_versions:
-            inputs += self._linked_prompts(run)
-        entities.append(run_entity(run, context, inputs, self._outputs(run), parents))
+        inputs = self._edges.inputs(run, entities)
+        outputs = self._edges.outputs(run, self._versions.outputs(run.info.run_id))
+        entities.append(run_entity(run, context, inputs, outputs, parents))
         entities += self._versions.take(run)
         return entities
 
@@ -315,20 +274,13 @@ class CrawlMapper:
 
     def take_notices(self) -> list[Finding]:
         """Return the findings about rows mapped since the last call."""
-        notices, self._notices = self._notices, []
+        notices = self._notices.copy()
+        self._notices.clear()
         return notices
 
     def _clean(self, row: Listed) -> Listed:
         """Return a row of which nothing is written but its URN."""
         return clean_row(row)[0] if self._cleans else row
-
-    def _outputs(self, run: Run) -> list[str]:
-        """Return the URNs of what a run made: versions, and logged models where these are read."""
-        outputs = self._versions.outputs(run.info.run_id)
-        if not self.has_logged_models or run.outputs is None:
-            return outputs
-        made = (logged_model_urn(each.model_id, self._settings) for each in run.outputs.model_outputs if each.model_id)
-        return list(dict.fromkeys([*outputs, *(urn for urn in made if not urns.problem(urn))]))
 
     def _see_model(self, urn: str, row: RegisteredModel | ModelVersion) -> bool:
         """Note that MLflow has a model, or a version of one. Return whether it is one of a prompt."""
@@ -351,41 +303,3 @@ class CrawlMapper:
         if removed:
             self._notices.append(URL_CREDENTIALS.found(f"run {run.info.run_id}", count=removed))
         return run
-
-    def _inputs(self, run: Run, inputs: RunInputs, completed: list[Entity]) -> list[Edge]:
-        """Return the run's edges to its datasets, each once; datasets that it completes are added to `completed`."""
-        edges: list[Edge] = []
-        for dataset_input in inputs.dataset_inputs:
-            dataset = dataset_input.dataset
-            use = self._map_dataset_input(dataset_input)
-            evaluated = None
-            # Compared here, since nearly all inputs are others, and a call costs more than all of this.
-            if dataset.source_type == EVALUATION_SOURCE:
-                evaluated = self._evaluation_datasets.urn_of(dataset.source)
-            if use.cut:
-                self._notices.append(DATASET_SCHEMA_CUT.found(use.cut))
-            if use.left_out:
-                self._notices.append(DATASET_COLUMNS_LEFT_OUT.found(use.left_out))
-            if use.failure and evaluated is None:
-                self._notices.append(DATASET_PLATFORM_UNKNOWN.found(f"run {run.info.run_id}: {use.failure}"))
-            edge = use.edge
-            if edge:
-                self._witness.see(edge.destination_urn)
-            # An edge to a dataset that DataHub cannot take would lead nowhere.
-            if edge and edge not in edges and not urns.problem(edge.destination_urn):
-                edges.append(edge)
-            # Beside the dataset of that name, which the official connector writes.
-            if evaluated and (known := Edge(evaluated, edge_properties(dataset_input))) not in edges:
-                edges.append(known)
-            for entity in use.entities:
-                completed += self.datasets.merge(entity, run)
-            if edge and self.datasets.is_another(edge.destination_urn, use.variant):
-                sample = f"{dataset.name}: run {run.info.run_id} uses another one, digest {dataset.digest or 'none'}"
-                self._notices.append(DATASETS_DIFFER.found(sample))
-        return edges
-
-    def _linked_prompts(self, run: Run) -> Iterator[Edge]:
-        """Yield the run's edges to the prompt versions that it names and that are written."""
-        for urn in linked_prompts(run.data.tags, self._settings):
-            if urn in self._prompt_versions:
-                yield Edge(urn)

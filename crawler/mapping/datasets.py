@@ -6,23 +6,21 @@ from zlib import crc32
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
+from crawler.datahub.aspects.aspect import Aspect, Edge, TimeStamp
+from crawler.datahub.aspects.datasets import (
     DatasetProperties,
-    Edge,
     SchemaField,
     SchemaFieldType,
     SchemaMetadata,
-    TimeStamp,
     Upstream,
     UpstreamLineage,
 )
+from crawler.datahub.aspects.entities import NOT_REMOVED
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM, platform_aspect
 from crawler.mlflow.entities import Dataset, DatasetInput, as_dict
+from crawler.settings.mapping import MappingSettings
 
 MAX_PROPERTY_CHARACTERS = 4_096
 """Longer property values are left out of DataHub's search index (`SEARCH_DOCUMENT_MAX_VALUE_LENGTH`)."""

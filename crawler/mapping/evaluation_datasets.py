@@ -4,23 +4,16 @@ from typing import Any
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    DatasetProperties,
-    SchemaField,
-    SchemaFieldType,
-    SchemaMetadata,
-    SubTypes,
-    TimeStamp,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.datasets import DatasetProperties, SchemaField, SchemaFieldType, SchemaMetadata
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mapping.platform import PLATFORM, PLATFORM_URN, platform_instance, ui_page, url_part
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import EvaluationDataset
+from crawler.settings.mapping import MappingSettings
 
 EVALUATION_DATASET_SUBTYPE = "Evaluation Dataset"
 EVALUATION_SOURCE = "mlflow_evaluation_dataset"

@@ -1,16 +1,8 @@
 """Experiment → container."""
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    BrowsePathEntry,
-    BrowsePathsV2,
-    ContainerProperties,
-    SubTypes,
-    TimeStamp,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, BrowsePathEntry, BrowsePathsV2, ContainerProperties, SubTypes
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.owners import ownership
@@ -24,6 +16,7 @@ from crawler.mapping.platform import (
 )
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import Experiment, as_dict
+from crawler.settings.mapping import MappingSettings
 
 NOTE_TAG = "mlflow.note.content"
 TRACES_PROPERTY = "mlflow.traces"

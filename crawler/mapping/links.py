@@ -1,6 +1,7 @@
 """A page of MLflow → institutional memory, which DataHub shows as the links of an entity."""
 
-from crawler.datahub.aspects import InstitutionalMemory, Link, TimeStamp
+from crawler.datahub.aspects.aspect import TimeStamp
+from crawler.datahub.aspects.entities import InstitutionalMemory, Link
 from crawler.mapping.platform import ACTOR
 from crawler.mapping.times import known_time
 

@@ -6,19 +6,10 @@ from math import nan
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    BaseData,
-    ContainerOf,
-    MLModelEvaluationData,
-    MLModelProperties,
-    NamedValue,
-    SubTypes,
-    TimeStamp,
-)
+from crawler.datahub.aspects.aspect import Aspect, NamedValue, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, ContainerOf, SubTypes
+from crawler.datahub.aspects.models import BaseData, MLModelEvaluationData, MLModelProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import dataset_urn
 from crawler.mapping.experiments import NOTE_TAG
@@ -27,6 +18,7 @@ from crawler.mapping.platform import PLATFORM, platform_instance, ui_page, url_p
 from crawler.mapping.runs import run_urn
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import LoggedModel, MetricPoint, as_dict
+from crawler.settings.mapping import MappingSettings
 
 REGISTERED_VERSIONS = "registered_versions"
 LOGGED_MODEL_SUBTYPE = "Logged Model"

@@ -2,18 +2,10 @@
 
 from collections.abc import Sequence
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    GlobalTags,
-    MLModelProperties,
-    TagAssociation,
-    TimeStamp,
-    VersionProperties,
-    VersionTag,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, GlobalTags, TagAssociation
+from crawler.datahub.aspects.models import MLModelProperties, VersionProperties, VersionTag
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.logged_models import source_model_id
@@ -28,6 +20,7 @@ from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import ModelVersion, Run, as_dict
 from crawler.mlflow.model_file import HISTORY_TAG, ModelFile, find_in_history
+from crawler.settings.mapping import MappingSettings
 
 SORT_ID_DIGITS = 10
 LOGGED_MODEL_ID = "logged_model_id"

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from crawler.config.settings import OwnerSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import Owner, Ownership
+from crawler.datahub.aspects.entities import Owner, Ownership
+from crawler.settings.mapping import OwnerSettings
 
 USER_TAG = "mlflow.user"
 _CUSTOM = "CUSTOM"

@@ -3,9 +3,9 @@
 from functools import lru_cache
 from urllib.parse import quote
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import DataPlatformInstance
+from crawler.datahub.aspects.entities import DataPlatformInstance
+from crawler.settings.mapping import MappingSettings
 
 PLATFORM = "mlflow"
 PLATFORM_URN = urns.data_platform(PLATFORM)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import NOT_REMOVED, MLModelGroupProperties, MLModelProperties, SubTypes, TimeStamp
+from crawler.datahub.aspects.aspect import TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes
+from crawler.datahub.aspects.models import MLModelGroupProperties, MLModelProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import MAX_PROPERTY_CHARACTERS
 from crawler.mapping.model_versions import model_urn, version_properties
@@ -18,6 +19,7 @@ from crawler.mapping.registered_models import group_of, model_group_urn, version
 from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import IS_PROMPT_TAG, KeyValue, ModelVersion, RegisteredModel, as_dict
+from crawler.settings.mapping import MappingSettings
 
 LINKED_PROMPTS_TAG = "mlflow.linkedPrompts"
 """Of a run: the prompt versions that it uses, as JSON."""

@@ -2,22 +2,17 @@
 
 from urllib.parse import quote
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    MetadataAttribution,
-    MLModelGroupProperties,
-    TimeStamp,
-    VersionTag,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED
+from crawler.datahub.aspects.models import MetadataAttribution, MLModelGroupProperties, VersionTag
 from crawler.datahub.proposals import Entity
 from crawler.mapping.links import link_to_mlflow
 from crawler.mapping.owners import ownership
 from crawler.mapping.platform import ACTOR, PLATFORM, platform_instance, ui_page
 from crawler.mapping.times import known_time
 from crawler.mlflow.entities import RegisteredModel, as_dict
+from crawler.settings.mapping import MappingSettings
 
 
 def model_group_urn(name: str, settings: MappingSettings) -> str:

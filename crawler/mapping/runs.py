@@ -5,24 +5,18 @@ from collections.abc import Container, Sequence
 import msgspec
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    ContainerOf,
+from crawler.datahub.aspects.aspect import Aspect, Edge, NamedValue, TimeStamp
+from crawler.datahub.aspects.entities import NOT_REMOVED, ContainerOf, SubTypes
+from crawler.datahub.aspects.runs import (
     DataProcessInstanceInput,
     DataProcessInstanceOutput,
     DataProcessInstanceProperties,
     DataProcessInstanceRelationships,
     DataProcessInstanceRunEvent,
-    Edge,
     MLTrainingRunProperties,
-    NamedValue,
     PartitionSpec,
     RunResult,
-    SubTypes,
-    TimeStamp,
 )
 from crawler.datahub.proposals import Entity
 from crawler.mapping.metric_values import python_texts
@@ -30,6 +24,7 @@ from crawler.mapping.platform import IN_TRASH, PLATFORM, platform_instance, ui_p
 from crawler.mapping.times import known_time
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
+from crawler.settings.mapping import MappingSettings
 
 _run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
 PARENT_TAG = "mlflow.parentRunId"

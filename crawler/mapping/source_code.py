@@ -6,7 +6,7 @@ Written for runs that name a repository, or a notebook that has a page: a commit
 import re
 from urllib.parse import quote, urlsplit
 
-from crawler.datahub.aspects import SourceCode, SourceCodeUrl
+from crawler.datahub.aspects.models import SourceCode, SourceCodeUrl
 from crawler.url_credentials import strip_text
 
 _REPOSITORY, _COMMIT = "mlflow.source.git.repoURL", "mlflow.source.git.commit"

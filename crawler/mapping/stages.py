@@ -3,7 +3,7 @@
 import msgspec
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import NOT_REMOVED, TagProperties
+from crawler.datahub.aspects.entities import NOT_REMOVED, TagProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM
 

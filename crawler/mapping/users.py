@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from crawler.datahub import urns
-from crawler.datahub.aspects import NOT_REMOVED, PlatformResourceInfo
+from crawler.datahub.aspects.entities import NOT_REMOVED, PlatformResourceInfo
 from crawler.datahub.proposals import Entity
 from crawler.mapping.platform import PLATFORM
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.mlflow.workspaces import DEFAULT
+from crawler.settings.mapping import MappingSettings
 
 
 def of_workspace(settings: MappingSettings, workspace: str) -> MappingSettings:

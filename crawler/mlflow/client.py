@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import quote
 
-from crawler.config.settings import MlflowSettings
 from crawler.errors import RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow.api import Api
@@ -17,6 +16,7 @@ from crawler.mlflow.resources import Resource
 from crawler.mlflow.rights import has_model, may_hide
 from crawler.mlflow.run_reader import RunReader
 from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
+from crawler.settings.crawl import MlflowSettings
 from crawler.telemetry.timing import Timing
 
 _ARTIFACT_OF_VERSION = "/model-versions/get-artifact"

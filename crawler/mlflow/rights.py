@@ -5,10 +5,10 @@ MLflow's basic auth leaves rows out that the account may not read: a right that 
 
 import msgspec
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Server
 from crawler.mlflow.refusals import API, says_no_such_row
+from crawler.settings.servers import ServerSettings
 
 
 class _User(msgspec.Struct):

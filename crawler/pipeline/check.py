@@ -6,16 +6,6 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
-from crawler.config.selection import Selection
-from crawler.config.settings import (
-    Endpoint,
-    FileSettings,
-    LiteSettings,
-    RestSettings,
-    ServerSettings,
-    Settings,
-    SinkSettings,
-)
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import require_openapi
 from crawler.datahub.wire import openapi, restli
@@ -40,6 +30,10 @@ from crawler.pipeline.privileges import NEEDED, MissingPrivilege, missing_privil
 from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.run_filter import try_run_filter
 from crawler.pipeline.workspaces import OF_ONE_WORKSPACE, NamesWorkspace, choose_workspaces
+from crawler.settings.crawl import Settings
+from crawler.settings.selection import Selection
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import Endpoint, FileSettings, LiteSettings, RestSettings, SinkSettings
 from crawler.sinks.lite import require_package
 from crawler.telemetry.events import Listener, WorkspacesChosen
 from crawler.telemetry.findings.reading import NOTHING_LISTED, WORKSPACE_UNREAD

@@ -11,10 +11,8 @@ from msgspec import structs
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
-from crawler.config.selection import choices
-from crawler.config.settings import Settings
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
-from crawler.delivery.delivery import open_delivery
+from crawler.delivery.open_delivery import open_delivery
 from crawler.errors import SettingsError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.pipeline.entities import EntityStream, open_mlflow
@@ -25,6 +23,8 @@ from crawler.pipeline.watchdog import ends_when_stalled, longest_wait
 from crawler.removal.open_removal import open_removal
 from crawler.removal.own_kinds import kinds_left_out
 from crawler.removal.stale_removal import StaleRemoval
+from crawler.settings.crawl import Settings
+from crawler.settings.selection import choices
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started, tell_all
 from crawler.telemetry.findings.delivery import LETTERS_ELSEWHERE

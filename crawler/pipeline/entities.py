@@ -1,6 +1,7 @@
 """The stream of a crawl's entities: read beside whoever iterates over it, a few entities ahead of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
@@ -8,8 +9,6 @@ from itertools import islice
 import msgspec
 
 from crawler.checkpoint.protocol import NoProgress, Progress
-from crawler.config.selection import Selection
-from crawler.config.settings import MlflowSettings, ServerSettings, Settings
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.delivery.delivery import Delivery
@@ -23,8 +22,12 @@ from crawler.mlflow.quirks.null_start_time import is_final as is_null_start_time
 from crawler.mlflow.refusals import says_disabled
 from crawler.pipeline.background import Background
 from crawler.pipeline.channel import Channel
-from crawler.pipeline.run_stage import RemovalsOf
+from crawler.pipeline.read_context import ReadContext, RemovalsOf
+from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.server_reader import ServerReader
+from crawler.settings.crawl import MlflowSettings, Settings
+from crawler.settings.selection import Selection
+from crawler.settings.servers import ServerSettings
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.mapping import TRANSFORMER_FAILED, TRANSFORMER_FAILED_AT_END
@@ -78,7 +81,10 @@ class EntityStream(Background):
         self._progress = progress
         self._stop = stop
         self._transformers = transformers
-        self._reader = ServerReader(client, mapper, self._send, listener, workers, progress, selection, removals_of)
+        choice = RunChoice(selection, time.time_ns() // 1_000_000)
+        self._reader = ServerReader(
+            ReadContext(client, mapper, self._send, listener, progress, choice, workers, removals_of)
+        )
         self._channel: Channel[EntityChunk] = Channel()
         self._mapping = asyncio.Lock()
         self._held: Iterator[Entity] | None = None

@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 from msgspec import structs
 
-from crawler.config.settings import RestSettings, Settings
 from crawler.datahub import ingestion_page as page
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects.aspect import Aspect
 from crawler.datahub.batching import batch_of
 from crawler.datahub.client import GmsClient
 from crawler.datahub.encoding import Encoder
@@ -23,6 +22,8 @@ from crawler.http import Server
 from crawler.http.status_policy import FORBIDDEN
 from crawler.http.traffic import Traffic
 from crawler.json_files import place_for, write_json
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import RestSettings
 from crawler.sinks.gms import wire_of
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.telemetry.events import Listener

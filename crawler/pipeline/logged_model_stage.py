@@ -5,23 +5,20 @@ from math import isnan
 
 import msgspec
 
-from crawler.checkpoint.protocol import Progress
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError
-from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.logged_models import PointKey, latest_points, point_key
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment, LoggedModel, MeasuredRun
 from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import LOGGED_MODELS
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
 from crawler.pipeline.experiment_sets import search_scopes, slices
-from crawler.pipeline.run_stage import Send
+from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.version_runs import RUN_IDS_A_REQUEST
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import Listener, RowsRead
+from crawler.telemetry.events import RowsRead
 from crawler.telemetry.findings.reading import LISTING_MISSING, LISTING_UNREAD, ZEROS_UNKNOWN, row_findings
 
 MAX_FAILING = 3
@@ -43,25 +40,11 @@ Queue = WorkStealingQueue[Part]
 
 
 class LoggedModelStage:
-    """Reads logged models with at most `workers` pages at a time, and sends what they map to."""
+    """Reads logged models, several pages at a time, and sends what they map to."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        mapper: CrawlMapper,
-        send: Send,
-        listener: Listener,
-        progress: Progress,
-        workers: int,
-        version: str | None,
-    ) -> None:
+    def __init__(self, context: ReadContext, version: str | None) -> None:
         """`version` is MLflow's; where it is not known, a server may lack the listing without a word."""
-        self._client = client
-        self._mapper = mapper
-        self._send = send
-        self._listener = listener
-        self._progress = progress
-        self._workers = workers
+        self._context = context
         self._version = version
         self._containers: dict[str, bytes] = {}
         """By the ids of experiments, the guids of their containers as bytes."""
@@ -75,9 +58,9 @@ class LoggedModelStage:
 
     def add(self, experiments: Sequence[Experiment]) -> None:
         """Note a page of active experiments, once they are mapped: their logged models are to be read."""
-        memory = self._progress.memory
+        memory = self._context.progress.memory
         for experiment in experiments:
-            container = self._mapper.container_of(experiment.experiment_id)
+            container = self._context.mapper.container_of(experiment.experiment_id)
             if container is not None:
                 self._containers[experiment.experiment_id] = bytes.fromhex(container.rpartition(":")[2])
                 if memory is not None and memory.is_known(experiment.experiment_id):
@@ -85,18 +68,18 @@ class LoggedModelStage:
 
     async def read(self) -> None:
         """Read the logged models of all of these experiments. What fails is a finding, unless the server does."""
-        await work_through(self._parts(), self._read, self._workers)
+        await work_through(self._parts(), self._read, self._context.workers)
         if self._missing is not None and self._version is not None:
-            self._listener(LISTING_MISSING[LOGGED_MODELS.name].found(self._missing.message))
+            self._context.listener(LISTING_MISSING[LOGGED_MODELS.name].found(self._missing.message))
 
     async def _parts(self) -> AsyncIterator[Part]:
-        memory = self._progress.memory
+        memory = self._context.progress.memory
         since = None if memory is None else memory.scope.since
         whole = [each for each in self._containers if each not in self._known]
         for experiment_ids, changed_since in ((whole, None), (sorted(self._known), since)):
             first = 0
             while first < len(experiment_ids):
-                some = experiment_ids[first : first + self._client.logged_models.experiment_ids.ids]
+                some = experiment_ids[first : first + self._context.client.logged_models.experiment_ids.ids]
                 first += len(some)
                 yield Part(some, LoggedModelCursor(changed_since=changed_since))
 
@@ -118,32 +101,33 @@ class LoggedModelStage:
                 if is_missing(error) and not self._is_answered:
                     self._missing = error
                 elif len(part.experiment_ids) > 1:
-                    parts += _halves(part, self._client.logged_models.experiment_ids.ids)
+                    parts += _halves(part, self._context.client.logged_models.experiment_ids.ids)
                 else:
                     self._failing += row_error_text(error) is not None
                     self._tell_unread(part.experiment_ids, str(error))
 
     async def _read_page(self, part: Part) -> None:
-        async with self._client.logged_models.next_page(part.experiment_ids, part.cursor) as step:
+        async with self._context.client.logged_models.next_page(part.experiment_ids, part.cursor) as step:
             if step.rows or step.unreadable or step.is_last:
                 self._is_answered = True
                 self._failing = 0
             for finding in row_findings(LOGGED_MODELS.name, step.unreadable, step.mended):
-                self._listener(finding)
+                self._context.listener(finding)
             if not step.rows:
                 return
-            self._listener(RowsRead(LOGGED_MODELS.name, len(step.rows)))
+            self._context.listener(RowsRead(LOGGED_MODELS.name, len(step.rows)))
             nans = await self._nans(step.rows)
-            await self._send((entity for model in _let_go(step.rows) for entity in self._mapped(model, nans)), None)
+            mapped = (entity for model in _let_go(step.rows) for entity in self._mapped(model, nans))
+            await self._context.send(mapped, None)
 
     def _mapped(self, model: LoggedModel, nans: set[PointKey]) -> list[Entity]:
         guid = self._containers.get(model.info.experiment_id)
         container = None if guid is None else urns.container(guid.hex())
-        return self._mapper.logged_model(model, container, nans)
+        return self._context.mapper.logged_model(model, container, nans)
 
     async def _share(self, part: Part, queue: Queue) -> None:
         """Give the later half of what is left to an idle worker, where MLflow has room for one more page."""
-        if part.cursor.query is None or min(queue.idle, self._client.concurrency - (self._workers - queue.idle)) < 1:
+        if part.cursor.query is None or self._context.room(queue.idle) < 1:
             return
         if part.newest is None:
             part.newest = await self._newest(part)
@@ -153,18 +137,18 @@ class LoggedModelStage:
     async def _newest(self, part: Part) -> int:
         """Return when the newest of these models was created; 0 where that is not known."""
         try:
-            return await self._client.logged_models.newest(part.experiment_ids) or 0
+            return await self._context.client.logged_models.newest(part.experiment_ids) or 0
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
             return 0
 
     def _tell_unread(self, experiment_ids: Sequence[str], reason: str) -> None:
-        if self._progress.memory is not None:
-            self._progress.memory.experiments.forget(experiment_ids)
+        if self._context.progress.memory is not None:
+            self._context.progress.memory.experiments.forget(experiment_ids)
         others = f" and {len(experiment_ids) - 1} others" if len(experiment_ids) > 1 else ""
         sample = f"experiment {experiment_ids[0]}{others}: {reason}"
-        self._listener(LISTING_UNREAD[LOGGED_MODELS.name].found(sample, count=len(experiment_ids)))
+        self._context.listener(LISTING_UNREAD[LOGGED_MODELS.name].found(sample, count=len(experiment_ids)))
 
     async def _nans(self, models: Sequence[LoggedModel]) -> set[PointKey]:
         """Return which of the latest points are NaN: MLflow lists these as 0.0, and the run that logged them tells."""
@@ -183,13 +167,13 @@ class LoggedModelStage:
     async def _nans_of_runs(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> set[PointKey]:
         nans: set[PointKey] = set()
         missing = set(run_ids)
-        scopes = search_scopes(experiment_ids, self._client.runs.experiment_ids.ids, len(run_ids))
+        scopes = search_scopes(experiment_ids, self._context.client.runs.experiment_ids.ids, len(run_ids))
         try:
             # A run that only evaluated a model may be of any experiment.
             for scope in scopes if scopes == [[]] else [*scopes, []]:
-                found = await self._client.logged_models.measured(sorted(missing), scope)
+                found = await self._context.client.logged_models.measured(sorted(missing), scope)
                 for text in (*found.failed, *found.unreadable):
-                    self._listener(ZEROS_UNKNOWN.found(text))
+                    self._context.listener(ZEROS_UNKNOWN.found(text))
                 for run in found.runs:
                     missing.discard(run.info.run_id)
                     nans.update(_nans_of(run))
@@ -198,7 +182,7 @@ class LoggedModelStage:
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            self._listener(ZEROS_UNKNOWN.found(str(error), count=len(missing)))
+            self._context.listener(ZEROS_UNKNOWN.found(str(error), count=len(missing)))
         return nans
 
 

@@ -5,15 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from crawler.checkpoint.model_files import KnownModelFiles
 from crawler.errors import CrawlerError, RequestRefused
-from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import ModelVersion, Run
 from crawler.mlflow.model_file import ModelFile
 from crawler.mlflow.refusals import says_no_such_row
 from crawler.mlflow.row_errors import is_of_one_request
-from crawler.telemetry.events import Listener
+from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.findings.reading import MODEL_FILES_UNREAD
 
 FAILURES_IN_A_ROW = 50
@@ -24,41 +21,31 @@ _decode = msgspec.msgpack.Decoder(ModelFile).decode
 
 
 class ModelFiles:
-    """Reads files for the mapper, at most `at_once` at a time; where they are not `wanted` it asks for none."""
+    """Reads files for the mapper, few at a time; where no signatures are chosen it asks for none."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        mapper: CrawlMapper,
-        listener: Listener,
-        at_once: int,
-        known: KnownModelFiles | None,
-        *,
-        wanted: bool,
-    ) -> None:
-        """Ask for what is not `known` of earlier crawls."""
-        self._client = client
-        self._mapper = mapper
-        self._listener = listener
-        self._slots = asyncio.Semaphore(at_once)
-        self._known = known
-        self._is_wanted = wanted
+    def __init__(self, context: ReadContext) -> None:
+        """Ask for what earlier crawls have not read."""
+        self._context = context
+        self._slots = asyncio.Semaphore(context.workers)
+        self._is_wanted = context.selection.include.signatures
+        memory = context.progress.memory
+        self._known = memory.model_files if self._is_wanted and memory is not None else None
         self._failed_in_a_row = 0
 
     async def read_of_runs(self, runs: Iterable[Run]) -> None:
         """Read those of the versions that are mapped with these runs, unless the runs have their signatures."""
         if self._is_wanted:
-            await self._read(self._mapper.versions_without_signature(runs))
+            await self._read(self._context.mapper.versions_without_signature(runs))
 
     async def read_of_lost(self, run_ids: Iterable[str]) -> None:
         """Read those of the versions of runs that do not come."""
         if self._is_wanted:
-            await self._read(self._mapper.versions_of_lost(run_ids))
+            await self._read(self._context.mapper.versions_of_lost(run_ids))
 
     async def read_of_no_run(self) -> None:
         """Read those of the versions that no run has made."""
         if self._is_wanted:
-            await self._read(self._mapper.versions_without_run())
+            await self._read(self._context.mapper.versions_without_run())
 
     async def _read(self, versions: Sequence[ModelVersion]) -> None:
         unknown = [version for version in versions if not self._take_known(version)]
@@ -70,7 +57,7 @@ class ModelFiles:
                     await self._ask(version)
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(len(unknown), self._client.concurrency)):
+            for _ in range(min(len(unknown), self._context.client.concurrency)):
                 tasks.create_task(worker())
 
     def _take_known(self, version: ModelVersion) -> bool:
@@ -79,7 +66,7 @@ class ModelFiles:
         if content is None:
             return False
         try:
-            self._mapper.model_file(version, _decode(content))
+            self._context.mapper.model_file(version, _decode(content))
         except msgspec.DecodeError:
             return False
         return True
@@ -87,22 +74,23 @@ class ModelFiles:
     async def _ask(self, version: ModelVersion) -> None:
         name = f"{version.name} {version.version}"
         if self._failed_in_a_row >= FAILURES_IN_A_ROW:
-            self._listener(MODEL_FILES_UNREAD.found(f"{name}: not asked for, after {FAILURES_IN_A_ROW} failures"))
+            sample = f"{name}: not asked for, after {FAILURES_IN_A_ROW} failures"
+            self._context.listener(MODEL_FILES_UNREAD.found(sample))
             return
         try:
-            file = await self._client.model_file(version)
+            file = await self._context.client.model_file(version)
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
-            self._listener(MODEL_FILES_UNREAD.found(f"{name}: {error}"))
+            self._context.listener(MODEL_FILES_UNREAD.found(f"{name}: {error}"))
             if not _is_gone(error):
                 self._failed_in_a_row += 1
-                self._mapper.model_file(version, None)
+                self._context.mapper.model_file(version, None)
             return
         self._failed_in_a_row = 0
         if self._known is not None:
             self._known.add(_name(version), _encode(file))
-        self._mapper.model_file(version, file)
+        self._context.mapper.model_file(version, file)
 
 
 def _is_gone(error: CrawlerError) -> bool:

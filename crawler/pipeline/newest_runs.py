@@ -3,22 +3,19 @@
 from collections.abc import AsyncIterator, Sequence
 
 from crawler.errors import CrawlerError
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.newest_runs import NewestQuery
 from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.row_errors import is_of_one_request
-from crawler.pipeline.run_choice import RunChoice
+from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD
 
 
-async def find_newest(
-    client: MlflowClient, choice: RunChoice, experiments: Sequence[Experiment], listener: Listener, workers: int
-) -> list[str]:
+async def find_newest(context: ReadContext, experiments: Sequence[Experiment]) -> list[str]:
     """Have the choice leave out all but the newest runs. Returns the ids of experiments that cannot be read."""
+    choice = context.choice
     most = choice.most
     failed: list[str] = []
     if most is None or not choice.reads_runs:
@@ -33,7 +30,7 @@ async def find_newest(
     async def work(experiment: Experiment, _queue: WorkStealingQueue[Experiment]) -> None:
         query = NewestQuery(experiment.experiment_id, since, choice.filter.text, choice.view)
         try:
-            oldest = await client.runs.nth_newest(query, most, takes)
+            oldest = await context.client.runs.nth_newest(query, most, takes)
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
@@ -41,10 +38,10 @@ async def find_newest(
                 # It is told once where the runs are read.
                 return
             failed.append(experiment.experiment_id)
-            listener(EXPERIMENT_UNREAD.found(f"{experiment.experiment_id} {experiment.name}: {error}"))
+            context.listener(EXPERIMENT_UNREAD.found(f"{experiment.experiment_id} {experiment.name}: {error}"))
             return
         if oldest is not None:
             choice.take_newest(experiment.experiment_id, oldest)
 
-    await work_through(each(), work, workers)
+    await work_through(each(), work, context.workers)
     return failed

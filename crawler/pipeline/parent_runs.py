@@ -10,12 +10,10 @@ from itertools import islice
 
 from crawler.errors import CrawlerError
 from crawler.mapping.runs import PARENT_TAG
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
-from crawler.pipeline.run_choice import RunChoice
-from crawler.telemetry.events import Listener
+from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.findings.mapping import PARENTS_UNKNOWN
 
 REMEMBERED_RUNS = 20_000
@@ -27,17 +25,8 @@ _RUN_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 class ParentRuns:
     """Remembers of the latest `remembered` runs, read or asked for, whether they are written."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        listener: Listener,
-        remembered: int = REMEMBERED_RUNS,
-        choice: RunChoice | None = None,
-    ) -> None:
-        """Without a `choice`, all runs but deleted ones are written."""
-        self._choice = choice or RunChoice()
-        self._client = client
-        self._listener = listener
+    def __init__(self, context: ReadContext, remembered: int = REMEMBERED_RUNS) -> None:
+        self._context = context
         self._limit = remembered
         self._written: dict[str, bool] = {}
         self._experiment_ids: dict[str, None] = {}
@@ -57,7 +46,7 @@ class ParentRuns:
 
     async def of(self, runs: Sequence[Run]) -> frozenset[str]:
         """Return the ids of those parents of the runs that are written."""
-        deleted_too = self._choice.writes_deleted
+        deleted_too = self._context.choice.writes_deleted
         known = {run.info.run_id: deleted_too or not run.deleted for run in runs}
         wanted = {tag.value for run in runs if known[run.info.run_id] for tag in run.data.tags if tag.key == PARENT_TAG}
         for parent in wanted - known.keys():
@@ -81,23 +70,24 @@ class ParentRuns:
             except CrawlerError as error:
                 if not is_of_one_request(error):
                     raise
-                self._listener(PARENTS_UNKNOWN.found(str(error), count=len(some)))
+                self._context.listener(PARENTS_UNKNOWN.found(str(error), count=len(some)))
         return written
 
     async def _look_up(self, run_ids: Sequence[str]) -> dict[str, bool]:
         written: dict[str, Run] = {}
-        for scope in search_scopes(list(self._experiment_ids), self._client.runs.experiment_ids.ids, len(run_ids)):
+        runs, choice = self._context.client.runs, self._context.choice
+        for scope in search_scopes(list(self._experiment_ids), runs.experiment_ids.ids, len(run_ids)):
             missing = [run_id for run_id in run_ids if run_id not in written]
-            found = await self._client.runs.by_id_beside_pages(missing, scope) if missing else None
+            found = await runs.by_id_beside_pages(missing, scope) if missing else None
             for run in found.runs if found else ():
-                if self.are_of(run.info.experiment_id) and self._choice.writes(run):
+                if self.are_of(run.info.experiment_id) and choice.writes(run):
                     written[run.info.run_id] = run
         missing = [run_id for run_id in run_ids if run_id not in written]
         # Of an experiment that is not listed yet it is not known whether it is chosen.
-        if missing and not self._are_all and self._choice.knows_experiments:
-            found = await self._client.runs.by_id_beside_pages(missing, [])
-            written |= {run.info.run_id: run for run in found.runs if self._choice.writes(run)}
+        if missing and not self._are_all and choice.knows_experiments:
+            found = await runs.by_id_beside_pages(missing, [])
+            written |= {run.info.run_id: run for run in found.runs if choice.writes(run)}
         passing = set(written)
-        if written and self._choice.filter.text:
-            passing &= await self._client.runs.passing([*written.values()], self._choice.filter.text)
+        if written and choice.filter.text:
+            passing &= await runs.passing([*written.values()], choice.filter.text)
         return {run_id: run_id in passing for run_id in run_ids}

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crawler.config.settings import Endpoint, RestSettings
 from crawler.datahub import privileges, readback, scroll, timeseries
 from crawler.datahub.client import GmsClient
 from crawler.datahub.wire import openapi, restli
 from crawler.datahub.wire.protocol import WriteRequest
 from crawler.errors import DecodeError, RequestRefused
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, checkpoint_query
+from crawler.settings.sinks import Endpoint, RestSettings
 from crawler.sinks.gms import needs_lookup
 
 CREATE = "create"

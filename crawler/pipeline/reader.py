@@ -3,12 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from crawler.checkpoint.intervals import EVERYTHING
-from crawler.checkpoint.protocol import Progress
-from crawler.config.patterns import ALL
-from crawler.config.selection import Selection
 from crawler.datahub.proposals import Entity
-from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import EVALUATION_DATASETS, EXPERIMENTS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS
@@ -22,15 +17,15 @@ from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
+from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.registry_stage import RegistryStage
-from crawler.pipeline.run_choice import RunChoice
-from crawler.pipeline.run_stage import RemovalsOf, RunStage, Send
+from crawler.pipeline.run_stage import RunStage
 from crawler.pipeline.trace_counts import TraceCounts
 from crawler.pipeline.version_runs import VersionRuns
+from crawler.settings.patterns import ALL
 from crawler.telemetry.events import (
     ExperimentDone,
     ExperimentsListed,
-    Listener,
     RowsRead,
     RowsSkipped,
     rows_left_out,
@@ -39,60 +34,26 @@ from crawler.telemetry.findings.reading import NOT_READ, NULL_START_TIME_UNKNOWN
 
 
 class Reader:
-    """Reads one MLflow server without workspaces, or one of them, once, and sends what its rows map to.
+    """Reads one MLflow server without workspaces, or one of them, once, and sends what its rows map to."""
 
-    What `progress` says is done is not read again.
-    """
-
-    def __init__(
-        self,
-        client: MlflowClient,
-        mapper: CrawlMapper,
-        send: Send,
-        listener: Listener,
-        workers: int,
-        progress: Progress,
-        selection: Selection,
-        choice: RunChoice,
-        removals_of: RemovalsOf | None = None,
-    ) -> None:
-        """Read what is selected, at most `workers` pages at a time."""
-        self._choice = choice
-        self._client = client
-        self._mapper = mapper
-        self._send = send
-        self._listener = listener
-        self._progress = progress
-        self._selection = selection
-        self._removes = removals_of is not None
-        self._workers = workers
+    def __init__(self, context: ReadContext) -> None:
+        self._context = context
         self._experiment_ids: list[str] = []
         """Of all experiments that are listed, chosen or not."""
         self._unbounded: set[str] = set()
         """Ids of experiments of which it could not be told where their newest runs begin."""
         self._to_read = 0
-        self._listings = Listings(client, listener, asks_registry=selection.include.registered_models)
-        self._parents = ParentRuns(client, listener, choice=choice)
-        self._files = files = self._model_files(workers)
-        pattern = selection.registered_model_pattern
-        self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers, pattern)
-        self._prompts = RegistryStage(
-            self._listings, mapper, send, listener, files, workers, ALL, PROMPTS, PROMPT_VERSIONS
-        )
-        self._evaluation_datasets = EvaluationDatasetStage(client, self._listings, mapper, listener, workers)
-        self._trace_counts = TraceCounts(client, listener)
-        self._runs = RunStage(
-            client, mapper, send, listener, progress, self._parents, choice, files, workers, removals_of
-        )
-        self._version_runs = VersionRuns(
-            client, mapper, send, listener, progress, self._parents, choice, files, workers
-        )
+        selection = context.selection
+        self._listings = Listings(context.client, context.listener, asks_registry=selection.include.registered_models)
+        self._parents = ParentRuns(context)
+        self._files = ModelFiles(context)
+        self._registry = RegistryStage(context, self._listings, selection.registered_model_pattern)
+        self._prompts = RegistryStage(context, self._listings, ALL, PROMPTS, PROMPT_VERSIONS)
+        self._evaluation_datasets = EvaluationDatasetStage(context, self._listings)
+        self._trace_counts = TraceCounts(context)
+        self._runs = RunStage(context, self._parents, self._files)
+        self._version_runs = VersionRuns(context, self._parents, self._files)
         self._logged_models: LoggedModelStage | None = None
-
-    def _model_files(self, at_once: int) -> ModelFiles:
-        wanted, memory = self._selection.include.signatures, self._progress.memory
-        known = memory.model_files if wanted and memory is not None else None
-        return ModelFiles(self._client, self._mapper, self._listener, at_once, known, wanted=wanted)
 
     async def read(self, version: str | None, *, registry: bool = True) -> None:
         """Read all of it from an MLflow of this version, models and prompts only with `registry`.
@@ -102,11 +63,9 @@ class Reader:
         if registry:
             await self._read_registry(version)
         await self._read_evaluation_datasets(version)
-        if self._selection.include.has_logged_models and not is_older(version, 3, 0):
-            self._mapper.has_logged_models = True
-            self._logged_models = LoggedModelStage(
-                self._client, self._mapper, self._send, self._listener, self._progress, self._workers, version
-            )
+        if self._context.selection.include.has_logged_models and not is_older(version, 3, 0):
+            self._context.mapper.expect_logged_models()
+            self._logged_models = LoggedModelStage(self._context, version)
         await self._runs.read(self._plan_runs(version))
         await self._version_runs.find(self._experiment_ids)
         if self._logged_models is not None:
@@ -120,42 +79,42 @@ class Reader:
 
     def tell_notices(self) -> None:
         """Tell the findings about rows that were mapped since the last call."""
-        for finding in self._mapper.take_notices():
-            self._listener(finding)
+        for finding in self._context.mapper.take_notices():
+            self._context.listener(finding)
 
     def held_rows(self) -> Iterator[Entity]:
         """Yield what was held back of its rows, however the reading ended."""
-        for urn in self._mapper.waiting_versions():
-            self._listener(NOT_READ.found(urn))
-        yield from self._mapper.held_rows()
+        for urn in self._context.mapper.waiting_versions():
+            self._context.listener(NOT_READ.found(urn))
+        yield from self._context.mapper.held_rows()
 
     async def _read_registry(self, version: str | None) -> None:
-        if self._selection.include.registered_models:
+        if self._context.selection.include.registered_models:
             await self._registry.read()
         await self._read_prompts(version)
         await self._files.read_of_no_run()
-        await self._send(self._mapper.versions_complete(), None)
+        await self._context.send(self._context.mapper.versions_complete(), None)
 
     async def _read_prompts(self, version: str | None) -> None:
         """Read them where the registry may have any; the version of one beside the tracking server is not known."""
-        if self._client.registry_url != self._client.url:
+        if self._context.client.registry_url != self._context.client.url:
             version = None
         no_models = self._listings.error_of(REGISTERED_MODELS)
         has_registry = no_models is None or not is_missing(no_models)
-        if self._selection.include.prompts and has_registry and not is_older(version, 2, 21):
+        if self._context.selection.include.prompts and has_registry and not is_older(version, 2, 21):
             await self._prompts.read()
             for listing in (PROMPTS, PROMPT_VERSIONS):
                 self._listings.forgive_missing(listing, or_refused=version is None)
 
     async def _read_evaluation_datasets(self, version: str | None) -> None:
         """Take them before any run, which may have been given one."""
-        if self._selection.include.evaluation_datasets and not is_older(version, 3, 4):
+        if self._context.selection.include.evaluation_datasets and not is_older(version, 3, 4):
             await self._evaluation_datasets.read()
             self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=version is None)
 
     async def _traces_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
         """Return how many traces each experiment has that has any, by its id."""
-        if not self._selection.include.trace_counts or is_older(version, 3, 9):
+        if not self._context.selection.include.trace_counts or is_older(version, 3, 9):
             return {}
         ids = [experiment.experiment_id for experiment in experiments]
         return await self._trace_counts.of(ids, is_expected=version is not None)
@@ -168,19 +127,20 @@ class Reader:
             chosen = self._chosen(step.rows)
             self._parents.add_experiments((each.experiment_id for each in chosen), are_last=step.is_last)
             traces = await self._traces_of(chosen, version)
-            await self._send(
-                (self._mapper.experiment(each, traces.get(each.experiment_id, 0)) for each in chosen), None
+            mapper = self._context.mapper
+            await self._context.send(
+                (mapper.experiment(each, traces.get(each.experiment_id, 0)) for each in chosen), None
             )
             self._note_listed(step.rows)
             if self._logged_models is not None:
                 self._logged_models.add(chosen)
             if step.is_last:
-                self._listener(ExperimentsListed())
+                self._context.listener(ExperimentsListed())
             await self._find_newest(chosen)
             names = {experiment.experiment_id: experiment.name for experiment in chosen}
             del step, chosen
             for experiment_set in experiment_sets(
-                self._client.url, names, self._stretches, self._set_size, self._choice.filter
+                self._context.client.url, names, self._stretches, self._set_size, self._context.choice.filter
             ):
                 yield experiment_set
         await self._listings.require_any()
@@ -188,37 +148,37 @@ class Reader:
 
     def _chosen(self, listed: list[Experiment]) -> list[Experiment]:
         """Return the experiments of a page that are written, and tell of the others."""
-        chosen, deleted, left_out = self._choice.divide_experiments(listed)
-        self._listener(RowsRead(EXPERIMENTS.name, len(chosen)))
+        chosen, deleted, left_out = self._context.choice.divide_experiments(listed)
+        self._context.listener(RowsRead(EXPERIMENTS.name, len(chosen)))
         if deleted:
-            self._listener(RowsSkipped("deleted experiments", len(deleted)))
-            self._mapper.deleted_experiments(deleted)
+            self._context.listener(RowsSkipped("deleted experiments", len(deleted)))
+            self._context.mapper.deleted_experiments(deleted)
         if left_out:
-            self._listener(rows_left_out(EXPERIMENTS.name, left_out, lambda experiment: experiment.name))
-            self._mapper.left_out_experiments(left_out)
+            self._context.listener(rows_left_out(EXPERIMENTS.name, left_out, lambda experiment: experiment.name))
+            self._context.mapper.left_out_experiments(left_out)
         return chosen
 
     async def _find_newest(self, experiments: Sequence[Experiment]) -> None:
         """Have only the newest runs of experiments read, where no more are chosen."""
-        failed = await find_newest(self._client, self._choice, experiments, self._listener, self._workers)
+        failed = await find_newest(self._context, experiments)
         self._unbounded.update(failed)
-        if failed and self._progress.memory is not None:
-            self._progress.memory.experiments.forget(failed)
+        if failed and self._context.progress.memory is not None:
+            self._context.progress.memory.experiments.forget(failed)
 
     def _note_listed(self, experiments: Iterable[Experiment]) -> None:
         """Note a page of experiments for the crawls that follow."""
-        if self._progress.memory is None:
+        if self._context.progress.memory is None:
             return
         looks: dict[str, str] = {}
         deleted: list[str] = []
         for experiment in experiments:
-            container = self._mapper.container_of(experiment.experiment_id)
+            container = self._context.mapper.container_of(experiment.experiment_id)
             if container is None:
                 deleted.append(experiment.experiment_id)
             else:
                 # Its time tells of one that was deleted and restored, which its tags and runs do not move.
                 looks[experiment.experiment_id] = f"{container} {experiment.last_update_time}"
-        self._progress.memory.experiments.listed(looks, deleted)
+        self._context.progress.memory.experiments.listed(looks, deleted)
 
     def _stretches(self, experiment_id: str) -> list[Stretch]:
         """Return what is to be read of an experiment: what no earlier crawl has read, and what may have changed."""
@@ -226,34 +186,36 @@ class Reader:
         if stretches:
             self._to_read += 1
         else:
-            self._mapper.forget([experiment_id])
-            self._listener(ExperimentDone())
+            self._context.mapper.forget([experiment_id])
+            self._context.listener(ExperimentDone())
         return stretches
 
     def _chosen_stretches(self, experiment_id: str) -> list[Stretch]:
-        if not self._choice.reads_runs or experiment_id in self._unbounded:
+        if not self._context.choice.reads_runs or experiment_id in self._unbounded:
             return []
-        since = self._choice.since_of(experiment_id)
-        gaps = self._progress.gaps(experiment_id)
+        since = self._context.choice.since_of(experiment_id)
+        gaps = self._context.progress.gaps(experiment_id)
         stretches = [Stretch(*bounds) for bounds in gaps]
-        memory = self._progress.memory
+        memory = self._context.progress.memory
         if memory is not None and memory.is_known(experiment_id):
-            stretches += changed_runs(memory.scope, deleted=self._removes or self._choice.writes_deleted)
+            needs_deleted = self._context.removals_of is not None or self._context.choice.writes_deleted
+            stretches += changed_runs(memory.scope, deleted=needs_deleted)
         elif gaps != [EVERYTHING] and since is None:
-            self._client.runs.null_start_times.resume_count(experiment_id, self._progress.rows(experiment_id))
+            done = self._context.progress.rows(experiment_id)
+            self._context.client.runs.null_start_times.resume_count(experiment_id, done)
         if since is None:
             return stretches
         return [part for stretch in stretches if (part := stretch.since_or_later(since)) is not None]
 
     def _set_size(self, stretches: Sequence[Stretch]) -> int:
-        limit = self._client.runs.experiment_ids.ids
+        limit = self._context.client.runs.experiment_ids.ids
         # What a condition finds is little: then it is the searches that cost.
         return limit if any(stretch.condition for stretch in stretches) else even_size(self._to_read, limit)
 
     async def _name_null_start_times(self) -> None:
         """Name the experiments that have runs without start time, which no page shows."""
-        found = await self._client.runs.null_start_times.find()
+        found = await self._context.client.runs.null_start_times.find()
         for text in found.unreadable:
-            self._listener(UNREADABLE["runs"].found(text))
+            self._context.listener(UNREADABLE["runs"].found(text))
         for text in found.unknown:
-            self._listener(NULL_START_TIME_UNKNOWN.found(text))
+            self._context.listener(NULL_START_TIME_UNKNOWN.found(text))

@@ -3,19 +3,17 @@
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
-from crawler.config.patterns import AllowDenyPattern
 from crawler.errors import CrawlerError
-from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.entities import ModelVersion, RegisteredModel
 from crawler.mlflow.name_filter import name_filter
 from crawler.mlflow.refusals import wants_filter
 from crawler.mlflow.resources import MODEL_VERSIONS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS, Resource
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.listings import Listings
-from crawler.pipeline.model_files import ModelFiles
-from crawler.pipeline.run_stage import Send
+from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, rows_left_out
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.telemetry.events import RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import HIDDEN_MODEL_VERSIONS, LISTING_UNREAD
 
 _HIDDEN = {
@@ -35,29 +33,18 @@ class RegistryStage:
 
     def __init__(
         self,
+        context: ReadContext,
         listings: Listings,
-        mapper: CrawlMapper,
-        send: Send,
-        listener: Listener,
-        files: ModelFiles,
-        workers: int,
         pattern: AllowDenyPattern,
         models: Resource[RegisteredModel] = REGISTERED_MODELS,
         versions: Resource[ModelVersion] = MODEL_VERSIONS,
     ) -> None:
-        """Read the models whose name the `pattern` allows.
-
-        Where versions are had by model only, those of at most `workers` models are asked for at a time.
-        """
+        """Read the models whose name the `pattern` allows."""
+        self._context = context
         self._pattern = pattern
         self._models = models
         self._versions = versions
         self._listings = listings
-        self._mapper = mapper
-        self._send = send
-        self._listener = listener
-        self._files = files
-        self._workers = workers
         self._names: set[str] = set()
         self._left_out: set[str] = set()
         self._waiting: dict[str, list[ModelVersion]] = {}
@@ -86,16 +73,16 @@ class RegistryStage:
             ]
             new = [model for model in listed if self._pattern.allows(model.name)]
             self._names.update(model.name for model in new)
-            self._listener(RowsRead(self._models.name, len(new)))
+            self._context.listener(RowsRead(self._models.name, len(new)))
             for model in new:
-                self._mapper.registered_model(model)
+                self._context.mapper.registered_model(model)
             if len(new) < len(listed):
                 self._leave_out_models([model for model in listed if model.name not in self._names])
 
     def _leave_out_models(self, models: list[RegisteredModel]) -> None:
         self._left_out.update(model.name for model in models)
-        self._listener(rows_left_out(self._models.name, models, lambda model: model.name))
-        self._mapper.left_out_models(models)
+        self._context.listener(rows_left_out(self._models.name, models, lambda model: model.name))
+        self._context.mapper.left_out_models(models)
 
     def _chosen(self, versions: list[ModelVersion]) -> list[ModelVersion]:
         """Return the versions of models that are chosen."""
@@ -103,8 +90,9 @@ class RegistryStage:
             return versions
         left_out = [version for version in versions if not self._pattern.allows(version.name)]
         if left_out:
-            self._listener(rows_left_out(self._versions.name, left_out, lambda each: f"{each.name} {each.version}"))
-            self._mapper.left_out_versions(left_out)
+            event = rows_left_out(self._versions.name, left_out, lambda each: f"{each.name} {each.version}")
+            self._context.listener(event)
+            self._context.mapper.left_out_versions(left_out)
         return [version for version in versions if self._pattern.allows(version.name)]
 
     async def _read_versions(self) -> None:
@@ -128,7 +116,7 @@ class RegistryStage:
             if (error := await self._read_versions_of(name)) is not None:
                 self._tell_unread(name, error)
 
-        await work_through(others(), work, self._workers)
+        await work_through(others(), work, self._context.workers)
 
     async def _is_refused(self, name: str) -> bool:
         """Read the versions of one model. Returns whether the server refuses this, too."""
@@ -152,7 +140,7 @@ class RegistryStage:
         return None
 
     def _tell_unread(self, name: str, error: CrawlerError) -> None:
-        self._listener(LISTING_UNREAD[self._versions.name].found(f"{name}: {error}"))
+        self._context.listener(LISTING_UNREAD[self._versions.name].found(f"{name}: {error}"))
 
     @property
     def _knows_all_models(self) -> bool:
@@ -177,13 +165,13 @@ class RegistryStage:
 
     async def _send_versions(self, versions: Iterable[ModelVersion]) -> None:
         versions = list(versions)
-        self._listener(RowsRead(self._versions.name, len(versions)))
-        await self._send(chain.from_iterable(map(self._mapper.model_version, versions)), None)
+        self._context.listener(RowsRead(self._versions.name, len(versions)))
+        await self._context.send(chain.from_iterable(map(self._context.mapper.model_version, versions)), None)
 
     def _tell_hidden(self) -> None:
         for name, versions in self._waiting.items():
-            self._listener(HIDDEN_MODEL_VERSIONS.found(f"{name}: {len(versions)}", len(versions)))
-            self._listener(RowsSkipped(_HIDDEN[self._versions.name], len(versions)))
+            self._context.listener(HIDDEN_MODEL_VERSIONS.found(f"{name}: {len(versions)}", len(versions)))
+            self._context.listener(RowsSkipped(_HIDDEN[self._versions.name], len(versions)))
             for version in versions:
-                self._mapper.hidden_version(version)
+                self._context.mapper.hidden_version(version)
         self._waiting.clear()

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from crawler.config.settings import DeliverySettings
 from crawler.datahub.proposals import Proposal
 from crawler.delivery.dead_letters import same_target
-from crawler.delivery.delivery import ASKING, Delivery, open_delivery
+from crawler.delivery.delivery import Delivery
+from crawler.delivery.open_delivery import ASKING, open_delivery
 from crawler.errors import CrawlerError, InputError, Interrupted, SettingsError
 from crawler.pipeline.entities_once import EachEntityOnce
 from crawler.proposal_files.input_file import (
@@ -25,6 +25,7 @@ from crawler.proposal_files.input_file import (
 )
 from crawler.proposal_files.proposal_json import FiledProposal
 from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
+from crawler.settings.crawl import DeliverySettings
 from crawler.stopping import unless_stopped
 from crawler.telemetry.events import Listener, RowsRead, RowsSkipped, Started
 from crawler.telemetry.findings.delivery import NO_TARGET, UNREADABLE_PROPOSALS

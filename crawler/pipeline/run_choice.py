@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from crawler.config.selection import Selection
 from crawler.mapping.runs import NAME_TAG
 from crawler.mlflow.entities import Experiment, Run
 from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.paging.keyset import RunFilter
+from crawler.settings.selection import Selection
 
 _REGISTRY_TYPES = frozenset({"mlModelGroup", "mlModel"})
 _VIEWS = {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY", "all": "ALL"}
@@ -27,7 +27,7 @@ class RunChoice:
         """The `run_view_type` of the runs that are written."""
         self.reads_runs = selection.reads_runs
         self.most = selection.max_runs_per_experiment
-        self._selection = selection
+        self.selection = selection
         self._newest_from: dict[str, tuple[int, str]] = {}
         """The oldest run of each experiment that has more than `most`: start time and id."""
 
@@ -52,21 +52,21 @@ class RunChoice:
 
     def chooses_experiment(self, experiment: Experiment) -> bool:
         """Return whether an experiment is chosen, deleted or not."""
-        return self._selection.include.experiments and self._selection.experiment_pattern.allows(experiment.name)
+        return self.selection.include.experiments and self.selection.experiment_pattern.allows(experiment.name)
 
     @property
     def knows_experiments(self) -> bool:
         """Whether a run's own row tells all that decides on it, but for what `filter` asks."""
-        return self.most is None and self._selection.experiment_pattern.allows_all
+        return self.most is None and self.selection.experiment_pattern.allows_all
 
     @property
     def chooses_names(self) -> bool:
         """Whether names of runs decide."""
-        return not self._selection.run_name_pattern.allows_all
+        return not self.selection.run_name_pattern.allows_all
 
     def has_name(self, run: Run) -> bool:
         """Return whether the name of a run is a chosen one."""
-        return self._selection.run_name_pattern.allows(_name(run))
+        return self.selection.run_name_pattern.allows(_name(run))
 
     def take_newest(self, experiment_id: str, oldest: Run) -> None:
         """Leave out what is older than one run of its experiment."""

@@ -1,19 +1,14 @@
 """The stage of runs: many partitions, read by several workers that share the last ones."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
 import msgspec
 
-from crawler.checkpoint.protocol import Progress
-from crawler.datahub.pending import Ack
-from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError, RequestRefused
 from crawler.http.status_policy import BAD_REQUEST
-from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.reducers.seen_keys import SeenKeys
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
@@ -21,20 +16,16 @@ from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
-from crawler.pipeline.run_choice import RunChoice, shown_name
+from crawler.pipeline.read_context import ReadContext
+from crawler.pipeline.run_choice import shown_name
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import ExperimentDone, Listener, RowsRead, RowsSkipped, rows_left_out
+from crawler.telemetry.events import ExperimentDone, RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import CHANGES_UNTOLD, EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
 
 REMEMBERED_RUNS = 100_000
 """Of a crawl that asks for runs by several conditions, which one run may meet, one after the other."""
-
-Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
-"""Hands entities on, with the ack of their window."""
-RemovalsOf = Callable[[Sequence[Run]], Awaitable[list[Entity]]]
-"""Returns what marks the deleted ones of some runs as removed."""
 
 
 class Reading(msgspec.Struct, eq=False):
@@ -49,32 +40,12 @@ Queue = WorkStealingQueue[Reading]
 
 
 class RunStage:
-    """Reads the runs of partitions with at most `workers` pages at a time, and sends what they map to."""
+    """Reads the runs of partitions, several pages at a time, and sends what they map to."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        mapper: CrawlMapper,
-        send: Send,
-        listener: Listener,
-        progress: Progress,
-        parents: ParentRuns,
-        choice: RunChoice,
-        files: ModelFiles,
-        workers: int,
-        removals_of: RemovalsOf | None = None,
-    ) -> None:
-        """Map each chosen run with `mapper`, hand its entities to `send`; without `removals_of`, deleted ones stay."""
-        self._choice = choice
-        self._removals_of = removals_of
-        self._client = client
-        self._mapper = mapper
-        self._send = send
-        self._listener = listener
-        self._progress = progress
+    def __init__(self, context: ReadContext, parents: ParentRuns, files: ModelFiles) -> None:
+        self._context = context
         self._parents = parents
         self._files = files
-        self._workers = workers
         self._underway: dict[Reading, None] = {}
         """In the order in which they were begun, so that the same one is split each time."""
         # Parts of sets that were taken apart. They are read before what is not begun yet.
@@ -84,7 +55,8 @@ class RunStage:
         """The refusal of a server that has no search of runs."""
         self._tells_changes = True
         """Whether the server takes conditions that are no start times."""
-        is_full = progress.memory is None or progress.memory.scope.is_full
+        memory = context.progress.memory
+        is_full = memory is None or memory.scope.is_full
         self._seen = None if is_full else SeenKeys(REMEMBERED_RUNS)
 
     async def read(self, sets: AsyncIterator[ExperimentSet]) -> None:
@@ -96,11 +68,11 @@ class RunStage:
         async def readings() -> AsyncIterator[Reading]:
             async for each in sets:
                 for partition in each.partitions:
-                    yield self._reading(RunSource(partition, self._client.runs), each.experiments)
+                    yield self._reading(RunSource(partition, self._context.client.runs), each.experiments)
 
-        await work_through(readings(), self._work, self._workers, self._steal)
+        await work_through(readings(), self._work, self._context.workers, self._steal)
         if self._missing is not None:
-            self._listener(LISTING_UNREAD[RUNS.name].found(str(self._missing)))
+            self._context.listener(LISTING_UNREAD[RUNS.name].found(str(self._missing)))
 
     async def _work(self, reading: Reading, queue: Queue) -> None:
         await self._read(reading, queue)
@@ -115,7 +87,7 @@ class RunStage:
             return
         if reading.source.partition.has_filter and not self._tells_changes:
             reading = self._without_condition(reading)
-        limit = self._client.runs.experiment_ids
+        limit = self._context.client.runs.experiment_ids
         if len(reading.experiments) > limit.ids:
             self._take_apart(reading, limit.ids, queue)
             return
@@ -151,25 +123,25 @@ class RunStage:
         if not reading.source.partition.has_filter or not is_refused:
             return False
         if self._tells_changes:
-            self._listener(CHANGES_UNTOLD.found(str(error)))
+            self._context.listener(CHANGES_UNTOLD.found(str(error)))
         self._tells_changes = False
         return True
 
     def _without_condition(self, reading: Reading) -> Reading:
         """Return what reads all runs of these start times in its stead."""
-        source = RunSource(reading.source.partition.whole(), self._client.runs)
+        source = RunSource(reading.source.partition.whole(), self._context.client.runs)
         return Reading(source, reading.experiments, reading.windows)
 
     def _note_unread(self, reading: Reading) -> None:
-        if self._progress.memory is not None:
-            self._progress.memory.experiments.forget(reading.experiments)
+        if self._context.progress.memory is not None:
+            self._context.progress.memory.experiments.forget(reading.experiments)
 
     def _end(self, reading: Reading) -> None:
         for experiment_id, state in reading.experiments.items():
             state.sources -= 1
             if not state.sources:
-                self._mapper.forget([experiment_id])
-                self._listener(ExperimentDone())
+                self._context.mapper.forget([experiment_id])
+                self._context.listener(ExperimentDone())
 
     def _take_apart(self, reading: Reading, size: int, queue: Queue) -> None:
         """Let parts of at most `size` experiments go on in its stead; idle workers get theirs at once."""
@@ -183,7 +155,7 @@ class RunStage:
             queue.give(self._parts.pop())
 
     def _reading(self, source: RunSource, experiments: dict[str, ExperimentState]) -> Reading:
-        new_ack = partial(self._progress.new_ack, whole=not source.partition.condition)
+        new_ack = partial(self._context.progress.new_ack, whole=not source.partition.condition)
         return Reading(source, experiments, WindowTracker(source.partition.scope, new_ack))
 
     async def _step(self, reading: Reading, queue: Queue) -> None:
@@ -194,9 +166,9 @@ class RunStage:
             for part in self._split(reading, self._room(queue)):
                 queue.give(part)
             for finding in row_findings("runs", step.unreadable, step.mended):
-                self._listener(finding)
+                self._context.listener(finding)
             runs = step.rows if self._seen is None else self._unseen(step.rows, self._seen)
-            runs, left_out = self._choice.divide(runs)
+            runs, left_out = self._context.choice.divide(runs)
             self._count(runs, left_out)
             inside, beyond = split_at(runs.copy(), step.window)
             runs.clear()
@@ -212,35 +184,37 @@ class RunStage:
         return [run for run in runs if seen.add_if_new(run.info.run_id)]
 
     async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
-        deleted = self._choice.writes_deleted
+        deleted = self._context.choice.writes_deleted
         windows.count(runs, writes_deleted=deleted)
         parents = await self._parents.of(runs)
         await self._files.read_of_runs(runs)
-        removals = [] if self._removals_of is None else await self._removals_of(runs)
-        mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents, writes_deleted=deleted))
-        await self._send(chain(mapped, removals), windows.ack)
+        removals = [] if self._context.removals_of is None else await self._context.removals_of(runs)
+        mapper = self._context.mapper
+        mapped = (entity for run in _let_go(runs) for entity in mapper.run(run, parents, writes_deleted=deleted))
+        await self._context.send(chain(mapped, removals), windows.ack)
 
     async def _send_versions_of(self, left_out: list[Run], windows: WindowTracker) -> None:
         """Send the versions that runs made which are not chosen themselves."""
         if left_out:
             await self._files.read_of_runs(left_out)
-            await self._send(chain.from_iterable(map(self._mapper.found_run, _let_go(left_out))), windows.ack)
+            versions = map(self._context.mapper.found_run, _let_go(left_out))
+            await self._context.send(chain.from_iterable(versions), windows.ack)
 
     def _count(self, runs: list[Run], left_out: list[Run]) -> None:
-        deleted = 0 if self._choice.writes_deleted else sum(run.deleted for run in runs)
-        self._listener(RowsRead(RUNS.name, len(runs) - deleted))
+        deleted = 0 if self._context.choice.writes_deleted else sum(run.deleted for run in runs)
+        self._context.listener(RowsRead(RUNS.name, len(runs) - deleted))
         if deleted:
-            self._listener(RowsSkipped("deleted runs", deleted))
+            self._context.listener(RowsSkipped("deleted runs", deleted))
         if left_out:
-            self._listener(rows_left_out(RUNS.name, left_out, shown_name))
+            self._context.listener(rows_left_out(RUNS.name, left_out, shown_name))
 
     def _fail(self, reading: Reading, error: CrawlerError) -> None:
         """Name an experiment whose runs cannot be read to the end, once. The next crawl reads all of them."""
         self._note_unread(reading)
         for experiment_id, state in reading.experiments.items():
             sample = f"{experiment_id} {state.name}: {error}"
-            self._listener(EXPERIMENT_UNREAD.found(sample, count=int(not state.failed)))
-            self._client.runs.null_start_times.stop_counting(experiment_id)
+            self._context.listener(EXPERIMENT_UNREAD.found(sample, count=int(not state.failed)))
+            self._context.client.runs.null_start_times.stop_counting(experiment_id)
             state.failed = True
 
     def _steal(self, queue: Queue) -> Reading | None:
@@ -262,7 +236,7 @@ class RunStage:
 
     def _room(self, queue: Queue) -> int:
         """Return how many more sources MLflow has room for."""
-        return min(queue.idle, self._client.concurrency - (self._workers - queue.idle))
+        return self._context.room(queue.idle)
 
 
 def _let_go(runs: list[Run]) -> Iterator[Run]:

@@ -1,19 +1,16 @@
 """Reads all workspaces of a server that are chosen, one after the other; one that fails costs only itself."""
 
-import time
 from collections.abc import Iterator, Sequence
 
-from crawler.checkpoint.protocol import Progress
-from crawler.config.selection import Selection
+from msgspec import structs
+
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError, cause_of
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.workspaces import DEFAULT
+from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.reader import Reader
-from crawler.pipeline.run_choice import RunChoice
 from crawler.pipeline.run_filter import try_run_filter
-from crawler.pipeline.run_stage import RemovalsOf, Send
 from crawler.pipeline.workspaces import OF_ONE_WORKSPACE, NamesWorkspace, choose_workspaces
 from crawler.telemetry.events import Event, ExperimentsListed, Listener, SourceOpened
 from crawler.telemetry.findings.reading import NOTHING_LISTED, WORKSPACE_UNREAD
@@ -25,46 +22,28 @@ class ServerReader:
     Each workspace has a reader and a mapper of its own, so only one of them is in memory.
     """
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        mapper: CrawlMapper,
-        send: Send,
-        listener: Listener,
-        workers: int,
-        progress: Progress,
-        selection: Selection,
-        removals_of: RemovalsOf | None = None,
-    ) -> None:
-        """Read what is selected, at most `workers` pages at a time. What `progress` says is done is not read again."""
-        self._client = client
-        self._mapper = mapper
-        self._send = send
-        self._listener = listener
-        self._workers = workers
-        self._progress = progress
-        self._selection = selection
-        self._removals_of = removals_of
-        self._choice = RunChoice(selection, time.time_ns() // 1_000_000)
-        client.runs.null_start_times.chosen = self._choice.filter
-        self._current = self._reader(mapper, listener)
+    def __init__(self, context: ReadContext) -> None:
+        self._context = context
+        context.client.runs.null_start_times.chosen = context.choice.filter
+        self._current = Reader(context)
         self._is_complete = False
 
     async def read(self) -> None:
         """Read the whole server. Raises ServerError where it cannot go on."""
-        version = await self._client.version()
-        self._listener(SourceOpened(self._client.url, version))
-        names = await choose_workspaces(self._client, version, self._selection.workspace_pattern, self._listener)
+        client, selection, listener = self._context.client, self._context.selection, self._context.listener
+        version = await client.version()
+        listener(SourceOpened(client.url, version))
+        names = await choose_workspaces(client, version, selection.workspace_pattern, listener)
         if names:
-            self._client.use_workspace(names[0])
-        await try_run_filter(self._client, self._selection.run_filter)
-        await self._send(self._mapper.stages(), None)
+            client.use_workspace(names[0])
+        await try_run_filter(client, selection.run_filter)
+        await self._context.send(self._context.mapper.stages(), None)
         if len(names) > 1:
             lists_nothing = await self._read_each(version, names)
         else:
             lists_nothing = await self._read_only(version, *names)
         if lists_nothing:
-            self._listener(NOTHING_LISTED.found())
+            listener(NOTHING_LISTED.found())
         self._is_complete = True
 
     def tell_notices(self) -> None:
@@ -76,37 +55,37 @@ class ServerReader:
 
         With a checkpoint it waits for the crawl that goes on: later runs may say other things of the same datasets.
         """
-        if self._is_complete or not self._progress.is_kept:
+        if self._is_complete or not self._context.progress.is_kept:
             yield from self._current.held_rows()
-            yield from self._mapper.held()
+            yield from self._context.mapper.held()
 
     async def _read_only(self, version: str | None, name: str | None = None) -> bool:
         """Read a server without workspaces, or the only one that is chosen. Returns whether there is nothing."""
         if name is not None:
-            is_only = self._client.chosen_workspace is not None
-            self._begin(name, self._mapper.in_workspace(name, is_only=is_only), self._listener)
+            is_only = self._context.client.chosen_workspace is not None
+            self._begin(name, self._context.mapper.in_workspace(name, is_only=is_only), self._context.listener)
         await self._current.read(version, registry=name is None or self._has_registry(name))
         return self._current.lists_nothing
 
     async def _read_each(self, version: str | None, names: Sequence[str]) -> bool:
         """Read several workspaces. Returns whether there is nothing in any; raises where all of them fail."""
-        listener = _ExperimentsOfAll(self._listener, len(names))
+        listener = _ExperimentsOfAll(self._context.listener, len(names))
         errors: list[CrawlerError] = []
         lists_nothing = True
         for name in names:
-            self._begin(name, self._mapper.in_workspace(name), NamesWorkspace(listener, name))
+            self._begin(name, self._context.mapper.in_workspace(name), NamesWorkspace(listener, name))
             if (error := await self._error_of_reading(version, name)) is not None:
                 errors.append(error)
-                self._listener(WORKSPACE_UNREAD.found(f"{name}: {error}"))
-            await self._send(self._current.held_rows(), None)
+                self._context.listener(WORKSPACE_UNREAD.found(f"{name}: {error}"))
+            await self._context.send(self._current.held_rows(), None)
             lists_nothing &= self._current.lists_nothing
         if len(errors) == len(names):
             raise errors[-1]
         return lists_nothing
 
     def _begin(self, name: str, mapper: CrawlMapper, listener: Listener) -> None:
-        self._client.use_workspace(name)
-        self._current = self._reader(mapper, listener)
+        self._context.client.use_workspace(name)
+        self._current = Reader(structs.replace(self._context, mapper=mapper, listener=listener))
 
     async def _error_of_reading(self, version: str | None, name: str) -> CrawlerError | None:
         """Read the workspace at hand. Returns what is wrong with it; raises what is wrong with the server."""
@@ -118,26 +97,13 @@ class ServerReader:
         if error is None:
             return None
         # Where the server or the credentials are the reason, this request fails, too.
-        await self._client.workspaces()
+        await self._context.client.workspaces()
         assert isinstance(error, CrawlerError)  # noqa: S101  the group has no others
         return error
 
     def _has_registry(self, name: str) -> bool:
         """Return whether models are read with a workspace: those of a registry without workspaces with the default."""
-        return self._client.registry_has_workspaces or name in {DEFAULT, self._client.chosen_workspace}
-
-    def _reader(self, mapper: CrawlMapper, listener: Listener) -> Reader:
-        return Reader(
-            self._client,
-            mapper,
-            self._send,
-            listener,
-            self._workers,
-            self._progress,
-            self._selection,
-            self._choice,
-            self._removals_of,
-        )
+        return self._context.client.registry_has_workspaces or name in {DEFAULT, self._context.client.chosen_workspace}
 
 
 class _ExperimentsOfAll:

@@ -6,7 +6,6 @@ from itertools import chain, islice
 
 from msgspec import structs
 
-from crawler.config.settings import Settings
 from crawler.datahub.proposals import Entity, removal_of
 from crawler.errors import CrawlerError
 from crawler.mlflow.client import MlflowClient
@@ -17,6 +16,7 @@ from crawler.pipeline.source import RunSource
 from crawler.pipeline.stale_workspaces import StaleWorkspaces
 from crawler.removal.open_removal import Removal
 from crawler.removal.stale import RUN, Absent, Evidence, Verdict, Why, possible_names, type_of
+from crawler.settings.crawl import Settings
 from crawler.stopping import interrupted
 from crawler.telemetry.events import Listener, RowsSkipped, StaleFound
 from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, row_findings

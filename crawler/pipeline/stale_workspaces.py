@@ -1,6 +1,5 @@
 """The workspaces of what a crawl did not list: where to ask MLflow for it, and whether it is left out by choice."""
 
-from crawler.config.settings import Settings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.workspaces import of_workspace, workspace_of_model
 from crawler.mlflow.client import MlflowClient
@@ -11,6 +10,7 @@ from crawler.pipeline.workspaces import NamesWorkspace
 from crawler.removal.crawl_record import DeletedExperiment
 from crawler.removal.stale import possible_names, type_of
 from crawler.removal.stale_removal import StaleRemoval
+from crawler.settings.crawl import Settings
 from crawler.telemetry.events import Listener
 
 _CONTAINER = "container"

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Sequence
 
 from crawler.errors import CrawlerError
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import slices
-from crawler.telemetry.events import Listener, RowsSkipped
+from crawler.pipeline.read_context import ReadContext
+from crawler.telemetry.events import RowsSkipped
 from crawler.telemetry.findings.reading import TRACES_NOT_COUNTED
 
 PARTS = 8
@@ -26,9 +26,8 @@ TRACES = "traces (counted, not read)"
 class TraceCounts:
     """Counts the traces of experiments, until MLflow refuses."""
 
-    def __init__(self, client: MlflowClient, listener: Listener) -> None:
-        self._client = client
-        self._listener = listener
+    def __init__(self, context: ReadContext) -> None:
+        self._context = context
         self._requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
         self._is_refused = False
         self._is_expected = False
@@ -44,7 +43,7 @@ class TraceCounts:
         if experiment_ids:
             await self._count(experiment_ids, counts)
         if counts:
-            self._listener(RowsSkipped(TRACES, sum(counts.values())))
+            self._context.listener(RowsSkipped(TRACES, sum(counts.values())))
         return counts
 
     async def _count(self, experiment_ids: Sequence[str], counts: dict[str, int]) -> None:
@@ -62,11 +61,11 @@ class TraceCounts:
             if self._is_refused:
                 return 0
             try:
-                return await self._client.count_traces(experiment_ids)
+                return await self._context.client.count_traces(experiment_ids)
             except CrawlerError as error:
                 if not is_of_one_request(error):
                     raise
                 if self._is_expected and not is_missing(error) and not self._is_refused:
-                    self._listener(TRACES_NOT_COUNTED.found(str(error)))
+                    self._context.listener(TRACES_NOT_COUNTED.found(str(error)))
                 self._is_refused = True
                 return 0

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import Stalled
 from crawler.http.failures import RETRY_AFTER_CAP
+from crawler.settings.servers import ServerSettings
 
 MARGIN = 60.0
 LOOKS = 10

@@ -2,11 +2,11 @@
 
 from msgspec import structs
 
-from crawler.config.patterns import ALL, AllowDenyPattern
 from crawler.errors import CredentialsRefused, RequestRefused, SettingsError, WrongServer
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.server_version import is_older
 from crawler.mlflow.workspaces import DEFAULT
+from crawler.settings.patterns import ALL, AllowDenyPattern
 from crawler.telemetry.events import Event, Listener, WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import WORKSPACE_IGNORED, WORKSPACES_UNLISTED

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crawler.config.settings import RemovalSettings
 from crawler.errors import CrawlerError
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, DatahubIngestionCheckpoint, checkpoint
 from crawler.removal.checkpoint_store import CheckpointStore
+from crawler.settings.crawl import RemovalSettings
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.removal import CHECKPOINT_TOO_LARGE, CHECKPOINT_UNREAD, CHECKPOINT_UNWRITTEN
 

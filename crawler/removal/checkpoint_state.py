@@ -13,7 +13,8 @@ from typing import ClassVar
 import msgspec
 
 from crawler.datahub import timeseries, urns
-from crawler.datahub.aspects import Aspect, PartitionSpec
+from crawler.datahub.aspects.aspect import Aspect
+from crawler.datahub.aspects.runs import PartitionSpec
 from crawler.errors import DecodeError
 
 OFFICIAL_JOB = "mlflow_stale_entity_removal"

@@ -10,7 +10,8 @@ import msgspec
 import orjson
 
 from crawler.atomic_files import AtomicFile, atomic_file, open_for_owner, reason_of
-from crawler.datahub.aspects import Status, TimeStamp
+from crawler.datahub.aspects.aspect import TimeStamp
+from crawler.datahub.aspects.entities import Status
 from crawler.datahub.batching import EncodedEntity, batch_of
 from crawler.datahub.client import GmsClient
 from crawler.datahub.encoding import MAX_ASPECT_BYTES

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.config.settings import ServerSettings, Settings
 from crawler.datahub.client import GmsClient
 from crawler.errors import CrawlerError
 from crawler.http import Server
@@ -19,6 +18,8 @@ from crawler.removal.deleted_runs import DeletedRuns
 from crawler.removal.known_runs import KnownRuns
 from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale_removal import StaleRemoval
+from crawler.settings.crawl import Settings
+from crawler.settings.servers import ServerSettings
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.removal import CHECKPOINT_UNWRITTEN
 

@@ -5,9 +5,9 @@ In its checkpoint they would be removed as soon as somebody switches back to it,
 
 from collections.abc import Collection, Sequence
 
-from crawler.config.selection import Include
 from crawler.mapping.logged_models import is_logged_model
 from crawler.removal.stale import Absent, Evidence, Verdict, Why, is_removable, percent_changed, refused, type_of
+from crawler.settings.selection import Include
 
 LOGGED_MODEL = "logged model"
 _PROMPT, _PROMPT_VERSION, _EVALUATION_DATASET = "mlModelGroup", "mlModel", "dataset"

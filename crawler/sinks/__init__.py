@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, RestSettings
 from crawler.http.traffic import Traffic
+from crawler.settings.crawl import DeliverySettings
+from crawler.settings.sinks import FileSettings, LiteSettings, RestSettings
 from crawler.sinks.dry_run import open_dry_run_sink
 from crawler.sinks.file import open_file_sink
 from crawler.sinks.gms import open_gms_sink

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import msgspec
 from msgspec import structs
 
-from crawler.config.settings import RestSettings, SinkSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.versions import patches_status, unsupported_aspects
@@ -17,6 +16,7 @@ from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import CrawlerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic
+from crawler.settings.sinks import RestSettings, SinkSettings
 from crawler.sinks.gms import needs_lookup, wire_of
 from crawler.sinks.protocol import Sink, SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import BatchPlanned, Listener, OutputOpened, OutputProbed

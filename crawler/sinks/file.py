@@ -17,13 +17,13 @@ from typing import BinaryIO
 import msgspec
 
 from crawler.atomic_files import STDOUT, AtomicFile, atomic_file, lock_file, open_for_owner, reason_of
-from crawler.config.settings import FileSettings
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.errors import OutputError, SettingsError
 from crawler.http.traffic import Traffic
+from crawler.settings.sinks import FileSettings
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputLost, OutputOpened
 from crawler.telemetry.findings.delivery import NOT_SENT

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from crawler.config.settings import Confirm, Endpoint, RestSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.unknown_aspects import named_unknown
@@ -15,6 +14,7 @@ from crawler.datahub.wire.protocol import GmsWire, Wire
 from crawler.datahub.wire.restli import RestliWire
 from crawler.http import Response, Server
 from crawler.http.traffic import Traffic
+from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from crawler.sinks.gms_lookup import GmsLookup
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written

@@ -5,7 +5,6 @@ from contextlib import suppress
 
 import msgspec
 
-from crawler.config.settings import Confirm, RestSettings
 from crawler.datahub import readback
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.client import GmsClient
@@ -13,6 +12,7 @@ from crawler.datahub.proposals import SystemMetadata
 from crawler.datahub.queue_offsets import QueueOffsets
 from crawler.datahub.readback import Expected, Wanted
 from crawler.errors import CredentialsRefused, DecodeError, RequestRefused, Unreachable, WrongServer
+from crawler.settings.sinks import Confirm, RestSettings
 from crawler.sinks.gms_writer import GmsWriter
 from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.delivery import NO_SYSTEM_METADATA

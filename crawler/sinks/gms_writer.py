@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from crawler.config.settings import Confirm, RestSettings
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.client import GmsClient
 from crawler.datahub.wire.protocol import GmsWire, WriteRequest
+from crawler.settings.sinks import Confirm, RestSettings
 from crawler.sinks.protocol import Written
 from crawler.sinks.write_gate import WriteGate
 from crawler.telemetry.events import Listener

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawler.atomic_files import OWNER_ONLY, lock_file
-from crawler.config.settings import LiteSettings
 from crawler.datahub.batching import Batch, Packer
 from crawler.datahub.lite_catalog import open_lite_catalog
 from crawler.datahub.validation import UNFIT, as_wrapper
@@ -19,6 +18,7 @@ from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.protocol import Wire
 from crawler.errors import OutputError, RequestRefused, SettingsError
 from crawler.http.traffic import Traffic
+from crawler.settings.sinks import LiteSettings
 from crawler.sinks.protocol import SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener, OutputOpened
 from crawler.telemetry.timing import Timing

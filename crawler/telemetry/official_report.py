@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from crawler import __version__
-from crawler.config.durations import human_seconds
+from crawler.settings.durations import human_seconds
 from crawler.telemetry.report import Report, peak_rss_bytes
 from crawler.telemetry.summary import human_bytes, print_summary
 from crawler.telemetry.tally import FindingSummary

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from crawler.config.durations import human_seconds
 from crawler.http.traffic import Traffic
+from crawler.settings.durations import human_seconds
 from crawler.telemetry.eta import Growth, seconds_left
 from crawler.telemetry.logs import printable
 from crawler.telemetry.report import Report, peak_rss_bytes

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from crawler.config.durations import human_seconds
 from crawler.http.traffic import Traffic
+from crawler.settings.durations import human_seconds
 from crawler.telemetry.logs import printable
 from crawler.telemetry.report import Report, peak_rss_bytes
 from crawler.telemetry.tally import FindingSummary

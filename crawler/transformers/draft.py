@@ -7,7 +7,7 @@ import msgspec
 import orjson
 from msgspec import structs
 
-from crawler.datahub.aspects import Aspect, encode_aspect, foreign_aspect
+from crawler.datahub.aspects.aspect import Aspect, encode_aspect, foreign_aspect
 from crawler.datahub.proposals import Entity
 
 if TYPE_CHECKING:

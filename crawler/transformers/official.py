@@ -3,13 +3,14 @@
 import math
 import time
 
-from crawler.config.remarks import Remarks
-from crawler.config.secrets import read_secret
-from crawler.config.settings import ServerSettings, Settings, TransformerSettings
-from crawler.config.urls import parse_address
-from crawler.datahub.acryl import without_telemetry
+from crawler.acryl import without_telemetry
 from crawler.errors import SettingsError
 from crawler.http.credentials import credentials_of, request_headers
+from crawler.secrets.sources import read_secret
+from crawler.settings.crawl import Settings, TransformerSettings
+from crawler.settings.diagnostics import Diagnostics
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import parse_address
 from crawler.transformers.chain import NamedStep
 
 with without_telemetry():
@@ -33,13 +34,13 @@ def make_steps(settings: Settings) -> list[NamedStep]:
     metadata = SystemMetadataClass(
         lastObserved=time.time_ns() // 1_000_000, runId=settings.run_id, pipelineName=settings.pipeline_name
     )
-    remarks = Remarks()
+    diagnostics = Diagnostics()
     steps = []
     for index, each in enumerate(settings.transformers):
         path = f"transformers[{index}]"
-        with remarks:
+        with diagnostics:
             steps.append(NamedStep(f"{path} {each.type}", step_of(_transformer(each, path, context), metadata)))
-    remarks.raise_errors()
+    diagnostics.raise_errors()
     return steps
 
 

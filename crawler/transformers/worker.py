@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from crawler.config.settings import Settings
 from crawler.datahub.proposals import Entity
+from crawler.settings.crawl import Settings
 from crawler.telemetry.timing import Timing
 from crawler.transformers.chain import Chain, NamedStep, Transformed, WithoutBrowsePaths
 

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crawler.config.selection import Include
+from crawler.settings.selection import Include
 from scripts.comparison.crawls import compare
 from scripts.comparison.page import PAGE, ServerComparison, render
 from tests.conftest import GOLDEN

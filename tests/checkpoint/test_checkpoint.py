@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.sqlite import SCHEMA_VERSION, Changes, Database
-from crawler.datahub.aspects import Status
+from crawler.datahub.aspects.entities import Status
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.errors import OutputError, SettingsError

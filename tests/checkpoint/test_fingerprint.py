@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crawler.checkpoint.fingerprint import ends_of, fingerprint, source_of
-from crawler.config.settings import Settings
+from crawler.settings.crawl import Settings
 from tests.config.recipes import loaded, recipe, rest
 
 OF_AN_OLDER_RELEASE = {

@@ -11,8 +11,8 @@ from crawler.checkpoint.acks import Window
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.checkpoint.intervals import EVERYTHING, Bounds
 from crawler.checkpoint.memory import Memory
-from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mapping.runs import run_urn
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
 from crawler.telemetry.events import ExperimentsListed, Outcome, Outcomes, RowsRead
 from crawler.telemetry.findings.delivery import REFUSED
 

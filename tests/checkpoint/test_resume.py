@@ -9,9 +9,10 @@ from msgspec import structs
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Confirm, Settings
 from crawler.errors import CredentialsRefused, SettingsError
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Confirm
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from crawler.checkpoint.scope import OVERLAP, LastCrawl, Scope, scope_of
-from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.plan import Stretch
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from crawler.cli.main import main
-from crawler.config import sections
+from crawler.config.sections.sink import RestSink
+from crawler.config.sections.source import MlflowSource
 from tests.config.recipes import CANARY, recipe, rest
 
 
@@ -61,8 +62,8 @@ def test_each_setting_is_there_with_its_origin(
         "--grace": ("25", "default"),
     }
     assert {path: found[path] for path in expected} == expected
-    assert {f"source.config.{name}" for name in sections.MlflowSource.__struct_fields__} <= set(found)
-    assert {f"sink.config.{name}" for name in sections.RestSink.__struct_fields__} <= set(found)
+    assert {f"source.config.{name}" for name in MlflowSource.__struct_fields__} <= set(found)
+    assert {f"sink.config.{name}" for name in RestSink.__struct_fields__} <= set(found)
 
 
 def test_what_stands_beside_source_and_sink(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from crawler.comparison.differences import Differences
 from crawler.comparison.run import diff
-from crawler.config.settings import Settings
 from crawler.errors import Interrupted, SettingsError
+from crawler.settings.crawl import Settings
 from crawler.telemetry.report import Report
 from tests.gms.other_writers import erase, overwrite
 from tests.gms.server import Gms

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -11,15 +13,13 @@ from hypothesis import strategies as st
 
 from crawler.comparison.difference import differing_fields
 from crawler.comparison.normal_form import DEFAULTS, Path, normal_form
-from crawler.datahub.aspects import Aspect, ForeignAspect
+from crawler.datahub import aspects
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.stages import stage_tags
-from crawler.removal.checkpoint_state import DatahubIngestionCheckpoint
 from tests.support.examples import examples
 
-NOT_OF_A_CRAWL = ForeignAspect, DatahubIngestionCheckpoint
-"""What transformers make, and what is written beside a crawl."""
-WRITTEN = sorted(aspect.NAME for aspect in Aspect.__subclasses__() if aspect not in NOT_OF_A_CRAWL)
+MODULES = [import_module(f"{aspects.__name__}.{each.name}") for each in iter_modules(aspects.__path__)]
+WRITTEN = sorted({each.NAME for module in MODULES for each in vars(module).values() if hasattr(each, "NAME")})
 
 
 def defaults_of(schema: Any, path: Path, depth: int = 0) -> Iterator[tuple[Path, Any]]:

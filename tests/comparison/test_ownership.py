@@ -14,9 +14,9 @@ from crawler.comparison.ownership import (
     types_read_whole,
     types_told_apart,
 )
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.selection import Include, Selection
-from crawler.config.settings import MappingSettings
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Include, Selection
 from crawler.telemetry.events import WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.mapping import DATASETS_DIFFER

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from crawler.comparison.value_reader import FAILURES_IN_A_ROW, ValueReader
-from crawler.config.settings import ServerSettings
 from crawler.datahub.client import GmsClient
 from crawler.datahub.stored_values import Wanted
 from crawler.errors import CredentialsRefused, ServerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import ServerSettings
 from crawler.telemetry.events import Event
 from crawler.telemetry.findings.kind import Finding
 from tests.gms.faults import Fault

@@ -8,8 +8,9 @@ import yaml
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import RestSettings, Settings
 from crawler.errors import ExitCode, SettingsError
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import RestSettings
 
 CANARY = "c4n4ry-s3cr3t"
 

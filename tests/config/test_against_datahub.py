@@ -12,10 +12,10 @@ import yaml
 from datahub.cli import config_utils
 from datahub.ingestion.sink.datahub_rest import DatahubRestSink, DatahubRestSinkConfig
 
-from crawler.config.settings import ServerSettings
-from crawler.config.urls import parse_address
 from crawler.errors import SettingsError
 from crawler.http.credentials import credentials_of, request_headers
+from crawler.settings.servers import ServerSettings
+from crawler.settings.urls import parse_address
 from tests.config.recipes import datahub, loaded, recipe
 
 Recipe = dict[str, Any] | None

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import SettingsError
+from crawler.settings.servers import ServerSettings
 from tests.config.recipes import loaded
 from tests.config.test_against_datahub import authorization_of
 from tests.servers.environments import mlflow_environment

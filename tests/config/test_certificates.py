@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from crawler.config.settings import Tls
 from crawler.errors import Unreachable
 from crawler.http.tls import tls_context
+from crawler.settings.servers import Tls
 from tests.config.recipes import datahub, loaded, recipe, rest
 from tests.http.conftest import Certify, Connect, Serve, certify, connect, naps, serve, traffic
 

@@ -159,7 +159,7 @@ def test_any_file_is_read_or_refused(kind: str, tmp_path: Path, content: bytes) 
     [
         ("crawler.config", {"yaml", "datahub", "pydantic", "aiohttp"}),
         ("crawler.config.load", {"yaml", "datahub", "pydantic", "aiohttp"}),
-        ("crawler.config.settings", {"yaml", "orjson", "expandvars", "crawler.config.load", "crawler.config.document"}),
+        ("crawler.settings.crawl", {"yaml", "orjson", "expandvars", "crawler.config.load", "crawler.config.document"}),
     ],
 )
 def test_importing_the_package_stays_quick(module: str, heavy: set[str]) -> None:

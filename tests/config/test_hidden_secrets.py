@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Secret, Settings
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import Settings
 from tests.config.recipes import CANARY, loaded, recipe, refused, rest
 from tests.support.examples import examples
 

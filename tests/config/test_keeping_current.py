@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.errors import SettingsError
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
 from tests.config.recipes import loaded, recipe, rest
 
 DAY = 86_400.0

@@ -7,8 +7,9 @@ import pytest
 
 from crawler.cli.parser import command_parser
 from crawler.cli.settings import delivery_settings_of, settings_of
-from crawler.config.settings import Confirm, Settings
 from crawler.errors import SettingsError
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Confirm
 from tests.config.recipes import datahub, loaded, recipe, refused, rest
 
 

@@ -10,8 +10,10 @@ import yaml
 import crawler.config.load
 from crawler.config.flags import Flags
 from crawler.config.load import load, load_delivery
-from crawler.config.settings import Endpoint, FileSettings, Secret, Settings
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Endpoint, FileSettings
 from tests.config.recipes import datahub, recipe, rest
 
 NAMES = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "DATAHUB_GMS_URL", "DATAHUB_GMS_HOST", "DATAHUB_GMS_TOKEN")

@@ -5,29 +5,33 @@ from pathlib import Path
 
 import pytest
 
-from crawler.config import sections, unsupported
+from crawler.config import unsupported
 from crawler.config.flags import Flags
-from crawler.config.selection import Include
+from crawler.config.sections.recipe import NoOptions, Pipeline, Typed
+from crawler.config.sections.sink import FileSink, LiteFile, LiteSink, RestSink
+from crawler.config.sections.source import FileStateProvider, MlflowSource, StatefulIngestion, StateProvider
 from crawler.config.strict import section
 from crawler.config.unsupported import Unsupported
 from crawler.errors import SettingsError
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Include
 from tests.config.recipes import recipe, refused, rest
 
 SECTIONS: dict[str, tuple[type, dict[str, Unsupported]]] = {
-    "": (sections.Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
-    "flags": (sections.NoOptions, unsupported.UNSUPPORTED_IN_FLAGS),
-    "source": (sections.Typed, unsupported.UNSUPPORTED_IN_SOURCE),
-    "source.config": (sections.MlflowSource, {}),
+    "": (Pipeline, unsupported.UNSUPPORTED_IN_PIPELINE),
+    "flags": (NoOptions, unsupported.UNSUPPORTED_IN_FLAGS),
+    "source": (Typed, unsupported.UNSUPPORTED_IN_SOURCE),
+    "source.config": (MlflowSource, {}),
     "source.config.include": (Include, {}),
-    "source.config.experiment_pattern": (sections.PatternOptions, {}),
-    "source.config.stateful_ingestion": (sections.StatefulIngestion, {}),
-    "source.config.stateful_ingestion.state_provider": (sections.StateProvider, {}),
-    "source.config.stateful_ingestion.state_provider.config": (sections.FileStateProvider, {}),
-    "sink": (sections.Typed, {}),
-    "rest: sink.config": (sections.RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
-    "file: sink.config": (sections.FileSink, {}),
-    "lite: sink.config": (sections.LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
-    "sink.config.config": (sections.LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
+    "source.config.experiment_pattern": (AllowDenyPattern, {}),
+    "source.config.stateful_ingestion": (StatefulIngestion, {}),
+    "source.config.stateful_ingestion.state_provider": (StateProvider, {}),
+    "source.config.stateful_ingestion.state_provider.config": (FileStateProvider, {}),
+    "sink": (Typed, {}),
+    "rest: sink.config": (RestSink, unsupported.UNSUPPORTED_IN_REST_SINK),
+    "file: sink.config": (FileSink, {}),
+    "lite: sink.config": (LiteSink, unsupported.UNSUPPORTED_IN_LITE_SINK),
+    "sink.config.config": (LiteFile, unsupported.UNSUPPORTED_IN_LITE_FILE),
 }
 CASES = [
     pytest.param(key, path, id=f"{path}.{key}")

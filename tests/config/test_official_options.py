@@ -24,7 +24,8 @@ from datahub.ingestion.source.state.stale_entity_removal_handler import Stateful
 from datahub.lite.duckdb_lite_config import DuckDBLiteConfig
 
 from crawler.config import unsupported
-from crawler.config.settings import FileSettings, LiteSettings, Secret
+from crawler.secrets.secret import Secret
+from crawler.settings.sinks import FileSettings, LiteSettings
 from scripts.official_options import OFFICIAL, RELEASE
 from scripts.recipe_reference import PAGE
 from tests.config.recipes import datahub as rest_settings

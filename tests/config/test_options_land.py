@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from crawler.config import sections
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.secrets import secret_options
-from crawler.config.selection import Include
-from crawler.config.settings import Confirm, Endpoint, OwnerSettings, Secret, Settings
+from crawler.config.secret_options import secret_options
+from crawler.config.sections.sink import RestSink
+from crawler.config.sections.source import MlflowSource
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import Settings
+from crawler.settings.mapping import OwnerSettings
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Include
+from crawler.settings.sinks import Confirm, Endpoint
 from tests.config.recipes import datahub, loaded, recipe, rest
 
 MLFLOW: dict[str, tuple[Any, str, Any]] = {
@@ -33,7 +37,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "workspace": ("team-a", "mlflow.workspace", "team-a"),
     "experiment_pattern": ({"deny": ["tmp"]}, "selection.experiment_pattern.deny", ("tmp",)),
     "registered_model_pattern": ({"allow": ["a", "b"]}, "selection.registered_model_pattern.allow", ("a", "b")),
-    "run_name_pattern": ({"ignoreCase": "false"}, "selection.run_name_pattern.ignore_case", False),
+    "run_name_pattern": ({"ignoreCase": "false"}, "selection.run_name_pattern.ignoreCase", False),
     "run_filter": (" metrics.loss < 1 ", "selection.run_filter", "metrics.loss < 1"),
     "runs_since": (date(2026, 1, 2), "selection.runs_since", "2026-01-02"),
     "max_runs_per_experiment": ("5", "selection.max_runs_per_experiment", 5),
@@ -41,7 +45,7 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "workspace_pattern": (
         {"allow": ["a"], "deny": ["b"], "ignoreCase": False},
         "selection.workspace_pattern",
-        AllowDenyPattern(allow=("a",), deny=("b",), ignore_case=False),
+        AllowDenyPattern(allow=("a",), deny=("b",), ignoreCase=False),
     ),
     "workspace_identity": ("prefix", "mapping.workspace_identity", "prefix"),
     "page_size": ("77", "mlflow.page_size", 77),
@@ -97,8 +101,8 @@ def at(found: Settings, path: str) -> Any:
 def test_no_option_is_forgotten_here() -> None:
     of_a_state = {"changed_only", "incremental", "verify_every"}
     alone = {"username", *secret_options("password"), "token_file", "stateful_ingestion", "include", *of_a_state}
-    assert set(MLFLOW) | alone == set(sections.MlflowSource.__struct_fields__)
-    assert set(REST) | {"token_file", "auth"} == set(sections.RestSink.__struct_fields__)
+    assert set(MLFLOW) | alone == set(MlflowSource.__struct_fields__)
+    assert set(REST) | {"token_file", "auth"} == set(RestSink.__struct_fields__)
 
 
 @pytest.mark.parametrize("option", MLFLOW)

@@ -10,7 +10,8 @@ from datahub.configuration.common import redact_raw_config
 from crawler.config.flags import Flags
 from crawler.config.load import load_delivery
 from crawler.config.redacted_recipe import redacted_recipe
-from crawler.config.settings import IngestionPageSettings, Secret, TransformerSettings
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import IngestionPageSettings, TransformerSettings
 from tests.config.recipes import CANARY, loaded, recipe, rest
 
 TAGS = {"type": "simple_add_dataset_tags", "config": {"tag_urns": ["urn:li:tag:a"]}}

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from crawler.config.patterns import ALL
-from crawler.config.settings import Endpoint, FileSettings, LiteSettings, RestSettings, Secret
+from crawler.secrets.secret import Secret
+from crawler.settings.patterns import ALL
+from crawler.settings.sinks import Endpoint, FileSettings, LiteSettings, RestSettings
 from tests.config.recipes import datahub, loaded, recipe, refused, rest
 
 STORED = "gms: {server: 'http://stored', token: stored-token, timeout_sec: 9, unknown-to-us: 1}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import RestSettings
+from crawler.settings.sinks import RestSettings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

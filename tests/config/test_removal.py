@@ -10,8 +10,10 @@ from datahub.ingestion.source.state_provider.file_ingestion_checkpointing_provid
     FileIngestionStateProviderConfig,
 )
 
-from crawler.config import sections
-from crawler.config.settings import RemovalSettings, Secret, ServerSettings, Settings
+from crawler.config.sections.source import FileStateProvider, StatefulIngestion
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import RemovalSettings, Settings
+from crawler.settings.servers import ServerSettings
 from tests.config.recipes import CANARY, loaded, recipe, refused, rest
 
 FILE = {"type": "file", "config": {"filename": "state.json"}}
@@ -28,7 +30,7 @@ def removal(found: Settings) -> RemovalSettings:
 
 
 def test_the_defaults_are_the_official_ones() -> None:
-    ours = msgspec.to_builtins(sections.StatefulIngestion())
+    ours = msgspec.to_builtins(StatefulIngestion())
     assert ours.pop("removal") == "auto"
     assert ours == StatefulStaleMetadataRemovalConfig().model_dump()
 
@@ -82,7 +84,7 @@ def test_the_checkpoint_in_a_file(sink: Any, tmp_path: Path) -> None:
 
 
 def test_the_files_options_are_the_official_ones() -> None:
-    assert set(FileIngestionStateProviderConfig.model_fields) == set(sections.FileStateProvider.__struct_fields__)
+    assert set(FileIngestionStateProviderConfig.model_fields) == set(FileStateProvider.__struct_fields__)
 
 
 def test_the_checkpoint_in_another_datahub(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from crawler.config.secrets import secret_in_file, secret_of_command
-from crawler.config.settings import Secret
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.secrets.sources import secret_in_file, secret_of_command
 from tests.config.recipes import CANARY, datahub, loaded, recipe, refused, rest
 
 USER = {"username": "ann"}

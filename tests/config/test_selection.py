@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.checkpoint.fingerprint import differences, fingerprint
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.selection import Selection, choices
-from crawler.config.since import since
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Selection, choices
+from crawler.settings.since import since
 from tests.config.recipes import loaded, recipe, refused
 from tests.support.examples import examples
 
@@ -21,7 +21,7 @@ EXPRESSIONS = st.lists(st.sampled_from([".*", "a", "^a$", "B.*", ".*b$", "[ab]+$
 @examples(300)
 @given(EXPRESSIONS, EXPRESSIONS, st.booleans(), st.text("aAbBx\n", max_size=4))
 def test_patterns_choose_as_those_of_datahub(allow: list[str], deny: list[str], ignore_case: bool, name: str) -> None:
-    ours = AllowDenyPattern(allow=tuple(allow), deny=tuple(deny), ignore_case=ignore_case)
+    ours = AllowDenyPattern(allow=tuple(allow), deny=tuple(deny), ignoreCase=ignore_case)
     official = Official(allow=allow, deny=deny, ignoreCase=ignore_case)
     assert ours.allows(name) == official.allowed(name)
     assert ours.allows_all == official.is_allow_all()

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from datahub.emitter.token_provider import TokenProvider, TokenResult
 
-from crawler.config.secrets import read_secret
-from crawler.config.settings import Secret, ServerSettings
+from crawler.secrets.secret import Secret
+from crawler.secrets.sources import read_secret
+from crawler.settings.servers import ServerSettings
 from tests.config.recipes import CANARY, datahub, loaded, recipe, refused, rest
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crawler.config.settings import Secret
+from crawler.secrets.secret import Secret
 from tests.config.recipes import CANARY, datahub, loaded, recipe, refused, rest
 
 SIGV4 = {"MLFLOW_TRACKING_AWS_SIGV4": "true"}

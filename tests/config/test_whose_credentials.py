@@ -6,8 +6,11 @@ import pytest
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import RestSettings, Secret, Settings, Tls
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import Settings
+from crawler.settings.servers import Tls
+from crawler.settings.sinks import RestSettings
 
 CANARY = "c4n4ry-s3cr3t"
 STORED = f"gms: {{server: 'http://stored:8080/', token: {CANARY}}}"

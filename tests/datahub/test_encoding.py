@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from crawler.datahub import aspects
-from crawler.datahub.aspects import Aspect, ContainerProperties, Status, TagProperties, TimeStamp
+from crawler.datahub.aspects.aspect import Aspect, Edge, NamedValue, TimeStamp
+from crawler.datahub.aspects.entities import (
+    BrowsePathEntry,
+    BrowsePathsV2,
+    ContainerOf,
+    ContainerProperties,
+    PlatformResourceInfo,
+    Status,
+    SubTypes,
+    TagProperties,
+)
+from crawler.datahub.aspects.runs import DataProcessInstanceInput, MLTrainingRunProperties
 from crawler.datahub.encoding import MAX_ASPECT_BYTES, REMEMBERED, Encoder
 from crawler.datahub.proposals import Entity, Proposal, Refusal, SystemMetadata, encode_system_metadata
 from crawler.datahub.versions import unsupported_aspects
@@ -26,7 +36,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 maps = st.dictionaries(texts, texts, max_size=4)
 times = st.integers(-(2**63), 2**63 - 1)
 stamps = st.none() | st.builds(TimeStamp, times, st.none() | st.just("urn:li:corpuser:a"))
-named = st.lists(st.builds(aspects.NamedValue, texts, texts), max_size=3)
+named = st.lists(st.builds(NamedValue, texts, texts), max_size=3)
 RUN = "urn:li:dataProcessInstance:1"
 DATASET = "urn:li:dataset:(urn:li:dataPlatform:s3,a,PROD)"
 
@@ -41,18 +51,18 @@ made = st.one_of(
         "container",
         "urn:li:container:1",
         st.builds(ContainerProperties, texts, maps, st.none() | texts, st.none() | texts, stamps, stamps),
-        st.builds(aspects.SubTypes, type_names=st.lists(texts, max_size=2)),
-        st.builds(aspects.BrowsePathsV2, path=st.lists(st.builds(aspects.BrowsePathEntry, id=texts), max_size=2)),
+        st.builds(SubTypes, type_names=st.lists(texts, max_size=2)),
+        st.builds(BrowsePathsV2, path=st.lists(st.builds(BrowsePathEntry, id=texts), max_size=2)),
     ),
-    entities("platformResource", "urn:li:platformResource:1", st.builds(aspects.PlatformResourceInfo, texts, texts)),
+    entities("platformResource", "urn:li:platformResource:1", st.builds(PlatformResourceInfo, texts, texts)),
     entities(
         "dataProcessInstance",
         RUN,
-        st.builds(aspects.MLTrainingRunProperties, texts, maps, st.lists(texts, max_size=2), named, named),
+        st.builds(MLTrainingRunProperties, texts, maps, st.lists(texts, max_size=2), named, named),
         st.builds(
-            aspects.DataProcessInstanceInput,
+            DataProcessInstanceInput,
             st.just([]),
-            st.lists(st.builds(aspects.Edge, st.just(DATASET), st.none() | maps), max_size=2),
+            st.lists(st.builds(Edge, st.just(DATASET), st.none() | maps), max_size=2),
         ),
         st.just(Status(removed=False)),
     ),
@@ -104,7 +114,7 @@ def test_a_patched_status_is_the_official_patch_and_reads_back_as_the_status(mak
     wire = make(METADATA, patches_status=True)
     urn = "urn:li:tag:a"
     (official,) = StatusPatchBuilder(urn).set_removed(removed).build()
-    parcel, _ = Encoder(wire).encode(Entity("tag", urn, (Status(removed=removed), aspects.SubTypes(["x"]))))
+    parcel, _ = Encoder(wire).encode(Entity("tag", urn, (Status(removed=removed), SubTypes(["x"]))))
     status, other = parcel.proposals
     assert [wire.aspect_name(each) for each in (status, other)] == ["status", "subTypes"]
     assert wire.proposal(parcel, status).aspect == (b'{"removed":true}' if removed else b'{"removed":false}')
@@ -138,7 +148,7 @@ def test_a_request_holds_its_proposals_in_order(given_entities: list[Entity], as
 
 
 # Aspects as the mapping shares them between entities: the same objects, of which one has a `status` that a type lacks.
-shared = (aspects.SubTypes(["a"]), Status(removed=False), aspects.ContainerOf("urn:li:container:1"))
+shared = (SubTypes(["a"]), Status(removed=False), ContainerOf("urn:li:container:1"))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["tag", "container"]), st.lists(st.sampled_from(shared), max_size=4))))
@@ -154,7 +164,7 @@ def test_what_is_remembered_is_what_would_be_encoded(uses: list[tuple[str, list[
 def test_memory_for_repeated_aspects_is_bounded_and_stays_right() -> None:
     encoder = Encoder(WIRES[0])
     for number in range(3 * REMEMBERED):
-        container = aspects.ContainerOf(f"urn:li:container:{number}")
+        container = ContainerOf(f"urn:li:container:{number}")
         entity = Entity("dataProcessInstance", RUN, (container, shared[1]))
         assert to_builtins(encoder.encode(entity)) == to_builtins(Encoder(WIRES[0]).encode(entity))
         assert len(encoder._remembered["dataProcessInstance"]) <= REMEMBERED
@@ -195,7 +205,7 @@ def test_metadata_without_a_pipeline_names_none() -> None:
     ],
 )
 def test_an_entity_with_a_bad_urn_is_refused_as_a_whole(urn: str) -> None:
-    entity = Entity(urn.split(":")[2], urn, (Status(removed=False), aspects.SubTypes(["a"])))
+    entity = Entity(urn.split(":")[2], urn, (Status(removed=False), SubTypes(["a"])))
     parcel, (refusal,) = Encoder(WIRES[0]).encode(entity)
     assert parcel.proposals == []
     assert (refusal.code, refusal.subject) == ("urn", urn)
@@ -215,8 +225,8 @@ def test_an_aspect_that_is_too_large_is_refused_alone(place: int) -> None:
 def test_the_limit_counts_bytes_and_is_still_taken_itself() -> None:
     frame = len(json.dumps({"typeNames": [""]}, separators=(",", ":")))
     for text, taken in (("x" * (MAX_ASPECT_BYTES - frame), 1), ("x" * (MAX_ASPECT_BYTES - frame + 1), 0)):
-        assert len(Encoder(WIRES[0]).encode(one(aspects.SubTypes([text])))[0].proposals) == taken
-    cjk = aspects.SubTypes(["実" * (MAX_ASPECT_BYTES // 3)])
+        assert len(Encoder(WIRES[0]).encode(one(SubTypes([text])))[0].proposals) == taken
+    cjk = SubTypes(["実" * (MAX_ASPECT_BYTES // 3)])
     assert Encoder(WIRES[0]).encode(one(cjk))[0].proposals == []
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects import Aspect, ContainerProperties, Status, SubTypes, TagProperties
+from crawler.datahub.aspects.aspect import Aspect
+from crawler.datahub.aspects.entities import ContainerProperties, Status, SubTypes, TagProperties
 from crawler.datahub.batching import Batch, PackerByType, batch_of
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata, removal_of

@@ -14,12 +14,12 @@ from datahub.metadata.urns import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.platform import PLATFORM_URN
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
+from crawler.settings.mapping import MappingSettings
 from tests.gms.urn_rules import URN_COLUMN_CHARACTERS, MalformedUrn, illegal
 from tests.support.examples import examples
 

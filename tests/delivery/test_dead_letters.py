@@ -13,10 +13,10 @@ import pytest
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.datahub.aspects import NOT_REMOVED
+from crawler.datahub.aspects.entities import NOT_REMOVED
 from crawler.datahub.proposals import Entity, Proposal
 from crawler.delivery.dead_letters import DeadLetters, Origin, default_path, same_target
-from crawler.delivery.delivery import open_delivery
+from crawler.delivery.open_delivery import open_delivery
 from crawler.errors import SettingsError
 from crawler.http.traffic import Traffic
 from crawler.telemetry.report import Report

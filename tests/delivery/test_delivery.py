@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from crawler.datahub.aspects import NOT_REMOVED, SubTypes
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes
 from crawler.datahub.batching import Batch, Packer, PackerByType
 from crawler.datahub.encoding import MAX_ASPECT_BYTES
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.datahub.aspects import NOT_REMOVED, SubTypes
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes
 from crawler.datahub.batching import Batch
 from crawler.datahub.proposals import Entity
 from crawler.errors import Unreachable

@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from crawler.datahub import readback
-from crawler.datahub.aspects import (
-    NOT_REMOVED,
-    Aspect,
-    DataProcessInstanceRunEvent,
-    PartitionSpec,
-    RunResult,
-    SubTypes,
-    TagProperties,
-)
+from crawler.datahub.aspects.aspect import Aspect
+from crawler.datahub.aspects.entities import NOT_REMOVED, SubTypes, TagProperties
+from crawler.datahub.aspects.runs import DataProcessInstanceRunEvent, PartitionSpec, RunResult
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata

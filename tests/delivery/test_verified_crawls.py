@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from crawler.config.settings import Confirm, Endpoint
 from crawler.errors import CredentialsRefused, ExitCode, WrongServer
 from crawler.pipeline.check import DatahubCheck, check
 from crawler.pipeline.crawl import crawl
 from crawler.pipeline.replay import replay
+from crawler.settings.sinks import Confirm, Endpoint
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms

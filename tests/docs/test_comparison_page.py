@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import mapping
-from crawler.datahub.aspects import Aspect
+from crawler.datahub.aspects.aspect import Aspect
 from scripts.comparison.delivered import Mark, aspect_rows, changing, marks, values
 from scripts.comparison.field_differences import Difference, How, differences
 from scripts.comparison.page import PAGE, ServerComparison, render

@@ -3,7 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import msgspec
 import pytest
@@ -12,7 +14,7 @@ import crawler
 from crawler import errors
 from crawler.cli.parser import command_parser
 from crawler.config import sections, unsupported
-from crawler.config.selection import Include
+from crawler.settings.selection import Include
 from crawler.telemetry.findings.catalogue import CATALOGUE
 from scripts.recipe_reference import VARIABLES
 
@@ -34,7 +36,8 @@ def flags() -> set[str]:
 
 def keys() -> set[str]:
     """Every key of a recipe."""
-    named = [Include, *vars(sections).values()]
+    modules = [import_module(f"{sections.__name__}.{each.name}") for each in iter_modules(sections.__path__)]
+    named = [Include, *(each for module in modules for each in vars(module).values())]
     structs = [each for each in named if isinstance(each, type) and issubclass(each, msgspec.Struct)]
     tables = [each for name, each in vars(unsupported).items() if name.startswith("UNSUPPORTED_IN_")]
     return {field for each in structs for field in each.__struct_fields__} | {key for table in tables for key in table}

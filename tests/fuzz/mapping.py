@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
@@ -14,6 +13,7 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import EvaluationDataset, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
+from crawler.settings.mapping import MappingSettings
 from tests.fuzz.decoding import Counts
 from tests.fuzz.promises import can_be_told, promise
 

@@ -18,10 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from crawler.config.settings import ServerSettings
 from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import ServerSettings
 from tests.simulation.network import SEAM
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -6,13 +6,13 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import Unreachable
 from crawler.http import Server
 from crawler.http.exchange import Request
 from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.http.responses import Response
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import ServerSettings
 from tests.http.conftest import Connect, Serve, ServeRaw, answered_by
 from tests.simulation.virtual_clock import run_virtually
 

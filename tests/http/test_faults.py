@@ -7,9 +7,9 @@ from itertools import count
 import aiohttp
 import pytest
 
-from crawler.config.settings import Secret
 from crawler.errors import Unreachable
 from crawler.http.traffic import Traffic
+from crawler.secrets.secret import Secret
 from tests.http.conftest import Connect, Connection, ServeRaw
 
 WHOLE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'

@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine
 import aiohttp
 import pytest
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import RequestRefused, Unreachable
 from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.outage import MAX_OUTAGES
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import ServerSettings
 from tests.http.conftest import answered_by, no_tls
 from tests.simulation.virtual_clock import run_virtually
 

@@ -9,10 +9,11 @@ import zlib
 import pytest
 from aiohttp import web
 
-from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import AnswerTooLarge, RequestRefused, Unreachable, WrongServer
 from crawler.http import Server
 from crawler.http.traffic import Traffic
+from crawler.secrets.secret import Secret
+from crawler.settings.servers import ServerSettings
 from tests.http.conftest import Connect, Connection, Naps, Serve, ServeRaw
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -100,7 +101,7 @@ from crawler.errors import AnswerTooLarge
 from crawler.http import Server
 from crawler.http.traffic import Traffic
 from crawler.telemetry.report import peak_rss_bytes
-from crawler.config.settings import ServerSettings
+from crawler.settings.servers import ServerSettings
 
 async def main():
     async with Server("MLflow", ServerSettings(url=sys.argv[1]), Traffic(), max_answer_bytes=20_000_000) as server:

@@ -13,10 +13,11 @@ import pytest
 from aiohttp import web
 
 from crawler import __version__
-from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import CredentialsRefused, RequestRefused, WrongServer
 from crawler.http import Response, Server
 from crawler.http.traffic import Traffic
+from crawler.secrets.secret import Secret
+from crawler.settings.servers import ServerSettings
 from tests.http.conftest import Connect, Handler, Naps, Serve, ServeRaw
 
 

@@ -14,13 +14,13 @@ from unittest import mock
 import aiohttp
 import pytest
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import RequestRefused, Unreachable
 from crawler.http import Response, Server
 from crawler.http.exchange import Request
 from crawler.http.outage import PAUSE_CAP
 from crawler.http.outage_log import TELL_AFTER
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import ServerSettings
 from tests.http.conftest import answered_by, no_tls
 from tests.simulation.virtual_clock import run_virtually
 

@@ -8,10 +8,10 @@ import pytest
 import requests
 from aiohttp import web
 
-from crawler.config.settings import Secret
-from crawler.config.urls import parse_address
 from crawler.errors import RequestRefused, SettingsError, Unreachable
 from crawler.http.proxy import proxy_for
+from crawler.secrets.secret import Secret
+from crawler.settings.urls import parse_address
 from tests.http.conftest import Connect, Serve, ServeRaw
 
 

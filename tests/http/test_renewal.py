@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from crawler.config.settings import Secret, SecretSource, TokenProvider
 from crawler.errors import CredentialsRefused
 from crawler.http.traffic import Traffic
+from crawler.secrets.secret import Secret, SecretSource, TokenProvider
 from tests.http.conftest import Connect, Handler, Serve
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from crawler.config.settings import Secret
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
 from tests.http.conftest import Connect
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from crawler.config.settings import Tls
 from crawler.errors import SettingsError, Unreachable
 from crawler.http.tls import tls_context
 from crawler.http.traffic import Traffic
+from crawler.settings.servers import Tls
 from tests.http.conftest import Certify, Connect, Serve
 
 

@@ -8,22 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import (
-    Aspect,
-    DatasetProperties,
-    Status,
-    TagProperties,
-    TimeStamp,
-    Upstream,
-    UpstreamLineage,
-)
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.datasets import DatasetProperties, Upstream, UpstreamLineage
+from crawler.datahub.aspects.entities import Status, TagProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.datasets import DatasetMapper
 from crawler.mapping.reducers import datasets as datasets_reducer
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.seen_keys import SeenKeys
 from crawler.mlflow.entities import Dataset, DatasetInput, Run, RunInfo
+from crawler.settings.mapping import MappingSettings
 
 KINDS: tuple[type[Aspect], ...] = (DatasetProperties, TagProperties, UpstreamLineage)
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
@@ -22,6 +21,7 @@ from crawler.mlflow.entities import (
     RunInputs,
 )
 from crawler.removal.crawl_record import CrawlRecord
+from crawler.settings.mapping import MappingSettings
 from tests.mapping.test_mapping import sent
 from tests.support.examples import examples
 from tests.support.judge import judge_all, judge_contiguous, judge_one_value

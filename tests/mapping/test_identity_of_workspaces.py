@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.experiments import container_urn, experiment_entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.workspaces import of_workspace, workspace_of_model
 from crawler.mlflow.entities import Experiment, ModelVersion
+from crawler.settings.mapping import MappingSettings
 from tests.support.examples import examples
 
 Identity = Literal["platform_instance", "prefix"]

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
@@ -37,6 +36,7 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunOutputs,
 )
+from crawler.settings.mapping import MappingSettings
 from tests.support.examples import examples
 from tests.support.judge import judge_all
 
@@ -211,7 +211,8 @@ class TestRuns:
 
     def outputs(self, *, has_logged_models: bool) -> Any:
         mapper = CrawlMapper(SETTINGS)
-        mapper.has_logged_models = has_logged_models
+        if has_logged_models:
+            mapper.expect_logged_models()
         mapper.model_version(ModelVersion("churn", "1", run_id=TRAINED))
         list(mapper.versions_complete())
         mapper.experiment(Experiment("7", "seven"))

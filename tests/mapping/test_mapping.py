@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings, OwnerSettings
 from crawler.datahub import urns
 from crawler.datahub.encoding import Encoder
 from crawler.datahub.proposals import Entity, SystemMetadata, encode_system_metadata
@@ -36,6 +35,7 @@ from crawler.mlflow.entities import (
     RunInputs,
 )
 from crawler.mlflow.model_file import HISTORY_TAG
+from crawler.settings.mapping import MappingSettings, OwnerSettings
 from tests.support.examples import examples
 from tests.support.judge import judge_all, judge_aspect, judge_contiguous, judge_one_value
 from tests.support.urn_places import urns_within

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings, OwnerSettings
 from crawler.datahub.proposals import Entity
 from crawler.errors import DecodeError
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.source_code import source_code
 from crawler.mlflow.entities import Alias, Experiment, KeyValue, ModelVersion, RegisteredModel, Run, RunData, RunInfo
 from crawler.mlflow.model_file import HISTORY_TAG, ModelFile, Signature, find_in_history, read_file
+from crawler.settings.mapping import MappingSettings, OwnerSettings
 from tests.mapping.test_mapping import aspects, sent
 from tests.support.examples import examples
 from tests.support.judge import judge_all

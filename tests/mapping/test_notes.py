@@ -2,12 +2,14 @@
 
 import pytest
 
-from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import Aspect, DatasetProperties, Status, TimeStamp, Upstream, UpstreamLineage
+from crawler.datahub.aspects.aspect import Aspect, TimeStamp
+from crawler.datahub.aspects.datasets import DatasetProperties, Upstream, UpstreamLineage
+from crawler.datahub.aspects.entities import Status
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mlflow.entities import Alias, ModelVersion, RegisteredModel, Run, RunInfo
+from crawler.settings.mapping import MappingSettings
 
 SETTINGS = MappingSettings(ui_url="http://mlflow")
 D = "urn:li:dataset:d"

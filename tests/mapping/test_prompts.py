@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn, model_version_entity
@@ -26,6 +25,7 @@ from crawler.mlflow.entities import (
     RunInfo,
 )
 from crawler.removal.crawl_record import CrawlRecord
+from crawler.settings.mapping import MappingSettings
 from tests.mapping.test_mapping import sent
 from tests.support.examples import examples
 from tests.support.judge import judge_all, judge_contiguous, judge_one_value

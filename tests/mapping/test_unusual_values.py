@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import MLModelGroupProperties, SchemaMetadata, UpstreamLineage
+from crawler.datahub.aspects.datasets import SchemaMetadata, UpstreamLineage
+from crawler.datahub.aspects.models import MLModelGroupProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.runs import run_urn
@@ -27,6 +27,7 @@ from crawler.mlflow.entities import (
     RunInfo,
     RunInputs,
 )
+from crawler.settings.mapping import MappingSettings
 from tests.mapping.test_mapping import PLAIN, aspects, everything, one, run, sent
 from tests.support.examples import examples
 from tests.support.judge import judge_all, judge_one_value

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.runs import run_urn
@@ -21,6 +20,7 @@ from crawler.mlflow.decoding import (
     decode_runs,
 )
 from crawler.mlflow.entities import Experiment, Metric, Run, RunData, RunInfo
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.tally import Tally
 from crawler.url_credentials import may_have_credentials, strip_json, strip_text
 from tests.support.examples import examples

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import MappingSettings
-from crawler.datahub.aspects import MLModelProperties, VersionProperties
+from crawler.datahub.aspects.models import MLModelProperties, VersionProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.entities import Alias, KeyValue, Metric, ModelVersion, RegisteredModel, Run, RunData, RunInfo
+from crawler.settings.mapping import MappingSettings
 
 SETTINGS = MappingSettings(ui_url="http://x")
 CRAWLED = ["r1", "r2", "r3", "r4", "of no version"]

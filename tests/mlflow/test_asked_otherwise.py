@@ -14,7 +14,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import CredentialsRefused, ExitCode, RequestRefused
 from crawler.http import Server
 from crawler.http.traffic import Traffic
@@ -26,6 +25,7 @@ from crawler.mlflow.experiment_id_limit import ExperimentIdLimit
 from crawler.mlflow.paging.keyset import RunCursor, RunQuery
 from crawler.mlflow.quirks.null_start_time import MAX_PAGES, NullStartTimeFindings, NullStartTimes
 from crawler.mlflow.run_reader import RunReader
+from crawler.settings.servers import ServerSettings
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
 from tests.mlflow.listings import meets, number_token

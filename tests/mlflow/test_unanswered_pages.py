@@ -18,13 +18,13 @@ from aiohttp.test_utils import TestServer
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import MappingSettings
 from crawler.errors import CrawlerError, ExitCode, ServerError, Unreachable
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.run_reader import MAX_GIVEN_UP
 from crawler.pipeline.crawl import crawl
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.mlflow.listings import meets, number_token
 from tests.support.crawls import recipe_file

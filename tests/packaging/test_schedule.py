@@ -15,7 +15,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from crawler.config.durations import duration
+from crawler.settings.durations import duration
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import recipe_file

@@ -2,21 +2,25 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from crawler.checkpoint.memory import Memory
 from crawler.checkpoint.model_files import KnownModelFiles
+from crawler.checkpoint.protocol import NoProgress
 from crawler.checkpoint.sqlite import Changes, Database
-from crawler.config.settings import MappingSettings
 from crawler.errors import CrawlerError, CredentialsRefused, DecodeError, RequestRefused
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import ModelVersion
 from crawler.mlflow.model_file import ModelFile, Signature
 from crawler.pipeline.model_files import FAILURES_IN_A_ROW, ModelFiles
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.selection import Include, Selection
 from crawler.telemetry.events import Event
 from crawler.telemetry.findings.kind import Finding
+from tests.support.read_context import read_context
 
 FILE = ModelFile(("python_function",), signature=Signature("[]"))
 FAILS = RequestRefused("answered 500", status=500)
@@ -45,6 +49,13 @@ class Registry:
         return answer
 
 
+class Remembers(NoProgress):
+    """Has these files from earlier crawls."""
+
+    def __init__(self, known: KnownModelFiles | None) -> None:
+        self.memory = None if known is None else cast("Memory", SimpleNamespace(model_files=known))
+
+
 async def read(
     registry: Registry, versions: int, known: KnownModelFiles | None = None, *, wanted: bool = True
 ) -> tuple[list[Finding], dict[str, bool]]:
@@ -53,7 +64,11 @@ async def read(
     mapper = CrawlMapper(MappingSettings(ui_url="http://x"), noted=lambda _urn: b"")
     for number in range(versions):
         mapper.model_version(ModelVersion("m", str(number)))
-    files = ModelFiles(cast("MlflowClient", registry), mapper, found.append, 3, known, wanted=wanted)
+    selection = Selection(include=Include(signatures=wanted))
+    context = read_context(
+        registry, found.append, mapper=mapper, selection=selection, progress=Remembers(known), workers=3
+    )
+    files = ModelFiles(context)
     await files.read_of_no_run()
     models = [entity for entity in mapper.versions_complete() if entity.type == "mlModel"]
     notes = {model.urn.rpartition("_")[2].partition(",")[0]: bool(model.note) for model in models}

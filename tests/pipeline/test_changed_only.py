@@ -8,11 +8,12 @@ import pytest
 from msgspec import structs
 
 from crawler.checkpoint.sqlite import MEMORY_TABLES, Database
-from crawler.config.settings import Confirm, KeepingCurrent, Settings
 from crawler.delivery.verification import patience
 from crawler.errors import CredentialsRefused
 from crawler.mapping.runs import run_urn
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import KeepingCurrent, Settings
+from crawler.settings.sinks import Confirm
 from crawler.telemetry.report import Report
 from tests.conftest import GOLDEN
 from tests.gms.faults import Fault, refusing

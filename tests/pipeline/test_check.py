@@ -10,10 +10,10 @@ from aiohttp import web
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Endpoint
 from crawler.datahub.privileges import NOBODY
 from crawler.errors import CredentialsRefused, WrongServer
 from crawler.pipeline.check import CheckResult, DatahubCheck, check
+from crawler.settings.sinks import Endpoint
 from tests.gms.other_writers import overwrite
 from tests.gms.server import Gms, Handler
 from tests.servers.dialect import Dialect

@@ -13,8 +13,6 @@ import pytest
 from crawler.cli.check import _lines
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.selection import Selection
-from crawler.config.settings import MappingSettings
 from crawler.errors import ExitCode, SettingsError
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
@@ -22,13 +20,15 @@ from crawler.mlflow.paging.keyset import RunFilter
 from crawler.pipeline.check import check
 from crawler.pipeline.entities import open_mlflow
 from crawler.pipeline.parent_runs import ParentRuns
-from crawler.pipeline.run_choice import RunChoice
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.selection import Selection
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary
 from tests.gms.server import Gms
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import crawl_settings, crawl_to_file, recipe_file, values
+from tests.support.read_context import read_context
 
 pytestmark = pytest.mark.slow
 
@@ -282,9 +282,9 @@ async def test_a_parent_that_is_asked_for_by_its_id(filled: Filled, tmp_path: Pa
         everything = await client.runs.by_id(list(filled.ids.values()), [])
         runs = {run.info.run_name: run for run in everything.runs}
         for text, written in (("metrics.number < 1", True), ("metrics.number > 0", False)):
-            choice = RunChoice(Selection(run_filter=text))
-            assert choice.filter == RunFilter(text)
-            parents = ParentRuns(client, report, remembered=0, choice=choice)
+            context = read_context(client, report, selection=Selection(run_filter=text))
+            assert context.choice.filter == RunFilter(text)
+            parents = ParentRuns(context, remembered=0)
             parents.add_experiments([run.info.experiment_id for run in runs.values()], are_last=True)
             assert await parents.of([runs["train-6"]]) == ({filled.ids["train-0"]} if written else set())
 

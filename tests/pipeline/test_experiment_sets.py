@@ -13,11 +13,12 @@ from aiohttp.test_utils import TestServer
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Confirm, Settings
 from crawler.errors import CredentialsRefused
 from crawler.http.exchange import Request
 from crawler.mapping.runs import run_urn
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Confirm
 from crawler.telemetry.events import Event, ExperimentDone, Outcomes
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from crawler.config.settings import IncrementalSettings, KeepingCurrent, RemovalSettings, Settings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, RemovalSettings, Settings
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.pipeline.test_real_servers import Serve

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Endpoint, Settings
 from crawler.datahub import ingestion_page as page
 from crawler.errors import CrawlerError, Interrupted, RequestRefused, Unreachable
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Endpoint
 from crawler.telemetry.report import Report
 from tests.gms.faults import Fault
 from tests.gms.server import Gms

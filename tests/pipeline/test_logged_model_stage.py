@@ -11,10 +11,11 @@ from msgspec import structs
 from crawler.comparison.run import diff
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import MappingSettings, Settings
 from crawler.errors import Interrupted
 from crawler.mapping.logged_models import logged_model_urn
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.events import Event, RowsRead
 from crawler.telemetry.report import Report
 from tests.gms.other_writers import overwrite

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from crawler.config.selection import Include, Selection
-from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mapping.model_versions import LOGGED_MODEL_ID
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
+from crawler.settings.selection import Include, Selection
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer, mlflow_server

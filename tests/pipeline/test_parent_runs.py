@@ -15,6 +15,7 @@ from crawler.telemetry.events import Event
 from crawler.telemetry.findings.kind import Finding
 from tests.pipeline.test_experiment_sets import Mlflow
 from tests.support.crawls import crawl_to_file, recipe_file
+from tests.support.read_context import read_context
 
 
 def run_row(run_id: str, experiment: int, start: int, parent: str = "", stage: str = "active") -> dict[str, Any]:
@@ -91,7 +92,7 @@ def run(run_id: str, parent: str = "", *, active: bool = True) -> Run:
 
 
 def parents_of(client: Client, findings: list[Event], remembered: int = 100) -> ParentRuns:
-    parents = ParentRuns(client, findings.append, remembered)  # type: ignore[arg-type]
+    parents = ParentRuns(read_context(client, findings.append), remembered)
     parents.add_experiments(["1"], are_last=True)
     return parents
 
@@ -107,7 +108,7 @@ async def test_what_was_asked_for_is_remembered_also_that_it_is_not_there() -> N
 
 async def test_a_parent_may_be_of_an_experiment_that_is_listed_later() -> None:
     client = Client({"p": True, "q": False})
-    parents = ParentRuns(client, [].append)  # type: ignore[arg-type]
+    parents = ParentRuns(read_context(client))
     parents.add_experiments(["7"])
     assert await parents.of([run("c", "p"), run("d", "q"), run("e", "never")]) == {"p"}
     parents.add_experiments(["8"], are_last=True)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.servers.filled import FilledServer

@@ -13,8 +13,8 @@ from msgspec import structs
 from crawler.comparison.run import diff
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.dialect import Dialect, prompt, run

@@ -10,13 +10,13 @@ import pytest
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import MappingSettings
 from crawler.http.traffic import Traffic
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mlflow.resources import PROMPT_VERSIONS, PROMPTS
 from crawler.pipeline.entities import open_mlflow
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing
 from tests.mlflow.page_rows import small_pages

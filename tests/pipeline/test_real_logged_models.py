@@ -13,13 +13,14 @@ from msgspec import structs
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import IncrementalSettings, KeepingCurrent, MappingSettings, Settings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.logged_models import logged_model_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, Settings
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.events import Event, RowsRead
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms

@@ -10,13 +10,13 @@ import pytest
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import MappingSettings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment
+from crawler.settings.mapping import MappingSettings
 from tests.gms.server import Gms
 from tests.servers.environments import VERSIONS
 from tests.servers.filled import FilledServer

@@ -6,9 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.selection import Lifecycle, Selection
-from crawler.config.since import since
 from crawler.errors import RequestRefused
 from crawler.mlflow.decoding import Page
 from crawler.mlflow.entities import Run, RunInfo
@@ -17,6 +14,9 @@ from crawler.mlflow.paging.coverage import EARLIEST
 from crawler.mlflow.paging.tokens import offset_token, parse_offset
 from crawler.pipeline.plan import Stretch
 from crawler.pipeline.run_choice import RunChoice
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Lifecycle, Selection
+from crawler.settings.since import since
 from tests.support.examples import examples
 
 RUNS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(["keep", "drop"])), max_size=14).map(

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.quirks.null_start_time import NullStartTimeFindings, NullStartTimes
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.servers.environments import VERSIONS
 from tests.servers.filled import FilledServer

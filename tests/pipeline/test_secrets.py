@@ -23,10 +23,11 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from crawler.config.settings import Secret, ServerSettings
 from crawler.errors import CrawlerError
 from crawler.http import Server
 from crawler.http.traffic import Traffic
+from crawler.secrets.secret import Secret
+from crawler.settings.servers import ServerSettings
 from tests.http.conftest import Certificate
 from tests.support.crawls import plain_environment
 

@@ -9,10 +9,10 @@ import pytest
 from crawler.cli.check import _lines
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Settings
 from crawler.errors import CredentialsRefused, Interrupted
 from crawler.pipeline.check import check
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
 from crawler.telemetry.events import Event, RowsRead
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms

@@ -8,9 +8,10 @@ import pytest
 from msgspec import structs
 
 from crawler.checkpoint import memory
-from crawler.config.settings import Confirm, IncrementalSettings, KeepingCurrent, Settings
 from crawler.errors import SettingsError
 from crawler.mapping.runs import run_urn
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, Settings
+from crawler.settings.sinks import Confirm
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.editor import Editor

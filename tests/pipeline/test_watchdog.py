@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from crawler.config.settings import ServerSettings
 from crawler.errors import ExitCode, Stalled
 from crawler.http.failures import RETRY_AFTER_CAP
 from crawler.pipeline.watchdog import MARGIN, ends_when_stalled, longest_wait
+from crawler.settings.servers import ServerSettings
 from crawler.telemetry.report import Report
 from tests.simulation.virtual_clock import VirtualLoop, run_virtually
 

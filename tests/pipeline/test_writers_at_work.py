@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
+from crawler.settings.mapping import MappingSettings
 from tests.mlflow.page_rows import small_pages
 from tests.pipeline.test_real_servers import Serve
 from tests.servers.mlflow_server import MlflowServer, mlflow_server

@@ -17,7 +17,6 @@ from datahub.metadata.schema_classes import StatusClass, TagPropertiesClass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import DeliverySettings, FileSettings
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import Proposal, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import DeadLetters
@@ -25,6 +24,8 @@ from crawler.http.traffic import Traffic
 from crawler.proposal_files import proposal_reader
 from crawler.proposal_files.proposal_json import FiledProposal
 from crawler.proposal_files.proposal_reader import ProposalReader, UnreadablePart
+from crawler.settings.crawl import DeliverySettings
+from crawler.settings.sinks import FileSettings
 from crawler.sinks import Sink, open_sink
 from crawler.telemetry.report import Report
 from crawler.telemetry.timing import Timing

@@ -11,7 +11,6 @@ import msgspec
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import MappingSettings
 from crawler.errors import CrawlerError
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
@@ -19,6 +18,7 @@ from crawler.mapping.registered_models import model_group_urn
 from crawler.mlflow.entities import Experiment
 from crawler.pipeline.crawl import crawl
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, OWN_JOB, checkpoint, decode_checkpoint, job_urn
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.events import Listener
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms

@@ -27,13 +27,13 @@ from datahub.ingestion.source.state_provider.file_ingestion_checkpointing_provid
 )
 from datahub.metadata.schema_classes import DatahubIngestionCheckpointClass
 
-from crawler.config.settings import ServerSettings
 from crawler.datahub.client import GmsClient
 from crawler.errors import CrawlerError, DecodeError, InputError, OutputError, RequestRefused
 from crawler.http import Server
 from crawler.http.traffic import Traffic
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, checkpoint
 from crawler.removal.checkpoint_store import DatahubCheckpoints, FileCheckpoints
+from crawler.settings.servers import ServerSettings
 from tests.gms.server import Gms
 
 URNS = ["urn:li:tag:ü", "urn:li:container:2", "urn:li:container:1"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from crawler.config.settings import Endpoint
 from crawler.mapping.runs import run_urn
 from crawler.removal.checkpoint_store import FileCheckpoints
+from crawler.settings.sinks import Endpoint
 from tests.gms.faults import Fault
 from tests.removal.crawls import (
     CHECKPOINT,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.selection import Include
 from crawler.mapping.logged_models import logged_model_urn
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, OWN_JOB
 from crawler.removal.checkpoint_store import FileCheckpoints
 from crawler.removal.own_kinds import LOGGED_MODEL, compare_own, decide_own, kind_of, kinds_left_out
 from crawler.removal.stale import Evidence, Why
+from crawler.settings.selection import Include
 from tests.removal.crawls import (
     CHECKPOINT,
     JOB,

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import FileSettings, MappingSettings, MlflowSettings, ServerSettings, Settings
 from crawler.pipeline.stale_feed import StaleFeed
 from crawler.removal.deleted_runs import DeletedRuns
 from crawler.removal.open_removal import Removal
 from crawler.removal.shown_entities import ShownEntities
 from crawler.removal.stale import Evidence, Why, compare, decide_on_runs
 from crawler.removal.stale_removal import StaleRemoval
+from crawler.settings.crawl import MlflowSettings, Settings
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import FileSettings
 from crawler.telemetry.events import Event, RowsRead, StaleFound
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.findings.reading import UNREADABLE

@@ -9,7 +9,6 @@ import pytest
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import MappingSettings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
@@ -17,6 +16,7 @@ from crawler.mapping.runs import run_urn
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment
 from crawler.removal.checkpoint_state import OFFICIAL_JOB, decode_checkpoint, job_urn
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.editor import Editor

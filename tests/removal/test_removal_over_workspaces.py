@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mapping.workspaces import of_workspace
 from crawler.mlflow.entities import Experiment
+from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.removal.crawls import (

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from crawler.config.settings import MappingSettings
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import PARENT_TAG, run_urn
+from crawler.settings.mapping import MappingSettings
 from tests.simulation.historian import Historian, Mark
 from tests.simulation.tracking_server import TrackingServer
 

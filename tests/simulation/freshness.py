@@ -20,21 +20,13 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.config.settings import (
-    Confirm,
-    Endpoint,
-    IncrementalSettings,
-    KeepingCurrent,
-    MappingSettings,
-    MlflowSettings,
-    RemovalSettings,
-    RestSettings,
-    ServerSettings,
-    Settings,
-)
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, MlflowSettings, RemovalSettings, Settings
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation.excepted import MAX_SECONDS, Excepted
@@ -284,7 +276,7 @@ def _surroundings(freshness: Freshness) -> Iterator[None]:
         stack.enter_context(small_pages(**freshness.page_rows))
         for module, name in _places(tuple(freshness.constants)):
             stack.enter_context(mock.patch.object(module, name, freshness.constants[name]))
-        for place in ("crawler.delivery.delivery._now", "crawler.checkpoint.memory._now"):
+        for place in ("crawler.delivery.open_delivery._now", "crawler.checkpoint.memory._now"):
             stack.enter_context(mock.patch(place, _time_of_day))
         stack.enter_context(mock.patch("asyncio.to_thread", _at_once))
         stack.enter_context(mock.patch("os.fsync"))

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
-from crawler.datahub.aspects import UpstreamLineage
+from crawler.datahub.aspects.datasets import UpstreamLineage
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn, model_version_entity
@@ -19,6 +18,7 @@ from crawler.mapping.runs import PARENT_TAG, run_urn
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_entity
 from crawler.mlflow.entities import ModelVersion, Run, is_prompt
+from crawler.settings.mapping import MappingSettings
 from tests.simulation.history import History
 from tests.simulation.tracking_server import Row, TrackingServer, VersionKey
 

@@ -6,15 +6,10 @@ from typing import Any
 
 import msgspec
 
-from crawler.config.settings import (
-    Confirm,
-    Endpoint,
-    MappingSettings,
-    MlflowSettings,
-    RestSettings,
-    ServerSettings,
-    Settings,
-)
+from crawler.settings.crawl import MlflowSettings, Settings
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from tests.simulation.network import Fault, Link, Outage
 from tests.simulation.tracking_server import IdLimit
 from tests.simulation.writer import Amounts

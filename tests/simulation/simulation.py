@@ -21,7 +21,6 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.config.settings import Confirm, Endpoint, KeepingCurrent, RestSettings, ServerSettings, Settings
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.proposals import Entity
 from crawler.delivery.changed_only import ChangedOnly
@@ -31,6 +30,9 @@ from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import KeepingCurrent, Settings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from crawler.telemetry.events import Event, Outcomes
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
@@ -406,7 +408,7 @@ def _surroundings(schedule: Schedule, simulation: Simulation) -> Iterator[None]:
         for module, name in _places(tuple(schedule.constants)):
             stack.enter_context(mock.patch.object(module, name, schedule.constants[name]))
         stack.enter_context(mock.patch("crawler.telemetry.tally.SAMPLES", SAMPLES))
-        stack.enter_context(mock.patch("crawler.delivery.delivery._now", _time_of_day))
+        stack.enter_context(mock.patch("crawler.delivery.open_delivery._now", _time_of_day))
         stack.enter_context(mock.patch("crawler.checkpoint.memory._now", _time_of_day))
         stack.enter_context(mock.patch("os.fsync"))
         stack.enter_context(mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time))

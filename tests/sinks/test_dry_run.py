@@ -7,7 +7,7 @@ from msgspec import structs
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Confirm
+from crawler.settings.sinks import Confirm
 from crawler.telemetry.events import BatchPlanned, OutputProbed
 from crawler.telemetry.forecast import Forecast
 from tests.cli.test_cli import closed_port

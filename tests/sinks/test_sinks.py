@@ -20,13 +20,14 @@ from msgspec import structs
 from crawler.atomic_files import lock_file
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import DeliverySettings, FileSettings, LiteSettings, Settings
 from crawler.datahub.batching import Batch, EncodedEntity
 from crawler.datahub.proposals import SystemMetadata, encode_system_metadata
 from crawler.errors import CredentialsRefused, Interrupted, OutputError, ServerError, SettingsError, WrongServer
 from crawler.http.traffic import Traffic
 from crawler.mlflow.resources import EXPERIMENTS
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import DeliverySettings, Settings
+from crawler.settings.sinks import FileSettings, LiteSettings
 from crawler.sinks import open_sink
 from crawler.telemetry.report import Report
 from crawler.telemetry.summary import print_summary

@@ -9,8 +9,9 @@ import yaml
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Confirm, Endpoint, Settings
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Confirm, Endpoint
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.config.durations import human_seconds
+from crawler.settings.durations import human_seconds
 from crawler.telemetry.events import (
     EntitiesUnchanged,
     RowsRead,

@@ -12,7 +12,7 @@ from datahub.ingestion.api.common import EndOfStream, PipelineContext, RecordEnv
 from datahub.ingestion.run.pipeline import Pipeline
 from datahub.ingestion.transformer.transform_registry import transform_registry
 
-from crawler.datahub.aspects import encode_aspect, foreign_aspect
+from crawler.datahub.aspects.aspect import encode_aspect, foreign_aspect
 from crawler.datahub.proposals import Entity
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "official-options.json"

@@ -23,7 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.config.unsupported import UNSUPPORTED_TRANSFORMERS
-from crawler.datahub.aspects import NOT_REMOVED, ContainerOf, Status, foreign_aspect
+from crawler.datahub.aspects.aspect import foreign_aspect
+from crawler.datahub.aspects.entities import NOT_REMOVED, ContainerOf, Status
 from crawler.datahub.proposals import Entity
 from crawler.transformers.chain import Chain, NamedStep, WithoutBrowsePaths
 from crawler.transformers.steps import step_of

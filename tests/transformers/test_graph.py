@@ -10,7 +10,7 @@ from datahub.ingestion.api.transform import Transformer
 from datahub.metadata.schema_classes import StatusClass
 
 from crawler.config.load import load
-from crawler.config.settings import Settings
+from crawler.settings.crawl import Settings
 from crawler.transformers.official import make_steps
 
 TAGS = {"type": f"{__name__}.Asks"}

@@ -18,9 +18,10 @@ from datahub.metadata.schema_classes import StatusClass
 import crawler
 from crawler.config.flags import Flags
 from crawler.config.load import load
-from crawler.config.settings import Endpoint, Settings
 from crawler.errors import Interrupted, SettingsError
 from crawler.pipeline.crawl import crawl
+from crawler.settings.crawl import Settings
+from crawler.settings.sinks import Endpoint
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.mlflow_server import MlflowServer

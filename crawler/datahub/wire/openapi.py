@@ -8,7 +8,7 @@ from itertools import chain
 
 import msgspec
 
-from crawler.datahub.aspects import Status
+from crawler.datahub.aspects.entities import Status
 from crawler.datahub.batching import Batch, EncodedEntity, PackerByType
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.statuses import patch_of, status_of

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import msgspec
 
-from crawler.datahub.aspects import Status
+from crawler.datahub.aspects.entities import Status
 from crawler.datahub.batching import Batch, EncodedEntity, Packer
 from crawler.datahub.proposals import Proposal
 from crawler.datahub.statuses import patch_of, status_of

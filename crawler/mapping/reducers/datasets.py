@@ -11,14 +11,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from crawler.datahub.aspects import (
-    Aspect,
-    DataPlatformInstance,
-    DatasetProperties,
-    SchemaMetadata,
-    Status,
-    UpstreamLineage,
-)
+from crawler.datahub.aspects.aspect import Aspect
+from crawler.datahub.aspects.datasets import DatasetProperties, SchemaMetadata, UpstreamLineage
+from crawler.datahub.aspects.entities import DataPlatformInstance, Status
 from crawler.datahub.proposals import Entity
 from crawler.mapping.reducers.seen_keys import SeenKeys
 from crawler.mlflow.entities import Run

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub.proposals import Entity
 from crawler.mapping.evaluation_datasets import (
     evaluation_dataset_entity,
@@ -10,6 +9,7 @@ from crawler.mapping.evaluation_datasets import (
     evaluation_dataset_urn,
 )
 from crawler.mlflow.entities import EvaluationDataset
+from crawler.settings.mapping import MappingSettings
 
 
 class EvaluationDatasetIndex:

@@ -13,7 +13,6 @@ from operator import itemgetter
 import msgspec
 from msgspec import structs
 
-from crawler.config.settings import MappingSettings
 from crawler.datahub import urns
 from crawler.datahub.proposals import Entity
 from crawler.mapping.model_versions import model_urn, model_version_entity
@@ -21,6 +20,7 @@ from crawler.mapping.prompts import prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
 from crawler.mlflow.entities import ModelVersion, RegisteredModel, Run, is_prompt
 from crawler.mlflow.model_file import ModelFile, Signature
+from crawler.settings.mapping import MappingSettings
 
 NOTE_BYTES = 16
 

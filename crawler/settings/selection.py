@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from crawler.config.patterns import AllowDenyPattern
-from crawler.config.since import Since
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.since import Since
 
 Lifecycle = Literal["active", "deleted", "all"]
 

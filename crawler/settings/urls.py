@@ -6,14 +6,14 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import msgspec
 
-from crawler.config.settings import Secret
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
 
 _HOST = re.compile(r"[^\s\\]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The URL of a server, and the credentials that were written into it.
 
     Attributes:

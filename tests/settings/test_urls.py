@@ -5,9 +5,9 @@ from datahub.cli.cli_utils import fixup_gms_url
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.settings import Secret
-from crawler.config.urls import Address, datahub_cloud, parse_address
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret
+from crawler.settings.urls import Address, datahub_cloud, parse_address
 
 CANARY = "c4n4ry-s3cr3t"
 

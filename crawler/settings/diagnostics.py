@@ -1,10 +1,10 @@
-"""What is to be said of the settings: all their errors at once, and notes."""
+"""Diagnostics of settings: all their errors at once, and notes."""
 
 from crawler.errors import SettingsError
 
 
-class Remarks:
-    """Collects errors and notes while settings are loaded: `with remarks:` keeps the error of a part."""
+class Diagnostics:
+    """Collects errors and notes while settings are loaded: `with diagnostics:` keeps the error of a part."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crawler.config.sizes import size
+from crawler.settings.sizes import size
 
 
 @pytest.mark.parametrize(

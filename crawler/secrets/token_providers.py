@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crawler.config.redacted_recipe import is_secret_key
-from crawler.config.settings import Secret, SecretSource, TokenProvider
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret, SecretSource, TokenProvider, is_secret_key
 from crawler.url_credentials import strip_text
 
 AUTH_TYPE = "DATAHUB_AUTH_TYPE"
@@ -61,7 +60,7 @@ def provider_source(auth: Mapping[str, Any], option: str) -> SecretSource:
 
 def token_of_provider(provider: TokenProvider, option: str) -> Secret:
     """Return a new token. Raises SettingsError with the option's name, and without any secret."""
-    from crawler.datahub.acryl import without_telemetry  # noqa: PLC0415  it takes a moment, and few need it
+    from crawler.acryl import without_telemetry  # noqa: PLC0415  it takes a moment, and few need it
 
     with without_telemetry():
         from datahub.ingestion.auth.registry import token_provider_registry  # noqa: PLC0415

@@ -6,17 +6,17 @@ import msgspec
 
 
 class AllowDenyPattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which names are chosen.
+    """Which names are chosen: of workspaces, experiments, registered models or runs.
 
-    Attributes:
-        allow: regular expressions; a name that none of them matches from its beginning on is left out.
-        deny: regular expressions; a name that one of them matches is left out, whatever `allow` says.
-        ignore_case: True makes no difference between upper and lower case.
+    The text under a field is its line in docs/recipe.md, as in `crawler.config.sections`.
     """
 
     allow: tuple[str, ...] = (".*",)
+    """Regular expressions; a name is left out if none of them matches its beginning. `$` stands for its end."""
     deny: tuple[str, ...] = ()
-    ignore_case: bool = True
+    """Regular expressions; a name is left out if one of them matches its beginning, whatever `allow` says."""
+    ignoreCase: bool = True  # noqa: N815  the official name
+    """Make no difference between upper and lower case."""
 
     @property
     def allows_all(self) -> bool:
@@ -28,7 +28,7 @@ class AllowDenyPattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return not self._matches(self.deny, name) and self._matches(self.allow, name)
 
     def _matches(self, expressions: tuple[str, ...], name: str) -> bool:
-        flags = re.IGNORECASE if self.ignore_case else re.NOFLAG
+        flags = re.IGNORECASE if self.ignoreCase else re.NOFLAG
         return any(re.match(expression, name, flags) for expression in expressions)
 
 

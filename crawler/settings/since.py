@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from crawler.config.durations import duration
+from crawler.settings.durations import duration
 
 _EXPECTED = "expected a duration such as 30d, or a date such as 2026-01-01"
 

@@ -1,4 +1,4 @@
-"""Finds secrets in an option, in the first line of a file, or in what a command prints. Errors never show them."""
+"""Reads secrets: the first line of a file or of what a command prints, or a new token. Errors never show them."""
 
 import os
 import selectors
@@ -6,43 +6,15 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from crawler.atomic_files import reason_of
-from crawler.config.layers import Layer
-from crawler.config.remarks import Remarks
-from crawler.config.settings import Secret, SecretSource
-from crawler.config.token_providers import token_of_provider
 from crawler.errors import SettingsError
+from crawler.secrets.secret import Secret, SecretSource
+from crawler.secrets.token_providers import token_of_provider
 
 COMMAND_SECONDS = 30.0
 LONGEST_SECRET = 65_536
-
-
-def secret_options(name: str) -> tuple[str, str, str]:
-    """Return the three options that can give one secret: the secret itself, a file, a command."""
-    return name, f"{name}_file", f"{name}_command"
-
-
-def has_secret(layer: Layer, name: str) -> bool:
-    """True if a layer says where a secret is, even if it is not there."""
-    return any(layer[option] for option in secret_options(name))
-
-
-def find_secret(layer: Layer, name: str) -> tuple[Secret | None, SecretSource | None]:
-    """Return a secret of a layer, wherever it is kept, and where it can be read again.
-
-    Raises SettingsError with the option's name.
-    """
-    given, file, command = secret_options(name)
-    if layer[file] is not None:
-        source = SecretSource(option=layer.name_of(file), file=layer[file])
-    elif layer[command] is not None:
-        source = SecretSource(option=layer.name_of(command), command=layer[command])
-    else:
-        return layer[given], None
-    return read_secret(source), source
 
 
 def read_secret(source: SecretSource) -> Secret:
@@ -52,22 +24,6 @@ def read_secret(source: SecretSource) -> Secret:
     if source.file is not None:
         return secret_in_file(source.file, source.option)
     return secret_of_command(source.command or "", source.option)
-
-
-def with_one_secret(layer: Layer, name: str, remarks: Remarks) -> Layer:
-    """Return the layer, without a secret that it gives in more than one way, which is an error."""
-    options = secret_options(name)
-    with remarks:
-        require_one({layer.name_of(option): layer[option] for option in options})
-        return layer
-    return layer.without(options)
-
-
-def require_one(given: Mapping[str, object]) -> None:
-    """Raise SettingsError if more than one of the options, by name, is given: they mean the same secret."""
-    names = [name for name, value in given.items() if value]
-    if len(names) > 1:
-        raise SettingsError(f"{' and '.join(names)} give the same secret twice.", "Leave one of them out.")
 
 
 def secret_in_file(path: Path, option: str) -> Secret:

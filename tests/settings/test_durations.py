@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config.durations import LONGEST, duration
+from crawler.settings.durations import LONGEST, duration
 
 
 @pytest.mark.parametrize(

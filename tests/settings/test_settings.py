@@ -2,14 +2,21 @@
 
 import copy
 import pickle
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import msgspec
 import pytest
 
-from crawler.config import settings
-from crawler.config.settings import MappingSettings, MlflowSettings, RestSettings, Secret, ServerSettings, Settings
+from crawler import settings
+from crawler.secrets import secret
+from crawler.secrets.secret import Secret
+from crawler.settings.crawl import MlflowSettings, Settings
+from crawler.settings.mapping import MappingSettings
+from crawler.settings.servers import ServerSettings
+from crawler.settings.sinks import RestSettings
 
 CANARY = "c4n4ry-s3cr3t"
 SERVER = ServerSettings(
@@ -21,7 +28,13 @@ CRAWL = Settings(
     mapping=MappingSettings(ui_url="http://m"),
     sink=RestSettings(server=SERVER),
 )
-PARTS = [each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+MODULES = [import_module(f"{settings.__name__}.{each.name}") for each in iter_modules(settings.__path__)]
+PARTS = [
+    each
+    for module in [secret, *MODULES]
+    for each in vars(module).values()
+    if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == module.__name__
+]
 
 
 @pytest.mark.parametrize("value", [Secret(CANARY), SERVER, CRAWL, [Secret(CANARY)], msgspec.structs.asdict(SERVER)])

@@ -1,0 +1,1 @@
+"""DataHub's aspects, by the entities that have them."""
