@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -98,17 +100,33 @@ def test_an_mlmodel_is_read() -> None:
         "signature: {inputs: [1]}",
         "x: &a [*a]\nflavors: *a",
         "[" * 3_000,
+        "{a: " * 150_000,
+        "- " * 400_000,
         "d: 2024-02-31",
+        "model_size_bytes: 99999999999999999999",
+        f"model_size_bytes: 0x{'f' * 20_000}",
+        "flavors: {<<: [{a: 1}]}",
+        "a: &a {x: 1}\n"
+        + "\n".join(f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}" for a, b in pairwise(ascii_lowercase)),
         "<html>no</html>",
         "\0",
         "\ud800",
         "!!python/object/apply:os.system ['true']",
         "model_size_bytes: many",
     ],
+    ids=lambda content: ascii(content[:30]),
 )
 def test_what_is_no_mlmodel_is_an_error(content: str) -> None:
     with pytest.raises(DecodeError, match="MLmodel is not"):
         read_file(content.encode(errors="surrogatepass"))
+
+
+def test_aliases_are_read_and_what_they_make_without_end_is_not_written() -> None:
+    shared = "flavors:\n  python_function: &a {python_version: 3.11.15}\n  sklearn: *a\nmlflow_version: 3.10\n"
+    assert read_file(shared.encode()) == ModelFile(("python_function", "sklearn"), "3.11.15")
+    bomb = "a: &a [x]\n" + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise(ascii_lowercase))
+    bomb += "\nflavors: {python_function: {python_version: *z}}\nmlflow_version: *z"
+    assert read_file(bomb.encode()) == ModelFile(("python_function",))
 
 
 @given(st.binary() | st.text().map(str.encode))
