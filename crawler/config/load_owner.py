@@ -1,9 +1,9 @@
 """The settings of owners in DataHub, from `source.config.owner` of a recipe."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from crawler.config.patterns import problem_of
 from crawler.config.remarks import Remarks
 from crawler.config.sections import OwnerOptions
 from crawler.config.settings import OwnerSettings
@@ -27,11 +27,8 @@ def load_owner(options: Mapping[Any, Any] | None, remarks: Remarks) -> OwnerSett
     owner = section(options, _PATH, OwnerOptions, remarks=remarks)
     if not owner.tags and not remarks.has_error_at(f"{_PATH}:", f"{_PATH}.tags"):
         raise SettingsError(f"{_PATH}: there must be a key tags.", "Name the tags whose values name owners: [owner].")
-    if owner.pattern is not None:
-        try:
-            re.compile(owner.pattern)
-        except re.error as error:
-            raise SettingsError(f"{_PATH}.pattern: no regular expression: {error}.") from None
+    if owner.pattern is not None and (problem := problem_of(owner.pattern)):
+        raise SettingsError(f"{_PATH}.pattern: no regular expression: {problem}.")
     return OwnerSettings(
         tags=tuple(owner.tags),
         pattern=owner.pattern,
