@@ -248,6 +248,8 @@ GITHUB = f"https://github.com/acme/models/tree/{COMMIT}"
         ("https://gitlab.acme.com/x/y.git", f"https://gitlab.acme.com/x/y/-/tree/{COMMIT}"),
         ("git@bitbucket.org:acme/models.git", f"https://bitbucket.org/acme/models/src/{COMMIT}"),
         ("https://git.acme.com/models.git", "https://git.acme.com/models"),
+        ("https://u:p@[fd00::1]:8443/acme/models.git", "https://[fd00::1]:8443/acme/models"),
+        ("ssh://git@[fd00::1]:22/acme/models", "https://[fd00::1]/acme/models"),
         ("https://github.com/a b/ü", f"https://github.com/a%20b/%C3%BC/tree/{COMMIT}"),
         ("file:///home/ann/models", None),
         ("/home/ann/models", None),
@@ -292,6 +294,9 @@ def test_the_source_of_a_run_is_on_its_models() -> None:
     (page,) = found["sourceCode"]["sourceCode"]
     assert page == {"type": "TRAINING_PIPELINE_SOURCE_CODE", "sourceCodeUrl": f"{GITHUB}/churn/train"}
     assert "sourceCode" not in written(run(**{REPOSITORY: "/local"}))["mlModel"]
+    local = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "train#2.py"}
+    (page,) = written(run(**shown | local))["mlModel"]["sourceCode"]["sourceCode"]
+    assert page["sourceCodeUrl"] == GITHUB
 
 
 def test_a_notebook_of_databricks_has_a_page() -> None:
