@@ -11,7 +11,7 @@ from crawler.config.strict import section
 from crawler.errors import SettingsError
 
 _PATH = "source.config.owner"
-_OWN_TYPE = "urn:li:ownershipType:"
+OWN_TYPE = "urn:li:ownershipType:"
 OWNERSHIP_TYPES = frozenset(
     {
         *("BUSINESS_OWNER", "CONSUMER", "DATAOWNER", "DATA_STEWARD", "DELEGATE"),
@@ -38,11 +38,11 @@ def load_owner(options: Mapping[Any, Any] | None, remarks: Remarks) -> OwnerSett
 
 
 def _type(text: str) -> str:
-    if text.startswith(_OWN_TYPE):
+    if text.startswith(OWN_TYPE):
         return text
     if text.upper() not in OWNERSHIP_TYPES:
         raise SettingsError(
             f"{_PATH}.type: DataHub knows no {text!r}.",
-            f"Known are: {', '.join(sorted(OWNERSHIP_TYPES))}, and a URN that begins with {_OWN_TYPE}.",
+            f"Known are: {', '.join(sorted(OWNERSHIP_TYPES))}, and a URN that begins with {OWN_TYPE}.",
         )
     return text.upper()

@@ -31,7 +31,7 @@ from crawler.config.unsupported import UNSUPPORTED_IN_SOURCE, UNSUPPORTED_SIGN_I
 from crawler.config.urls import Address, parse_address
 from crawler.errors import SettingsError
 
-_ENVS = frozenset(
+ENVS = frozenset(
     "CERT CORP DEV EI NON_PROD PRD PRE PROD QA RVW SANDBOX SBX SIT STG TEST TST UAT".split()  # noqa: SIM905
 )
 _SERVER_HINT = (
@@ -117,10 +117,10 @@ def _recipe(source: Options, remarks: Remarks) -> Layer:
     with remarks:
         choose(typed.type, {"mlflow": MlflowSource}, "source", remarks)
     options = section(typed.config, "source.config", MlflowSource, remarks=remarks)
-    if options.env.upper() not in _ENVS:
+    if options.env.upper() not in ENVS:
         remarks.error(
             SettingsError(
-                f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
+                f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(ENVS))}."
             )
         )
     if options.workspace and options.workspace_pattern:

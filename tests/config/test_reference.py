@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from crawler.config import environment, sections, unsupported
-from scripts.recipe_reference import PAGE, VARIABLES, descriptions, render
+from crawler.config.descriptions import descriptions
+from scripts.recipe_reference import PAGE, VARIABLES, render
 
 STRUCTS = [
     each

@@ -45,9 +45,9 @@ def test_moments(text: str, start: int) -> None:
     assert since(text).start(5_000) == start + (5_000 if moves else 0)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (recipe(options), message)
+    for options, message in (
         ({"runs_since": "2026"}, "source.config.runs_since: expected a duration such as 30d, or a date"),
         ({"runs_since": 30}, "source.config.runs_since: expected a duration such as 30d, or a date"),
         ({"runs_since": "36526d"}, "source.config.runs_since: expected a duration such as 30d, or a date"),
@@ -67,10 +67,13 @@ def test_moments(text: str, start: int) -> None:
             "source.config: unknown key 'experiment_patern'. Did you mean 'experiment_pattern'?",
         ),
         ({"experiment_pattern": ["prod"]}, "source.config.experiment_pattern: expected a mapping, got a list."),
-    ],
-)
-def test_what_cannot_be_chosen(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    assert refused(tmp_path, recipe(options)).startswith(message)
+    )
+]
+
+
+@pytest.mark.parametrize(("document", "message"), REFUSED, ids=lambda each: str(each)[:60])
+def test_what_cannot_be_chosen(document: dict[str, Any], message: str, tmp_path: Path) -> None:
+    assert refused(tmp_path, document).startswith(message)
 
 
 def test_several_wrong_expressions_are_named_at_once(tmp_path: Path) -> None:
