@@ -1,8 +1,5 @@
 """Writes docs/recipe.md, the reference of all keys of a recipe, from the structs of crawler/config/sections/."""
 
-import ast
-import inspect
-import itertools
 import types
 from collections.abc import Iterable, Iterator
 from enum import EnumType
@@ -12,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo
 
+from crawler.config.descriptions import descriptions
 from crawler.config.sections.connection import Auth, DatahubApi
 from crawler.config.sections.recipe import (
     DatahubReporter,
@@ -65,6 +63,9 @@ sink:
 `${VAR}` and `${VAR:-default}` are replaced by environment variables. A key without a value counts as left out. An
 unknown key is an error that names the nearest known one; all errors of a recipe are named at once. [Every option of
 `datahub ingest`](#every-option-of-datahub-ingest) is in the last table, also those that have no effect here.
+
+`mlflow-datahub-crawler config schema > recipe.schema.json` writes the same as JSON Schema, for editors and programs.
+Many editors use it where a recipe begins with `# yaml-language-server: $schema=recipe.schema.json`.
 
 ## Whose settings count
 
@@ -223,17 +224,6 @@ def _official_rows() -> Iterator[tuple[str, str, str, str]]:
     ours = {config.struct: descriptions(config.struct) for config in OFFICIAL}
     for path, option, here, meaning in rows(ours):
         yield path and f"`{path}`", f"`{option}`", here, meaning[:1].upper() + meaning[1:]
-
-
-def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the text under each field, in the order of the source; a class's own fields come before inherited ones."""
-    found: dict[str, str] = {}
-    for part in struct.__mro__[: struct.__mro__.index(msgspec.Struct)]:
-        body = getattr(ast.parse(inspect.getsource(part)).body[0], "body", [])
-        for field, text in itertools.pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found.setdefault(ast.unparse(field.target), str(text.value.value))
-    return found
 
 
 def _section(title: str, struct: type[msgspec.Struct]) -> Iterator[str]:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 class Window(NamedTuple):
     """Runs of one experiment that started from `since` on and before `until` (ms since epoch, None for an open end).
 
-    `rows` of them are there, of which `runs` were read and `deleted` are in the trash. Something of it is `owed` to
-    DataHub where not all was delivered.
+    `rows` of them are there, of which `runs` were read, `deleted` are in the trash and `left_out` are not chosen.
+    Something of it is `owed` to DataHub where not all was delivered.
     """
 
     experiment_id: str
@@ -17,6 +17,7 @@ class Window(NamedTuple):
     rows: int
     runs: int
     deleted: int
+    left_out: int = 0
     owed: bool = False
 
 

@@ -37,11 +37,12 @@ _RUN = "dataProcessInstance"
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """What the interrupted crawl had done: its tally, and how many runs it read and skipped as deleted."""
+    """What the interrupted crawl had done: its tally, how many runs it read, skipped as deleted, and left out."""
 
     tally: Tally
     runs: int
     deleted_runs: int
+    runs_left_out: int = 0
 
 
 class _Whole(msgspec.Struct, frozen=True):
@@ -277,7 +278,7 @@ class Checkpoint:
 
     def _resume(self, settings: dict[str, str]) -> None:
         self.run_id = settings["run_id"]
-        runs = deleted = 0
+        runs = deleted = left_out = 0
         for text in self._database.windows():
             window = Window(*json.loads(text))
             done = self._done[window.experiment_id]
@@ -285,9 +286,10 @@ class Checkpoint:
             done.rows += window.rows
             runs += window.runs
             deleted += window.deleted
+            left_out += window.left_out
         self._delivered_before = self._database.urn_hashes()
         if "findings" in settings:
             self._tally = decode_tally(settings["findings"].encode())
             # Runs of windows that are not done are read and delivered once more.
             self._tally.count_at_most(_RUN, runs)
-        self.resumed = Resumed(decode_tally(encode_tally(self._tally)), runs, deleted)
+        self.resumed = Resumed(decode_tally(encode_tally(self._tally)), runs, deleted, left_out)

@@ -109,6 +109,12 @@ def command_parser() -> argparse.ArgumentParser:
     )
     add_mlflow(add_servers(check))
     check.add_argument("--json", action="store_true", help="print what was found as JSON, for programs")
+    config = commands.add_parser(
+        "config", help="print the JSON Schema of a recipe", description="What a recipe may have, for programs."
+    )
+    config.add_argument(
+        "what", choices=("schema",), help="schema: the JSON Schema of a recipe, for editors and checks before a crawl"
+    )
     demo = commands.add_parser(
         "demo",
         help="crawl a sample MLflow server into an embedded catalog: no DataHub needed",

@@ -29,6 +29,8 @@ _PLAIN_MAPPINGS = frozenset(
         "source_mapping_to_platform",
         "incremental",
         "include",
+        "owner",
+        "workspace_pattern",
         "experiment_pattern",
         "registered_model_pattern",
         "run_name_pattern",

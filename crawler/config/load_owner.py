@@ -1,6 +1,5 @@
 """The settings of owners in DataHub, from `source.config.owner` of a recipe."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +8,10 @@ from crawler.config.strict import section
 from crawler.errors import SettingsError
 from crawler.settings.diagnostics import Diagnostics
 from crawler.settings.mapping import OwnerSettings
+from crawler.settings.patterns import problem_of
 
 _PATH = "source.config.owner"
-_OWN_TYPE = "urn:li:ownershipType:"
+OWN_TYPE = "urn:li:ownershipType:"
 OWNERSHIP_TYPES = frozenset(
     {
         *("BUSINESS_OWNER", "CONSUMER", "DATAOWNER", "DATA_STEWARD", "DELEGATE"),
@@ -27,11 +27,8 @@ def load_owner(options: Mapping[Any, Any] | None, diagnostics: Diagnostics) -> O
     owner = section(options, _PATH, OwnerOptions, diagnostics=diagnostics)
     if not owner.tags and not diagnostics.has_error_at(f"{_PATH}:", f"{_PATH}.tags"):
         raise SettingsError(f"{_PATH}: there must be a key tags.", "Name the tags whose values name owners: [owner].")
-    if owner.pattern is not None:
-        try:
-            re.compile(owner.pattern)
-        except re.error as error:
-            raise SettingsError(f"{_PATH}.pattern: no regular expression: {error}.") from None
+    if owner.pattern is not None and (problem := problem_of(owner.pattern)):
+        raise SettingsError(f"{_PATH}.pattern: no regular expression: {problem}.")
     return OwnerSettings(
         tags=tuple(owner.tags),
         pattern=owner.pattern,
@@ -41,11 +38,11 @@ def load_owner(options: Mapping[Any, Any] | None, diagnostics: Diagnostics) -> O
 
 
 def _type(text: str) -> str:
-    if text.startswith(_OWN_TYPE):
+    if text.startswith(OWN_TYPE):
         return text
     if text.upper() not in OWNERSHIP_TYPES:
         raise SettingsError(
             f"{_PATH}.type: DataHub knows no {text!r}.",
-            f"Known are: {', '.join(sorted(OWNERSHIP_TYPES))}, and a URN that begins with {_OWN_TYPE}.",
+            f"Known are: {', '.join(sorted(OWNERSHIP_TYPES))}, and a URN that begins with {OWN_TYPE}.",
         )
     return text.upper()

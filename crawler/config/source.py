@@ -28,7 +28,7 @@ from crawler.settings.selection import Selection
 from crawler.settings.servers import ServerSettings
 from crawler.settings.urls import Address, parse_address
 
-_ENVS = frozenset(
+ENVS = frozenset(
     "CERT CORP DEV EI NON_PROD PRD PRE PROD QA RVW SANDBOX SBX SIT STG TEST TST UAT".split()  # noqa: SIM905
 )
 _SERVER_HINT = (
@@ -114,10 +114,10 @@ def _recipe(source: Options, diagnostics: Diagnostics) -> Layer:
     with diagnostics:
         choose(typed.type, {"mlflow": MlflowSource}, "source", diagnostics)
     options = section(typed.config, "source.config", MlflowSource, diagnostics=diagnostics)
-    if options.env.upper() not in _ENVS:
+    if options.env.upper() not in ENVS:
         diagnostics.error(
             SettingsError(
-                f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(_ENVS))}."
+                f"source.config.env: DataHub knows no {options.env!r}.", f"Known are: {', '.join(sorted(ENVS))}."
             )
         )
     if options.workspace and options.workspace_pattern:

@@ -12,6 +12,7 @@ from crawler.url_credentials import strip_text
 _REPOSITORY, _COMMIT = "mlflow.source.git.repoURL", "mlflow.source.git.commit"
 _CLONE, _CLONE_COMMIT = "mlflow.databricks.gitRepoUrl", "mlflow.databricks.gitRepoCommit"
 """Of a notebook in a Git folder of Databricks."""
+_SOURCE_TYPE = "mlflow.source.type"
 _NAME = "mlflow.source.name"
 _NOTEBOOK_ID = "mlflow.databricks.notebookID"
 _NOTEBOOK_PATH = "mlflow.databricks.notebookPath"
@@ -21,7 +22,7 @@ _SHOWN = (
     _REPOSITORY,
     _COMMIT,
     "mlflow.source.git.branch",
-    "mlflow.source.type",
+    _SOURCE_TYPE,
     _NAME,
     "mlflow.project.entryPoint",
     _CLONE,
@@ -80,6 +81,8 @@ def _repository_page(repository: str) -> str | None:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return None
+    if ":" in host:
+        host = f"[{host}]"
     if not host or not parts.path.strip("/"):
         return None
     if parts.scheme in {"http", "https"}:
@@ -93,8 +96,8 @@ def _page(host: str, path: str, scheme: str = "https") -> str:
 
 
 def _project_folder(tags: dict[str, str]) -> str:
-    """Return the folder of an MLflow Project, which its source names behind a `#`."""
-    _, _, folder = tags.get(_NAME, "").partition("#")
+    """Return the folder of an MLflow Project, which its source names behind a `#`; of another source it is a name."""
+    _, _, folder = (tags.get(_NAME, "") if tags.get(_SOURCE_TYPE) == "PROJECT" else "").partition("#")
     folder = folder.strip("/")
     return f"/{quote(folder, safe='/')}" if folder and ".." not in folder.split("/") else ""
 

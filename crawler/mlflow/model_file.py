@@ -5,7 +5,7 @@ without it. MLflow 3 keeps none.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,7 +15,11 @@ HISTORY_TAG = "mlflow.log-model.history"
 FILE_NAME = "MLmodel"
 MAX_FILE_BYTES = 1_000_000
 """A signature of 10,000 columns has about half of that."""
+MAX_DEPTH = 100
+"""PyYAML calls itself for each level, in C: a file of half a megabyte of brackets would end the process."""
 _PYTHON_FUNCTION = "python_function"
+
+_Size = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class Signature(msgspec.Struct, frozen=True, gc=False):
@@ -41,8 +45,8 @@ class _Raw(msgspec.Struct, frozen=True):
 
     artifact_path: str | None = None
     flavors: dict[str, Any] | None = None
-    mlflow_version: str | None = None
-    model_size_bytes: int | None = None
+    mlflow_version: Any = None
+    model_size_bytes: _Size | None = None
     signature: Signature | None = None
 
 
@@ -53,15 +57,32 @@ def read_file(content: bytes) -> ModelFile:
     """Return what an MLmodel says. Raise DecodeError where it is none."""
     import yaml  # noqa: PLC0415  only files need it
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        raw = msgspec.convert(yaml.load(content, loader), _Raw, strict=False)  # noqa: S506  a safe one, in C if there
+        raw = msgspec.convert(_load(content), _Raw, strict=False)
     except msgspec.ValidationError as error:
         raise DecodeError(f"{FILE_NAME} is not as expected: {error}.") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         # A value such as 2024-02-31 raises other errors than YAML's own.
         raise DecodeError(f"{FILE_NAME} is not YAML: {type(error).__name__}.") from None
     return _kept(raw)
+
+
+def _load(content: bytes) -> Any:
+    """Return what YAML says, with a safe loader, in C if that is there."""
+    import yaml  # noqa: PLC0415
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        def flatten_mapping(self, node: object) -> None:
+            """Merge nothing: a few lines of merges of merges make a mapping without end, and MLflow writes none."""
+
+    depth = 0
+    for event in yaml.parse(content, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deeply")
+    return yaml.load(content, Loader)  # noqa: S506  a safe one
 
 
 def find_in_history(history: str, source: str) -> ModelFile | None:
@@ -91,11 +112,15 @@ def _longest_path(logged: Sequence[_Raw], source: str) -> _Raw | None:
 def _kept(raw: _Raw) -> ModelFile:
     flavors = raw.flavors or {}
     function = flavors.get(_PYTHON_FUNCTION)
-    python = function.get("python_version") if isinstance(function, dict) else None
     return ModelFile(
         flavors=tuple(flavors),
-        python_version=str(python or ""),
-        mlflow_version=raw.mlflow_version or "",
+        python_version=_text(function.get("python_version")) if isinstance(function, dict) else "",
+        mlflow_version=_text(raw.mlflow_version),
         size_bytes=raw.model_size_bytes,
         signature=raw.signature,
     )
+
+
+def _text(value: object) -> str:
+    """Return a text; nothing for another value: 3.10 is not 3.1, and what aliases make may be without end."""
+    return value if isinstance(value, str) else ""

@@ -183,6 +183,8 @@ def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Lis
     listener(RowsRead("runs", resumed.runs))
     if resumed.deleted_runs:
         listener(RowsSkipped("deleted runs", resumed.deleted_runs))
+    if resumed.runs_left_out:
+        listener(RowsSkipped("runs left out", resumed.runs_left_out))
 
 
 def _tell_letters_elsewhere(settings: Settings, before: Tally, listener: Listener) -> None:

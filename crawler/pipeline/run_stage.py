@@ -171,12 +171,14 @@ class RunStage:
             runs, left_out = self._context.choice.divide(runs)
             self._count(runs, left_out)
             inside, beyond = split_at(runs.copy(), step.window)
+            left_inside, left_beyond = split_at(left_out, step.window)
             runs.clear()
             step.rows.clear()
-            await self._send_versions_of(left_out, windows)
+            await self._send_left_out(left_inside, windows)
             await self._send_runs(inside, windows)
             if step.window is not None:
                 windows.end(step.window)
+            await self._send_left_out(left_beyond, windows)
             await self._send_runs(beyond, windows)
 
     def _unseen(self, runs: list[Run], seen: SeenKeys) -> list[Run]:
@@ -193,8 +195,9 @@ class RunStage:
         mapped = (entity for run in _let_go(runs) for entity in mapper.run(run, parents, writes_deleted=deleted))
         await self._context.send(chain(mapped, removals), windows.ack)
 
-    async def _send_versions_of(self, left_out: list[Run], windows: WindowTracker) -> None:
-        """Send the versions that runs made which are not chosen themselves."""
+    async def _send_left_out(self, left_out: list[Run], windows: WindowTracker) -> None:
+        """Count runs that are not chosen, and send the versions that they made."""
+        windows.count_left_out(left_out)
         if left_out:
             await self._files.read_of_runs(left_out)
             versions = map(self._context.mapper.found_run, _let_go(left_out))

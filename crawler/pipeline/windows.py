@@ -24,6 +24,7 @@ class WindowTracker:
         self._new_ack = new_ack
         self._written: Counter[str] = Counter()
         self._deleted: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
 
     def count(self, runs: Sequence[Run], *, writes_deleted: bool = False) -> None:
         """Count runs whose entities carry the ack at hand: those that are written, and those that are only deleted."""
@@ -32,6 +33,11 @@ class WindowTracker:
                 is_written = writes_deleted or not run.deleted
                 (self._written if is_written else self._deleted)[run.info.experiment_id] += 1
 
+    def count_left_out(self, runs: Iterable[Run]) -> None:
+        """Count runs of the window at hand that are not chosen."""
+        if self.ack is not None:
+            self._left_out.update(run.info.experiment_id for run in runs)
+
     def end(self, window: Window) -> None:
         """Seal the window at hand: all its runs carry the ack. The next one begins."""
         if self.ack is not None:
@@ -39,6 +45,7 @@ class WindowTracker:
         self.ack = self._new_ack()
         self._written.clear()
         self._deleted.clear()
+        self._left_out.clear()
 
     def take_apart(self, scopes: Iterable[Sequence[str]]) -> list["WindowTracker"]:
         """Return trackers for some of the experiments each, as which the window at hand goes on."""
@@ -47,6 +54,7 @@ class WindowTracker:
             part = WindowTracker(experiment_ids, self._new_ack)
             part._written.update({each: self._written[each] for each in experiment_ids})
             part._deleted.update({each: self._deleted[each] for each in experiment_ids})
+            part._left_out.update({each: self._left_out[each] for each in experiment_ids})
             parts.append(part)
         if self.ack is not None:
             self.ack.hand_over([part.ack for part in parts if part.ack is not None])
@@ -60,6 +68,7 @@ class WindowTracker:
             window.rows.get(experiment_id, 0),
             self._written[experiment_id],
             self._deleted[experiment_id],
+            self._left_out[experiment_id],
         )
 
 

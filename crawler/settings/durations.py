@@ -15,7 +15,7 @@ class Duration(float):
     """A duration in seconds."""
 
 
-def duration(text: str) -> Duration:
+def duration(text: str, longest: float = LONGEST) -> Duration:
     """Return the seconds of `text`, a number or parts with units. Raises ValueError with a message for users."""
     text = text.strip()
     if _PLAIN.fullmatch(text):
@@ -24,8 +24,8 @@ def duration(text: str) -> Duration:
         seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     else:
         raise ValueError(f"expected a duration such as 90s, 5m or 1h30m, got {text[:40]!r}")
-    if seconds > LONGEST:
-        raise ValueError(f"expected a duration of at most 366d, got {text[:40]!r}")
+    if seconds > longest:
+        raise ValueError(f"expected a duration of at most {longest / _UNITS['d']:.0f}d, got {text[:40]!r}")
     return Duration(seconds)
 
 

@@ -51,12 +51,13 @@ def test_the_runs_of_each_window_are_counted() -> None:
     first.add(1)
     windows.count([run("a", 1), run("b", 2, "deleted")])
     windows.count([run("e", 3), run("f", 4, "deleted"), run("g", 4)])
-    windows.end(Window(None, 5, {"7": 5}))
+    windows.count_left_out([run("h", 4)])
+    windows.end(Window(None, 5, {"7": 6}))
     windows.count([run("c", 5)])
     windows.end(Window(5, None, {"7": 1}))
     assert done == [DoneWindow("7", 5, None, 1, 1, 0)]
     first.done(1)
-    assert done[1:] == [DoneWindow("7", None, 5, 5, 3, 2)]
+    assert done[1:] == [DoneWindow("7", None, 5, 6, 3, 2, 1)]
 
 
 def test_a_window_of_several_experiments_is_done_for_each() -> None:
@@ -76,13 +77,14 @@ def test_a_window_that_goes_on_in_parts_is_not_done_before_its_own_runs_are() ->
     whole = WindowTracker(["1", "2"], lambda: WindowAck(done.extend))
     assert whole.ack is not None
     whole.count([run("a", 5, experiment_id="1"), run("b", 5, "deleted", experiment_id="2")])
+    whole.count_left_out([run("c", 6, experiment_id="2")])
     whole.ack.add(1)
     first, second = whole.take_apart([["1"], ["2"]])
     for part, experiment_id in ((first, "1"), (second, "2")):
         part.end(Window(5, 9, {experiment_id: 1}))
     assert done == []
     whole.ack.done(1)
-    assert done == [DoneWindow("1", 5, 9, 1, 1, 0), DoneWindow("2", 5, 9, 1, 0, 1)]
+    assert done == [DoneWindow("1", 5, 9, 1, 1, 0), DoneWindow("2", 5, 9, 1, 0, 1, 1)]
 
 
 def test_a_part_of_a_window_that_is_never_read_holds_no_other_one_back() -> None:

@@ -141,3 +141,14 @@ def test_how_less_than_everything_is_read(home: Path, capsys: pytest.CaptureFixt
     assert found["source.config.changed_only"] == ("true", "--changed-only")
     assert found["source.config.verify_every"] == ("7200", "--verify-every")
     assert shown(home, capsys, document)["source.config.incremental"] == ("full_every: 1d", "recipe")
+
+
+@pytest.mark.parametrize(
+    "option", ["workspace_pattern", "experiment_pattern", "registered_model_pattern", "run_name_pattern"]
+)
+def test_what_chooses_is_shown(option: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    choice: dict[str, object] = {option: {"deny": ["tmp"]}, "owner": {"tags": ["owner"]}, "include": {"runs": False}}
+    found = shown(home, capsys, recipe(choice))
+    assert found[f"source.config.{option}"] == ("deny: ['tmp']", "recipe")
+    assert found["source.config.owner"] == ("tags: ['owner']", "recipe")
+    assert found["source.config.include"] == ("runs: false", "recipe")

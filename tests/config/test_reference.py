@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from crawler.config import environment, sections, unsupported
+from crawler.config.descriptions import descriptions
 from crawler.secrets import sources
-from scripts.recipe_reference import PAGE, VARIABLES, descriptions, render
+from scripts.recipe_reference import PAGE, VARIABLES, render
 
 MODULES = [import_module(f"{sections.__name__}.{each.name}") for each in iter_modules(sections.__path__)]
 STRUCTS = [

@@ -37,6 +37,10 @@ WRONG: list[tuple[Any, str]] = [
     (recipe({"owner": {"tags": CANARY}}), "source.config.owner.tags: expected a list, got str."),
     (recipe({"owner": {"tag": CANARY}}), "source.config.owner: unknown key 'tag'. Did you mean 'tags'?"),
     (recipe({"owner": {"tags": ["a"], "pattern": "("}}), "source.config.owner.pattern: no regular expression: missing"),
+    (
+        recipe({"owner": {"tags": ["a"], "pattern": "a{99999999999}"}}),
+        "source.config.owner.pattern: no regular expression",
+    ),
     (recipe({"owner": {"tags": ["a"], "type": "OWNER"}}), "source.config.owner.type: DataHub knows no 'OWNER'. Known"),
     (recipe({"model_tags": ["stages"]}), "source.config.model_tags[0]: expected one of stage, alias."),
     (recipe({"username": "ann"}), NO_PASSWORD),

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -98,17 +100,33 @@ def test_an_mlmodel_is_read() -> None:
         "signature: {inputs: [1]}",
         "x: &a [*a]\nflavors: *a",
         "[" * 3_000,
+        "{a: " * 150_000,
+        "- " * 400_000,
         "d: 2024-02-31",
+        "model_size_bytes: 99999999999999999999",
+        f"model_size_bytes: 0x{'f' * 20_000}",
+        "flavors: {<<: [{a: 1}]}",
+        "a: &a {x: 1}\n"
+        + "\n".join(f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}" for a, b in pairwise(ascii_lowercase)),
         "<html>no</html>",
         "\0",
         "\ud800",
         "!!python/object/apply:os.system ['true']",
         "model_size_bytes: many",
     ],
+    ids=lambda content: ascii(content[:30]),
 )
 def test_what_is_no_mlmodel_is_an_error(content: str) -> None:
     with pytest.raises(DecodeError, match="MLmodel is not"):
         read_file(content.encode(errors="surrogatepass"))
+
+
+def test_aliases_are_read_and_what_they_make_without_end_is_not_written() -> None:
+    shared = "flavors:\n  python_function: &a {python_version: 3.11.15}\n  sklearn: *a\nmlflow_version: 3.10\n"
+    assert read_file(shared.encode()) == ModelFile(("python_function", "sklearn"), "3.11.15")
+    bomb = "a: &a [x]\n" + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise(ascii_lowercase))
+    bomb += "\nflavors: {python_function: {python_version: *z}}\nmlflow_version: *z"
+    assert read_file(bomb.encode()) == ModelFile(("python_function",))
 
 
 @given(st.binary() | st.text().map(str.encode))
@@ -230,6 +248,8 @@ GITHUB = f"https://github.com/acme/models/tree/{COMMIT}"
         ("https://gitlab.acme.com/x/y.git", f"https://gitlab.acme.com/x/y/-/tree/{COMMIT}"),
         ("git@bitbucket.org:acme/models.git", f"https://bitbucket.org/acme/models/src/{COMMIT}"),
         ("https://git.acme.com/models.git", "https://git.acme.com/models"),
+        ("https://u:p@[fd00::1]:8443/acme/models.git", "https://[fd00::1]:8443/acme/models"),
+        ("ssh://git@[fd00::1]:22/acme/models", "https://[fd00::1]/acme/models"),
         ("https://github.com/a b/ü", f"https://github.com/a%20b/%C3%BC/tree/{COMMIT}"),
         ("file:///home/ann/models", None),
         ("/home/ann/models", None),
@@ -274,6 +294,9 @@ def test_the_source_of_a_run_is_on_its_models() -> None:
     (page,) = found["sourceCode"]["sourceCode"]
     assert page == {"type": "TRAINING_PIPELINE_SOURCE_CODE", "sourceCodeUrl": f"{GITHUB}/churn/train"}
     assert "sourceCode" not in written(run(**{REPOSITORY: "/local"}))["mlModel"]
+    local = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "train#2.py"}
+    (page,) = written(run(**shown | local))["mlModel"]["sourceCode"]["sourceCode"]
+    assert page["sourceCodeUrl"] == GITHUB
 
 
 def test_a_notebook_of_databricks_has_a_page() -> None:
