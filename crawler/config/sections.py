@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from crawler.config.durations import Duration
-from crawler.config.selection import Lifecycle
+from crawler.config.selection import MAX_METRIC_POINTS, HistoryChoice, Lifecycle
 from crawler.config.settings import CaseInsensitive, Confirm, Endpoint, Secret
 from crawler.config.since import Since
 from crawler.config.sizes import Size
@@ -19,6 +19,7 @@ Options = dict[Any, Any]
 Removal = Literal["auto", "confirm"]
 ModelTag = Literal["stage", "alias"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+PointCount = Annotated[int, msgspec.Meta(ge=2)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
@@ -256,8 +257,8 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
     `platform_instance`, `workspace`, `workspace_pattern`, `workspace_identity`, what chooses (`include` to
-    `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`, `verify_every`
-    and the options of the connection are ours.
+    `max_metric_points`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`,
+    `verify_every` and the options of the connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -308,6 +309,10 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """The most runs of each experiment that are read, the newest ones."""
     lifecycle: Lifecycle = "active"
     """Read active experiments and runs, those in MLflow's trash (`deleted`), or `all`."""
+    metric_history: HistoryChoice = "latest"
+    """Write the latest value of each of a run's metrics, or `all` points, which takes MLflow more requests."""
+    max_metric_points: PointCount = MAX_METRIC_POINTS
+    """The most points of a metric that `metric_history: all` writes, evenly spread, the first and the last among them."""
     owner: Options | None = None
     """Who owns models, model groups and containers: `{tags: [owner]}`, see below; nobody by default."""
     model_tags: list[ModelTag] = []

@@ -156,6 +156,13 @@ class NamedValue(_Record, frozen=True):
     value: str
 
 
+class PastValue(NamedValue, frozen=True):
+    """MLMetric of a point in a metric's history; `description` tells its step, for which there is no field."""
+
+    description: str
+    created_at: int | None = None
+
+
 class MLTrainingRunProperties(Aspect, frozen=True):
     """The aspect `mlTrainingRunProperties`."""
 

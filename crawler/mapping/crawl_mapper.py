@@ -19,6 +19,7 @@ from crawler.mapping.logged_models import (
     logged_model_entity,
     logged_model_urn,
 )
+from crawler.mapping.metric_history import MetricHistory
 from crawler.mapping.model_versions import extract_of, model_urn
 from crawler.mapping.prompts import linked_prompts
 from crawler.mapping.reducers.datasets import DatasetReducer
@@ -125,6 +126,8 @@ class CrawlMapper:
         self.datasets = DatasetReducer(noted=noted)
         self._contexts: dict[str, RunContext] = {}
         """What the runs of an experiment share, by its id."""
+        self._histories: dict[str, dict[str, MetricHistory]] = {}
+        """Of metrics by their names, of runs that are about to be mapped, by their ids."""
         self._notices: list[Finding] = []
 
     def in_workspace(self, name: str, *, is_only: bool = False) -> "CrawlMapper":
@@ -243,9 +246,14 @@ class CrawlMapper:
         inputs = self._inputs(run, run.inputs, entities) if run.inputs else []
         if self._prompt_versions:
             inputs += self._linked_prompts(run)
-        entities.append(run_entity(run, context, inputs, self._outputs(run), parents))
+        histories = self._histories.pop(run.info.run_id, None)
+        entities.append(run_entity(run, context, inputs, self._outputs(run), parents, histories))
         entities += self._versions.take(run)
         return entities
+
+    def metric_history(self, run_id: str, key: str, history: MetricHistory) -> None:
+        """Take the history of a metric of a run that will be mapped."""
+        self._histories.setdefault(run_id, {})[key] = history
 
     def versions_without_signature(self, runs: Iterable[Run]) -> list[ModelVersion]:
         """Return the versions that are mapped with these runs, and of whose signature the runs do not tell."""

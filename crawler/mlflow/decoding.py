@@ -15,6 +15,7 @@ from crawler.mlflow.entities import (
     Experiment,
     LoggedModel,
     MeasuredRun,
+    MetricPoint,
     ModelVersion,
     RegisteredModel,
     Run,
@@ -70,6 +71,11 @@ class _MeasuredRuns(msgspec.Struct):
 
 class _EvaluationDatasets(msgspec.Struct):
     datasets: list[EvaluationDataset] = []
+    next_page_token: str = ""
+
+
+class _MetricPoints(msgspec.Struct):
+    metrics: list[MetricPoint] = []
     next_page_token: str = ""
 
 
@@ -175,6 +181,7 @@ _decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVe
 _decode_logged_models = _page_decoder(_LoggedModels, "models", LoggedModel)
 _decode_measured_runs = _page_decoder(_MeasuredRuns, "runs", MeasuredRun)
 _decode_evaluation_datasets = _page_decoder(_EvaluationDatasets, "datasets", EvaluationDataset)
+_decode_metric_points = _page_decoder(_MetricPoints, "metrics", MetricPoint)
 
 
 def decode_runs(body: bytes) -> Page[Run]:
@@ -210,6 +217,11 @@ def decode_measured_runs(body: bytes) -> Page[MeasuredRun]:
 def decode_evaluation_datasets(body: bytes) -> Page[EvaluationDataset]:
     """Decode a page of `datasets/search`. Raise DecodeError."""
     return _decode_evaluation_datasets(body)
+
+
+def decode_metric_points(body: bytes) -> Page[MetricPoint]:
+    """Decode the answer of `metrics/get-history-bulk` and its like. Raise DecodeError."""
+    return _decode_metric_points(body)
 
 
 class _OneRun(msgspec.Struct):

@@ -18,6 +18,7 @@ from crawler.pipeline.evaluation_datasets import EvaluationDatasetStage
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.logged_model_stage import LoggedModelStage
+from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
@@ -74,6 +75,7 @@ class Reader:
         self._listings = Listings(client, listener, asks_registry=selection.include.registered_models)
         self._parents = ParentRuns(client, listener, choice=choice)
         self._files = files = self._model_files(workers)
+        histories = MetricHistories(client, mapper, listener, progress, choice, selection)
         pattern = selection.registered_model_pattern
         self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers, pattern)
         self._prompts = RegistryStage(
@@ -82,10 +84,10 @@ class Reader:
         self._evaluation_datasets = EvaluationDatasetStage(client, self._listings, mapper, listener, workers)
         self._trace_counts = TraceCounts(client, listener)
         self._runs = RunStage(
-            client, mapper, send, listener, progress, self._parents, choice, files, workers, removals_of
+            client, mapper, send, listener, progress, self._parents, choice, files, histories, workers, removals_of
         )
         self._version_runs = VersionRuns(
-            client, mapper, send, listener, progress, self._parents, choice, files, workers
+            client, mapper, send, listener, progress, self._parents, choice, files, histories, workers
         )
         self._logged_models: LoggedModelStage | None = None
 

@@ -19,6 +19,7 @@ from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
+from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.run_choice import RunChoice, shown_name
@@ -61,6 +62,7 @@ class RunStage:
         parents: ParentRuns,
         choice: RunChoice,
         files: ModelFiles,
+        histories: MetricHistories,
         workers: int,
         removals_of: RemovalsOf | None = None,
     ) -> None:
@@ -74,6 +76,7 @@ class RunStage:
         self._progress = progress
         self._parents = parents
         self._files = files
+        self._histories = histories
         self._workers = workers
         self._underway: dict[Reading, None] = {}
         """In the order in which they were begun, so that the same one is split each time."""
@@ -217,8 +220,12 @@ class RunStage:
         parents = await self._parents.of(runs)
         await self._files.read_of_runs(runs)
         removals = [] if self._removals_of is None else await self._removals_of(runs)
-        mapped = (entity for run in _let_go(runs) for entity in self._mapper.run(run, parents, writes_deleted=deleted))
-        await self._send(chain(mapped, removals), windows.ack)
+        for part in self._histories.parts(runs):
+            async with self._histories.read(part):
+                mapped = (self._mapper.run(run, parents, writes_deleted=deleted) for run in _let_go(part))
+                await self._send(chain.from_iterable(mapped), windows.ack)
+        if removals:
+            await self._send(removals, windows.ack)
 
     async def _send_versions_of(self, left_out: list[Run], windows: WindowTracker) -> None:
         """Send the versions that runs made which are not chosen themselves."""

@@ -14,6 +14,7 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.run_choice import RunChoice
@@ -38,6 +39,7 @@ class VersionRuns:
         parents: ParentRuns,
         choice: RunChoice,
         files: ModelFiles,
+        histories: MetricHistories,
         workers: int,
     ) -> None:
         """Look in at most `workers` requests at a time."""
@@ -49,6 +51,7 @@ class VersionRuns:
         self._progress = progress
         self._parents = parents
         self._files = files
+        self._histories = histories
         self._workers = workers
 
     async def find(self, experiment_ids: Sequence[str]) -> None:
@@ -110,7 +113,8 @@ class VersionRuns:
             self._listener(RowsRead(RUNS.name, 1))
         parents = await self._parents.of([run])
         ack = self._progress.new_ack(whole=False)
-        await self._send(self._mapper.run(run, parents, writes_deleted=self._choice.writes_deleted), ack)
+        async with self._histories.read([run]):
+            await self._send(self._mapper.run(run, parents, writes_deleted=self._choice.writes_deleted), ack)
         if ack is not None:
             ack.seal([Window(experiment_id, start, start + 1, 1, 1, 0)])
 
