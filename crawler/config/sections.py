@@ -312,7 +312,7 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     metric_history: HistoryChoice = "latest"
     """Write the latest value of each of a run's metrics, or `all` points, which takes MLflow more requests."""
     max_metric_points: PointCount = MAX_METRIC_POINTS
-    """The most points of a metric that `metric_history: all` writes, evenly spread, the first and the last among them."""
+    """With `metric_history: all`, the most points of a metric: evenly spread, with the first and the last."""
     owner: Options | None = None
     """Who owns models, model groups and containers: `{tags: [owner]}`, see below; nobody by default."""
     model_tags: list[ModelTag] = []

@@ -223,8 +223,8 @@ METRIC_HISTORY_UNREAD = FindingKind(
 
 METRIC_HISTORY_MISSING = FindingKind(
     "metric_history_missing",
-    "This MLflow does not give the histories of many runs at once, so runs have the latest values of their metrics only.",
+    "This MLflow does not give the histories of metrics, so runs have the latest values only.",
     "warning",
-    "Leave out metric_history: all, or use a newer MLflow: 2.20 has it, 1.28 does not. If a proxy stands before MLflow, "
-    "have it let /ajax-api/2.0/mlflow/metrics through.",
+    "Leave out metric_history: all, or use a newer MLflow: 2.20 gives them, 1.28 does not. A proxy before MLflow must "
+    "let /ajax-api/2.0/mlflow/metrics through.",
 )
