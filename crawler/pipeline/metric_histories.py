@@ -15,6 +15,7 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.metric_history import POINTS_A_REQUEST, RUNS_A_REQUEST
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.experiment_sets import slices
 from crawler.pipeline.run_choice import RunChoice
 from crawler.telemetry.events import Listener, RowsSkipped
 from crawler.telemetry.findings.reading import METRIC_HISTORY_MISSING, METRIC_HISTORY_UNREAD
@@ -95,7 +96,7 @@ class MetricHistories:
 
     async def _read_metric(self, key: str, runs: dict[str, Run]) -> None:
         """Read the history of a metric in runs, by id; where that fails, in fewer of them."""
-        batches = [[*runs]]
+        batches = [*slices([*runs], self._client.metric_history.runs_a_request)]
         while batches and not self._is_missing:
             batch = batches.pop()
             if self._failed_in_a_row >= FAILURES_IN_A_ROW:
@@ -112,7 +113,7 @@ class MetricHistories:
             if left:
                 batches.append(left)
 
-    async def _ask(self, key: str, run_ids: list[str], runs: dict[str, Run]) -> list[str]:
+    async def _ask(self, key: str, run_ids: Sequence[str], runs: dict[str, Run]) -> list[str]:
         """Ask for what these runs have of a metric. Returns the ids of those of which there was no room for it."""
         found = await self._client.metric_history.read(key, run_ids)
         self._is_answered = True
@@ -133,8 +134,8 @@ class MetricHistories:
         if history.left_out:
             self._listener(RowsSkipped(POINTS, history.left_out))
 
-    def _after(self, error: CrawlerError, key: str, batch: list[str], runs: dict[str, Run]) -> list[list[str]]:
-        """Return what to ask for after a failure: each half of several runs, nothing where MLflow has no histories."""
+    def _after(self, error: CrawlerError, key: str, batch: Sequence[str], runs: dict[str, Run]) -> list[Sequence[str]]:
+        """Return what to ask for after a failure: parts of several runs, nothing where MLflow has no histories."""
         if is_missing(error) and not self._is_answered:
             if not self._is_missing:
                 self._listener(METRIC_HISTORY_MISSING.found(str(error)))
@@ -142,12 +143,11 @@ class MetricHistories:
             return []
         self._failed_in_a_row += 1
         if len(batch) > 1:
-            half = len(batch) // 2
-            return [batch[half:], batch[:half]]
+            return [*slices(batch, min((len(batch) + 1) // 2, self._client.metric_history.runs_a_request))]
         self._fail(key, batch, runs, str(error))
         return []
 
-    def _fail(self, key: str, run_ids: list[str], runs: dict[str, Run], why: str) -> None:
+    def _fail(self, key: str, run_ids: Sequence[str], runs: dict[str, Run], why: str) -> None:
         """Name histories that are not read. The next crawl reads these runs again."""
         self._listener(METRIC_HISTORY_UNREAD.found(f"{key} of run {run_ids[0]}: {why}", count=len(run_ids)))
         if self._progress.memory is not None:

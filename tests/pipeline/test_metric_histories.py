@@ -22,7 +22,7 @@ from crawler.mlflow import metric_history
 from crawler.mlflow.api import Api
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Metric, Run, RunData, RunInfo
-from crawler.mlflow.metric_history import RUNS_A_REQUEST, MetricHistoryReader
+from crawler.mlflow.metric_history import FEWER_RUNS, RUNS_A_REQUEST, MetricHistoryReader
 from crawler.pipeline import metric_histories
 from crawler.pipeline.metric_histories import FAILURES_IN_A_ROW, POINTS, POINTS_OF_A_PART, MetricHistories
 from crawler.pipeline.run_choice import RunChoice
@@ -41,10 +41,11 @@ Sizes = Mapping[str, Mapping[str, int]]
 
 
 class Tracking:
-    """Answers as MLflow does; a request for runs of `errors` fails."""
+    """Answers as MLflow does; a request for runs of `errors` fails, or for more than `most_runs`."""
 
-    def __init__(self, sizes: Sizes, errors: Mapping[str, CrawlerError] | None = None) -> None:
+    def __init__(self, sizes: Sizes, errors: Mapping[str, CrawlerError] | None = None, most_runs: int = 100) -> None:
         self.sizes = sizes
+        self.most_runs = most_runs
         self.errors = errors or {}
         self.asked: list[tuple[str, list[str]]] = []
         self.at_once = self.most_at_once = 0
@@ -59,6 +60,9 @@ class Tracking:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
         self.at_once -= 1
+        if len(run_ids) > self.most_runs:
+            answer = f"INVALID_PARAMETER_VALUE: … request cannot specify more than {self.most_runs} run_ids."
+            raise RequestRefused("answered 400", status=400, answer=answer)
         for run_id in run_ids:
             if run_id in self.errors:
                 raise self.errors[run_id]
@@ -136,6 +140,15 @@ async def test_few_requests_for_many_runs_and_few_at_once() -> None:
     assert tracking.most_at_once == metric_histories.REQUESTS_AT_ONCE
     assert all(shown == {"a": [0, 1, 2], "b": [0, 2, 4, 6, 8]} for shown in found.steps.values())
     assert (len(found.steps), found.unread, found.left_out) == (200, 0, 200 * 4)
+
+
+async def test_an_older_mlflow_takes_fewer_runs() -> None:
+    tracking = Tracking({f"r{number:03}": {"a": 3, "b": 3} for number in range(200)}, most_runs=FEWER_RUNS)
+    found = await crawled(tracking)
+    assert all(shown == {"a": [0, 1, 2], "b": [0, 1, 2]} for shown in found.steps.values())
+    assert (len(found.steps), found.events) == (200, [])
+    # One request for each metric that was asked for before the first refusal.
+    assert len(tracking.asked) == 2 * 200 // FEWER_RUNS + 2
 
 
 async def test_nothing_is_asked_for_latest_values_nor_for_runs_that_are_not_written() -> None:
