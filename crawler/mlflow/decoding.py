@@ -4,6 +4,7 @@ A row of a wrong shape costs only itself, and an unusual value (`mending.py`) no
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +25,8 @@ from crawler.mlflow.mending import mend
 
 Row = TypeVar("Row")
 
+_BARE_VALUE = re.compile(rb'"value":\s*(NaN|-?Infinity)')
+"""Never within a text, where its quotes were escaped."""
 _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -220,8 +223,11 @@ def decode_evaluation_datasets(body: bytes) -> Page[EvaluationDataset]:
 
 
 def decode_metric_points(body: bytes) -> Page[MetricPoint]:
-    """Decode the answer of `metrics/get-history-bulk` and its like. Raise DecodeError."""
-    return _decode_metric_points(body)
+    """Decode the answer of `metrics/get-history-bulk` and its like. Raise DecodeError.
+
+    It has NaN bare, for which a whole answer would be read row by row, so that is quoted, as in other answers.
+    """
+    return _decode_metric_points(_BARE_VALUE.sub(rb'"value":"\1"', body))
 
 
 class _OneRun(msgspec.Struct):
