@@ -288,8 +288,12 @@ async def test_an_old_run_with_a_new_version_is_looked_up_and_no_other(server: M
         assert report.delivered["dataProcessInstance"] == 1
 
 
-def logged(edit: Editor, experiment: str, points: dict[str, list[tuple[float | str, int, int]]]) -> str:
-    """A run that has ended, with points of metrics: value, time after the first one, step."""
+Points = dict[str, list[tuple[float | str, int, int]]]
+"""Value, ms after T, and step, by metric."""
+
+
+def logged(edit: Editor, experiment: str, points: Points) -> str:
+    """A run that has ended, with points of metrics."""
     run = edit.run(experiment, T)
     metrics = [
         {"key": key, "value": value, "timestamp": T + after, "step": step}
@@ -303,9 +307,9 @@ def logged(edit: Editor, experiment: str, points: dict[str, list[tuple[float | s
 async def test_histories_of_metrics_come_with_their_runs(server: MlflowServer, tmp_path: Path) -> None:
     edit = Editor(server.url)
     experiment = edit.experiment("histories")
-    long = {"loss": [(1 / (step + 1), 7 * step, step) for step in range(250)], "one": [(0.5, 0, 3)]}
-    unstepped = {"acc": [(0.125 * each, each, 0) for each in range(4)], "loss": [(2.0, 1, 1), (4.0, 0, 0)]}
-    odd = {"odd": [("NaN", 0, 0), ("Infinity", 1, 1), ("-Infinity", 2, -9), (1.5, 3, 2)]}
+    long: Points = {"loss": [(1 / (step + 1), 7 * step, step) for step in range(250)], "one": [(0.5, 0, 3)]}
+    unstepped: Points = {"acc": [(0.125 * each, each, 0) for each in range(4)], "loss": [(2.0, 1, 1), (4.0, 0, 0)]}
+    odd: Points = {"odd": [("NaN", 0, 0), ("Infinity", 1, 1), ("-Infinity", 2, -9), (1.5, 3, 2)]}
     one, two, three = (logged(edit, experiment, points) for points in (long, unstepped, odd))
     only = {"experiment_pattern": {"allow": ["histories$"]}}
     before, proposals = await crawl_to_file(recipe_file(tmp_path, server.url, only), tmp_path)
