@@ -23,6 +23,8 @@ def load_selection(source: MlflowSource, diagnostics: Diagnostics) -> Selection:
         runs_since=source.runs_since,
         max_runs_per_experiment=source.max_runs_per_experiment,
         lifecycle=source.lifecycle,
+        metric_history=source.metric_history,
+        max_metric_points=source.max_metric_points,
     )
 
 

@@ -13,6 +13,7 @@ from crawler.mapping.logged_models import (
     logged_model_entity,
     logged_model_urn,
 )
+from crawler.mapping.metric_history import MetricHistory
 from crawler.mapping.model_versions import extract_of, model_urn
 from crawler.mapping.reducers.datasets import DatasetReducer
 from crawler.mapping.reducers.evaluation_datasets import EvaluationDatasetIndex
@@ -80,6 +81,8 @@ class CrawlMapper:
         self.datasets = DatasetReducer(noted=noted) if datasets is None else datasets
         self._contexts: dict[str, RunContext] = {}
         """What the runs of an experiment share, by its id."""
+        self._histories: dict[str, dict[str, MetricHistory]] = {}
+        """Of metrics by their names, of runs that are about to be mapped, by their ids."""
         self._notices: list[Finding] = []
         self._edges = RunEdges(settings, self.datasets, self._evaluation_datasets, self._witness, self._notices.append)
 
@@ -202,9 +205,14 @@ class CrawlMapper:
         entities = self._users.take(user)
         inputs = self._edges.inputs(run, entities)
         outputs = self._edges.outputs(run, self._versions.outputs(run.info.run_id))
-        entities.append(run_entity(run, context, inputs, outputs, parents))
+        histories = self._histories.pop(run.info.run_id, None)
+        entities.append(run_entity(run, context, inputs, outputs, parents, histories))
         entities += self._versions.take(run)
         return entities
+
+    def metric_history(self, run_id: str, key: str, history: MetricHistory) -> None:
+        """Take the history of a metric of a run that will be mapped."""
+        self._histories.setdefault(run_id, {})[key] = history
 
     def versions_without_signature(self, runs: Iterable[Run]) -> list[ModelVersion]:
         """Return the versions that are mapped with these runs, and of whose signature the runs do not tell."""

@@ -19,6 +19,7 @@ from crawler.datahub.aspects.runs import (
     RunResult,
 )
 from crawler.datahub.proposals import Entity
+from crawler.mapping.metric_history import Histories, past_values, thinned_property
 from crawler.mapping.metric_values import python_texts
 from crawler.mapping.platform import IN_TRASH, PLATFORM, platform_instance, ui_page, ui_query, url_part
 from crawler.mapping.times import known_time
@@ -85,19 +86,28 @@ def run_user(run: Run) -> str:
 
 
 def run_entity(
-    run: Run, context: RunContext, inputs: Sequence[Edge], outputs: Sequence[str], parents: Container[str]
+    run: Run,
+    context: RunContext,
+    inputs: Sequence[Edge],
+    outputs: Sequence[str],
+    parents: Container[str],
+    histories: Histories | None = None,
 ) -> Entity:
     """Map a run to a data process instance.
 
-    `inputs` are its datasets, `outputs` the URNs of its model versions, `parents` the ids of runs that are written.
+    `inputs` are its datasets, `outputs` the URNs of its model versions, `parents` the ids of runs that are written,
+    `histories` what its metrics were before, where that is known.
     """
     tags = as_dict(run.data.tags)
+    if histories:
+        # A tag of the same name is its user's word.
+        tags = thinned_property(histories) | tags
     start, end = known_time(run.info.start_time), known_time(run.info.end_time)
     created = start or end or context.created
     aspects: list[Aspect] = [
         _properties(run, tags, context, created),
         *context.container,
-        _training(run),
+        _training(run, histories),
         *context.common,
     ]
     if outputs:
@@ -135,13 +145,14 @@ def _properties(run: Run, tags: dict[str, str], context: RunContext, created: in
     )
 
 
-def _training(run: Run) -> MLTrainingRunProperties:
+def _training(run: Run, histories: Histories | None) -> MLTrainingRunProperties:
+    metrics = training_metrics(run)
     return MLTrainingRunProperties(
         id=run.info.run_id,
         custom_properties=_NO_PROPERTIES,
         output_urls=[run.info.artifact_uri] if run.info.artifact_uri else _NO_URNS,
         hyper_params=hyper_params(run),
-        training_metrics=training_metrics(run),
+        training_metrics=[*metrics, *past_values(histories)] if histories else metrics,
     )
 
 

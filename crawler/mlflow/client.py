@@ -9,6 +9,7 @@ from crawler.mlflow.api import Api
 from crawler.mlflow.decoding import Page, Row, decode_experiment, decode_experiment_ids, decode_trace_count
 from crawler.mlflow.entities import Experiment, ModelVersion
 from crawler.mlflow.logged_model_reader import LoggedModelReader
+from crawler.mlflow.metric_history import MetricHistoryReader
 from crawler.mlflow.model_file import FILE_NAME, MAX_FILE_BYTES, ModelFile, read_file
 from crawler.mlflow.paging.listing import read_pages
 from crawler.mlflow.paging.step import Step
@@ -28,13 +29,15 @@ _ATTEMPTS_AT_FILES = 2
 class MlflowClient:
     """Reads a tracking server and the registry that belongs to it; `timing` counts the time of decoding.
 
-    `runs` and `logged_models` read these, `page_size` at a time at most. `chosen_workspace` is the one that the
+    `runs` and `logged_models` read these, `page_size` at a time at most, `metric_history` what was logged to metrics of
+    runs before their latest values. `chosen_workspace` is the one that the
     settings name. Whether the registry has workspaces, too, `registry_has_workspaces` says once the tracking server is
     known to have some. Errors: those of `crawler.http`.
     """
 
     runs: RunReader
     logged_models: LoggedModelReader
+    metric_history: MetricHistoryReader
 
     def __init__(
         self, tracking: Server, registry: Server, page_size: int, timing: Timing, workspace: str | None = None
@@ -46,6 +49,7 @@ class MlflowClient:
         self._api = Api(tracking, registry, timing)
         self.runs = RunReader(self._api, page_size)
         self.logged_models = LoggedModelReader(self._api, page_size)
+        self.metric_history = MetricHistoryReader(self._api)
 
     @property
     def url(self) -> str:

@@ -4,6 +4,7 @@ A row of a wrong shape costs only itself, and an unusual value (`mending.py`) no
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,7 @@ from crawler.mlflow.entities import (
     Experiment,
     LoggedModel,
     MeasuredRun,
+    MetricPoint,
     ModelVersion,
     RegisteredModel,
     Run,
@@ -23,6 +25,8 @@ from crawler.mlflow.mending import mend
 
 Row = TypeVar("Row")
 
+_BARE_VALUE = re.compile(rb'"value":\s*(NaN|-?Infinity)')
+"""Never within a text, where its quotes were escaped."""
 _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -70,6 +74,11 @@ class _MeasuredRuns(msgspec.Struct):
 
 class _EvaluationDatasets(msgspec.Struct):
     datasets: list[EvaluationDataset] = []
+    next_page_token: str = ""
+
+
+class _MetricPoints(msgspec.Struct):
+    metrics: list[MetricPoint] = []
     next_page_token: str = ""
 
 
@@ -175,6 +184,7 @@ _decode_model_versions = _page_decoder(_ModelVersions, "model_versions", ModelVe
 _decode_logged_models = _page_decoder(_LoggedModels, "models", LoggedModel)
 _decode_measured_runs = _page_decoder(_MeasuredRuns, "runs", MeasuredRun)
 _decode_evaluation_datasets = _page_decoder(_EvaluationDatasets, "datasets", EvaluationDataset)
+_decode_metric_points = _page_decoder(_MetricPoints, "metrics", MetricPoint)
 
 
 def decode_runs(body: bytes) -> Page[Run]:
@@ -210,6 +220,14 @@ def decode_measured_runs(body: bytes) -> Page[MeasuredRun]:
 def decode_evaluation_datasets(body: bytes) -> Page[EvaluationDataset]:
     """Decode a page of `datasets/search`. Raise DecodeError."""
     return _decode_evaluation_datasets(body)
+
+
+def decode_metric_points(body: bytes) -> Page[MetricPoint]:
+    """Decode the answer of `metrics/get-history-bulk` and its like. Raise DecodeError.
+
+    It has NaN bare, for which a whole answer would be read row by row, so that is quoted, as in other answers.
+    """
+    return _decode_metric_points(_BARE_VALUE.sub(rb'"value":"\1"', body))
 
 
 class _OneRun(msgspec.Struct):

@@ -13,6 +13,7 @@ from crawler.pipeline.evaluation_datasets import EvaluationDatasetStage
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.logged_model_stage import LoggedModelStage
+from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
@@ -47,12 +48,13 @@ class Reader:
         self._listings = Listings(context.client, context.listener, asks_registry=selection.include.registered_models)
         self._parents = ParentRuns(context)
         self._files = ModelFiles(context)
+        histories = MetricHistories(context)
         self._registry = RegistryStage(context, self._listings, selection.registered_model_pattern)
         self._prompts = RegistryStage(context, self._listings, ALL, PROMPTS, PROMPT_VERSIONS)
         self._evaluation_datasets = EvaluationDatasetStage(context, self._listings)
         self._trace_counts = TraceCounts(context)
-        self._runs = RunStage(context, self._parents, self._files)
-        self._version_runs = VersionRuns(context, self._parents, self._files)
+        self._runs = RunStage(context, self._parents, self._files, histories)
+        self._version_runs = VersionRuns(context, self._parents, self._files, histories)
         self._logged_models: LoggedModelStage | None = None
 
     async def read(self, version: str | None, *, registry: bool = True) -> None:

@@ -14,6 +14,7 @@ from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
+from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.read_context import ReadContext
@@ -42,10 +43,13 @@ Queue = WorkStealingQueue[Reading]
 class RunStage:
     """Reads the runs of partitions, several pages at a time, and sends what they map to."""
 
-    def __init__(self, context: ReadContext, parents: ParentRuns, files: ModelFiles) -> None:
+    def __init__(
+        self, context: ReadContext, parents: ParentRuns, files: ModelFiles, histories: MetricHistories
+    ) -> None:
         self._context = context
         self._parents = parents
         self._files = files
+        self._histories = histories
         self._underway: dict[Reading, None] = {}
         """In the order in which they were begun, so that the same one is split each time."""
         # Parts of sets that were taken apart. They are read before what is not begun yet.
@@ -192,8 +196,12 @@ class RunStage:
         await self._files.read_of_runs(runs)
         removals = [] if self._context.removals_of is None else await self._context.removals_of(runs)
         mapper = self._context.mapper
-        mapped = (entity for run in _let_go(runs) for entity in mapper.run(run, parents, writes_deleted=deleted))
-        await self._context.send(chain(mapped, removals), windows.ack)
+        for part in self._histories.parts(runs):
+            async with self._histories.read(part):
+                mapped = (mapper.run(run, parents, writes_deleted=deleted) for run in _let_go(part))
+                await self._context.send(chain.from_iterable(mapped), windows.ack)
+        if removals:
+            await self._context.send(removals, windows.ack)
 
     async def _send_left_out(self, left_out: list[Run], windows: WindowTracker) -> None:
         """Count runs that are not chosen, and send the versions that they made."""

@@ -11,6 +11,7 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.read_context import ReadContext
@@ -24,10 +25,13 @@ RUN_IDS_A_REQUEST = 200
 class VersionRuns:
     """Finds such runs by their ids, and sends the versions that wait for them; the others go without a run."""
 
-    def __init__(self, context: ReadContext, parents: ParentRuns, files: ModelFiles) -> None:
+    def __init__(
+        self, context: ReadContext, parents: ParentRuns, files: ModelFiles, histories: MetricHistories
+    ) -> None:
         self._context = context
         self._parents = parents
         self._files = files
+        self._histories = histories
 
     async def find(self, experiment_ids: Sequence[str]) -> None:
         """Look for all of them within these experiments, deleted ones included."""
@@ -88,7 +92,8 @@ class VersionRuns:
         if not progress.has_read(experiment_id, start):
             self._context.listener(RowsRead(RUNS.name, 1))
         ack = progress.new_ack(whole=False)
-        await self._context.send(self._context.mapper.run(run, parents, writes_deleted=writes_deleted), ack)
+        async with self._histories.read([run]):
+            await self._context.send(self._context.mapper.run(run, parents, writes_deleted=writes_deleted), ack)
         if ack is not None:
             ack.seal([Window(experiment_id, start, start + 1, 1, 1, 0)])
 

@@ -8,6 +8,10 @@ from crawler.settings.patterns import AllowDenyPattern
 from crawler.settings.since import Since
 
 Lifecycle = Literal["active", "deleted", "all"]
+HistoryChoice = Literal["latest", "all"]
+
+MAX_METRIC_POINTS = 100
+"""By default: DataHub's page of a run shows a row for each, all at once."""
 
 
 class Include(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +56,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         runs_since: when runs must have started, or later; None for no limit.
         max_runs_per_experiment: the most runs of an experiment, the newest ones; None for no limit.
         lifecycle: runs and experiments that are active, in MLflow's trash, or both.
+        metric_history: the latest values of runs' metrics, or all points.
+        max_metric_points: the most points of a metric that are written of all, 2 or more.
     """
 
     include: Include = Include()
@@ -63,6 +69,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     runs_since: Since | None = None
     max_runs_per_experiment: int | None = None
     lifecycle: Lifecycle = "active"
+    metric_history: HistoryChoice = "latest"
+    max_metric_points: int = MAX_METRIC_POINTS
 
     @property
     def reads_runs(self) -> bool:

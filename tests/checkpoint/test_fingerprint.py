@@ -41,6 +41,7 @@ def test_a_state_of_an_older_release_is_one_of_these_settings(tmp_path: Path) ->
         ({"model_tags": ["stage"]}, "model_tags", False, False),
         ({"link_to_mlflow": True}, "link_to_mlflow", False, False),
         ({"include": {"signatures": True}}, "source.config.include.signatures", True, False),
+        ({"metric_history": "all"}, "source.config.metric_history", True, False),
         ({"include": {"logged_models": False}}, "source.config.include.logged_models", True, False),
     ],
 )

@@ -42,6 +42,8 @@ MLFLOW: dict[str, tuple[Any, str, Any]] = {
     "runs_since": (date(2026, 1, 2), "selection.runs_since", "2026-01-02"),
     "max_runs_per_experiment": ("5", "selection.max_runs_per_experiment", 5),
     "lifecycle": ("all", "selection.lifecycle", "all"),
+    "metric_history": ("all", "selection.metric_history", "all"),
+    "max_metric_points": ("500", "selection.max_metric_points", 500),
     "workspace_pattern": (
         {"allow": ["a"], "deny": ["b"], "ignoreCase": False},
         "selection.workspace_pattern",

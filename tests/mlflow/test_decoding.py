@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.errors import DecodeError
@@ -18,6 +18,7 @@ from crawler.mlflow.decoding import (
     decode_evaluation_datasets,
     decode_experiment_ids,
     decode_experiments,
+    decode_metric_points,
     decode_model_versions,
     decode_registered_models,
     decode_run,
@@ -443,3 +444,13 @@ def test_nothing_but_a_decode_error_is_ever_raised(body: bytes) -> None:
         with suppress(DecodeError):
             # What is read can be written again.
             msgspec.json.encode(decode(body))
+
+
+@examples(200)
+@given(st.lists(st.tuples(st.text(), st.floats())))
+@example([('"value": NaN', math.nan), ('\\"value":-Infinity', -math.inf)])
+def test_histories_have_bare_nan_and_infinity(points: list[tuple[str, float]]) -> None:
+    rows = [{"key": key, "value": value, "timestamp": 1, "step": 0, "run_id": "r"} for key, value in points]
+    page = decode_metric_points(json.dumps({"metrics": rows}).encode())
+    assert [(point.key, str(point.value)) for point in page.rows] == [(key, str(value)) for key, value in points]
+    assert (page.unreadable, page.mended) == ([], [])

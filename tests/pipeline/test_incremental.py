@@ -14,16 +14,19 @@ from crawler.mapping.registered_models import model_group_urn
 from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Experiment
 from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, RemovalSettings, Settings
+from crawler.settings.patterns import AllowDenyPattern
+from crawler.settings.selection import Selection
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.pipeline.test_real_servers import Serve
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
-from tests.support.crawls import Values, crawl_settings, settings_for_gms
+from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, settings_for_gms, values
 
 pytestmark = pytest.mark.slow
 
 DAY = 86_400_000
+T = 1_700_000_000_000
 INCREMENTAL = KeepingCurrent(incremental=IncrementalSettings())
 COLUMNS = '{"mlflow_colspec": [{"name": "age", "type": "long"}]}'
 
@@ -283,6 +286,78 @@ async def test_an_old_run_with_a_new_version_is_looked_up_and_no_other(server: M
         sent = {(each, aspect) for each, aspect, _ in gms.history[before:]}
         assert {aspect for each, aspect in sent if each == run_urn(run)} == {"dataProcessInstanceOutput"}
         assert report.delivered["dataProcessInstance"] == 1
+
+
+Points = dict[str, list[tuple[float | str, int, int]]]
+"""Value, ms after T, and step, by metric."""
+
+
+def logged(edit: Editor, experiment: str, points: Points) -> str:
+    """A run that has ended, with points of metrics."""
+    run = edit.run(experiment, T)
+    metrics = [
+        {"key": key, "value": value, "timestamp": T + after, "step": step}
+        for key, some in points.items()
+        for value, after, step in some
+    ]
+    edit("runs/log-batch", run_id=run, metrics=metrics)
+    return run
+
+
+async def test_histories_of_metrics_come_with_their_runs(server: MlflowServer, tmp_path: Path) -> None:
+    edit = Editor(server.url)
+    experiment = edit.experiment("histories")
+    long: Points = {"loss": [(1 / (step + 1), 7 * step, step) for step in range(250)], "one": [(0.5, 0, 3)]}
+    unstepped: Points = {"acc": [(0.125 * each, each, 0) for each in range(4)], "loss": [(2.0, 1, 1), (4.0, 0, 0)]}
+    odd: Points = {"odd": [("NaN", 0, 0), ("Infinity", 1, 1), ("-Infinity", 2, -9), (1.5, 3, 2)]}
+    one, two, three = (logged(edit, experiment, points) for points in (long, unstepped, odd))
+    only = {"experiment_pattern": {"allow": ["histories$"]}}
+    before, proposals = await crawl_to_file(recipe_file(tmp_path, server.url, only), tmp_path)
+    latest = values(proposals)
+    report, proposals = await crawl_to_file(
+        recipe_file(tmp_path, server.url, only | {"metric_history": "all"}), tmp_path
+    )
+    written = values(proposals)
+    assert (report.failures, report.warnings, report.skipped["points of metrics"]) == ([], [], 150)
+    assert report.mlflow.requests == before.mlflow.requests + 4, "one for each of all metrics"
+    series: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    for run in (one, two, three):
+        key = run_urn(run), "mlTrainingRunProperties"
+        metrics = written[key]["trainingMetrics"]
+        as_before = latest[key]["trainingMetrics"]
+        assert metrics[: len(as_before)] == as_before
+        for each in metrics[len(as_before) :]:
+            point = each["value"], each["description"], each["createdAt"] - T
+            series.setdefault((run, each["name"]), []).append(point)
+        of_metric = {name: some[-1][0] for (of, name), some in series.items() if of == run}
+        assert of_metric.items() <= {each["name"]: each["value"] for each in as_before}.items(), (
+            "the last is the latest"
+        )
+    kept = [each * 249 // 99 for each in range(100)]
+    assert series == {
+        (one, "loss"): [(str(1 / (step + 1)), f"step {step}", 7 * step) for step in kept],
+        (two, "acc"): [(str(0.125 * each), "step 0", each) for each in range(4)],
+        (two, "loss"): [("4.0", "step 0", 0), ("2.0", "step 1", 1)],
+        (three, "odd"): [
+            *(("-1.7976931348623157e+308", "step -9", 2), ("nan", "step 0", 0)),
+            *(("1.7976931348623157e+308", "step 1", 1), ("1.5", "step 2", 3)),
+        ],
+    }
+    told = written[run_urn(one), "dataProcessInstanceProperties"]["customProperties"]["metric_history"]
+    assert told == '{"loss":"100 of 250 points"}'
+    differ = {key for key, value in written.items() if latest[key] != value}
+    training = {(run_urn(run), "mlTrainingRunProperties") for run in (one, two, three)}
+    assert differ == training | {(run_urn(one), "dataProcessInstanceProperties")}
+    async with Gms() as gms:
+        selection = Selection(experiment_pattern=AllowDenyPattern(allow=("histories$",)))
+        off = structs.replace(incremental(server, tmp_path, gms), selection=selection)
+        await crawled(off)
+        without = await crawled(off)
+        on = structs.replace(off, selection=structs.replace(selection, metric_history="all"))
+        first = await crawled(on)
+        assert (first.since, not differing(gms, written)) == (None, True)
+        again = await crawled(on)
+        assert (again.proposals, again.mlflow.requests) == (0, without.mlflow.requests)
 
 
 async def test_a_server_that_cannot_tell_what_has_ended_is_read_whole(filled_server: Serve, tmp_path: Path) -> None:

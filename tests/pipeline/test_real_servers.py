@@ -165,6 +165,14 @@ async def test_mlflow_1_27_has_no_experiments_to_read(filled_server: Serve, tmp_
     assert sum(aspect == "tagProperties" for _, aspect in written) == 4
 
 
+async def test_mlflow_1_28_has_no_histories_of_metrics(filled_server: Serve, tmp_path: Path) -> None:
+    url = filled_server("1.28.0").server.url
+    _, proposals = await crawl_to_file(recipe_file(tmp_path, url), tmp_path)
+    report, same = await crawl_to_file(recipe_file(tmp_path, url, {"metric_history": "all"}), tmp_path)
+    assert values(same) == values(proposals)
+    assert [each.count for each in report.warnings if each.code.startswith("metric_history")] == [1]
+
+
 async def test_pages_of_any_size_give_the_same(filled_server: Serve, tmp_path: Path) -> None:
     filled = filled_server("2.20.4")
     crawls = [

@@ -6,10 +6,10 @@ from typing import Literal
 import msgspec
 
 from crawler.config.sections.connection import Connection
-from crawler.config.sections.values import Count, ModelTag, Options, PageSize, Percent, Positive, Removal
+from crawler.config.sections.values import Count, ModelTag, Options, PageSize, Percent, PointCount, Positive, Removal
 from crawler.secrets.secret import Secret
 from crawler.settings.durations import Duration
-from crawler.settings.selection import Lifecycle
+from crawler.settings.selection import MAX_METRIC_POINTS, HistoryChoice, Lifecycle
 from crawler.settings.since import Since
 
 
@@ -17,8 +17,8 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """`source.config` (`MLflowConfig`).
 
     `platform_instance`, `workspace`, `workspace_pattern`, `workspace_identity`, what chooses (`include` to
-    `lifecycle`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`, `verify_every`
-    and the options of the connection are ours.
+    `max_metric_points`), `owner`, `model_tags`, `link_to_mlflow`, `page_size`, `changed_only`, `incremental`,
+    `verify_every` and the options of the connection are ours.
     """
 
     tracking_uri: str | None = None
@@ -69,6 +69,10 @@ class MlflowSource(Connection, kw_only=True, frozen=True):
     """The most runs of each experiment that are read, the newest ones."""
     lifecycle: Lifecycle = "active"
     """Read active experiments and runs, those in MLflow's trash (`deleted`), or `all`."""
+    metric_history: HistoryChoice = "latest"
+    """Write the latest value of each of a run's metrics, or `all` points, which takes MLflow more requests."""
+    max_metric_points: PointCount = MAX_METRIC_POINTS
+    """With `metric_history: all`, the most points of a metric: evenly spread, with the first and the last."""
     owner: Options | None = None
     """Who owns models, model groups and containers: `{tags: [owner]}`, see below; nobody by default."""
     model_tags: list[ModelTag] = []  # noqa: RUF012  msgspec copies it

@@ -7,6 +7,7 @@ import msgspec
 Options = dict[Any, Any]
 """A section, or the options of a type, before it is checked."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
+PointCount = Annotated[int, msgspec.Meta(ge=2)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]

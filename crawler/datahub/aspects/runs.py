@@ -16,6 +16,13 @@ class DataProcessInstanceProperties(Aspect, frozen=True):
     external_url: str | None = None
 
 
+class PastValue(NamedValue, frozen=True):
+    """MLMetric of a point in a metric's history; `description` tells its step, for which there is no field."""
+
+    description: str
+    created_at: int | None = None
+
+
 class MLTrainingRunProperties(Aspect, frozen=True):
     """The aspect `mlTrainingRunProperties`."""
 

@@ -212,3 +212,19 @@ MODEL_FILES_UNREAD = FindingKind(
     "The sample has MLflow's answer: mostly the artifacts are gone, or MLflow's server cannot reach their storage. "
     "After 50 failures in a row no other is asked for.",
 )
+
+METRIC_HISTORY_UNREAD = FindingKind(
+    "metric_history_unread",
+    "The histories of some metrics could not be read, so their runs have the latest values only. All else of them was "
+    "written.",
+    "warning",
+    "The sample has MLflow's answer. The next crawl asks again. After 20 failures in a row no other is asked for.",
+)
+
+METRIC_HISTORY_MISSING = FindingKind(
+    "metric_history_missing",
+    "This MLflow does not give the histories of metrics, so runs have the latest values only.",
+    "warning",
+    "Leave out metric_history: all, or use a newer MLflow: 2.20 gives them, 1.28 does not. A proxy before MLflow must "
+    "let /ajax-api/2.0/mlflow/metrics through.",
+)
