@@ -17,6 +17,7 @@ from crawler.mapping.logged_models import (
     source_model_id,
 )
 from crawler.mlflow.entities import LoggedModel, MetricPoint
+from tests.simulation.rows import Row
 from tests.simulation.tracking_server import TrackingServer, VersionKey
 
 
@@ -35,9 +36,8 @@ class LoggedModelStates:
         self._zeros_unknown = zeros_unknown
         self._versions: dict[str, list[VersionKey]] = {}
         for key, history in sorted(server.versions.items()):
-            sources = {row.fields["source"] or "" for row in history.within(since, until)}
-            for model_id in filter(None, map(source_model_id, sources)):
-                self._versions.setdefault(model_id, []).append(key)
+            for model_id in {_made_of(row) for row in history.within(since, until)} - {None}:
+                self._versions.setdefault(str(model_id), []).append(key)
 
     def of(self, model_id: str) -> Iterator[Entity]:
         """Yield all that it may be in DataHub."""
@@ -66,7 +66,7 @@ class LoggedModelStates:
         """Whether the crawl finds the version, made of this logged model: always, or perhaps."""
         history = self._server.versions[key]
         rows = history.within(self._since, self._until)
-        of_model = all(source_model_id(row.fields["source"] or "") == model_id for row in rows)
+        of_model = all(_made_of(row) == model_id for row in rows)
         return (True,) if of_model and history.throughout(self._since, self._until) else (True, False)
 
     def _may_be_nan(self, point: MetricPoint, since: float) -> Collection[bool]:
@@ -83,6 +83,10 @@ class LoggedModelStates:
         is_given = history.throughout(since, self._until) and not untimed and point.run_id not in self._server.broken
         is_given = is_given and all(row.entity is not None for row in rows)
         return said if is_given and not self._zeros_unknown else said | {False}
+
+
+def _made_of(version: Row[Any]) -> str | None:
+    return source_model_id(version.fields.get("source") or "")
 
 
 def _says_nan(run: dict[str, Any], point: MetricPoint) -> bool:

@@ -151,7 +151,7 @@ class ModelLogger(Writer):
         made = []
         for (name, _), history in self._server.versions.items():
             rows = history.within(float("-inf"), float("inf"))
-            made += [name for row in rows if row.fields["source"] == f"models:/{model_id}"][:1]
+            made += [name for row in rows if row.fields.get("source") == f"models:/{model_id}"][:1]
         return made
 
     def _delete_logged_model(self) -> None:
