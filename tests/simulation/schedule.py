@@ -23,8 +23,8 @@ from tests.simulation.writer import Amounts
 MAX_LOSS = 0.3
 MLFLOW = "http://mlflow:5000"
 DATAHUB = "http://gms:8080"
-OLDER = "2.22.0"
-"""It has prompts, but no logged models."""
+OLDER = "2.22.0rc0"
+"""It has prompts, but no logged models. An answer that is cut in half tells the same release."""
 
 
 class Fate(Enum):

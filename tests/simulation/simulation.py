@@ -32,7 +32,12 @@ from crawler.http.responses import Response
 from crawler.mlflow.paging.offset import OVERLAP
 from crawler.pipeline.crawl import crawl
 from crawler.telemetry.events import Event, Outcomes
-from crawler.telemetry.findings.reading import RUNS_OF_VERSIONS_UNREAD, ZEROS_UNKNOWN
+from crawler.telemetry.findings.reading import (
+    LISTING_MISSING,
+    LISTING_UNREAD,
+    RUNS_OF_VERSIONS_UNREAD,
+    ZEROS_UNKNOWN,
+)
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation import promises
@@ -42,7 +47,7 @@ from tests.simulation.model_logger import ModelLogger
 from tests.simulation.network import Connection, Network, Process
 from tests.simulation.promises import Told
 from tests.simulation.schedule import Fate, Life, Schedule, draw
-from tests.simulation.tracking_server import TrackingServer
+from tests.simulation.tracking_server import VERSION, TrackingServer
 from tests.simulation.virtual_clock import Endless, Outside, Stuck, run_virtually
 from tests.simulation.writer import NEWEST, Writer
 
@@ -231,6 +236,7 @@ class Simulation:
         self.trace.append(f"{ended:.6f} crawl {number} ended: {crawled.end!r}")
         if not process.dead:
             self._judge_end(crawled, process, stopped=stop.is_set())
+            self._judge_missing_listing(report)
             unconfirmed = self._kept(folder, UNCONFIRMED) - unconfirmed_before
             self._judge_unconfirmed(crawled, unconfirmed, stopped=stop.is_set())
             if end is None:
@@ -278,6 +284,18 @@ class Simulation:
                 and outage.end - outage.begin < server.patience / 2
             ):
                 self.findings.append(f"a crawl did not sit out an outage of {outage.end - outage.begin:.0f} s: {end!r}")
+
+    def _judge_missing_listing(self, report: Report) -> None:
+        """A server without logged models costs no failure, and is only named where its version should have them."""
+        codes = {finding.code for finding in (*report.failures, *report.warnings)}
+        lacks_them = self._schedule.logged is None
+        if LISTING_MISSING["logged_models"].code in codes and not (
+            lacks_them and self._schedule.mlflow_version == VERSION
+        ):
+            self.findings.append("logged models are said to be missing")
+        link = self._schedule.links["MLflow"]
+        if lacks_them and LISTING_UNREAD["logged_models"].code in codes and not (link.faults or link.outages):
+            self.findings.append("that a server has no logged models is a failure")
 
     def _judge_unconfirmed(self, crawled: Crawl, unconfirmed: set[tuple[str, str]], *, stopped: bool) -> None:
         """What was not confirmed was taken; a crawl that ended by itself waited for a queue that moves."""
