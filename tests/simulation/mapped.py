@@ -100,8 +100,8 @@ class Mapped:
 
     def _logged_by(self, run_id: str) -> list[set[str]]:
         """The logged models that the run named in each of its states that are written."""
-        rows = [row for row in self._within(self._server.runs[run_id]) if row.active and row.entity is not None]
-        made = [[] if row.entity.outputs is None else row.entity.outputs.model_outputs for row in rows]
+        runs = [row.entity for row in self._within(self._server.runs[run_id]) if row.active]
+        made = [[] if run.outputs is None else run.outputs.model_outputs for run in runs if run is not None]
         return [{logged_model_urn(each.model_id, self._settings) for each in models} for models in made]
 
     def _within(self, history: History[Row[Any]]) -> list[Row[Any]]:

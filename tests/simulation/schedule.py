@@ -204,8 +204,8 @@ def _logged_models(chance: Random) -> tuple[str | None, LoggedAmounts | None]:
     if kind < 0.35:
         return (VERSION if kind < 0.2 else OLDER if kind < 0.3 else None), None
     amounts = LoggedAmounts(
-        models=chance.choice((1, 5, 30, 80)),
-        points=chance.choice((0, 10, 60)),
+        models=chance.choice((1, 5, 12, 30)),
+        points=chance.choice((0, 10, 40)),
         ties=chance.choice((0.0, 0.3, 1.0)),
         writes=chance.choice((0, 20, 80)),
         write_chance=chance.choice((0.1, 0.5, 0.9)),

@@ -168,7 +168,7 @@ def skips_equal_creation_times() -> Patch:
         advance(cursor, rows)
         if cursor._since is not None and cursor._since != before:
             cursor._since, cursor._known = cursor._since + 1, 0
-            cursor._ties = by_creation.OffsetCursor(by_creation._model_id)
+            cursor._ties = OffsetCursor(by_creation._model_id)
 
     return mock.patch.object(LoggedModelCursor, "_advance", hasty)
 
