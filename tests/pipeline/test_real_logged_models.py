@@ -258,10 +258,10 @@ def test_the_simulation_lists_as_a_real_server_does(server: MlflowServer, made: 
     more: list[dict[str, Any]] = [{"filter": each} for each in conditions] + [{"order_by": each} for each in orders]
     more += [{"filter": conditions[0], "order_by": OLDEST_FIRST}, {}]
     for query in more:
-        for some in (ids, ids[:2], ["unknown"], []):
+        for some in (ids, ids[:2], ["999999"], []):
             _, token = both(experiment_ids=some, max_results=3, **query)
             while token:
-                _, token = both(experiment_ids=some, max_results=2, page_token=token, **query)
+                _, token = both(experiment_ids=some, max_results=6, page_token=token, **query)
     assert both.rows > 100
     query = {"experiment_ids": ids, "max_results": 3, "order_by": OLDEST_FIRST}
     _, token = both(**query)
