@@ -205,7 +205,7 @@ def _logged_models(chance: Random) -> tuple[str | None, LoggedAmounts | None]:
         return (VERSION if kind < 0.2 else OLDER if kind < 0.3 else None), None
     amounts = LoggedAmounts(
         models=chance.choice((1, 5, 12, 30)),
-        points=chance.choice((0, 10, 40)),
+        points=chance.choice((0, 40, 100)),
         ties=chance.choice((0.0, 0.3, 1.0)),
         writes=chance.choice((0, 20, 80)),
         write_chance=chance.choice((0.1, 0.5, 0.9)),
