@@ -43,9 +43,10 @@ class ModelLogger(Writer):
             self._measure,
             self._tag,
             self._register,
-            self._delete_logged_model,
-            self._delete_logged_model,
-            self._delete_logged_model,
+            self._clean_up,
+            self._clean_up,
+            self._clean_up,
+            self._clean_up,
         )
 
     def fill(self) -> None:
@@ -153,6 +154,11 @@ class ModelLogger(Writer):
             rows = history.within(float("-inf"), float("inf"))
             made += [name for row in rows if row.fields.get("source") == f"models:/{model_id}"][:1]
         return made
+
+    def _clean_up(self) -> None:
+        """Deletes some: by offset, a row of the listing is lost for each that was on a page before."""
+        for _ in range(self._chance.randrange(1, 4)):
+            self._delete_logged_model()
 
     def _delete_logged_model(self) -> None:
         if fields := self._some(self._server.logged_models):

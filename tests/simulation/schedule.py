@@ -99,7 +99,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 def draw(seed: int) -> Schedule:
     """The schedule of a seed. Each seed has some kinds of trouble only: rare ones would hide behind frequent ones."""
     chance, of_sets, of_queue = Random(seed), Random(f"sets of experiments {seed}"), Random(f"queue {seed}")
-    mlflow_version, logged = _logged_models(Random(f"logged models {seed}"))
+    of_logged = Random(f"logged models {seed}")
+    mlflow_version, logged = _logged_models(of_logged)
     endpoint = chance.choice(list(Endpoint))
     settings = Settings(
         run_id=f"seed-{seed}",
@@ -145,6 +146,7 @@ def draw(seed: int) -> Schedule:
             "MAX_IN_MEMORY": of_queue.choice((2_000, 20_000, 8_000_000)),
             "SEGMENT_BYTES": of_queue.choice((500, 5_000, 1_000_000)),
             "FILE_BYTES": of_queue.choice((1_000, 64_000_000)),
+            "FIRST_PAGE_ROWS": of_logged.choice((2, 5, 100)),
         },
         amounts=_amounts(chance),
         write_chance=chance.choice((0.0, 0.1, 0.5, 0.9)),
@@ -204,11 +206,11 @@ def _logged_models(chance: Random) -> tuple[str | None, LoggedAmounts | None]:
     if kind < 0.35:
         return (VERSION if kind < 0.2 else OLDER if kind < 0.3 else None), None
     amounts = LoggedAmounts(
-        models=chance.choice((1, 5, 12, 30)),
+        models=chance.choice((2, 8, 16, 30)),
         points=chance.choice((0, 40, 100)),
         ties=chance.choice((0.0, 0.3, 1.0)),
         writes=chance.choice((0, 20, 80)),
-        write_chance=chance.choice((0.1, 0.5, 0.9)),
+        write_chance=chance.choice((0.3, 0.9)),
     )
     return (VERSION if chance.random() < 0.8 else None), amounts
 
