@@ -4,15 +4,20 @@ import json
 import sqlite3
 import subprocess
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
 
 import pytest
 from msgspec import structs
 
 from crawler.config.flags import Flags
 from crawler.config.load import load
+from crawler.http.exchange import Request
 from crawler.mapping.experiments import container_urn
 from crawler.mapping.logged_models import logged_model_urn
 from crawler.mapping.model_versions import model_urn
@@ -26,6 +31,7 @@ from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.editor import Editor
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.simulation.tracking_server import TrackingServer
 from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, settings_for_gms, values
 
 pytestmark = pytest.mark.slow
@@ -196,3 +202,72 @@ async def test_an_incremental_crawl_reads_those_that_were_finalized(
         renamed = container_urn(Experiment("", "renamed"), PLAIN)
         assert gms.aspects[logged(made["model"]), "container"]["container"] == renamed
         edit("experiments/update", experiment_id=made["training"], new_name="training")
+
+
+OLDEST_FIRST = [{"field_name": "creation_timestamp", "ascending": True}, {"field_name": "model_id", "ascending": True}]
+NEWEST_FIRST = [{"field_name": "creation_timestamp", "ascending": False}]
+
+
+class Both:
+    """A server and the simulation's model of it, with the same logged models."""
+
+    def __init__(self, server: MlflowServer) -> None:
+        self._url = f"{server.url}/api/2.0/mlflow/logged-models/search"
+        self._simulated = TrackingServer(lambda: 0.0)
+        self._simulated.has_logged_models = True
+        edit = Editor(server.url)
+        experiments = edit("experiments/search", max_results=1_000, view_type="ALL")["experiments"]
+        self.experiment_ids = [each["experiment_id"] for each in experiments]
+        for model in edit("logged-models/search", experiment_ids=self.experiment_ids, max_results=1_000)["models"]:
+            self._simulated.put_logged_model(model)
+        self.rows = 0
+
+    def __call__(self, **query: Any) -> tuple[int, str]:
+        """Returns the status and the token, once both have given the same page."""
+        body = json.dumps(query).encode()
+        try:
+            with urlopen(HttpRequest(self._url, body, {"Content-Type": "application/json"})) as response:
+                status, page = response.status, json.loads(response.read())
+        except HTTPError as refused:
+            status, page = refused.code, {}
+        modelled = self._simulated.answer(Request(method="POST", url=self._url, body=body))
+        expected = json.loads(modelled.body) if modelled.status == 200 else {}
+        assert (status, page.get("models")) == (modelled.status, expected.get("models")), query
+        token = page.get("next_page_token", "")
+        assert held(token) == held(expected.get("next_page_token", "")), query
+        self.rows += len(page.get("models", []))
+        return status, token
+
+
+def held(token: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(b64decode(token) or "{}")
+    return found
+
+
+def test_the_simulation_lists_as_a_real_server_does(server: MlflowServer, made: dict[str, Any]) -> None:
+    """Filters, orders, and tokens, which are of one query and may be forged: what `tests/simulation` relies on."""
+    with sqlite3.connect(server.database) as database:
+        for number, (model_id,) in enumerate([*database.execute("SELECT model_id FROM logged_models")]):
+            update = (
+                "UPDATE logged_models SET creation_timestamp_ms = ?, last_updated_timestamp_ms = ? WHERE model_id = ?"
+            )
+            database.execute(update, (5_000 + number // 4, 6_000 + number // 3, model_id))
+    both = Both(server)
+    ids = both.experiment_ids
+    conditions = ("creation_timestamp >= 5001 AND creation_timestamp < 5003", "last_updated_timestamp >= 6002")
+    orders = (OLDEST_FIRST, NEWEST_FIRST, [{"field_name": "last_updated_timestamp"}])
+    more: list[dict[str, Any]] = [{"filter": each} for each in conditions] + [{"order_by": each} for each in orders]
+    more += [{"filter": conditions[0], "order_by": OLDEST_FIRST}, {}]
+    for query in more:
+        for some in (ids, ids[:2], ["999999"], []):
+            _, token = both(experiment_ids=some, max_results=3, **query)
+            while token:
+                _, token = both(experiment_ids=some, max_results=6, page_token=token, **query)
+    assert both.rows > 100
+    query = {"experiment_ids": ids, "max_results": 3, "order_by": OLDEST_FIRST}
+    _, token = both(**query)
+    for offset in (0, 1, 10_000):
+        forged = b64encode(json.dumps({**held(token), "offset": offset}).encode()).decode()
+        assert both(**query, page_token=forged)[0] == 200
+    others = ({"experiment_ids": ids[:1]}, {"order_by": NEWEST_FIRST}, {"filter": conditions[0]})
+    assert [both(**{**query, "page_token": token, **other}) for other in others] == [(400, "")] * 3

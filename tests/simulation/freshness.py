@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
+from crawler.mapping.logged_models import logged_model_urn
 from crawler.pipeline.crawl import crawl
 from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, MlflowSettings, RemovalSettings, Settings
 from crawler.settings.mapping import MappingSettings
@@ -32,6 +33,7 @@ from tests.mlflow.page_rows import small_pages
 from tests.simulation.excepted import MAX_SECONDS, Excepted
 from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian
 from tests.simulation.metadata_server import Bad, MetadataServer, Share
+from tests.simulation.model_historian import ModelHistorian
 from tests.simulation.network import Connection, Link, Network, Process
 from tests.simulation.removals import Removals
 from tests.simulation.simulation import _chance_of, _loop_time, _no_collections, _places, _time_of_day
@@ -78,6 +80,7 @@ class Freshness:
         self._version = self._chance.choice(("v1.3.0", "v1.7.0"))
         self.gms = self._datahub()
         self.settings = self._draw_settings(seed)
+        self.logged = self._log_models(Random(f"freshness of logged models {seed}"))
         self._removes = seed % 2 == 0
         self._removes_all = seed % 4 == 0
         """Also where a listing came back empty, or most of it vanished."""
@@ -95,6 +98,13 @@ class Freshness:
             "experiments": self._chance.choice((2, 2_000)),
         }
         self.network = self._network(self.gms)
+
+    def _log_models(self, chance: Random) -> ModelHistorian | None:
+        """Return who logs models; None in every third seed, whose MLflow has none."""
+        self.mlflow.has_logged_models = chance.random() < 2 / 3
+        if not self.mlflow.has_logged_models:
+            return None
+        return ModelHistorian(self.mlflow, chance, self.historian, _time_of_day, self.settings.mapping)
 
     def _draw_settings(self, seed: int) -> Settings:
         chance = self._chance
@@ -142,6 +152,8 @@ class Freshness:
         """All rounds; the last crawl reads everything."""
         await asyncio.sleep(30 * DAY / 1_000)
         self.historian.fill()
+        if self.logged is not None:
+            self.logged.fill()
         await asyncio.sleep(self._chance.choice((1, 5 * HOUR)) / 1_000)
         (self._folder / "0").mkdir()
         for number in range(ROUNDS):
@@ -157,6 +169,10 @@ class Freshness:
             await asyncio.sleep(self._chance.choice((1, MINUTE, HOUR)) / 1_000)
             self.historian.write()
             self.trace.append(f"{_time_of_day()} {self.historian.edits[-1][1]}")
+            if self.logged is not None:
+                self.logged.note()
+                self.logged.write()
+                self.trace.append(f"{_time_of_day()} {self.historian.edits[-1][1]}")
         await asyncio.sleep(self._chance.choice((1, HOUR, 3 * HOUR, DAY, 4 * DAY)) / 1_000)
 
     async def _crawl(self, *, full: bool) -> None:
@@ -224,6 +240,9 @@ class Freshness:
         expected = await self._undisturbed()
         hidden = self.historian.hidden(began, report.since, began - 5 * DAY, last or 0)
         excepted = self._excepted.urns(hidden, began, {urn for urn, _ in self.gms.aspects})
+        if self.logged is not None:
+            unseen = self.logged.keep_hidden(began, report.since, last or 0)
+            excepted |= {logged_model_urn(each, self.settings.mapping) for each in unseen}
         self.historian.marks = hidden
         for key, value in expected.items():
             self.compared += 1

@@ -13,12 +13,13 @@ import msgspec
 
 from crawler.mapping.runs import PARENT_TAG
 from tests.simulation.tracking_server import TrackingServer
-from tests.simulation.writer import Amounts, Writer
+from tests.simulation.writer import Amounts, Writer, of_logged_models
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 OVERLAP = HOUR
+AMOUNTS = Amounts(experiments=3, runs=12, models=2, versions=5, ties=0.0)
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -37,7 +38,7 @@ class Historian(Writer):
     """Draws edits. `now` tells the time in ms since epoch, at which runs start and end, but for those backfilled."""
 
     def __init__(self, server: TrackingServer, chance: Random, now: Callable[[], int]) -> None:
-        super().__init__(server, chance, Amounts(experiments=3, runs=12, models=2, versions=5, ties=0.0))
+        super().__init__(server, chance, AMOUNTS)
         self._now = now
         self.marks: list[Mark] = []
         self.whole: dict[str, int] = {}
@@ -97,13 +98,13 @@ class Historian(Writer):
             return True
         return info["status"] not in ENDED and info["start_time"] >= not_ended_since
 
-    def _mark(self, run_id: str, *, by_run: bool = True) -> None:
+    def mark(self, run_id: str, *, by_run: bool = True) -> None:
         self.marks.append(Mark(run_id, self._now(), by_run))
 
     def _mark_beside(self, run_id: str) -> None:
         """A run has come or gone: what others say of it, or say in its stead, is another thing now."""
-        self._mark(run_id)
-        self._mark(run_id, by_run=False)
+        self.mark(run_id)
+        self.mark(run_id, by_run=False)
 
     def _start_time(self) -> int | None:
         return self._now() - self._chance.randrange(10 * MINUTE)
@@ -117,7 +118,7 @@ class Historian(Writer):
         before = {*self._server.runs}
         super()._create_run()
         for run_id in self._server.runs.keys() - before:
-            self._mark(run_id)
+            self.mark(run_id)
 
     def _backfill_run(self) -> None:
         """A run that lies in the past, as imported ones do."""
@@ -146,14 +147,14 @@ class Historian(Writer):
     def _edit_run(self) -> None:
         if fields := self._one_of(lambda _: True):
             fields["data"]["tags"] = [tag for tag in fields["data"]["tags"] if tag["key"] == PARENT_TAG] + self._tags()
-            fields["data"]["metrics"] = self._metrics()
+            fields["data"]["metrics"] = self._metrics() + of_logged_models(fields)
             if self._chance.random() < 0.3:
                 fields["info"]["run_name"] = f"renamed {self._number()}"
             self._put(fields)
 
     def _put(self, fields: dict[str, Any]) -> None:
         self._server.put_run(fields)
-        self._mark(fields["info"]["run_id"])
+        self.mark(fields["info"]["run_id"])
 
     def _one_of(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
         there = [row for history in self._server.runs.values() if (row := history.now) is not None]
@@ -210,13 +211,17 @@ class Historian(Writer):
                         self._mark_beside(run_id)
 
     def _purge_experiment(self) -> None:
-        """With all of its runs."""
+        """With all of its runs and logged models."""
         if fields := self._some(self._server.experiments):
             for run_id, history in self._server.runs.items():
                 run = history.now
                 if run is not None and run.fields["info"]["experiment_id"] == fields["experiment_id"]:
                     self._mark_beside(run_id)
                     self._server.purge_run(run_id)
+            for model_id, models in self._server.logged_models.items():
+                model = models.now
+                if model is not None and model.fields["info"]["experiment_id"] == fields["experiment_id"]:
+                    self._server.delete_logged_model(model_id)
             self._server.purge_experiment(fields["experiment_id"])
 
     def _touch(self, fields: dict[str, Any]) -> None:
@@ -257,7 +262,7 @@ class Historian(Writer):
     def _mark_outputs(self, version: dict[str, Any]) -> None:
         """The run that made a version names it no more."""
         if version["run_id"] in self._server.runs:
-            self._mark(version["run_id"])
+            self.mark(version["run_id"])
 
     def _inputs(self) -> list[dict[str, Any]]:
         """Datasets of many names, or each would be touched by some edit that is not seen."""

@@ -22,11 +22,15 @@ class History(Generic[Value]):
 
     def within(self, since: float, until: float) -> list[Value]:
         """All that it was at some moment of this stretch, both ends included."""
+        return [value for _, value in self.states(since, until)]
+
+    def states(self, since: float, until: float) -> list[tuple[float, Value]]:
+        """The same, each with the time from which on it was that."""
         found = []
         for number, (begin, value) in enumerate(self._states):
             end = self._states[number + 1][0] if number + 1 < len(self._states) else until
             if value is not None and begin <= until and end >= since:
-                found.append(value)
+                found.append((begin, value))
         return found
 
     def throughout(self, since: float, until: float) -> bool:

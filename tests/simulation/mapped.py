@@ -11,6 +11,7 @@ from crawler.datahub import urns
 from crawler.datahub.aspects.datasets import UpstreamLineage
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.logged_models import logged_model_urn
 from crawler.mapping.model_versions import model_urn, model_version_entity
 from crawler.mapping.prompts import prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
@@ -20,7 +21,9 @@ from crawler.mapping.users import user_entity
 from crawler.mlflow.entities import ModelVersion, Run, is_prompt
 from crawler.settings.mapping import MappingSettings
 from tests.simulation.history import History
-from tests.simulation.tracking_server import Row, TrackingServer, VersionKey
+from tests.simulation.mapped_logged_models import LoggedModelStates
+from tests.simulation.rows import Row
+from tests.simulation.tracking_server import TrackingServer, VersionKey
 
 T = TypeVar("T")
 OUTPUT = "dataProcessInstanceOutput"
@@ -28,21 +31,24 @@ _NO_UPSTREAM = UpstreamLineage(upstreams=[])
 
 Key = tuple[str, str]
 """URN and aspect."""
+Place = tuple[float, str]
 
 
 class Expected(msgspec.Struct, frozen=True):
     """An entity that must be there: one of `alternatives`, each a URN with its aspects. `names` are what a failure of
-    reading may call it by.
+    reading may call it by; of a logged model `place` is where it stands in its listing: creation time and id.
     """
 
     alternatives: list[tuple[str, frozenset[str]]]
     names: tuple[str, ...]
+    place: Place | None = None
 
 
 class Mapped:
     """Of one server under one mapping, between two times. `values` are all that may be stored, `must` what must be.
 
     `runs_unread` says that a crawl told that it could not read the runs of versions: these may then go without.
+    `zeros_unknown` says the same of the runs that tell which metrics of logged models are NaN.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Mapped:
         until: float,
         *,
         runs_unread: bool = False,
+        zeros_unknown: bool = False,
     ) -> None:
         self.values: dict[Key, list[Any]] = defaultdict(list)
         self.must: list[Expected] = []
@@ -68,16 +75,21 @@ class Mapped:
         self._map_versions()
         self._map_experiments()
         self._map_runs()
+        self._map_logged_models(zeros_unknown=zeros_unknown)
 
     def outputs_may(self, run_id: str) -> set[str]:
-        """The URNs of the versions that named the run at some moment."""
-        return {model_urn(name, str(number), self._settings) for name, number in self._versions_of_run[run_id]}
+        """The URNs of the versions that named the run at some moment, and of the logged models that it named."""
+        versions = {model_urn(name, str(number), self._settings) for name, number in self._versions_of_run[run_id]}
+        return versions.union(*self._logged_by(run_id))
 
     def outputs_must(self, run_id: str) -> set[str]:
-        """The URNs of the versions that named the run throughout and that DataHub takes, if the run must be there."""
+        """The URNs of the versions that named the run throughout and that DataHub takes, if the run must be there, and
+        of the logged models that it named throughout.
+        """
         found: set[str] = set()
         if run_id not in self._runs_that_must:
             return found
+        found = set.intersection(*self._logged_by(run_id))
         for key in self._versions_of_run[run_id]:
             rows = self._within(self._server.versions[key])
             urn = model_urn(key[0], str(key[1]), self._settings)
@@ -85,6 +97,12 @@ class Mapped:
             if readable and self._stands(self._server.versions[key]) and not urns.problem(urn):
                 found.add(urn)
         return found
+
+    def _logged_by(self, run_id: str) -> list[set[str]]:
+        """The logged models that the run named in each of its states that are written."""
+        runs = [row.entity for row in self._within(self._server.runs[run_id]) if row.active]
+        made = [[] if run.outputs is None else run.outputs.model_outputs for run in runs if run is not None]
+        return [{logged_model_urn(each.model_id, self._settings) for each in models} for models in made]
 
     def _within(self, history: History[Row[Any]]) -> list[Row[Any]]:
         return history.within(self._since, self._until)
@@ -101,7 +119,7 @@ class Mapped:
                 if value not in values:
                     values.append(value)
 
-    def _demand(self, entities: Iterable[Entity], names: tuple[str, ...]) -> None:
+    def _demand(self, entities: Iterable[Entity], names: tuple[str, ...], place: Place | None = None) -> None:
         """One of these must be there: states of one row, which may have several URNs."""
         entities = list(entities)
         self._allow(entities)
@@ -109,7 +127,7 @@ class Mapped:
         for entity in entities:
             aspects = frozenset(aspect.NAME for aspect in entity.aspects)
             by_urn[entity.urn] = by_urn.get(entity.urn, aspects) & aspects
-        self.must.append(Expected(list(by_urn.items()), names))
+        self.must.append(Expected(list(by_urn.items()), names, place))
 
     def _map_models(self) -> None:
         for name, history in self._server.models.items():
@@ -248,6 +266,21 @@ class Mapped:
                 self._demand(entities, names)
             else:
                 self._allow(entities)
+
+    def _map_logged_models(self, *, zeros_unknown: bool) -> None:
+        """Those of active experiments, whatever their runs are."""
+        states = LoggedModelStates(self._server, self._settings, self._since, self._until, zeros_unknown=zeros_unknown)
+        for model_id, history in self._server.logged_models.items():
+            rows = self._within(history)
+            if not rows:
+                continue
+            info = rows[0].fields["info"]
+            experiment_id = info["experiment_id"]
+            if self._stands(history) and self._stands(self._server.experiments[experiment_id], active=True):
+                names = (model_id, f"experiment {experiment_id}", experiment_id)
+                self._demand(states.of(model_id), names, (info["creation_timestamp_ms"], model_id))
+            else:
+                self._allow(states.of(model_id))
 
 
 def _has_upstream(entity: Entity) -> bool:

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from crawler.datahub.readback import TIMESERIES
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
+from crawler.mapping.logged_models import is_logged_model
 from tests.gms.faults import Fault
 from tests.gms.server import Gms
 from tests.simulation.network import Connection
@@ -26,10 +27,12 @@ class Share:
 
 
 class Bad(Share):
-    """A share of the entities that the next crawl sends again by itself: of others it may read no run that has them."""
+    """A share of the entities that the next crawl sends again by itself: of others it may read no row that has them."""
 
     def __contains__(self, text: object) -> bool:
-        is_of_runs = isinstance(text, str) and text.startswith(("urn:li:dataset:", "urn:li:platformResource:"))
+        if not isinstance(text, str) or is_logged_model(text):
+            return False
+        is_of_runs = text.startswith(("urn:li:dataset:", "urn:li:platformResource:"))
         return not is_of_runs and super().__contains__(text)
 
 

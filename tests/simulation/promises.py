@@ -1,5 +1,6 @@
 """What a crawl promises, held against what the servers saw."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -11,24 +12,30 @@ from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.runs import run_urn
 from crawler.telemetry.findings.delivery import UNCONFIRMED
 from crawler.telemetry.report import Report
-from tests.simulation.mapped import OUTPUT, Expected, Key, Mapped
+from tests.simulation.mapped import OUTPUT, Expected, Key, Mapped, Place
 from tests.simulation.metadata_server import MetadataServer
 from tests.simulation.tracking_server import TrackingServer
 
+_FIRST, _LAST = (float("-inf"), ""), (float("inf"), "")
+_GAP = re.compile(r"a logged model (behind (?P<after>m-\w+))?.*?(before (?P<before>m-\w+)|:)")
+_NOT_ASKED_FOR = re.compile(r"experiment \S+ and \d+ others: ")
 RUN = "dataProcessInstanceProperties"
 MODEL_VERSION = "versionProperties"
 
 
 class Told(msgspec.Struct, frozen=True):
     """What the crawl said it could not do: samples of the report's failures and of what it could not confirm, and the
-    proposals that it kept as the one or the other.
+    proposals that it kept as the one or the other. `gaps` are places between which a logged model was left out.
     """
 
     failures: list[str]
     letters: set[Key]
+    gaps: list[tuple[Place, Place]] = []
 
     def names(self, expected: Expected) -> bool:
         """Whether the row that the entity is made of was named as unreadable."""
+        if expected.place is not None and any(first < expected.place < last for first, last in self.gaps):
+            return True
         begins = tuple(f"{name}{end}" for name in expected.names for end in (":", " "))
         return any(failure.startswith(begins) for failure in self.failures)
 
@@ -42,6 +49,24 @@ def failures_of(report: Report) -> list[str]:
     """The samples of all failures, and of what could not be confirmed."""
     unconfirmed = [warning for warning in report.warnings if warning.code == UNCONFIRMED.code]
     return [sample for finding in (*report.failures, *unconfirmed) for sample in finding.samples]
+
+
+def gaps_of(failures: Iterable[str], server: TrackingServer) -> list[tuple[Place, Place]]:
+    """Between which logged models others were left out. Where others failed, some experiments were not asked for."""
+    found = []
+    for failure in failures:
+        if (gap := _GAP.match(failure)) is not None:
+            found.append((_place(gap["after"], _FIRST, server), _place(gap["before"], _LAST, server)))
+        elif _NOT_ASKED_FOR.match(failure):
+            found.append((_FIRST, _LAST))
+    return found
+
+
+def _place(model_id: str | None, otherwise: Place, server: TrackingServer) -> Place:
+    if model_id is None:
+        return otherwise
+    row = server.logged_models[model_id].within(*map(float, ("-inf", "inf")))[0]
+    return row.fields["info"]["creation_timestamp_ms"], model_id
 
 
 def missing(mapped: Mapped, gms: MetadataServer, told: Told) -> Iterator[str]:
@@ -88,8 +113,8 @@ def stale(last: Mapped, gms: MetadataServer, told: Told) -> Iterator[str]:
 def wrong_outputs(
     server: TrackingServer, gms: MetadataServer, whole: Mapped, last: Mapped, told: Told
 ) -> Iterator[str]:
-    """Runs whose edges to model versions are not those that MLflow had: of the `whole` time at most, and of the last
-    crawl at least.
+    """Runs whose edges to versions and logged models are not those that MLflow had: of the `whole` time at most, and of
+    the last crawl at least.
     """
     for run_id in server.runs:
         urn = run_urn(run_id)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crawler.mapping.runs import run_urn
-from crawler.removal.stale import is_removable, type_of
+from crawler.removal.own_kinds import LOGGED_MODEL, kind_of
+from crawler.removal.stale import is_removable
 from crawler.telemetry.report import Report
 from tests.simulation.excepted import MAX_SECONDS, RUN
 from tests.simulation.metadata_server import MetadataServer
@@ -12,7 +13,10 @@ from tests.simulation.tracking_server import TrackingServer
 from tests.simulation.writer import NEWEST
 
 LISTED_WHOLE = {"mlModelGroup", "mlModel", "container"}
-"""By each crawl; datasets are known from runs, and runs from the state, so only a crawl of everything misses them."""
+"""By each crawl; datasets are known from runs, runs from the state, and logged models are read as far as they changed:
+only a crawl of everything misses these.
+"""
+OF_EVERYTHING = LISTED_WHOLE | {"dataset", "dataProcessInstance", LOGGED_MODEL}
 
 
 class Removals:
@@ -61,10 +65,8 @@ class Removals:
         if is_edited:
             return
         if not report.failures:
-            seen = (
-                LISTED_WHOLE | {"dataset", "dataProcessInstance"} if is_alone and report.since is None else LISTED_WHOLE
-            )
-            stale = (urn for urn in sorted(shown & self._listed - there) if type_of(urn) in seen and _is_own(urn))
+            seen = OF_EVERYTHING if is_alone and report.since is None else LISTED_WHOLE
+            stale = (urn for urn in sorted(shown & self._listed - there) if kind_of(urn) in seen and _is_own(urn))
             yield from (f"{urn} is gone, and not removed" for urn in stale)
         self._listed |= there
 

@@ -10,13 +10,16 @@ from crawler.settings.crawl import MlflowSettings, Settings
 from crawler.settings.mapping import MappingSettings
 from crawler.settings.servers import ServerSettings
 from crawler.settings.sinks import Confirm, Endpoint, RestSettings
+from tests.simulation.model_logger import LoggedAmounts
 from tests.simulation.network import Fault, Link, Outage
-from tests.simulation.tracking_server import IdLimit
+from tests.simulation.tracking_server import VERSION, IdLimit
 from tests.simulation.writer import Amounts
 
 MAX_LOSS = 0.3
 MLFLOW = "http://mlflow:5000"
 DATAHUB = "http://gms:8080"
+OLDER = "2.22.0rc0"
+"""It has prompts, but no logged models. An answer that is cut in half tells the same release."""
 
 
 class Fate(Enum):
@@ -54,7 +57,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """`write_chance` is how likely somebody writes to MLflow before one of its answers, `writes` how often at most.
     Faults end after `calm_after` seconds. `lives` follow each other until one of them ends by itself. Of what DataHub
     takes, it refuses the shares `bad`, with status `refusal`, and `forbidden`, and has `lost` what it said it took.
-    After `allowed_searches`, MLflow answers 403 for a search that names one of the `forbidden_experiments`.
+    After `allowed_searches`, MLflow answers 403 for a search that names one of the `forbidden_experiments`. It tells
+    its `mlflow_version`, or none (None), and has a listing of logged models where some are `logged`.
     """
 
     seed: int
@@ -79,11 +83,19 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     id_limit: IdLimit
     forbidden_experiments: frozenset[str]
     allowed_searches: int
+    mlflow_version: str | None = VERSION
+    logged: LoggedAmounts | None = None
+
+    def without_logged_models(self) -> "Schedule":
+        """The same world with an MLflow that has no such listing, as all were before the simulation had any."""
+        return msgspec.structs.replace(self, mlflow_version=VERSION, logged=None)
 
 
 def draw(seed: int) -> Schedule:
     """The schedule of a seed. Each seed has some kinds of trouble only: rare ones would hide behind frequent ones."""
     chance, of_sets, of_queue = Random(seed), Random(f"sets of experiments {seed}"), Random(f"queue {seed}")
+    of_logged = Random(f"logged models {seed}")
+    mlflow_version, logged = _logged_models(of_logged)
     endpoint = chance.choice(list(Endpoint))
     settings = Settings(
         run_id=f"seed-{seed}",
@@ -129,6 +141,7 @@ def draw(seed: int) -> Schedule:
             "MAX_IN_MEMORY": of_queue.choice((2_000, 20_000, 8_000_000)),
             "SEGMENT_BYTES": of_queue.choice((500, 5_000, 1_000_000)),
             "FILE_BYTES": of_queue.choice((1_000, 64_000_000)),
+            "FIRST_PAGE_ROWS": of_logged.choice((2, 5, 100)),
         },
         amounts=_amounts(chance),
         write_chance=chance.choice((0.0, 0.1, 0.5, 0.9)),
@@ -150,6 +163,8 @@ def draw(seed: int) -> Schedule:
         id_limit=IdLimit(of_sets.choice((1, 2, 1_000, 1_000, 1_000)), of_sets.random() < 0.5),
         forbidden_experiments=frozenset(of_sets.choice(((), ("1",), ("2", "3")))),
         allowed_searches=of_sets.choice((0, 1, 2, 5, 10, 20)),
+        mlflow_version=mlflow_version,
+        logged=logged,
     )
     # Without system metadata, what an earlier crawl stored hides that it is lost now.
     return schedule if schedule.gms["shows_metadata"] else msgspec.structs.replace(schedule, lost=0.0)
@@ -178,6 +193,21 @@ def _amounts(chance: Random) -> Amounts:
         misshapen=chance.choice((0.0, 0.0, 0.05)),
         untimed=chance.choice((0.0, 0.0, 0.0, 0.05)),
     )
+
+
+def _logged_models(chance: Random) -> tuple[str | None, LoggedAmounts | None]:
+    """MLflow's version and its logged models; or none: it is older, or lacks what its version should have."""
+    kind = chance.random()
+    if kind < 0.35:
+        return (VERSION if kind < 0.2 else OLDER if kind < 0.3 else None), None
+    amounts = LoggedAmounts(
+        models=chance.choice((2, 8, 16, 30)),
+        points=chance.choice((0, 40, 100)),
+        ties=chance.choice((0.0, 0.3, 1.0)),
+        writes=chance.choice((0, 20, 80)),
+        write_chance=chance.choice((0.3, 0.9)),
+    )
+    return (VERSION if chance.random() < 0.8 else None), amounts
 
 
 def _link(chance: Random) -> Link:

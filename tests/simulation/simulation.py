@@ -34,15 +34,22 @@ from crawler.settings.crawl import KeepingCurrent, Settings
 from crawler.settings.servers import ServerSettings
 from crawler.settings.sinks import Confirm, Endpoint, RestSettings
 from crawler.telemetry.events import Event, Outcomes
+from crawler.telemetry.findings.reading import (
+    LISTING_MISSING,
+    LISTING_UNREAD,
+    RUNS_OF_VERSIONS_UNREAD,
+    ZEROS_UNKNOWN,
+)
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation import promises
 from tests.simulation.mapped import Mapped
 from tests.simulation.metadata_server import MetadataServer, Share, ShareOfAspects
+from tests.simulation.model_logger import ModelLogger
 from tests.simulation.network import Connection, Network, Process
 from tests.simulation.promises import Told
 from tests.simulation.schedule import Fate, Life, Schedule, draw
-from tests.simulation.tracking_server import TrackingServer
+from tests.simulation.tracking_server import VERSION, TrackingServer
 from tests.simulation.virtual_clock import Endless, Outside, Stuck, run_virtually
 from tests.simulation.writer import NEWEST, Writer
 
@@ -98,7 +105,9 @@ class Simulation:
         self.mlflow = TrackingServer(self._now)
         self.mlflow.id_limit, self.mlflow.forbidden = schedule.id_limit, schedule.forbidden_experiments
         self.mlflow.allowed_searches = schedule.allowed_searches
+        self.mlflow.version = schedule.mlflow_version
         self.writer = Writer(self.mlflow, self._chance, schedule.amounts)
+        self._logger = self._log_models()
         sink = schedule.settings.sink
         assert isinstance(sink, RestSettings)
         self.gms = MetadataServer(
@@ -117,6 +126,8 @@ class Simulation:
         """All lives, the last one in calm, and the judgement."""
         asyncio.get_running_loop().set_exception_handler(self._unhandled)
         self.writer.fill()
+        if self._logger is not None:
+            self._logger.fill()
         await asyncio.sleep(1)
         calming = asyncio.get_running_loop().call_later(self._schedule.calm_after, self._calm)
         self._plan_queue()
@@ -131,6 +142,15 @@ class Simulation:
             if (end := self._crawls[-1].end) is not None:
                 self.findings.append(f"with all faults off the crawl ended with {end!r}")
         self._judge()
+
+    def _log_models(self) -> ModelLogger | None:
+        """Return who logs models to MLflow, where it has a listing of them."""
+        logged = self._schedule.logged
+        if logged is None:
+            return None
+        self.mlflow.has_logged_models = True
+        chance = Random(f"logged models of {self._schedule.seed}")
+        return ModelLogger(self.mlflow, chance, self._schedule.amounts, logged)
 
     def _plan_queue(self) -> None:
         """Have the consumer of DataHub's queue pause."""
@@ -179,6 +199,8 @@ class Simulation:
         if self._writes and self._chance.random() < self._schedule.write_chance:
             self._writes -= 1
             self.writer.write()
+        if self._logger is not None:
+            self._logger.before_answer(request.url)
         response = self.mlflow.answer(request)
         self._ahead = max(self._ahead, len(self.mlflow.runs_given) - len(self.gms.runs_taken))
         return response
@@ -216,6 +238,7 @@ class Simulation:
         self.trace.append(f"{ended:.6f} crawl {number} ended: {crawled.end!r}")
         if not process.dead:
             self._judge_end(crawled, process, stopped=stop.is_set())
+            self._judge_missing_listing(report)
             unconfirmed = self._kept(folder, UNCONFIRMED) - unconfirmed_before
             self._judge_unconfirmed(crawled, unconfirmed, stopped=stop.is_set())
             if end is None:
@@ -264,6 +287,18 @@ class Simulation:
             ):
                 self.findings.append(f"a crawl did not sit out an outage of {outage.end - outage.begin:.0f} s: {end!r}")
 
+    def _judge_missing_listing(self, report: Report) -> None:
+        """A server without logged models costs no failure, and is only named where its version should have them."""
+        codes = {finding.code for finding in (*report.failures, *report.warnings)}
+        lacks_them = self._schedule.logged is None
+        if LISTING_MISSING["logged_models"].code in codes and not (
+            lacks_them and self._schedule.mlflow_version == VERSION
+        ):
+            self.findings.append("logged models are said to be missing")
+        link = self._schedule.links["MLflow"]
+        if lacks_them and LISTING_UNREAD["logged_models"].code in codes and not (link.faults or link.outages):
+            self.findings.append("that a server has no logged models is a failure")
+
     def _judge_unconfirmed(self, crawled: Crawl, unconfirmed: set[tuple[str, str]], *, stopped: bool) -> None:
         """What was not confirmed was taken; a crawl that ended by itself waited for a queue that moves."""
         self.findings += promises.never_taken(unconfirmed, self.gms)
@@ -289,8 +324,14 @@ class Simulation:
 
     def _judge(self) -> None:
         mapping, last = self._schedule.settings.mapping, self._crawls[-1]
-        unread = any(failure.code == "runs_of_versions" for crawl in self._crawls for failure in crawl.report.failures)
-        whole = Mapped(self.mlflow, mapping, self._crawls[0].began, last.ended, runs_unread=unread)
+        told_of = {
+            finding.code for crawl in self._crawls for finding in (*crawl.report.failures, *crawl.report.warnings)
+        }
+        untold = {
+            "runs_unread": RUNS_OF_VERSIONS_UNREAD.code in told_of,
+            "zeros_unknown": ZEROS_UNKNOWN.code in told_of,
+        }
+        whole = Mapped(self.mlflow, mapping, self._crawls[0].began, last.ended, **untold)
         self.findings += promises.wrong(whole, self.gms)
         self.findings += self.gms.violations
         bounds = [*(crawl.first_write for crawl in self._crawls), len(self.gms.history)]
@@ -300,10 +341,12 @@ class Simulation:
             self.findings += promises.out_of_order(written, set(self.gms.lost))
         self._judge_memory()
         if last.end is None:
-            told = Told(promises.failures_of(last.report), self._letters(self._folder / str(len(self._crawls) - 1)))
+            failures = promises.failures_of(last.report)
+            letters = self._letters(self._folder / str(len(self._crawls) - 1))
+            told = Told(failures, letters, promises.gaps_of(failures, self.mlflow))
             # A crawl that goes on with another one has delivered what that one read.
             began = (self._crawls[0] if self._schedule.keeps_state else last).began
-            finished = Mapped(self.mlflow, mapping, began, last.ended, runs_unread=unread)
+            finished = Mapped(self.mlflow, mapping, began, last.ended, **untold)
             self.findings += promises.missing(finished, self.gms, told)
             self.findings += promises.stale(finished, self.gms, told)
             self.findings += promises.wrong_outputs(self.mlflow, self.gms, whole, finished, told)
@@ -342,9 +385,10 @@ def _lost(schedule: Schedule, sink: RestSettings) -> Share:
     return Share(schedule.seed + 2, schedule.lost if sees else 0.0)
 
 
-def simulate(seed: int) -> Verdict:
-    """Runs a seed and judges it."""
-    return run_schedule(draw(seed))
+def simulate(seed: int, *, logged_models: bool = True) -> Verdict:
+    """Runs a seed and judges it; without `logged_models` it is the world that it was before there were any."""
+    schedule = draw(seed)
+    return run_schedule(schedule if logged_models else schedule.without_logged_models())
 
 
 def run_schedule(schedule: Schedule) -> Verdict:

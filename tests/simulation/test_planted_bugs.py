@@ -1,6 +1,7 @@
 """The simulation itself: with a bug planted, some of the first seeds must fail, or it would prove nothing."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
@@ -19,9 +20,13 @@ from crawler.delivery.verification.spill import Spill
 from crawler.http.limiter.semaphore import DynamicSemaphore
 from crawler.mapping.reducers.versions import VersionIndex
 from crawler.mlflow.decoding import Page
-from crawler.mlflow.entities import Run
+from crawler.mlflow.entities import LoggedModel, Run
+from crawler.mlflow.paging import by_creation
+from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.paging.keyset import RunCursor
+from crawler.mlflow.paging.offset import OffsetCursor
 from crawler.mlflow.paging.step import Step
+from crawler.pipeline.logged_model_stage import LoggedModelStage
 from tests.simulation.simulation import simulate
 
 pytestmark = pytest.mark.slow
@@ -138,6 +143,43 @@ def keeps_no_letters() -> Patch:
     return mock.patch.object(DeadLetters, "write", silent)
 
 
+def pages_logged_models_by_offset() -> Patch:
+    class Trusting(OffsetCursor[LoggedModel]):
+        """Each page begins where the one before ended, whatever was deleted before that."""
+
+        def _overlap(self, progress: int, rows: int) -> int | None:
+            return 0 if progress > 0 else None
+
+    def stay(cursor: LoggedModelCursor, rows: list[LoggedModel]) -> None:
+        """No creation time moves the cursor on."""
+
+    patches = ExitStack()
+    patches.enter_context(mock.patch.object(by_creation, "OffsetCursor", Trusting))
+    patches.enter_context(mock.patch.object(LoggedModelCursor, "_advance", stay))
+    return patches
+
+
+def skips_equal_creation_times() -> Patch:
+    advance = LoggedModelCursor._advance
+
+    def hasty(cursor: LoggedModelCursor, rows: list[LoggedModel]) -> None:
+        """The next page begins behind the last creation time, which more models than these may have."""
+        before = cursor._since
+        advance(cursor, rows)
+        if cursor._since is not None and cursor._since != before:
+            cursor._since, cursor._known = cursor._since + 1, 0
+            cursor._ties = OffsetCursor(by_creation._model_id)
+
+    return mock.patch.object(LoggedModelCursor, "_advance", hasty)
+
+
+def takes_nan_for_zero() -> Patch:
+    async def credulous(stage: LoggedModelStage, models: Sequence[LoggedModel]) -> set[Any]:
+        return set()
+
+    return mock.patch.object(LoggedModelStage, "_nans", credulous)
+
+
 @pytest.mark.parametrize(
     ("plant", "found", "seed"),
     [
@@ -148,11 +190,14 @@ def keeps_no_letters() -> Patch:
         (sends_versions_at_once, "two requests at once for version set", 4),
         (never_gives_up_runs, "missing", 3),
         (keeps_a_slot, "hung", 0),
-        (closes_windows_early, "missing", 75),
+        (closes_windows_early, "missing", 27),
         (believes_all_was_stored, "mapped and lost", 15),
         (drops_what_went_to_the_disk, "without an outcome", 4),
         (calls_everything_unconfirmed, "unconfirmed and there", 22),
         (keeps_no_letters, "mapped and lost", 1),
+        (pages_logged_models_by_offset, "missing", 44),
+        (skips_equal_creation_times, "missing", 71),
+        (takes_nan_for_zero, "wrong", 13),
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str, seed: int) -> None:

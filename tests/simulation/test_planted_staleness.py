@@ -1,9 +1,10 @@
 """The weeks of edits themselves: with a bug planted in what keeps DataHub current, one of the first seeds must fail."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 
 from crawler.checkpoint import scope
@@ -13,12 +14,16 @@ from crawler.checkpoint.memory import Memory
 from crawler.checkpoint.sent_entities import SentEntities
 from crawler.delivery.delivery import Delivery
 from crawler.mapping.reducers.versions import VersionIndex
-from crawler.mlflow.entities import ModelVersion
+from crawler.mlflow.entities import Experiment, ModelVersion
+from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.paging.keyset import DELETED
 from crawler.pipeline import reader
 from crawler.pipeline.changed_runs import NOT_ENDED, changed_runs
+from crawler.pipeline.logged_model_stage import LoggedModelStage
 from crawler.pipeline.plan import Stretch
 from crawler.removal.crawl_record import CrawlRecord
+from crawler.removal.own_kinds import LOGGED_MODEL, decide_own
+from crawler.removal.stale import Absent, Evidence
 from tests.simulation.freshness import run_seed
 
 pytestmark = pytest.mark.slow
@@ -108,6 +113,41 @@ def thinks_that_all_runs_were_read() -> Patch:
     return mock.patch.object(CrawlRecord, "is_partial", property(lambda _: False, lambda *_: None), create=True)
 
 
+def asks_late_for_logged_models() -> Patch:
+    """An hour after the last crawl began."""
+
+    def late(*, changed_since: int | None) -> LoggedModelCursor:
+        return LoggedModelCursor(changed_since=changed_since and changed_since + 2 * scope.OVERLAP)
+
+    return mock.patch("crawler.pipeline.logged_model_stage.LoggedModelCursor", late)
+
+
+def thinks_that_all_logged_models_are_old() -> Patch:
+    """Also those of experiments that are renamed or restored."""
+    add = LoggedModelStage.add
+
+    def careless(stage: LoggedModelStage, experiments: Sequence[Experiment]) -> None:
+        add(stage, experiments)
+        memory = stage._context.progress.memory
+        if memory is not None and not memory.scope.is_full:
+            stage._known.update(stage._containers)
+
+    return mock.patch.object(LoggedModelStage, "add", careless)
+
+
+def thinks_that_all_logged_models_were_read() -> Patch:
+    """Those that an incremental crawl does not read are gone."""
+
+    def rash(absent: Absent, listed: Collection[str], threshold: float, evidence: Evidence, **more: bool) -> object:
+        return decide_own(absent, listed, threshold, msgspec.structs.replace(evidence, is_partial=False), **more)
+
+    return mock.patch("crawler.removal.stale_removal.decide_own", rash)
+
+
+def removes_no_logged_models() -> Patch:
+    return mock.patch("crawler.pipeline.crawl.kinds_left_out", return_value=frozenset({LOGGED_MODEL}))
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -124,6 +164,10 @@ def thinks_that_all_runs_were_read() -> Patch:
         delivers_removals_without_a_state,
         remembers_what_was_removed,
         thinks_that_all_runs_were_read,
+        asks_late_for_logged_models,
+        thinks_that_all_logged_models_are_old,
+        thinks_that_all_logged_models_were_read,
+        removes_no_logged_models,
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch]) -> None:

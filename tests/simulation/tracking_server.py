@@ -7,19 +7,21 @@ import json
 import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
-from crawler.mlflow.entities import IS_PROMPT_TAG, Experiment, ModelVersion, RegisteredModel, Run
+from crawler.mlflow.entities import IS_PROMPT_TAG, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
 from crawler.mlflow.resources import PROMPTS
 from tests.simulation.history import History
+from tests.simulation.logged_model_listing import search
+from tests.simulation.rows import Refusal, Row, page_of, row_of
 
 API = "/api/2.0/mlflow"
-VERSION = b"3.17.2"
+VERSION = "3.17.2"
 LATEST = float("inf")
 
 _CONDITION = re.compile(
@@ -27,17 +29,7 @@ _CONDITION = re.compile(
 )
 _JSON = {"Content-Type": "application/json"}
 
-Entity = TypeVar("Entity")
 VersionKey = tuple[str, int]
-
-
-class Row(msgspec.Struct, Generic[Entity], frozen=True):
-    """One state of a row: as MLflow writes it, and as it is read; `entity` is None where it cannot be read."""
-
-    fields: dict[str, Any]
-    json: bytes
-    entity: Entity | None
-    active: bool = True
 
 
 class IdLimit(msgspec.Struct, frozen=True):
@@ -64,21 +56,12 @@ class Conditions(msgspec.Struct):
         )
 
 
-class Refusal(Exception):
-    """MLflow's error answer."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = json.dumps({"error_code": code, "message": message}).encode()
-
-
 class TrackingServer:
     """Rows with their histories. `clock` tells the time of a change.
 
     `broken` are the ids of runs that MLflow fails on: a page that would hold one is a 500 whole. A run without
-    start_time is one of these by nature. A search of runs may name as many experiments as `id_limit` says, and none of
-    the `forbidden` ones.
+    start_time is one of these by nature. A search of runs or of logged models may name as many experiments as
+    `id_limit` says, and none of the `forbidden` ones. `version` is what it says that it is, None for an unknown page.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -87,6 +70,9 @@ class TrackingServer:
         self.runs: dict[str, History[Row[Run]]] = {}
         self.models: dict[str, History[Row[RegisteredModel]]] = {}
         self.versions: dict[VersionKey, History[Row[ModelVersion]]] = {}
+        self.logged_models: dict[str, History[Row[LoggedModel]]] = {}
+        self.version: str | None = VERSION
+        self.has_logged_models = False
         self.broken: set[str] = set()
         self.id_limit = IdLimit()
         self.forbidden: frozenset[str] = frozenset()
@@ -96,11 +82,16 @@ class TrackingServer:
         """Active runs that were on a page of a search."""
         self._runs_of: dict[str, list[tuple[float, str]]] = {}
 
+    @property
+    def time(self) -> float:
+        """What the clock tells."""
+        return self._clock()
+
     def put_experiment(self, fields: dict[str, Any]) -> None:
         """Creates the experiment or changes it."""
         key = fields["experiment_id"]
         active = fields["lifecycle_stage"] == "active"
-        self._put(self.experiments, key, _row(fields, Experiment, active=active))
+        self._put(self.experiments, key, row_of(fields, Experiment, active=active))
         self._runs_of.setdefault(key, [])
 
     def put_run(self, fields: dict[str, Any]) -> None:
@@ -110,7 +101,7 @@ class TrackingServer:
         history = self.runs.get(run_id)
         if history is None or history.now is None:
             insort(self._runs_of[info["experiment_id"]], (_sort_time(info), run_id))
-        self._put(self.runs, run_id, _row(fields, Run, active=info["lifecycle_stage"] == "active"))
+        self._put(self.runs, run_id, row_of(fields, Run, active=info["lifecycle_stage"] == "active"))
 
     def purge_run(self, run_id: str) -> None:
         """Takes the run out of the database, as `mlflow gc` does."""
@@ -126,11 +117,11 @@ class TrackingServer:
 
     def put_model(self, fields: dict[str, Any]) -> None:
         """Creates the registered model or changes it."""
-        self._put(self.models, fields["name"], _row(fields, RegisteredModel))
+        self._put(self.models, fields["name"], row_of(fields, RegisteredModel))
 
     def put_version(self, fields: dict[str, Any]) -> None:
         """Creates the model version or changes it."""
-        self._put(self.versions, (fields["name"], int(fields["version"])), _row(fields, ModelVersion))
+        self._put(self.versions, (fields["name"], int(fields["version"])), row_of(fields, ModelVersion))
 
     def delete_version(self, key: VersionKey) -> None:
         """Takes the version out of the database; the next one made may get its number."""
@@ -142,13 +133,21 @@ class TrackingServer:
             self.delete_version(key)
         self._put(self.models, name, None)
 
+    def put_logged_model(self, fields: dict[str, Any]) -> None:
+        """Creates the logged model or changes it; creation time and experiment stay."""
+        self._put(self.logged_models, fields["info"]["model_id"], row_of(fields, LoggedModel))
+
+    def delete_logged_model(self, model_id: str) -> None:
+        """Deletes the logged model: nothing lists it any more, though its run still names it."""
+        self._put(self.logged_models, model_id, None)
+
     def answer(self, request: Request) -> Response:
         """What MLflow answers now."""
         address = urlsplit(request.url)
         given = request.params.items() if hasattr(request.params, "items") else request.params
         params = [*parse_qsl(address.query), *given]
-        if address.path == "/version":
-            return Response(200, VERSION, {"Content-Type": "text/html; charset=utf-8"})
+        if address.path == "/version" and self.version is not None:
+            return Response(200, self.version.encode(), {"Content-Type": "text/html; charset=utf-8"})
         query = json.loads(request.body) if request.body else _query(params)
         try:
             return Response(200, self._page(address.path.removeprefix(API), query), _JSON)
@@ -176,12 +175,19 @@ class TrackingServer:
                 _expect(query, "order_by", ["experiment_id ASC"])
                 _expect(query, "view_type", "ALL")
                 return _listing("experiments", _living(self.experiments, int), limit, offset)
-            case "/registered-models/search":
-                return _listing("registered_models", _chosen(_living(self.models, str), query), limit, offset)
-            case "/model-versions/search":
-                _expect(query, "order_by", ["name ASC", "version_number ASC"])
-                return _listing("model_versions", _chosen(_living(self.versions, _itself), query), limit, offset)
+            case "/registered-models/search" | "/model-versions/search":
+                return self._search_registry(endpoint, query, limit, offset)
+            case "/logged-models/search" if self.has_logged_models:
+                self._require_few(query["experiment_ids"])
+                self._require_rights(query["experiment_ids"])
+                return search(_living(self.logged_models, _itself), query)
         raise Refusal(404, "ENDPOINT_NOT_FOUND", endpoint)
+
+    def _search_registry(self, endpoint: str, query: dict[str, Any], limit: int, offset: int) -> bytes:
+        if endpoint == "/registered-models/search":
+            return _listing("registered_models", _chosen(_living(self.models, str), query), limit, offset)
+        _expect(query, "order_by", ["name ASC", "version_number ASC"])
+        return _listing("model_versions", _chosen(_living(self.versions, _itself), query), limit, offset)
 
     def _search_runs(self, query: dict[str, Any], limit: int, offset: int) -> bytes:
         if query.get("run_view_type") != "DELETED_ONLY":
@@ -200,10 +206,16 @@ class TrackingServer:
         return _page("runs", rows, offset + limit if len(rows) == limit else None)
 
     def _require_allowed(self, experiment_ids: Sequence[str]) -> None:
+        self._require_few(experiment_ids)
+        self.allowed_searches -= 1
+        self._require_rights(experiment_ids)
+
+    def _require_few(self, experiment_ids: Sequence[str]) -> None:
         if len(experiment_ids) > self.id_limit.ids:
             told = f"Maximum {self.id_limit.ids}. Found {len(experiment_ids)}" if self.id_limit.is_told else "Fewer!"
             raise Refusal(400, "INVALID_PARAMETER_VALUE", f"Too many experiment_ids specified. {told}")
-        self.allowed_searches -= 1
+
+    def _require_rights(self, experiment_ids: Sequence[str]) -> None:
         if self.allowed_searches >= 0:
             return
         for experiment_id in self.forbidden.intersection(experiment_ids):
@@ -248,24 +260,6 @@ def _chosen(rows: list[Row[Any]], query: dict[str, Any]) -> list[Row[Any]]:
     return [row for row in rows if (is_prompt in row.fields["tags"]) == wants_prompts]
 
 
-def _row(fields: dict[str, Any], entity: type[Entity], *, active: bool = True) -> Row[Entity]:
-    text = json.dumps(_shown(fields)).encode()
-    try:
-        read = msgspec.json.decode(text, type=entity, strict=False)
-    except msgspec.ValidationError:
-        read = None
-    return Row(fields, text, read, active)
-
-
-def _shown(fields: dict[str, Any]) -> dict[str, Any]:
-    """Without what is None or an empty list, as protobuf's JSON leaves them out."""
-    return {
-        name: _shown(value) if isinstance(value, dict) else value
-        for name, value in fields.items()
-        if value is not None and value != []
-    }
-
-
 def _sort_time(info: dict[str, Any]) -> float:
     return LATEST if info["start_time"] is None else info["start_time"]
 
@@ -285,14 +279,8 @@ def _listing(kind: str, rows: list[Row[Any]], limit: int, offset: int) -> bytes:
 
 
 def _page(kind: str, rows: Iterable[Row[Any]], next_offset: int | None) -> bytes:
-    parts = []
-    listed = b", ".join(row.json for row in rows)
-    if listed:
-        parts.append(b'"%b": [%b]' % (kind.encode(), listed))
-    if next_offset is not None:
-        token = base64.b64encode(json.dumps({"offset": next_offset}).encode())
-        parts.append(b'"next_page_token": "%b"' % token)
-    return b"{%b}" % b", ".join(parts)
+    token = None if next_offset is None else base64.b64encode(json.dumps({"offset": next_offset}).encode())
+    return page_of(kind, rows, token)
 
 
 def _offset(token: str) -> int:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from tests.simulation.history import History
-from tests.simulation.tracking_server import Row, TrackingServer
+from tests.simulation.rows import Row
+from tests.simulation.tracking_server import TrackingServer
 
 NEWEST = 1_700_000_000_000
 LONG = "long-" * 100
@@ -20,6 +21,8 @@ PROMPT_TAGS = [
     {"key": "mlflow.prompt.text", "value": "Hello {{name}}"},
 ]
 STAGES = (None, "None", "Staging", "Production", "Archived")
+LOGGED_METRICS = ("auc", "loss", "drift")
+"""Metrics that are measured on logged models."""
 USERS = ("ana", "bob", "", "CN=Carla (ops), O=x")
 
 Item = TypeVar("Item")
@@ -166,8 +169,8 @@ class Writer:
     def _edit_run(self) -> None:
         if fields := self._some(self._server.runs):
             fields["data"]["tags"] = self._tags()
-            if all("key" in metric for metric in fields["data"]["metrics"]):
-                fields["data"]["metrics"] = self._metrics()
+            if is_shaped(fields):
+                fields["data"]["metrics"] = self._metrics() + of_logged_models(fields)
             if fields["info"]["end_time"] is None:
                 self._end(fields["info"])
             self._server.put_run(fields)
@@ -208,8 +211,11 @@ class Writer:
         if fields := self._some(self._server.models):
             self._server.delete_model(fields["name"])
 
-    def _create_version(self) -> None:
-        """The number is one more than the highest that is there, as MLflow counts: it may have been another's."""
+    def _create_version(self, logged_model: dict[str, Any] | None = None) -> None:
+        """The number is one more than the highest that is there, as MLflow counts: it may have been another's.
+
+        Of a logged model it has the run, too; a prompt is made of none.
+        """
         model = self._some(self._server.models)
         if model is None:
             return
@@ -223,13 +229,16 @@ class Writer:
                 "user_id": self._chance.choice(USERS),
                 "current_stage": self._chance.choice(STAGES),
                 "description": "",
-                "run_id": "" if _of_prompt(model) else self._run_of_version(),
+                "run_id": "" if _of_prompt(model) else self._run_of_version(logged_model),
+                "source": None if _of_prompt(model) else _source_of_version(logged_model),
                 "tags": self._tags() + _of_prompt(model),
             }
         )
         self._put_model(model)
 
-    def _run_of_version(self) -> str:
+    def _run_of_version(self, logged_model: dict[str, Any] | None) -> str:
+        if logged_model is not None:
+            return str(logged_model["info"]["source_run_id"] or "")
         chance = self._chance.random()
         if self._server.runs and chance < 0.8:
             return self._chance.choice([*self._server.runs])
@@ -295,6 +304,20 @@ class Writer:
 def _of_prompt(fields: dict[str, Any]) -> list[dict[str, str]]:
     """The tags that say that a model or a version is one of a prompt; none where it is not."""
     return [tag for tag in fields["tags"] if tag in PROMPT_TAGS]
+
+
+def is_shaped(run: dict[str, Any]) -> bool:
+    """Whether the run has the shape that MLflow's have."""
+    return all("key" in metric for metric in run["data"]["metrics"])
+
+
+def of_logged_models(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics of a run that were measured on logged models: no other word of the run's replaces them."""
+    return [metric for metric in run["data"]["metrics"] if metric["key"] in LOGGED_METRICS]
+
+
+def _source_of_version(logged_model: dict[str, Any] | None) -> str | None:
+    return None if logged_model is None else f"models:/{logged_model['info']['model_id']}"
 
 
 def _other_stage(stage: str) -> str:

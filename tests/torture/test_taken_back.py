@@ -15,7 +15,8 @@ import pytest
 
 from crawler.checkpoint import checkpoint
 from tests.simulation.history import History
-from tests.simulation.tracking_server import Row, TrackingServer
+from tests.simulation.rows import Row
+from tests.simulation.tracking_server import TrackingServer
 from tests.simulation.writer import LONG, Writer
 from tests.torture import disk, exchanges
 from tests.torture.torture import AMOUNTS, ROWS_SEED, Fault, Key, Outcome, Torture
