@@ -5,7 +5,6 @@ What a script makes of a version is kept: a server is filled once, then each sta
 
 import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,11 +53,10 @@ def filled_database(version: str, script: Path = ODDITIES) -> FilledDatabase:
     def make(folder: Path) -> None:
         with mlflow_server(version, folder) as server:
             fill(server, folder / "reported.json", script)
-        shutil.copyfile(server.database, folder / "filled.db")
 
     digest = hashlib.sha256(script.read_bytes()).hexdigest()[:8]
     folder = kept(f"{mlflow_environment(version).name}-{script.stem}-{digest}", make)
-    return FilledDatabase(folder / "filled.db", json.loads((folder / "reported.json").read_bytes()))
+    return FilledDatabase(folder / "mlflow.db", json.loads((folder / "reported.json").read_bytes()))
 
 
 def fill(server: MlflowServer, output: Path, script: Path = ODDITIES) -> dict[str, Any]:
