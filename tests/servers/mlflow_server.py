@@ -1,5 +1,11 @@
-"""A real `mlflow server` of any version, in a process group of its own."""
+"""A real `mlflow server` of any version, in a process group of its own.
 
+`mlflow server` makes the tables, then starts another process that serves: half of what a start costs goes into the
+first. What that leaves and how it starts the other are kept, by version; most servers of the tests begin there.
+"""
+
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -10,15 +16,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
+
+import psutil
 
 from tests.servers.environments import mlflow_environment
 from tests.servers.kept import kept
 
 START_SECONDS = 300
 STOP_SECONDS = 10
-EMPTY = "empty.db"
+ARTIFACTS, EMPTY, SERVING = "artifacts", "empty.db", "serving.json"
+PORT, STORE, ROOT = "<port>", "<store>", "<artifacts>"
 
 
 class MlflowServer:
@@ -55,24 +65,25 @@ def mlflow_server(
     """
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / "mlflow.db"
-    if not database_uri:
-        shutil.copyfile(database or empty_database(version), copy)
+    if database is not None:
+        shutil.copyfile(database, copy)
+    elif not database_uri:
+        _copy_empty(version, copy, folder / ARTIFACTS)
     port = free_port()
     bin_folder = (home or mlflow_environment(version)) / "bin"
     store = database_uri or f"sqlite:///{copy}"
-    command = [
-        *(str(bin_folder / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
-        *("--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")),
-        *(("--static-prefix", static_prefix) if static_prefix else ()),
-        *options,
-    ]
-    variables = os.environ | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        **(environment or {}),
-    }
+    variables = _variables(bin_folder) | (environment or {})
+    if database_uri or home or options or static_prefix or workers != 1:
+        command = [
+            *(str(bin_folder / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
+            *("--workers", str(workers), "--backend-store-uri", store),
+            *("--default-artifact-root", str(folder / ARTIFACTS)),
+            *(("--static-prefix", static_prefix) if static_prefix else ()),
+            *options,
+        ]
+    else:
+        serving = _first_start(version).serving.at(port, store, folder / ARTIFACTS)
+        command, variables = serving.command, variables | serving.variables
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -87,18 +98,71 @@ def mlflow_server(
 
 
 def empty_database(version: str) -> Path:
-    """The tables that this version makes when it starts, which takes it seconds; a server adds what else it needs."""
+    """What `mlflow server` of this version makes of nothing: tables and the default experiment. To be copied."""
+    return _first_start(version).database
 
+
+def _copy_empty(version: str, copy: Path, artifacts: Path) -> None:
+    """The default experiment's artifacts are where those of the others will be."""
+    shutil.copyfile(empty_database(version), copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", [str(artifacts / "0")])
+        connection.commit()
+
+
+class Serving(NamedTuple):
+    """How `mlflow server` starts the process that serves: its command, and the variables that it adds."""
+
+    command: list[str]
+    variables: dict[str, str]
+
+    def at(self, port: int, store: str, artifacts: Path) -> "Serving":
+        """The same for another place."""
+        places = {PORT: str(port), STORE: store, ROOT: str(artifacts)}
+        return Serving(
+            [_replaced(word, places) for word in self.command],
+            {name: _replaced(value, places) for name, value in self.variables.items()},
+        )
+
+
+class FirstStart(NamedTuple):
+    """What a first start of a version has made of nothing, and how it has gone on."""
+
+    database: Path
+    serving: Serving
+
+
+def _first_start(version: str) -> FirstStart:
     def make(folder: Path) -> None:
-        path = folder / EMPTY
-        with mlflow_server(version, folder, database_uri=f"sqlite:///{path}"):
-            pass
-        with closing(sqlite3.connect(path)) as connection:
-            # The default one, which each server makes in its own folder.
-            connection.execute("DELETE FROM experiments")
-            connection.commit()
+        store = f"sqlite:///{folder / EMPTY}"
+        with mlflow_server(version, folder, database_uri=store) as server:
+            (process,) = psutil.Process(server.pid).children()
+            ours = _variables(mlflow_environment(version) / "bin")
+            port = server.url.rpartition(":")[2]
+            places = {port: PORT, store: STORE, str(folder / ARTIFACTS): ROOT}
+            command = [_replaced(word, places) for word in process.cmdline()]
+            added = {name: value for name, value in process.environ().items() if ours.get(name) != value}
+        variables = {name: _replaced(value, places) for name, value in added.items()}
+        (folder / SERVING).write_text(json.dumps([command, variables]))
 
-    return kept(f"{mlflow_environment(version).name}-empty", make) / EMPTY
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    folder = kept(f"{mlflow_environment(version).name}-started-{digest}", make)
+    return FirstStart(folder / EMPTY, Serving(*json.loads((folder / SERVING).read_bytes())))
+
+
+def _replaced(text: str, places: dict[str, str]) -> str:
+    for old, new in places.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _variables(bin_folder: Path) -> dict[str, str]:
+    return os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
