@@ -1,15 +1,20 @@
-"""`python -m benchmarks NAME [--quick] [--repeats N] [--output FOLDER]`, and `python -m benchmarks document`."""
+"""`python -m benchmarks NAME [--quick] [--repeats N] [--output FOLDER]`, and `python -m benchmarks document`.
+
+With --quick, several names: they share servers.
+"""
 
 import argparse
 import importlib
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import machine, performance_page
 from benchmarks.results import Result, table, write
+from benchmarks.servers import shared_servers
 
 NAMES = (
     *("peer", "floor", "many", "pipeline", "scale", "adapt", "start", "confirm", "slow_queue", "state", "soak"),
@@ -29,15 +34,17 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith(("DATAHUB_", "MLFLOW_"))]:
         del os.environ[name]
     arguments = _arguments()
-    if arguments.name == "document":
+    if arguments.names == ["document"]:
         performance_page.renew_all()
         return
-    usual = 1 if arguments.quick else OTHER_REPEATS.get(arguments.name, REPEATS)
-    result = _run(arguments.name, arguments.quick, arguments.repeats or usual)
-    print(table(result))
     folder = arguments.output or (None if arguments.quick else RESULTS)
-    if folder:
-        print(*write(result, folder), sep="\n", file=sys.stderr)
+    with shared_servers() if arguments.quick else nullcontext():
+        for name in arguments.names:
+            usual = 1 if arguments.quick else OTHER_REPEATS.get(name, REPEATS)
+            result = _run(name, arguments.quick, arguments.repeats or usual)
+            print(table(result), flush=True)
+            if folder:
+                print(*write(result, folder), sep="\n", file=sys.stderr)
 
 
 def _run(name: str, quick: bool, repeats: int) -> Result:
@@ -57,13 +64,17 @@ def _run(name: str, quick: bool, repeats: int) -> Result:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=(*NAMES, "document"))
+    parser.add_argument("names", nargs="+", choices=(*NAMES, "document"), metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="tiny data: that it runs and that counts agree")
     parser.add_argument("--repeats", type=int, help=f"default {REPEATS}, 10 of floor, 1 of soak or with --quick")
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="default benchmarks/results; with --quick: print only"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if len(arguments.names) > 1 and not (arguments.quick and "document" not in arguments.names):
+        # What one leaves in memory and in caches would show in the figures of the next.
+        parser.error("one name, or several benchmarks with --quick")
+    return arguments
 
 
 if __name__ == "__main__":

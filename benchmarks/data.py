@@ -8,15 +8,15 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from crawler.settings.crawl import MlflowSettings
 from crawler.settings.servers import ServerSettings
-from tests.servers.environments import cache
-from tests.servers.mlflow_server import mlflow_server
+from tests.servers.environments import mlflow_environment
+from tests.servers.kept import kept
+from tests.servers.mlflow_server import empty_database
 
 MLFLOW = "3.17.2"
 PARAMS, METRICS, TAGS = 8, 10, 6
@@ -25,6 +25,7 @@ START = 1_700_000_000_000
 EVERY_MS, LASTS_MS = 10, 5_000
 FIRST_EXPERIMENT = 100
 COPIED_AT_ONCE = 50_000
+DATABASE = "filled.db"
 PAGE_SIZE = MlflowSettings(tracking=ServerSettings(url="")).page_size
 
 
@@ -71,30 +72,12 @@ def sqlite_database(data: Data) -> Path:
     source = Path(__file__).read_bytes()
     name = "-".join([*map(str, data), hashlib.sha256(source).hexdigest()[:8]])
 
-    def make(folder: Path) -> Path:
-        made = folder / "filled.db"
-        shutil.copyfile(_kept(f"{MLFLOW}-empty", _empty_database), made)
+    def make(folder: Path) -> None:
+        made = folder / DATABASE
+        shutil.copyfile(empty_database(MLFLOW), made)
         _fill_sqlite(made, data)
-        return made
 
-    return _kept(f"{MLFLOW}-{name}", make)
-
-
-def _empty_database(folder: Path) -> Path:
-    """What MLflow makes of nothing when it starts."""
-    with mlflow_server(MLFLOW, folder) as server:
-        return server.database
-
-
-def _kept(name: str, make: Callable[[Path], Path]) -> Path:
-    """The database of that name in the cache folder; made in a folder that `make` gets, if it is not there."""
-    kept = cache() / "benchmarks" / f"{name}.db"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            made = make(Path(folder))
-            made.rename(kept)
-    return kept
+    return kept(f"{mlflow_environment(MLFLOW).name}-{name}", make) / DATABASE
 
 
 def fill_postgresql(uri: str, data: Data) -> None:

@@ -8,7 +8,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -67,9 +68,48 @@ class Counting:
         return self._process.cpu_seconds()
 
 
+class Shared:
+    """Servers that all benchmarks of a command use, started when one first wants them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[tuple[Data, bool], Mlflow] = {}
+
+    def mlflow(self, data: Data, as_shipped: bool) -> Mlflow:
+        """The server with this data."""
+        if (data, as_shipped) not in self._running:
+            self._running[data, as_shipped] = self._stack.enter_context(_mlflow_on_sqlite(data, as_shipped))
+        return self._running[data, as_shipped]
+
+
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def shared_servers() -> Iterator[None]:
+    """Meanwhile each benchmark finds an MLflow server on SQLite as the one before it has left it: a start costs more
+    than a quick benchmark.
+    """
+    with ExitStack() as stack:
+        token = _shared.set(Shared(stack))
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
 @contextmanager
 def mlflow_on_sqlite(data: Data, *, as_shipped: bool = False) -> Iterator[Mlflow]:
     """MLflow with two workers on SQLite; unless `as_shipped` without the stall of kept connections."""
+    if (shared := _shared.get()) is not None:
+        yield shared.mlflow(data, as_shipped)
+        return
+    with _mlflow_on_sqlite(data, as_shipped) as mlflow:
+        yield mlflow
+
+
+@contextmanager
+def _mlflow_on_sqlite(data: Data, as_shipped: bool) -> Iterator[Mlflow]:
     variables = {} if as_shipped else WITHOUT_STALL
     database = sqlite_database(data)
     with (

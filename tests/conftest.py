@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.servers.environments import DEMO
-from tests.servers.filled import EVERYTHING, FilledServer, fill
+from tests.servers.filled import EVERYTHING, FilledServer
+from tests.servers.filled import filled_server as serve_filled
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 
 # Else each of the processes that tests start would compile all that it imports: a third of their time.
@@ -88,8 +89,7 @@ def filled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         def serve(version: str) -> FilledServer:
             if version not in running:
                 folder = tmp_path_factory.mktemp(f"filled-{version}")
-                server = stack.enter_context(mlflow_server(version, folder))
-                running[version] = FilledServer(server, fill(server, folder / "reported.json"))
+                running[version] = stack.enter_context(serve_filled(version, folder))
             return running[version]
 
         yield serve
@@ -99,5 +99,5 @@ def filled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 def server_with_everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledServer]:
     """MLflow 3.17.2 with one of everything, and ids and texts of what is there."""
     folder = tmp_path_factory.mktemp("everything")
-    with mlflow_server(DEMO, folder) as server:
-        yield FilledServer(server, fill(server, folder / "made.json", EVERYTHING))
+    with serve_filled(DEMO, folder, EVERYTHING) as filled:
+        yield filled

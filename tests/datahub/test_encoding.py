@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from datahub.specific.status import StatusPatchBuilder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
@@ -29,6 +29,7 @@ from crawler.datahub.wire.file import FileWire
 from crawler.datahub.wire.openapi import OpenApiWire
 from crawler.datahub.wire.protocol import Wire
 from crawler.datahub.wire.restli import RestliWire, body
+from tests.support.examples import examples
 from tests.support.judge import judge
 
 METADATA = encode_system_metadata(SystemMetadata(last_observed=5, run_id="r", pipeline_name="p"))
@@ -80,7 +81,7 @@ def encoded(entity: Entity, wire: Wire = WIRES[0]) -> list[bytes]:
     return parcel.proposals
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(made)
 def test_all_forms_carry_each_aspect_once_and_in_order(entity: Entity) -> None:
     plain_ones, nested_ones, members = (encoded(entity, wire) for wire in WIRES)

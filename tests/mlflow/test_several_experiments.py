@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.errors import RequestRefused
@@ -20,6 +20,7 @@ from crawler.mlflow.quirks.null_start_time import NullStartTimeFindings
 from crawler.mlflow.resources import Resource
 from crawler.mlflow.run_reader import RunReader
 from tests.mlflow.listings import PageFailed, Store, Write, by_time, passes, row_id, run
+from tests.support.examples import examples
 
 EXPERIMENTS = ["1", "2", "3"]
 NULL_START_TIME = "BAD_REQUEST: start_time cannot be None"
@@ -33,7 +34,7 @@ inserts = st.tuples(st.just("insert"), st.floats(0, 0.999), new_runs)
 purges = st.tuples(st.just("purge"), st.floats(0, 0.999), st.sampled_from([1, 1, 2, 20]))
 deletes = st.tuples(st.just("delete"), st.floats(0, 0.999), st.none())
 schedules = st.lists(st.lists(inserts | purges | deletes, max_size=3), max_size=20)
-thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(200)
 
 
 class Tracking:

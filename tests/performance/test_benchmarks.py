@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -18,25 +19,40 @@ from benchmarks.results import Result, Row, read, table, write
 ROOT = Path(__file__).parents[2]
 
 
+class Ran(NamedTuple):
+    """All benchmarks in one command: the folder of their results, what it printed, and why it ended."""
+
+    folder: Path
+    output: str
+    errors: str
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("results")
+    command = [sys.executable, "-m", "benchmarks", *NAMES, "--quick", "--output", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return Ran(folder, done.stdout, done.stderr[-3000:])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_benchmark_runs(name: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", name, "--quick", "--output", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = read(tmp_path / f"{name}.json")
+def test_benchmark_runs(name: str, ran: Ran) -> None:
+    assert (ran.folder / f"{name}.json").exists(), ran.errors
+    result = read(ran.folder / f"{name}.json")
     assert (result.benchmark, result.quick) == (name, True)
     assert {row.reached for row in result.rows} == {None}
     assert {"cores", "cpu", "memory", "kernel"} <= result.machine.keys()
-    assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
+    assert (ran.folder / f"{name}.svg").read_text().startswith("<svg")
     for row in result.rows:
         assert row.values
-        assert row.name in done.stdout
+        assert row.name in ran.output
+
+
+def test_figures_come_from_one_benchmark_at_a_time() -> None:
+    command = [sys.executable, "-m", "benchmarks", "start", "floor"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "one name, or several benchmarks with --quick" in done.stderr) == (2, True)
 
 
 def some_result() -> Result:

@@ -1,5 +1,7 @@
 """Signature, flavours and source code of models that MLflow's own client has logged, on real servers."""
 
+import hashlib
+import inspect
 import json
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
 from crawler.settings.selection import Include, Selection
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
+from tests.servers.environments import mlflow_environment
+from tests.servers.kept import kept
 from tests.servers.mlflow_server import MlflowServer, mlflow_server
 from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, settings_for_gms, values
 
@@ -30,13 +34,21 @@ SOURCE = {f"mlflow.source.{each}" for each in ("name", "type", "git.commit", "gi
 
 @pytest.fixture(scope="module", params=["3.17.2", "2.20.4"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    folder = tmp_path_factory.mktemp("models")
-    with mlflow_server(request.param, folder) as running:
-        script = git_checkout(folder / "code")
-        command = [str(running.python), str(script), running.url]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3_000:]
+    with mlflow_server(request.param, tmp_path_factory.mktemp("models"), database=logged(request.param)) as running:
         yield running
+
+
+def logged(version: str) -> Path:
+    """A database with the models that the script has logged; their files are beside it."""
+
+    def make(folder: Path) -> None:
+        with mlflow_server(version, folder) as server:
+            command = [str(server.python), str(git_checkout(folder / "code")), server.url]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3_000:]
+
+    digest = hashlib.sha256(LOG_MODELS.read_bytes() + inspect.getsource(git_checkout).encode()).hexdigest()[:8]
+    return kept(f"{mlflow_environment(version).name}-models-{digest}", make) / "mlflow.db"
 
 
 def git_checkout(folder: Path) -> Path:

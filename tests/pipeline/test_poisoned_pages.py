@@ -6,7 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,8 @@ from crawler.mlflow.entities import Experiment
 from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
-from tests.servers.filled import FilledServer
-from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.servers.filled import filled_server
+from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import crawl_to_file, recipe_file
 
 pytestmark = pytest.mark.slow
@@ -74,14 +74,9 @@ class Copy(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def copy(filled_server: Callable[[str], FilledServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
-    folder = tmp_path_factory.mktemp("damaged")
-    filled = filled_server(VERSION)
-    database = folder / "copy.db"
-    with closing(sqlite3.connect(filled.server.database)) as source, closing(sqlite3.connect(database)) as target:
-        source.backup(target)
-    with mlflow_server(VERSION, folder / "server", database=database) as server:
-        yield Copy(server, filled.reported)
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    with filled_server(VERSION, tmp_path_factory.mktemp("damaged")) as filled:
+        yield Copy(*filled)
 
 
 def samples(report: Report, code: str) -> list[str]:

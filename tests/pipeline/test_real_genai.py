@@ -22,8 +22,7 @@ from crawler.telemetry.timing import Timing
 from tests.mlflow.page_rows import small_pages
 from tests.servers.editor import Editor
 from tests.servers.environments import DEMO
-from tests.servers.filled import GENAI, FilledServer, fill
-from tests.servers.mlflow_server import mlflow_server
+from tests.servers.filled import GENAI, FilledServer, filled_server
 from tests.support.crawls import Proposals, Values, crawl_to_file, recipe_file, values
 from tests.support.judge import flapping, judge_contiguous
 
@@ -37,9 +36,8 @@ VERSIONS = [str(number) for number in range(1, 13)]
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledServer]:
-    folder = tmp_path_factory.mktemp("genai")
-    with mlflow_server(DEMO, folder) as server:
-        yield FilledServer(server, fill(server, folder / "reported.json", GENAI))
+    with filled_server(DEMO, tmp_path_factory.mktemp("genai"), GENAI) as running:
+        yield running
 
 
 Crawled = tuple[FilledServer, Report, Proposals]

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -30,30 +29,32 @@ from crawler.telemetry.events import Event, RowsRead
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.editor import Editor
-from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.servers.filled import LOGGED_MODELS, FilledServer, filled_server
+from tests.servers.mlflow_server import MlflowServer
 from tests.simulation.tracking_server import TrackingServer
 from tests.support.crawls import Values, crawl_settings, crawl_to_file, recipe_file, settings_for_gms, values
 
 pytestmark = pytest.mark.slow
 PLAIN = MappingSettings(ui_url="http://unused")
 DAY = 86_400_000
-FILL = Path(__file__).parents[1] / "servers" / "fill_logged_models.py"
 LARGEST = "1.7976931348623157e+308"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with mlflow_server("3.17.2", tmp_path_factory.mktemp("logged")) as running:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledServer]:
+    with filled_server("3.17.2", tmp_path_factory.mktemp("logged"), LOGGED_MODELS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def made(server: MlflowServer) -> dict[str, Any]:
+def server(filled: FilledServer) -> MlflowServer:
+    return filled.server
+
+
+@pytest.fixture(scope="module")
+def made(filled: FilledServer) -> dict[str, Any]:
     """The ids of what is there."""
-    command = [str(server.python), str(FILL), server.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return filled.reported
 
 
 async def crawled(server: MlflowServer, folder: Path, **options: Any) -> tuple[Report, Values]:

@@ -20,8 +20,8 @@ from crawler.mlflow.quirks.null_start_time import NullStartTimeFindings, NullSta
 from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.report import Report
 from tests.servers.environments import VERSIONS
-from tests.servers.filled import FilledServer
-from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.servers.filled import filled_server
+from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import crawl_to_file, recipe_file
 
 pytestmark = pytest.mark.slow
@@ -65,9 +65,7 @@ class Copy(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def copies(
-    filled_server: Callable[[str], FilledServer], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Copy]]:
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Copy]]:
     """A server of a version that a test may change, if it changes it back."""
     running: dict[str, Copy] = {}
     with ExitStack() as stack:
@@ -75,15 +73,7 @@ def copies(
         def serve(version: str) -> Copy:
             if version not in running:
                 folder = tmp_path_factory.mktemp(f"copy-{version}")
-                filled = filled_server(version)
-                copy = folder / "copy.db"
-                with (
-                    closing(sqlite3.connect(filled.server.database)) as source,
-                    closing(sqlite3.connect(copy)) as target,
-                ):
-                    source.backup(target)
-                server = stack.enter_context(mlflow_server(version, folder / "server", database=copy))
-                running[version] = Copy(server, filled.reported)
+                running[version] = Copy(*stack.enter_context(filled_server(version, folder)))
             return running[version]
 
         yield serve

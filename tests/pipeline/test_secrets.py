@@ -74,6 +74,8 @@ FAILURES: dict[str, Answer] = {
     "no JSON": lambda echo: web.Response(text=f'{{"runs": [{echo}', content_type="application/json"),
     "wrong JSON": lambda echo: web.json_response({"runs": echo, "registered_models": echo, "experiments": [echo]}),
 }
+UNAVAILABLE: dict[str, Answer] = {"503": lambda echo: web.Response(text=f"not now: {echo}", status=503)}
+"""A 500 is asked for again in parts, each of which is retried: a minute of pauses. This ends the crawl."""
 
 
 class Canaries:
@@ -129,7 +131,7 @@ class Double:
         if request.path != "/token":
             self.bodies.append(body.decode())
         if self._failure and (self._at_first or request.path not in FIRST):
-            return FAILURES[self._failure](f"{headers} {request.url}".replace("\n", " "))
+            return (FAILURES | UNAVAILABLE)[self._failure](f"{headers} {request.url}".replace("\n", " "))
         answer = self._answers.get(request.path, {})
         return web.Response(text=answer) if isinstance(answer, str) else web.json_response(answer)
 
@@ -259,7 +261,7 @@ async def test_an_answer_that_echoes_what_was_sent(failure: str, failing: str, a
 @pytest.mark.parametrize("log_format", ["text", "json"])
 async def test_a_retry_that_is_logged(log_format: str, tmp_path: Path) -> None:
     canaries = Canaries()
-    mlflow = Double(MLFLOW, "500", at_first=True)
+    mlflow = Double(MLFLOW, "503", at_first=True)
     async with mlflow.serving() as mlflow_url:
         path = recipe(canaries, tmp_path, "headers", mlflow_url, None, retries=1)
         code, left = await crawl(tmp_path, "-v", "--log-format", log_format, recipe=path)

@@ -1,9 +1,8 @@
 """Crawls of a real MLflow that is written to between any two pages: what was there throughout is in the output."""
 
 import random
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from crawler.mapping.model_versions import model_urn
 from crawler.mapping.runs import run_urn
 from crawler.settings.mapping import MappingSettings
 from tests.mlflow.page_rows import small_pages
-from tests.pipeline.test_real_servers import Serve
-from tests.servers.mlflow_server import MlflowServer, mlflow_server
+from tests.servers.filled import filled_server
+from tests.servers.mlflow_server import MlflowServer
 from tests.support.crawls import crawl_to_file, recipe_file
 
 pytestmark = pytest.mark.slow
@@ -88,13 +87,9 @@ async def disturbed(server: MlflowServer, reported: dict[str, Any], seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_was_there_throughout_is_delivered(seed: int, filled_server: Serve, tmp_path: Path) -> None:
-    filled = filled_server("2.20.4")
-    copy = tmp_path / "copy.db"
-    with closing(sqlite3.connect(filled.server.database)) as original, closing(sqlite3.connect(copy)) as target:
-        original.backup(target)
-    with mlflow_server("2.20.4", tmp_path / "server", database=copy) as server:
-        async with disturbed(server, filled.reported, seed) as (url, writer):
+async def test_what_was_there_throughout_is_delivered(seed: int, tmp_path: Path) -> None:
+    with filled_server("2.20.4", tmp_path / "server") as filled:
+        async with disturbed(filled.server, filled.reported, seed) as (url, writer):
             with small_pages(model_versions=5, registered_models=4):
                 report, proposals = await crawl_to_file(recipe_file(tmp_path, url), tmp_path, {"page_size": 5})
     assert report.failures == []

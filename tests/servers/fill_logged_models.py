@@ -1,8 +1,8 @@
 """Fills a server with logged models through the client of the MLflow that runs this file.
 
-    PYTHON_OF_THE_ENVIRONMENT fill_logged_models.py URL
+    PYTHON_OF_THE_ENVIRONMENT fill_logged_models.py URL OUTPUT.json
 
-Writes the ids of what it made as JSON.
+Writes the ids of what it made.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import warnings
+from pathlib import Path
 
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -61,4 +62,4 @@ def fill(client: MlflowClient) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(fill(MlflowClient(sys.argv[1], sys.argv[1]))))
+    Path(sys.argv[2]).write_text(json.dumps(fill(MlflowClient(sys.argv[1], sys.argv[1]))))

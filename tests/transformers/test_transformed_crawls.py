@@ -157,7 +157,11 @@ async def test_all_that_cannot_be_made_are_named_before_anything_is_read(
     assert not report.read.total()
 
 
-async def test_a_datahub_that_cannot_be_read_is_named(golden_server: MlflowServer, tmp_path: Path) -> None:
+async def test_a_datahub_that_cannot_be_read_is_named(
+    golden_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # acryl-datahub's client makes pauses of half a minute otherwise.
+    monkeypatch.setattr("datahub.emitter.rest_emitter._DEFAULT_RETRY_MAX_TIMES", 1)
     named = load(
         {
             "source": {"type": "mlflow", "config": {"tracking_uri": golden_server.url}},
