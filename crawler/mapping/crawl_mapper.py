@@ -246,7 +246,7 @@ class CrawlMapper:
         inputs = self._inputs(run, run.inputs, entities) if run.inputs else []
         if self._prompt_versions:
             inputs += self._linked_prompts(run)
-        histories = self._histories.pop(run.info.run_id, None)
+        histories = self._histories.pop(run.info.run_id, None) if self._histories else None
         entities.append(run_entity(run, context, inputs, self._outputs(run), parents, histories))
         entities += self._versions.take(run)
         return entities
