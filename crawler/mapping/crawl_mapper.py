@@ -205,7 +205,7 @@ class CrawlMapper:
         entities = self._users.take(user)
         inputs = self._edges.inputs(run, entities)
         outputs = self._edges.outputs(run, self._versions.outputs(run.info.run_id))
-        histories = self._histories.pop(run.info.run_id, None)
+        histories = self._histories.pop(run.info.run_id, None) if self._histories else None
         entities.append(run_entity(run, context, inputs, outputs, parents, histories))
         entities += self._versions.take(run)
         return entities

@@ -21,7 +21,7 @@ FAILURES_IN_A_ROW = 20
 PARTS_AT_ONCE = 2
 """Of pages of runs, whose points are in memory until the runs are mapped."""
 REQUESTS_AT_ONCE = 2
-"""Of a part. An answer may have 25,000 points, 10 MB in memory."""
+"""Of a part, so that there are four in all: as many as MLflow has workers by default."""
 POINTS_OF_A_PART = 100_000
 """The most that runs of a part may keep: 30 MB."""
 POINTS = "points of metrics"

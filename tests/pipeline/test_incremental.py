@@ -300,7 +300,8 @@ def logged(edit: Editor, experiment: str, points: Points) -> str:
         for key, some in points.items()
         for value, after, step in some
     ]
-    edit("runs/log-batch", run_id=run, metrics=metrics)
+    for first in range(0, len(metrics), 1_000):
+        edit("runs/log-batch", run_id=run, metrics=metrics[first : first + 1_000])
     return run
 
 
@@ -308,6 +309,7 @@ async def test_histories_of_metrics_come_with_their_runs(server: MlflowServer, t
     edit = Editor(server.url)
     experiment = edit.experiment("histories")
     long: Points = {"loss": [(1 / (step + 1), 7 * step, step) for step in range(250)], "one": [(0.5, 0, 3)]}
+    long["sampled"] = [(float(step), step, step) for step in range(5_200)]
     unstepped: Points = {"acc": [(0.125 * each, each, 0) for each in range(4)], "loss": [(2.0, 1, 1), (4.0, 0, 0)]}
     odd: Points = {"odd": [("NaN", 0, 0), ("Infinity", 1, 1), ("-Infinity", 2, -9), (1.5, 3, 2)]}
     one, two, three = (logged(edit, experiment, points) for points in (long, unstepped, odd))
@@ -318,8 +320,8 @@ async def test_histories_of_metrics_come_with_their_runs(server: MlflowServer, t
         recipe_file(tmp_path, server.url, only | {"metric_history": "all"}), tmp_path
     )
     written = values(proposals)
-    assert (report.failures, report.warnings, report.skipped["points of metrics"]) == ([], [], 150)
-    assert report.mlflow.requests == before.mlflow.requests + 4, "one for each of all metrics"
+    assert (report.failures, report.warnings, report.skipped["points of metrics"]) == ([], [], 150 + 4_900)
+    assert report.mlflow.requests == before.mlflow.requests + 5 + 1, "one for each of all metrics, and for the sample"
     series: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for run in (one, two, three):
         key = run_urn(run), "mlTrainingRunProperties"
@@ -333,6 +335,9 @@ async def test_histories_of_metrics_come_with_their_runs(server: MlflowServer, t
         assert of_metric.items() <= {each["name"]: each["value"] for each in as_before}.items(), (
             "the last is the latest"
         )
+    sampled = series.pop((one, "sampled"))
+    assert (len(sampled), sampled[0], sampled[-1]) == (100, ("0.0", "step 0", 0), ("5199.0", "step 5199", 5_199))
+    assert sampled == sorted(sampled, key=lambda point: point[2])
     kept = [each * 249 // 99 for each in range(100)]
     assert series == {
         (one, "loss"): [(str(1 / (step + 1)), f"step {step}", 7 * step) for step in kept],
@@ -344,7 +349,7 @@ async def test_histories_of_metrics_come_with_their_runs(server: MlflowServer, t
         ],
     }
     told = written[run_urn(one), "dataProcessInstanceProperties"]["customProperties"]["metric_history"]
-    assert told == '{"loss":"100 of 250 points"}'
+    assert told == '{"loss":"100 of 250 points","sampled":"100 of at least 5000 points"}'
     differ = {key for key, value in written.items() if latest[key] != value}
     training = {(run_urn(run), "mlTrainingRunProperties") for run in (one, two, three)}
     assert differ == training | {(run_urn(one), "dataProcessInstanceProperties")}
