@@ -70,6 +70,7 @@ class Freshness:
         self._chance = Random(f"freshness {seed}")
         self._lives = 0
         self._last: int | None = None
+        self._life_began = self._last_listed = 0
         self._interrupted_reads_all = False
         self.findings: list[str] = []
         self.trace: list[str] = []
@@ -194,6 +195,7 @@ class Freshness:
         """One crawl in a folder of its own; None where it was killed."""
         folder, following = self._folder / str(self._lives), self._folder / str(self._lives + 1)
         self._lives += 1
+        self._life_began = _time_of_day()
         report, process = Report(self.settings.run_id), Process()
         self.network.process = process
         wanted = KeepingCurrent(
@@ -235,13 +237,15 @@ class Freshness:
 
     async def _compare(self, report: Report, began: int, *, is_alone: bool) -> None:
         last, self._last = self._last, began
+        # A crawl that goes on with a killed one has seen what became of the experiments until then.
+        listed, self._last_listed = self._last_listed, self._life_began
         if report.since is not None and (last is None or report.since != last - OVERLAP):
             self.findings.append(f"a crawl read what changed since {report.since}; the last one began at {last}")
         expected = await self._undisturbed()
-        hidden = self.historian.hidden(began, report.since, began - 5 * DAY, last or 0)
+        hidden = self.historian.hidden(began, report.since, began - 5 * DAY, listed)
         excepted = self._excepted.urns(hidden, began, {urn for urn, _ in self.gms.aspects})
         if self.logged is not None:
-            unseen = self.logged.keep_hidden(began, report.since, last or 0)
+            unseen = self.logged.keep_hidden(began, report.since, listed)
             excepted |= {logged_model_urn(each, self.settings.mapping) for each in unseen}
         self.historian.marks = hidden
         for key, value in expected.items():

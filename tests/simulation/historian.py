@@ -77,22 +77,24 @@ class Historian(Writer):
         """Whether there was an edit at this time or later."""
         return any(when >= time for when, _ in self.edits)
 
-    def hidden(self, began: int, since: int | None, not_ended_since: int, last: int) -> list[Mark]:
-        """The marks that a crawl which began then does not see; `last` is when the last one that ended well began."""
+    def hidden(self, began: int, since: int | None, not_ended_since: int, listed: int) -> list[Mark]:
+        """The marks that a crawl which began then does not see; `listed` is when the last one that ended well asked for
+        the experiments.
+        """
         if since is None:
             return [mark for mark in self.marks if mark.time >= began]
         return [
             mark
             for mark in self.marks
-            if mark.time >= began or not mark.by_run or not self._is_read(mark.run_id, since, not_ended_since, last)
+            if mark.time >= began or not mark.by_run or not self._is_read(mark.run_id, since, not_ended_since, listed)
         ]
 
-    def _is_read(self, run_id: str, since: int, not_ended_since: int, last: int) -> bool:
+    def _is_read(self, run_id: str, since: int, not_ended_since: int, listed: int) -> bool:
         row = self._server.runs[run_id].now
         if row is None:
             return False
         info = row.fields["info"]
-        if self.whole.get(info["experiment_id"], -1) >= last:
+        if self.whole.get(info["experiment_id"], -1) >= listed:
             return True
         if info["start_time"] >= since or (info["end_time"] is not None and info["end_time"] >= since):
             return True

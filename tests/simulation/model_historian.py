@@ -63,23 +63,23 @@ class ModelHistorian(ModelLogger):
         before, self._looks = self._looks, self._look()
         self.marks += [(each, self._now()) for each, look in self._looks.items() if before.get(each) != look]
 
-    def keep_hidden(self, began: int, since: int | None, last: int) -> set[str]:
+    def keep_hidden(self, began: int, since: int | None, listed: int) -> set[str]:
         """Keep the marks that a crawl which began then does not see, and return the ids of their models.
 
-        `last` is when the last crawl that ended well began.
+        `listed` is when the last crawl that ended well asked for the experiments.
         """
         self.marks = [
-            (each, time) for each, time in self.marks if time >= began or not self._is_read(each, since, last)
+            (each, time) for each, time in self.marks if time >= began or not self._is_read(each, since, listed)
         ]
         return {each for each, _ in self.marks}
 
-    def _is_read(self, model_id: str, since: int | None, last: int) -> bool:
+    def _is_read(self, model_id: str, since: int | None, listed: int) -> bool:
         row = self._server.logged_models[model_id].now
         if row is None or since is None:
             return True
         info = row.fields["info"]
         return (
-            info["last_updated_timestamp_ms"] >= since or self._historian.whole.get(info["experiment_id"], -1) >= last
+            info["last_updated_timestamp_ms"] >= since or self._historian.whole.get(info["experiment_id"], -1) >= listed
         )
 
     def _look(self) -> dict[str, bytes]:

@@ -31,7 +31,7 @@ def test_after_an_incremental_crawl_datahub_is_as_after_a_full_one() -> None:
     # What may differ is a small part, or nothing would be shown.
     assert sum(verdict.excepted for verdict in verdicts) < 0.1 * sum(verdict.compared for verdict in verdicts)
     assert sum(verdict.removed for verdict in verdicts) > 5 * FEW
-    assert len({edit for verdict in verdicts for edit in verdict.edits}) == 19
+    assert len({edit for verdict in verdicts for edit in verdict.edits}) == 25
 
 
 def test_one_seed(request: pytest.FixtureRequest) -> None:
