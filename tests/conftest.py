@@ -57,8 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that needs a real MLflow server as slow; files with slow tests are run first, in full, and of these
-    the longest.
+    """Mark each test that needs a real MLflow server as slow; files with slow tests are run first, in full, the longest
+    before the others.
 
     What is quick fills the time until the last of them ends.
     """
