@@ -16,14 +16,14 @@ nox.options.sessions = ["lint", "types", "fast"]
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the whole test suite: about 12 minutes; arguments go to pytest."""
+    """Run the whole test suite; arguments go to pytest."""
     session.install("-e", ".[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def fast(session: nox.Session) -> None:
-    """Run the tests that are not marked slow: within a minute; arguments go to pytest."""
+    """Run the tests that are not marked slow; arguments go to pytest."""
     session.install("-e", ".[test]")
     session.run("pytest", "-m", "not slow", *session.posargs)
 

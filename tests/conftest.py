@@ -18,6 +18,8 @@ from tests.servers.mlflow_server import MlflowServer, mlflow_server
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 GOLDEN = Path(__file__).parent / "golden"
+LONGEST = {Path(__file__).parent / name for name in ("torture/test_torture.py", "performance/test_benchmarks.py")}
+"""Minutes each: one process runs a whole file, and the last to begin should not be one of these."""
 
 REAL_SERVERS = {"golden_server", "filled_server", "server_with_everything"}
 """The fixtures that start an MLflow server, which takes seconds; the first time also its environment is built."""
@@ -55,7 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that needs a real MLflow server as slow; files with slow tests are run first, in full.
+    """Mark each test that needs a real MLflow server as slow; files with slow tests are run first, in full, the longest
+    before the others.
 
     What is quick fills the time until the last of them ends.
     """
@@ -63,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and REAL_SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in LONGEST, item.path not in slow))
 
 
 @pytest.fixture(autouse=True)

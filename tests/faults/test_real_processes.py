@@ -39,12 +39,15 @@ def crawl_arguments(folder: Path, mlflow: str, gms: str) -> list[object]:
     return ["crawl", "-c", recipe, "--datahub-url", gms, "--page-size", "3", "--batch-size", "20"]
 
 
-@pytest.fixture
-async def undisturbed(filled_server: Callable[[str], FilledServer], tmp_path: Path) -> Aspects:
+@pytest.fixture(scope="module")
+def undisturbed(filled_server: Callable[[str], FilledServer], tmp_path_factory: pytest.TempPathFactory) -> Aspects:
     """What a crawl writes when nothing happens."""
+    return asyncio.run(written(filled_server("3.17.2").server.url, tmp_path_factory.mktemp("undisturbed")))
+
+
+async def written(mlflow: str, folder: Path) -> Aspects:
     async with Gms() as gms:
-        arguments = crawl_arguments(tmp_path, filled_server("3.17.2").server.url, gms.url)
-        code, _, errors = await run(*arguments, folder=tmp_path)
+        code, _, errors = await run(*crawl_arguments(folder, mlflow, gms.url), folder=folder)
     assert code == 0, errors
     return gms.aspects
 

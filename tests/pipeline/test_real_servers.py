@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from crawler.mapping.runs import run_urn
 from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment
 from crawler.settings.mapping import MappingSettings
+from crawler.telemetry.report import Report
 from tests.gms.server import Gms
 from tests.servers.environments import VERSIONS
 from tests.servers.filled import FilledServer
@@ -27,6 +28,7 @@ from tests.support.judge import flapping, judge_contiguous
 pytestmark = pytest.mark.slow
 
 Serve = Callable[[str], FilledServer]
+ByDefault = Callable[[FilledServer, Path], Awaitable[tuple[Report, Values]]]
 PLAIN = MappingSettings(ui_url="http://unused")
 RESULTS = {"FINISHED": "SUCCESS", "FAILED": "FAILURE"}
 NOWHERE = "0" * 32
@@ -37,13 +39,27 @@ def by_name(pairs: list[dict[str, str]] | None) -> dict[str, str] | None:
     return None if pairs is None else {pair["name"]: pair["value"] for pair in pairs}
 
 
-async def crawled(filled: FilledServer, folder: Path, **flags: object) -> tuple[Any, Values]:
+async def crawled(filled: FilledServer, folder: Path, **flags: object) -> tuple[Report, Values]:
     report, proposals = await crawl_to_file(recipe_file(folder, filled.server.url), folder, flags)
     assert flapping(proposals) == []
     judge_contiguous(proposals)
     written = values(proposals)
     assert len(written) == len(proposals) == report.proposals, "an aspect was written twice"
     return report, written
+
+
+@pytest.fixture(scope="module")
+def by_default() -> ByDefault:
+    """A crawl with default options: what is read is the same each time, so each server is crawled once."""
+    done: dict[str, tuple[Report, Values]] = {}
+
+    async def crawl_once(filled: FilledServer, folder: Path) -> tuple[Report, Values]:
+        url = filled.server.url
+        if url not in done:
+            done[url] = await crawled(filled, folder)
+        return done[url]
+
+    return crawl_once
 
 
 @pytest.mark.parametrize("version", WITH_RUNS)
@@ -94,9 +110,11 @@ def _compare_run(run: dict[str, Any], experiment: str, written: Values) -> None:
 
 
 @pytest.mark.parametrize("version", WITH_RUNS)
-async def test_experiments_are_what_the_client_says(version: str, filled_server: Serve, tmp_path: Path) -> None:
+async def test_experiments_are_what_the_client_says(
+    version: str, filled_server: Serve, by_default: ByDefault, tmp_path: Path
+) -> None:
     filled = filled_server(version)
-    _, written = await crawled(filled, tmp_path)
+    _, written = await by_default(filled, tmp_path)
     experiments = filled.reported["experiments"]
     assert {urn for urn, _ in written if ":container:" in urn} == {
         container_urn(Experiment("", experiment["name"]), PLAIN) for experiment in experiments
@@ -109,9 +127,11 @@ async def test_experiments_are_what_the_client_says(version: str, filled_server:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_models_and_versions_are_what_the_client_says(version: str, filled_server: Serve, tmp_path: Path) -> None:
+async def test_models_and_versions_are_what_the_client_says(
+    version: str, filled_server: Serve, by_default: ByDefault, tmp_path: Path
+) -> None:
     filled = filled_server(version)
-    report, written = await crawled(filled, tmp_path)
+    report, written = await by_default(filled, tmp_path)
     models, versions = filled.reported["models"], filled.reported["versions"]
     assert (report.read["registered_models"], report.read["model_versions"]) == (len(models), len(versions))
     aliases: dict[tuple[str, str], set[str]] = {}
@@ -139,9 +159,11 @@ async def test_models_and_versions_are_what_the_client_says(version: str, filled
 
 
 @pytest.mark.parametrize("version", ["2.20.4", "3.18.0"])
-async def test_datasets_have_a_schema_that_the_client_knows(version: str, filled_server: Serve, tmp_path: Path) -> None:
+async def test_datasets_have_a_schema_that_the_client_knows(
+    version: str, filled_server: Serve, by_default: ByDefault, tmp_path: Path
+) -> None:
     filled = filled_server(version)
-    _, written = await crawled(filled, tmp_path)
+    _, written = await by_default(filled, tmp_path)
     schemas = defaultdict(set)
     for name, schema in (dataset for run in filled.reported["runs"] for dataset in run["datasets"]):
         schemas[f"urn:li:dataset:(urn:li:dataPlatform:mlflow,{name},PROD)"].add(schema)
@@ -156,8 +178,10 @@ async def test_datasets_have_a_schema_that_the_client_knows(version: str, filled
         assert texts == ({None} if found else known)
 
 
-async def test_mlflow_1_27_has_no_experiments_to_read(filled_server: Serve, tmp_path: Path) -> None:
-    report, written = await crawled(filled_server("1.27.0"), tmp_path)
+async def test_mlflow_1_27_has_no_experiments_to_read(
+    filled_server: Serve, by_default: ByDefault, tmp_path: Path
+) -> None:
+    report, written = await by_default(filled_server("1.27.0"), tmp_path)
     assert {warning.code: warning.count for warning in report.warnings} == {"experiments_missing": 1, "lost_runs": 1}
     assert report.failures == []
     assert (report.read["experiments"], report.read["runs"]) == (0, 0)
@@ -181,9 +205,9 @@ async def test_pages_of_any_size_give_the_same(filled_server: Serve, tmp_path: P
     assert crawls[0][1] == crawls[1][1] == crawls[2][1]
 
 
-async def test_requests_are_pages(filled_server: Serve, tmp_path: Path) -> None:
+async def test_requests_are_pages(filled_server: Serve, by_default: ByDefault, tmp_path: Path) -> None:
     filled = filled_server("2.20.4")
-    report, _ = await crawled(filled, tmp_path)
+    report, _ = await by_default(filled, tmp_path)
     # /version, models, versions, experiments, the runs of each active experiment, and those of versions not met there.
     assert report.mlflow.requests == 4 + len(filled.reported["experiments"]) + 1
 
@@ -200,9 +224,11 @@ async def test_requests_are_pages_of_any_size(size: int, filled_server: Serve, t
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_gms_gets_what_the_file_gets(version: str, filled_server: Serve, tmp_path: Path) -> None:
+async def test_gms_gets_what_the_file_gets(
+    version: str, filled_server: Serve, by_default: ByDefault, tmp_path: Path
+) -> None:
     filled = filled_server(version)
-    _, written = await crawled(filled, tmp_path)
+    _, written = await by_default(filled, tmp_path)
     async with Gms(strict=True) as gms:
         sink = {"type": "datahub-rest", "config": {"server": gms.url, "max_per_batch": 40}}
         settings = load(recipe_file(tmp_path, filled.server.url, sink=sink), {}, Flags(), home=tmp_path)

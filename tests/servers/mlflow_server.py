@@ -7,6 +7,7 @@ first. What that leaves and how it starts the other are kept, by version; most s
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -72,7 +73,7 @@ def mlflow_server(
     port = free_port()
     bin_folder = (home or mlflow_environment(version)) / "bin"
     store = database_uri or f"sqlite:///{copy}"
-    variables = _variables(bin_folder) | (environment or {})
+    variables = _variables(bin_folder)
     if database_uri or home or options or static_prefix or workers != 1:
         command = [
             *(str(bin_folder / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
@@ -84,6 +85,7 @@ def mlflow_server(
     else:
         serving = _first_start(version).serving.at(port, store, folder / ARTIFACTS)
         command, variables = serving.command, variables | serving.variables
+    variables |= environment or {}
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -138,9 +140,9 @@ def _first_start(version: str) -> FirstStart:
         with mlflow_server(version, folder, database_uri=store) as server:
             (process,) = psutil.Process(server.pid).children()
             ours = _variables(mlflow_environment(version) / "bin")
-            port = server.url.rpartition(":")[2]
-            places = {port: PORT, store: STORE, str(folder / ARTIFACTS): ROOT}
-            command = [_replaced(word, places) for word in process.cmdline()]
+            port = re.compile(rf"(?<![^:]){server.url.rpartition(':')[2]}$")
+            places = {store: STORE, str(folder / ARTIFACTS): ROOT}
+            command = [port.sub(PORT, _replaced(word, places)) for word in process.cmdline()]
             added = {name: value for name, value in process.environ().items() if ours.get(name) != value}
         variables = {name: _replaced(value, places) for name, value in added.items()}
         (folder / SERVING).write_text(json.dumps([command, variables]))
