@@ -16,7 +16,7 @@ def ownership(settings: OwnerSettings | None, *tags: Mapping[str, str]) -> Owner
     """Return who owns what has these tags, the nearest first; None for nobody, or where owners are not wanted."""
     if settings is None:
         return None
-    value = next((each[name] for name in settings.tags for each in tags if each.get(name)), "")
+    value = next((each[name] for name in settings.tags for each in tags if each.get(name, "").strip()), "")
     is_own_type = settings.type.startswith("urn:")
     owners = [
         Owner(
@@ -45,7 +45,8 @@ def _urn(name: str, settings: OwnerSettings) -> str | None:
     if settings.pattern is not None:
         match = re.search(settings.pattern, name)
         name = "" if match is None else (match[match.re.groups and 1] or "").strip()
-    if not name:
+    # A URN of something else, or of nobody, is no name.
+    if not name or name.startswith("urn:li:"):
         return None
     domain = f"@{settings.user_domain}" if settings.user_domain and "@" not in name else ""
     return _CORP_USER + urns.encoded(name + domain)

@@ -344,6 +344,8 @@ def owners(value: str, **settings: Any) -> list[str]:
         ("a" * 600, {}, []),
         ("", {}, []),
         (" , ", {}, []),
+        ("urn:li:corpuser:,urn:li:corpGroup:,urn:li:tag:x,ann", {}, ["ann"]),
+        ("urn:li:person:ann", {"pattern": "person:(.+)"}, ["ann"]),
     ],
 )
 def test_who_a_tag_names(value: str, settings: dict[str, Any], expected: list[str]) -> None:
@@ -368,11 +370,14 @@ def owner_of(found: dict[str, Any]) -> list[tuple[str, str]]:
         (("team", "owner"), ("of run", "of model", "of experiment")),
         (("mlflow.user",), ("starter", "", "")),
         (("nobody",), ("", "", "")),
+        (("blank", "team"), ("of run", "", "")),
     ],
 )
 def test_models_groups_and_containers_have_owners_and_runs_none(names: Sequence[str], expected: Sequence[str]) -> None:
     settings = structs.replace(PLAIN, owner=OwnerSettings(tags=tuple(names), type="DATA_STEWARD"))
-    made = structs.replace(run(owner="of another", team="of run"), info=RunInfo("r1", "1", user_id="starter"))
+    made = structs.replace(
+        run(owner="of another", team="of run", blank=" "), info=RunInfo("r1", "1", user_id="starter")
+    )
     found = written(
         made,
         settings,

@@ -171,3 +171,11 @@ async def test_runs_that_fall_out_of_the_newest_stay(crawled: World) -> None:
     assert removed(crawled.gms) == set()
     assert dataset("shared") in kept_checkpoint(crawled.gms)
     assert group("fraud") in kept_checkpoint(crawled.gms)
+
+
+@pytest.mark.parametrize("choice", ["runs by name", "runs by a filter", "the newest runs", "no runs"])
+async def test_an_experiment_that_is_chosen_and_deleted_goes_with_all_of_its_runs(choice: str, crawled: World) -> None:
+    delete_experiment(crawled.dialect, "first")
+    crawled.source |= CHOICES[choice]
+    assert (await crawled.crawl()).status == "success"
+    assert removed(crawled.gms) == {experiment("first"), run_urn("r0"), run_urn("r1")}
