@@ -75,7 +75,9 @@ class Reader:
         self._parents = ParentRuns(client, listener, choice=choice)
         self._files = files = self._model_files(workers)
         pattern = selection.registered_model_pattern
-        self._registry = RegistryStage(self._listings, mapper, send, listener, files, workers, pattern)
+        self._registry = RegistryStage(
+            self._listings, mapper, send, listener, files, workers, pattern, takes_prompts=selection.include.prompts
+        )
         self._prompts = RegistryStage(
             self._listings, mapper, send, listener, files, workers, ALL, PROMPTS, PROMPT_VERSIONS
         )

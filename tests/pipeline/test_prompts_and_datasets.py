@@ -107,6 +107,20 @@ async def test_what_is_left_out_is_not_asked_for(tmp_path: Path) -> None:
     assert not any(each["aspectName"] == "dataProcessInstanceInput" for each in proposals)
 
 
+@pytest.mark.parametrize("takes_prompts", [True, False])
+async def test_a_registry_that_does_not_tell_prompts_from_models(takes_prompts: bool, tmp_path: Path) -> None:
+    """As MLflow 2.20 into which a newer client has put some."""
+    dialect = newest("2.20.4")
+    dialect.models += [prompt("greet"), prompt("part")]
+    dialect.versions += [prompt("greet", "1"), {**prompt("part", "1"), "tags": []}]
+    report, proposals = await crawled(dialect, tmp_path, include={"prompts": takes_prompts})
+    assert (codes(report), dialect.seen["prompts"]) == ([], 0)
+    assert kinds(proposals) == ({"Prompt": 2, "Prompt Version": 1} if takes_prompts else {})
+    left_out = report.skipped["registered models left out"], report.skipped["model versions left out"]
+    assert left_out == ((0, 0) if takes_prompts else (2, 2))
+    assert any("greet" in each["entityUrn"] for each in proposals) is takes_prompts
+
+
 def run_of_a_prompt() -> dict[str, Any]:
     tags = [{"key": "mlflow.linkedPrompts", "value": '[{"name": "greet", "version": "2"}]'}]
     return {**run("r9", 1_009), "data": {"tags": tags}}
