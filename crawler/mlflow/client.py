@@ -16,7 +16,7 @@ from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
 from crawler.mlflow.rights import has_model, may_hide
 from crawler.mlflow.run_reader import RunReader
-from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
+from crawler.mlflow.workspaces import DEFAULT, WORKSPACE_HEADER, has_workspaces, list_workspaces
 from crawler.telemetry.timing import Timing
 
 _ARTIFACT_OF_VERSION = "/model-versions/get-artifact"
@@ -69,6 +69,14 @@ class MlflowClient:
         except (RequestRefused, WrongServer):
             return None
         return text if text[:1].isdigit() and len(text) < 40 else None
+
+    def version_of_registry(self, version: str | None) -> str | None:
+        """Return the registry's version where the tracking server has this one; None where it is a server beside it."""
+        return version if self.registry_url == self.url else None
+
+    def has_registry_of(self, workspace: str) -> bool:
+        """Return whether models are read with a workspace: those of a registry without any, with the default only."""
+        return self.registry_has_workspaces or workspace in {DEFAULT, self.chosen_workspace}
 
     async def has_workspaces(self) -> bool | None:
         """Return whether the tracking server has workspaces; None where it does not tell."""

@@ -37,6 +37,8 @@ class Listings:
         self._listener = listener
         self._failed: dict[str, CrawlerError] = {}
         self._has_rows: set[str] = set()
+        self._answered: set[str] = set()
+        """Of these there was a page, so the server has them, whatever it says of a later one."""
         self._told: set[str] = set()
 
     async def steps(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
@@ -56,6 +58,7 @@ class Listings:
                 self._listener(finding)
             if resource.has is not None:
                 step = structs.replace(step, rows=[*filter(resource.has, step.rows)])  # noqa: PLW2901
+            self._answered.add(resource.name)
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step
@@ -63,6 +66,10 @@ class Listings:
     def error_of(self, resource: Resource[Any]) -> CrawlerError | None:
         """Return why a listing failed; None if it did not."""
         return self._failed.get(resource.name)
+
+    def lacks(self, resource: Resource[Any]) -> bool:
+        """Return whether the server has no such listing, as far as it was asked."""
+        return self._is_absent(resource.name)
 
     def wants_filter(self, resource: Resource[Any]) -> bool:
         """Return whether a listing may have been refused for the want of a filter."""
@@ -76,21 +83,25 @@ class Listings:
     def forgive_missing(self, resource: Resource[Any], *, or_refused: bool) -> None:
         """Forget that a listing failed where the server has none, which is no news; or that it was `or_refused`.
 
-        A server of an unknown version may have none, and refuse it in words of its own.
+        A server of an unknown version may have none, and refuse it in words of its own. One that gave a page has some.
         """
-        error = self.error_of(resource)
-        if error is not None and (is_missing(error) or (or_refused and isinstance(error, RequestRefused))):
+        is_refused = or_refused and isinstance(self.error_of(resource), RequestRefused)
+        if self.lacks(resource) or (is_refused and resource.name not in self._answered):
             self.forgive(resource)
 
     def tell_failures(self) -> None:
         """Name each listing that failed, once: one finding where all of the registry is missing."""
-        models, versions = self.error_of(REGISTERED_MODELS), self.error_of(MODEL_VERSIONS)
-        if models is not None and versions is not None and is_missing(models) and is_missing(versions):
+        models = self.error_of(REGISTERED_MODELS)
+        if models is not None and self.lacks(REGISTERED_MODELS) and self.lacks(MODEL_VERSIONS):
             self._tell({REGISTERED_MODELS.name, MODEL_VERSIONS.name}, REGISTRY_MISSING.found(models.message))
         for name, error in self._failed.items():
-            is_absent = is_missing(error)
+            is_absent = name in LISTING_MISSING and self._is_absent(name)
             kind = LISTING_MISSING[name] if is_absent else LISTING_UNREAD[name]
             self._tell({name}, kind.found(error.message if is_absent else str(error)))
+
+    def _is_absent(self, name: str) -> bool:
+        error = self._failed.get(name)
+        return error is not None and is_missing(error) and name not in self._answered
 
     def _tell(self, names: set[str], finding: Finding) -> None:
         if not names <= self._told:
@@ -109,7 +120,7 @@ class Listings:
             return
         if not self._asks_registry and not self._has_rows and not is_missing(experiments):
             raise no_listing(experiments, self.client.url, EXPERIMENTS)
-        if is_missing(experiments) and not (self._asks_registry and self.client.registry_url == self.client.url):
+        if self.lacks(EXPERIMENTS) and not (self._asks_registry and self.client.registry_url == self.client.url):
             await self._require_tracking()
 
     @property

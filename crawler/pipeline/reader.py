@@ -10,15 +10,19 @@ from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import EVALUATION_DATASETS, EXPERIMENTS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS
-from crawler.mlflow.server_version import is_older
 from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.evaluation_datasets import EvaluationDatasetStage
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.logged_model_stage import LoggedModelStage
 from crawler.pipeline.model_files import ModelFiles
+from crawler.pipeline.newer_listings import (
+    asks_evaluation_datasets,
+    asks_logged_models,
+    asks_prompts,
+    asks_trace_counts,
+)
 from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
@@ -104,7 +108,7 @@ class Reader:
         if registry:
             await self._read_registry(version)
         await self._read_evaluation_datasets(version)
-        if self._selection.include.has_logged_models and not is_older(version, 3, 0):
+        if asks_logged_models(self._selection.include, version):
             self._mapper.has_logged_models = True
             self._logged_models = LoggedModelStage(
                 self._client, self._mapper, self._send, self._listener, self._progress, self._workers, version
@@ -140,24 +144,21 @@ class Reader:
 
     async def _read_prompts(self, version: str | None) -> None:
         """Read them where the registry may have any; the version of one beside the tracking server is not known."""
-        if self._client.registry_url != self._client.url:
-            version = None
-        no_models = self._listings.error_of(REGISTERED_MODELS)
-        has_registry = no_models is None or not is_missing(no_models)
-        if self._selection.include.prompts and has_registry and not is_older(version, 2, 21):
+        version = self._client.version_of_registry(version)
+        if asks_prompts(self._selection.include, version) and not self._listings.lacks(REGISTERED_MODELS):
             await self._prompts.read()
-            for listing in (PROMPTS, PROMPT_VERSIONS):
-                self._listings.forgive_missing(listing, or_refused=version is None)
+            # Versions are asked for where there are prompts only: there the server has them.
+            self._listings.forgive_missing(PROMPTS, or_refused=version is None)
 
     async def _read_evaluation_datasets(self, version: str | None) -> None:
         """Take them before any run, which may have been given one."""
-        if self._selection.include.evaluation_datasets and not is_older(version, 3, 4):
+        if asks_evaluation_datasets(self._selection.include, version):
             await self._evaluation_datasets.read()
             self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=version is None)
 
     async def _traces_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
         """Return how many traces each experiment has that has any, by its id."""
-        if not self._selection.include.trace_counts or is_older(version, 3, 9):
+        if not asks_trace_counts(self._selection.include, version):
             return {}
         ids = [experiment.experiment_id for experiment in experiments]
         return await self._trace_counts.of(ids, is_expected=version is not None)

@@ -17,6 +17,7 @@ from crawler.config.settings import IncrementalSettings, KeepingCurrent
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
+from tests.mlflow.page_rows import small_pages
 from tests.servers.dialect import Dialect, prompt, run
 from tests.support.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
 
@@ -160,6 +161,31 @@ async def test_models_that_a_server_lists_whatever_the_filter_are_no_prompts(tmp
     report, proposals = await crawled(dialect, tmp_path)
     assert (codes(report), kinds(proposals)) == ([], {"Evaluation Dataset": 2})
     assert dialect.seen["prompt-versions"] == 0
+
+
+@pytest.mark.parametrize("listing", ["prompts", "prompt-versions", "datasets"])
+@pytest.mark.parametrize("release", ["3.17.2", None])
+@pytest.mark.parametrize("refusal", [NOT_HERE, (404, "<html>"), (501, "no"), FORBIDDEN])
+async def test_a_listing_that_breaks_off_is_a_failure_whatever_the_server_says(
+    listing: str, release: str | None, refusal: tuple[int, Any], tmp_path: Path
+) -> None:
+    dialect = newest(release)
+    dialect.refusals_behind = {listing: refusal}
+    with small_pages(prompts=1, prompt_versions=1, evaluation_datasets=1):
+        report, proposals = await crawled(dialect, tmp_path)
+    assert codes(report) == [FAILURES[listing]]
+    lost = {"prompts": {}, "prompt-versions": {"Prompt Version": 2}, "datasets": {"Evaluation Dataset": 1}}[listing]
+    expected = Counter(OURS) - Counter(lost)
+    assert kinds(proposals) == expected - Counter({"Prompt": 1} if listing == "prompts" else {})
+
+
+@pytest.mark.parametrize("release", ["3.17.2", None])
+async def test_prompts_whose_versions_are_not_there_are_a_failure(release: str | None, tmp_path: Path) -> None:
+    dialect = newest(release)
+    dialect.refusals = {"prompt-versions": NOT_HERE}
+    report, proposals = await crawled(dialect, tmp_path)
+    assert codes(report) == ["unread_prompt_versions"]
+    assert kinds(proposals) == Counter(OURS) - Counter({"Prompt Version": 3})
 
 
 @pytest.mark.parametrize("listing", FAILURES)
