@@ -100,10 +100,17 @@ class MlflowClient:
             self._registry.send_header(WORKSPACE_HEADER, name)
         self.runs.null_start_times.forget()
 
-    def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
-        """Read a listing that is paged by offset to its end, each row once; with `filter_text`, what passes it."""
+    def pages(
+        self, resource: Resource[Row], filter_text: str = "", experiment_ids: Sequence[str] = ()
+    ) -> AsyncIterator[Step[Row]]:
+        """Read a listing that is paged by offset to its end, each row once.
+
+        With `filter_text` what passes it, with `experiment_ids` what is of these experiments.
+        """
         condition = resource.filter_with(filter_text)
         more: dict[str, object] = {"filter": condition} if condition else {}
+        if experiment_ids:
+            more["experiment_ids"] = list(experiment_ids)
 
         async def ask(token: str, rows: int) -> Page[Row]:
             body = await self._api.search(resource, resource.query(rows, token, **more))

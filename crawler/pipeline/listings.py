@@ -1,11 +1,12 @@
 """MLflow's listings, each of which fails by itself: what fails is named once, in the server's words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from crawler.errors import CrawlerError, RequestRefused
+from crawler.http.status_policy import FORBIDDEN
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.decoding import Row
 from crawler.mlflow.paging.step import Step
@@ -51,9 +52,11 @@ class Listings:
                 raise
             self._failed.setdefault(resource.name, error)
 
-    async def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
-        """Yield the pages of what passes a filter. Raises whatever it fails with."""
-        async for step in self.client.pages(resource, filter_text):
+    async def pages(
+        self, resource: Resource[Row], filter_text: str = "", experiment_ids: Sequence[str] = ()
+    ) -> AsyncIterator[Step[Row]]:
+        """Yield the pages of what passes a filter, or is of some experiments. Raises whatever it fails with."""
+        async for step in self.client.pages(resource, filter_text, experiment_ids):
             for finding in row_findings(resource.name, step.unreadable, step.mended):
                 self._listener(finding)
             if resource.has is not None:
@@ -75,6 +78,11 @@ class Listings:
         """Return whether a listing may have been refused for the want of a filter."""
         error = self.error_of(resource)
         return error is not None and resource.name not in self._has_rows and wants_filter(error)
+
+    def is_forbidden(self, resource: Resource[Any]) -> bool:
+        """Return whether all of a listing may not be read by this account."""
+        error = self.error_of(resource)
+        return isinstance(error, RequestRefused) and error.status == FORBIDDEN and resource.name not in self._answered
 
     def forgive(self, resource: Resource[Any]) -> None:
         """Forget that a listing failed: it was read in another way."""

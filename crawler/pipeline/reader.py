@@ -167,7 +167,10 @@ class Reader:
         """Send the containers of all chosen experiments, and yield them in sets, a page of the listing at a time."""
         async for step in self._listings.steps(EXPERIMENTS):
             self._listings.tell_failures()
-            self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
+            listed = [experiment.experiment_id for experiment in step.rows]
+            self._experiment_ids += listed
+            # Before any name of an experiment passes by, and before its runs.
+            await self._evaluation_datasets.read_of(listed, is_expected=version is not None)
             chosen = self._chosen(step.rows)
             self._parents.add_experiments((each.experiment_id for each in chosen), are_last=step.is_last)
             traces = await self._traces_of(chosen, version)

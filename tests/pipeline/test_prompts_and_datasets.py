@@ -229,6 +229,71 @@ async def test_a_dataset_that_is_deleted_while_it_is_read_is_not_written(tmp_pat
     assert evaluation_dataset_urn("d-2") not in {each["entityUrn"] for each in proposals}
 
 
+@pytest.mark.parametrize("refusal", [NOT_HERE, (404, "<html>"), (501, "no"), (405, "no"), FORBIDDEN])
+async def test_a_dataset_whose_experiments_are_not_told_is_written(refusal: tuple[int, Any], tmp_path: Path) -> None:
+    """As behind a proxy that does not let that path through: not every 404 says that the dataset was deleted."""
+    dialect = newest()
+    dialect.refusals = {"datasets/d-1": refusal}
+    report, proposals = await crawled(dialect, tmp_path)
+    assert (codes(report), kinds(proposals)) == (["dataset_experiments"], OURS)
+
+
+async def test_experiments_that_are_told_of_no_dataset_are_not_asked_for_of_each(tmp_path: Path) -> None:
+    dialect = newest()
+    names = [f"d-{number}" for number in range(400)]
+    dialect.evaluation_datasets = [{"dataset_id": name, "name": name} for name in names]
+    dialect.refusals = dict.fromkeys((f"datasets/{name}" for name in names), FORBIDDEN)
+    report, proposals = await crawled(dialect, tmp_path)
+    ((code, count),) = [(each.code, each.count) for each in report.failures]
+    assert (code, count, kinds(proposals)["Evaluation Dataset"]) == ("dataset_experiments", 400, 400)
+    assert sum(dialect.seen[f"datasets/{name}"] for name in names) < 100
+
+
+@pytest.mark.parametrize("pages", [1, 10])
+async def test_an_account_that_is_given_those_of_experiments_only(pages: int, tmp_path: Path) -> None:
+    """As one that is no administrator's, where MLflow has its basic auth."""
+    dialect = newest()
+    dialect.experiments += [{"experiment_id": str(each), "name": f"e{each}"} for each in range(2, 2 + pages)]
+    dialect.datasets_by_experiment = True
+    assert dialect.evaluation_datasets is not None
+    dialect.evaluation_datasets.append({"dataset_id": "d-3", "name": "of two experiments"})
+    dialect.evaluation_datasets.append({"dataset_id": "d-4", "name": "of a hidden one, too"})
+    dialect.dataset_experiments |= {"d-3": ["1", "2"], "d-4": ["2", "9999"]}
+    dialect.refusals = {"datasets/d-4": FORBIDDEN}
+    use = {"dataset": {"name": "questions", "source_type": "mlflow_evaluation_dataset", "digest": "1"}}
+    use["dataset"]["source"] = '{"dataset_id": "d-1"}'
+    dialect.runs[0]["inputs"] = {"dataset_inputs": [use]}
+    with small_pages(experiments=1, evaluation_datasets=1):
+        report, proposals = await crawled(dialect, tmp_path)
+    assert (codes(report), report.read["evaluation_datasets"]) == (["dataset_experiments_hidden"], 3)
+    written = {each["entityUrn"] for each in proposals if each["aspectName"] == "datasetProperties"}
+    assert {evaluation_dataset_urn(each) for each in ("d-1", "d-3", "d-4")} <= written
+    (edges,) = [each["aspect"]["json"] for each in proposals if each["aspectName"] == "dataProcessInstanceInput"]
+    assert evaluation_dataset_urn("d-1") in {each["destinationUrn"] for each in edges["inputEdges"]}
+    (named,) = [
+        each["aspect"]["json"]["customProperties"]
+        for each in proposals
+        if (each["entityUrn"], each["aspectName"]) == (evaluation_dataset_urn("d-3"), "datasetProperties")
+    ]
+    assert named["mlflow.dataset.experiments"] == "churn, e2"
+
+
+async def test_a_dataset_names_its_experiments_also_where_they_are_not_written(tmp_path: Path) -> None:
+    dialect = newest()
+    dialect.experiments += [
+        {"experiment_id": "2", "name": "left out"},
+        {"experiment_id": "3", "name": "in the trash", "lifecycle_stage": "deleted"},
+    ]
+    dialect.dataset_experiments["d-1"] = ["1", "2", "3", "4"]
+    _, proposals = await crawled(dialect, tmp_path, experiment_pattern={"deny": ["left"]})
+    (found,) = [
+        each["aspect"]["json"]["customProperties"]
+        for each in proposals
+        if (each["entityUrn"], each["aspectName"]) == (evaluation_dataset_urn("d-1"), "datasetProperties")
+    ]
+    assert found["mlflow.dataset.experiments"] == "churn, left out, in the trash, 4", "MLflow lists no 4"
+
+
 @pytest.mark.parametrize("with_traces", [0, 1, 3, 40, 200])
 async def test_traces_are_counted_in_few_requests(with_traces: int, tmp_path: Path) -> None:
     dialect = newest()
