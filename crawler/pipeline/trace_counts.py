@@ -47,6 +47,12 @@ class TraceCounts:
             self._listener(RowsSkipped(TRACES, sum(counts.values())))
         return counts
 
+    async def together(self, experiment_ids: Sequence[str], *, is_expected: bool) -> int | None:
+        """Return how many traces some experiments have together, in one request; None where MLflow does not count."""
+        self._is_expected = is_expected
+        total = await self._ask(experiment_ids) if experiment_ids else 0
+        return None if self._is_refused else total
+
     async def _count(self, experiment_ids: Sequence[str], counts: dict[str, int]) -> None:
         total = await self._ask(experiment_ids)
         if total > 0 and len(experiment_ids) == 1:
