@@ -227,6 +227,9 @@ class _Counter:
     async def _count_datasets_of_experiments(self) -> tuple[int | None, bool]:
         """Return how many are on the first page of those of the first experiments, and whether that is all."""
         some = self._listed_ids[:EXPERIMENTS_A_REQUEST]
+        if not some:
+            self._listings.forgive(EVALUATION_DATASETS)
+            return 0, True
         try:
             async for step in self._listings.pages(EVALUATION_DATASETS, experiment_ids=some):
                 self._listings.forgive(EVALUATION_DATASETS)

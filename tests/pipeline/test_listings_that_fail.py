@@ -261,6 +261,10 @@ async def test_a_check_counts_what_newer_servers_have(tmp_path: Path) -> None:
     ]
     dialect.datasets_by_experiment = True
     assert (await checked(dialect, tmp_path)).mlflow.evaluation_datasets == 1
+    dialect.experiments, experiments = [], dialect.experiments
+    found = await checked(dialect, tmp_path)
+    assert (found.mlflow.evaluation_datasets, found.failures) == (0, [])
+    dialect.experiments = experiments
     include = {"prompts": False, "logged_models": False, "evaluation_datasets": False, "trace_counts": False}
     found = await checked(dialect, tmp_path, include=include)
     assert not any(word in str(_lines(found)) for word in ("prompt", "logged", "dataset", "trace"))
