@@ -110,7 +110,7 @@ async def test_what_is_left_out_is_not_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("takes_prompts", [True, False])
 async def test_a_registry_that_does_not_tell_prompts_from_models(takes_prompts: bool, tmp_path: Path) -> None:
-    """As MLflow 2.20 into which a newer client has put some."""
+    """As MLflow 2.20, where a tag is nothing but a tag."""
     dialect = newest("2.20.4")
     dialect.models += [prompt("greet"), prompt("part")]
     dialect.versions += [prompt("greet", "1"), {**prompt("part", "1"), "tags": []}]
