@@ -11,7 +11,8 @@ from msgspec import UNSET
 from crawler.cli.settings import settings_of
 from crawler.cli.standard_streams import write_output
 from crawler.errors import ExitCode
-from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck, check
+from crawler.pipeline.check import CheckResult, DatahubCheck, check
+from crawler.pipeline.check_mlflow import MlflowCheck
 from crawler.pipeline.privileges import NEEDED
 from crawler.telemetry.logs import configure_logging, encodable, printable
 from crawler.telemetry.summary import shortened
@@ -60,17 +61,30 @@ def _mlflow_lines(mlflow: MlflowCheck) -> Iterator[str]:
     elif mlflow.model_versions is not UNSET:
         models, versions = _count(mlflow, "registered_models"), _count(mlflow, "model_versions")
         yield f"  {models} registered models, {versions} model versions"
+    yield from _newer_lines(mlflow, ("prompts", "prompt_versions"), ("evaluation_datasets",))
     if mlflow.experiments is None and mlflow.version is None:
         yield "  older than 1.28.0: experiments and runs cannot be listed and would be skipped"
     elif mlflow.experiments is None:
         yield "  experiments and runs cannot be listed and would be skipped"
     elif mlflow.experiments is not UNSET:
         yield f"  {_count(mlflow, 'experiments')} experiments, deleted ones included"
+    yield from _newer_lines(mlflow, ("logged_models",), ("traces",))
     if mlflow.left_out:
-        counts = (f"{count:,} {name.replace('_', ' ')}" for name, count in mlflow.left_out.items())
+        counts = (f"{count:,} {_words(name)}" for name, count in mlflow.left_out.items())
         yield f"  of these the recipe leaves out {', '.join(counts)}"
     if mlflow.error is not None:
         yield f"  wrong: {mlflow.error}"
+
+
+def _newer_lines(mlflow: MlflowCheck, *lines: tuple[str, ...]) -> Iterator[str]:
+    """Yield a line for listings that older servers lack, where this one has them."""
+    for names in lines:
+        if isinstance(getattr(mlflow, names[0]), int):
+            yield f"  {', '.join(f'{_count(mlflow, name)} {_words(name)}' for name in names)}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _count(mlflow: MlflowCheck, name: str) -> str:

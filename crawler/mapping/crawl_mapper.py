@@ -171,11 +171,13 @@ class CrawlMapper:
         for experiment in experiments:
             urn = container_urn(experiment, self._settings)
             self._witness.see_deleted(urn, experiment, self._settings.workspace)
+            self._name_for_datasets(experiment)
 
     def left_out_experiments(self, experiments: Iterable[Experiment]) -> None:
         """Take experiments that are not chosen: they are not written."""
         for experiment in experiments:
             self._witness.leave_out(container_urn(experiment, self._settings))
+            self._name_for_datasets(experiment)
 
     def container_of(self, experiment_id: str) -> str | None:
         """Return the URN of the container of an experiment whose runs can be mapped, None for another one."""
@@ -289,6 +291,10 @@ class CrawlMapper:
     def _clean(self, row: Listed) -> Listed:
         """Return a row of which nothing is written but its URN."""
         return clean_row(row)[0] if self._cleans else row
+
+    def _name_for_datasets(self, experiment: Experiment) -> None:
+        """Note the name of an experiment that is not written: evaluation datasets may be of it all the same."""
+        self._evaluation_datasets.name_experiment(experiment.experiment_id, self._clean(experiment).name)
 
     def _see_model(self, urn: str, row: RegisteredModel | ModelVersion) -> bool:
         """Note that MLflow has a model, or a version of one. Return whether it is one of a prompt."""

@@ -16,7 +16,7 @@ from crawler.mlflow.paging.step import Step
 from crawler.mlflow.resources import Resource
 from crawler.mlflow.rights import has_model, may_hide
 from crawler.mlflow.run_reader import RunReader
-from crawler.mlflow.workspaces import WORKSPACE_HEADER, has_workspaces, list_workspaces
+from crawler.mlflow.workspaces import DEFAULT, WORKSPACE_HEADER, has_workspaces, list_workspaces
 from crawler.settings.crawl import MlflowSettings
 from crawler.telemetry.timing import Timing
 
@@ -74,6 +74,14 @@ class MlflowClient:
             return None
         return text if text[:1].isdigit() and len(text) < 40 else None
 
+    def version_of_registry(self, version: str | None) -> str | None:
+        """Return the registry's version where the tracking server has this one; None where it is a server beside it."""
+        return version if self.registry_url == self.url else None
+
+    def has_registry_of(self, workspace: str) -> bool:
+        """Return whether models are read with a workspace: those of a registry without any, with the default only."""
+        return self.registry_has_workspaces or workspace in {DEFAULT, self.chosen_workspace}
+
     async def has_workspaces(self) -> bool | None:
         """Return whether the tracking server has workspaces; None where it does not tell."""
         if not (found := await has_workspaces(self._tracking)):
@@ -96,10 +104,17 @@ class MlflowClient:
             self._registry.send_header(WORKSPACE_HEADER, name)
         self.runs.null_start_times.forget()
 
-    def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
-        """Read a listing that is paged by offset to its end, each row once; with `filter_text`, what passes it."""
+    def pages(
+        self, resource: Resource[Row], filter_text: str = "", experiment_ids: Sequence[str] = ()
+    ) -> AsyncIterator[Step[Row]]:
+        """Read a listing that is paged by offset to its end, each row once.
+
+        With `filter_text` what passes it, with `experiment_ids` what is of these experiments.
+        """
         condition = resource.filter_with(filter_text)
         more: dict[str, object] = {"filter": condition} if condition else {}
+        if experiment_ids:
+            more["experiment_ids"] = list(experiment_ids)
 
         async def ask(token: str, rows: int) -> Page[Row]:
             body = await self._api.search(resource, resource.query(rows, token, **more))

@@ -1,11 +1,12 @@
 """MLflow's listings, each of which fails by itself: what fails is named once, in the server's words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from crawler.errors import CrawlerError, RequestRefused
+from crawler.http.status_policy import FORBIDDEN
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.decoding import Row
 from crawler.mlflow.paging.step import Step
@@ -37,6 +38,8 @@ class Listings:
         self._listener = listener
         self._failed: dict[str, CrawlerError] = {}
         self._has_rows: set[str] = set()
+        self._answered: set[str] = set()
+        """Of these there was a page, so the server has them, whatever it says of a later one."""
         self._told: set[str] = set()
 
     async def steps(self, resource: Resource[Row]) -> AsyncIterator[Step[Row]]:
@@ -49,13 +52,16 @@ class Listings:
                 raise
             self._failed.setdefault(resource.name, error)
 
-    async def pages(self, resource: Resource[Row], filter_text: str = "") -> AsyncIterator[Step[Row]]:
-        """Yield the pages of what passes a filter. Raises whatever it fails with."""
-        async for step in self.client.pages(resource, filter_text):
+    async def pages(
+        self, resource: Resource[Row], filter_text: str = "", experiment_ids: Sequence[str] = ()
+    ) -> AsyncIterator[Step[Row]]:
+        """Yield the pages of what passes a filter, or is of some experiments. Raises whatever it fails with."""
+        async for step in self.client.pages(resource, filter_text, experiment_ids):
             for finding in row_findings(resource.name, step.unreadable, step.mended):
                 self._listener(finding)
             if resource.has is not None:
                 step = structs.replace(step, rows=[*filter(resource.has, step.rows)])  # noqa: PLW2901
+            self._answered.add(resource.name)
             if step.rows or step.unreadable:
                 self._has_rows.add(resource.name)
             yield step
@@ -64,10 +70,19 @@ class Listings:
         """Return why a listing failed; None if it did not."""
         return self._failed.get(resource.name)
 
+    def lacks(self, resource: Resource[Any]) -> bool:
+        """Return whether the server has no such listing, as far as it was asked."""
+        return self._is_absent(resource.name)
+
     def wants_filter(self, resource: Resource[Any]) -> bool:
         """Return whether a listing may have been refused for the want of a filter."""
         error = self.error_of(resource)
         return error is not None and resource.name not in self._has_rows and wants_filter(error)
+
+    def is_forbidden(self, resource: Resource[Any]) -> bool:
+        """Return whether all of a listing may not be read by this account."""
+        error = self.error_of(resource)
+        return isinstance(error, RequestRefused) and error.status == FORBIDDEN and resource.name not in self._answered
 
     def forgive(self, resource: Resource[Any]) -> None:
         """Forget that a listing failed: it was read in another way."""
@@ -76,21 +91,25 @@ class Listings:
     def forgive_missing(self, resource: Resource[Any], *, or_refused: bool) -> None:
         """Forget that a listing failed where the server has none, which is no news; or that it was `or_refused`.
 
-        A server of an unknown version may have none, and refuse it in words of its own.
+        A server of an unknown version may have none, and refuse it in words of its own. One that gave a page has some.
         """
-        error = self.error_of(resource)
-        if error is not None and (is_missing(error) or (or_refused and isinstance(error, RequestRefused))):
+        is_refused = or_refused and isinstance(self.error_of(resource), RequestRefused)
+        if self.lacks(resource) or (is_refused and resource.name not in self._answered):
             self.forgive(resource)
 
     def tell_failures(self) -> None:
         """Name each listing that failed, once: one finding where all of the registry is missing."""
-        models, versions = self.error_of(REGISTERED_MODELS), self.error_of(MODEL_VERSIONS)
-        if models is not None and versions is not None and is_missing(models) and is_missing(versions):
+        models = self.error_of(REGISTERED_MODELS)
+        if models is not None and self.lacks(REGISTERED_MODELS) and self.lacks(MODEL_VERSIONS):
             self._tell({REGISTERED_MODELS.name, MODEL_VERSIONS.name}, REGISTRY_MISSING.found(models.message))
         for name, error in self._failed.items():
-            is_absent = is_missing(error)
+            is_absent = name in LISTING_MISSING and self._is_absent(name)
             kind = LISTING_MISSING[name] if is_absent else LISTING_UNREAD[name]
             self._tell({name}, kind.found(error.message if is_absent else str(error)))
+
+    def _is_absent(self, name: str) -> bool:
+        error = self._failed.get(name)
+        return error is not None and is_missing(error) and name not in self._answered
 
     def _tell(self, names: set[str], finding: Finding) -> None:
         if not names <= self._told:
@@ -109,7 +128,7 @@ class Listings:
             return
         if not self._asks_registry and not self._has_rows and not is_missing(experiments):
             raise no_listing(experiments, self.client.url, EXPERIMENTS)
-        if is_missing(experiments) and not (self._asks_registry and self.client.registry_url == self.client.url):
+        if self.lacks(EXPERIMENTS) and not (self._asks_registry and self.client.registry_url == self.client.url):
             await self._require_tracking()
 
     @property

@@ -23,6 +23,8 @@ from crawler.telemetry.findings.reading import LISTING_MISSING, LISTING_UNREAD, 
 
 MAX_FAILING = 3
 """Experiments that may fail one behind the other, without a page in between, before the others are not asked for."""
+MAX_REFUSED = 50
+"""Experiments that may be refused before any page, until the whole listing is taken to be."""
 
 
 class Part(msgspec.Struct, eq=False):
@@ -55,6 +57,8 @@ class LoggedModelStage:
         """The refusal of a server that has no such listing."""
         self._failing = 0
         """Experiments that failed since the last page, for what may be a row of each, or the server."""
+        self._refused = 0
+        """Experiments that were refused before any page."""
 
     def add(self, experiments: Sequence[Experiment]) -> None:
         """Note a page of active experiments, once they are mapped: their logged models are to be read."""
@@ -88,7 +92,7 @@ class LoggedModelStage:
         parts = [part]
         while parts and self._missing is None:
             part = parts.pop()
-            if self._failing >= MAX_FAILING:
+            if self._failing >= MAX_FAILING or self._refused >= MAX_REFUSED:
                 self._tell_unread(part.experiment_ids, "not asked for, since others fail")
                 continue
             try:
@@ -103,7 +107,9 @@ class LoggedModelStage:
                 elif len(part.experiment_ids) > 1:
                     parts += _halves(part, self._context.client.logged_models.experiment_ids.ids)
                 else:
-                    self._failing += row_error_text(error) is not None
+                    is_fault = row_error_text(error) is not None
+                    self._failing += is_fault
+                    self._refused += not (is_fault or self._is_answered)
                     self._tell_unread(part.experiment_ids, str(error))
 
     async def _read_page(self, part: Part) -> None:

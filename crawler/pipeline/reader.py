@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from crawler.checkpoint.intervals import EVERYTHING
 from crawler.datahub.proposals import Entity
 from crawler.mlflow.entities import Experiment
-from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import EVALUATION_DATASETS, EXPERIMENTS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS
-from crawler.mlflow.server_version import is_older
 from crawler.pipeline.changed_runs import changed_runs
 from crawler.pipeline.evaluation_datasets import EvaluationDatasetStage
 from crawler.pipeline.experiment_sets import ExperimentSet, even_size, experiment_sets
@@ -15,6 +13,12 @@ from crawler.pipeline.listings import Listings
 from crawler.pipeline.logged_model_stage import LoggedModelStage
 from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
+from crawler.pipeline.newer_listings import (
+    asks_evaluation_datasets,
+    asks_logged_models,
+    asks_prompts,
+    asks_trace_counts,
+)
 from crawler.pipeline.newest_runs import find_newest
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.plan import Stretch
@@ -49,10 +53,12 @@ class Reader:
         self._parents = ParentRuns(context)
         self._files = ModelFiles(context)
         histories = MetricHistories(context)
-        self._registry = RegistryStage(context, self._listings, selection.registered_model_pattern)
+        self._registry = RegistryStage(
+            context, self._listings, selection.registered_model_pattern, takes_prompts=selection.include.prompts
+        )
         self._prompts = RegistryStage(context, self._listings, ALL, PROMPTS, PROMPT_VERSIONS)
         self._evaluation_datasets = EvaluationDatasetStage(context, self._listings)
-        self._trace_counts = TraceCounts(context)
+        self._trace_counts = TraceCounts(context.client, context.listener)
         self._runs = RunStage(context, self._parents, self._files, histories)
         self._version_runs = VersionRuns(context, self._parents, self._files, histories)
         self._logged_models: LoggedModelStage | None = None
@@ -65,7 +71,7 @@ class Reader:
         if registry:
             await self._read_registry(version)
         await self._read_evaluation_datasets(version)
-        if self._context.selection.include.has_logged_models and not is_older(version, 3, 0):
+        if asks_logged_models(self._context.selection.include, version):
             self._context.mapper.expect_logged_models()
             self._logged_models = LoggedModelStage(self._context, version)
         await self._runs.read(self._plan_runs(version))
@@ -99,24 +105,21 @@ class Reader:
 
     async def _read_prompts(self, version: str | None) -> None:
         """Read them where the registry may have any; the version of one beside the tracking server is not known."""
-        if self._context.client.registry_url != self._context.client.url:
-            version = None
-        no_models = self._listings.error_of(REGISTERED_MODELS)
-        has_registry = no_models is None or not is_missing(no_models)
-        if self._context.selection.include.prompts and has_registry and not is_older(version, 2, 21):
+        version = self._context.client.version_of_registry(version)
+        if asks_prompts(self._context.selection.include, version) and not self._listings.lacks(REGISTERED_MODELS):
             await self._prompts.read()
-            for listing in (PROMPTS, PROMPT_VERSIONS):
-                self._listings.forgive_missing(listing, or_refused=version is None)
+            # Versions are asked for where there are prompts only: there the server has them.
+            self._listings.forgive_missing(PROMPTS, or_refused=version is None)
 
     async def _read_evaluation_datasets(self, version: str | None) -> None:
         """Take them before any run, which may have been given one."""
-        if self._context.selection.include.evaluation_datasets and not is_older(version, 3, 4):
+        if asks_evaluation_datasets(self._context.selection.include, version):
             await self._evaluation_datasets.read()
             self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=version is None)
 
     async def _traces_of(self, experiments: Sequence[Experiment], version: str | None) -> dict[str, int]:
         """Return how many traces each experiment has that has any, by its id."""
-        if not self._context.selection.include.trace_counts or is_older(version, 3, 9):
+        if not asks_trace_counts(self._context.selection.include, version):
             return {}
         ids = [experiment.experiment_id for experiment in experiments]
         return await self._trace_counts.of(ids, is_expected=version is not None)
@@ -125,7 +128,10 @@ class Reader:
         """Send the containers of all chosen experiments, and yield them in sets, a page of the listing at a time."""
         async for step in self._listings.steps(EXPERIMENTS):
             self._listings.tell_failures()
-            self._experiment_ids += [experiment.experiment_id for experiment in step.rows]
+            listed = [experiment.experiment_id for experiment in step.rows]
+            self._experiment_ids += listed
+            # Before any name of an experiment passes by, and before its runs.
+            await self._evaluation_datasets.read_of(listed, is_expected=version is not None)
             chosen = self._chosen(step.rows)
             self._parents.add_experiments((each.experiment_id for each in chosen), are_last=step.is_last)
             traces = await self._traces_of(chosen, version)

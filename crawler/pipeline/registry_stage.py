@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
 from crawler.errors import CrawlerError
-from crawler.mlflow.entities import ModelVersion, RegisteredModel
+from crawler.mlflow.entities import ModelVersion, RegisteredModel, is_prompt
 from crawler.mlflow.name_filter import name_filter
 from crawler.mlflow.refusals import wants_filter
 from crawler.mlflow.resources import MODEL_VERSIONS, PROMPT_VERSIONS, PROMPTS, REGISTERED_MODELS, Resource
@@ -38,10 +38,17 @@ class RegistryStage:
         pattern: AllowDenyPattern,
         models: Resource[RegisteredModel] = REGISTERED_MODELS,
         versions: Resource[ModelVersion] = MODEL_VERSIONS,
+        *,
+        takes_prompts: bool = True,
     ) -> None:
-        """Read the models whose name the `pattern` allows."""
+        """Read the models whose name the `pattern` allows.
+
+        A registry that does not tell prompts from models (before 2.21) lists them here; they are left out unless it
+        `takes_prompts`.
+        """
         self._context = context
         self._pattern = pattern
+        self._takes_prompts = takes_prompts
         self._models = models
         self._versions = versions
         self._listings = listings
@@ -71,7 +78,7 @@ class RegistryStage:
             listed = [
                 model for model in step.rows if model.name not in self._names and model.name not in self._left_out
             ]
-            new = [model for model in listed if self._pattern.allows(model.name)]
+            new = [model for model in listed if self._chooses(model)]
             self._names.update(model.name for model in new)
             self._context.listener(RowsRead(self._models.name, len(new)))
             for model in new:
@@ -86,14 +93,17 @@ class RegistryStage:
 
     def _chosen(self, versions: list[ModelVersion]) -> list[ModelVersion]:
         """Return the versions of models that are chosen."""
-        if self._pattern.allows_all:
+        if self._pattern.allows_all and self._takes_prompts:
             return versions
-        left_out = [version for version in versions if not self._pattern.allows(version.name)]
+        left_out = [each for each in versions if each.name in self._left_out or not self._chooses(each)]
         if left_out:
             event = rows_left_out(self._versions.name, left_out, lambda each: f"{each.name} {each.version}")
             self._context.listener(event)
             self._context.mapper.left_out_versions(left_out)
-        return [version for version in versions if self._pattern.allows(version.name)]
+        return [each for each in versions if each.name not in self._left_out and self._chooses(each)]
+
+    def _chooses(self, row: RegisteredModel | ModelVersion) -> bool:
+        return self._pattern.allows(row.name) and (self._takes_prompts or not is_prompt(row))
 
     async def _read_versions(self) -> None:
         async for step in self._listings.steps(self._versions):

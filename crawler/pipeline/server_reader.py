@@ -7,7 +7,6 @@ from msgspec import structs
 from crawler.datahub.proposals import Entity
 from crawler.errors import CrawlerError, cause_of
 from crawler.mapping.crawl_mapper import CrawlMapper
-from crawler.mlflow.workspaces import DEFAULT
 from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.reader import Reader
 from crawler.pipeline.run_filter import try_run_filter
@@ -64,7 +63,7 @@ class ServerReader:
         if name is not None:
             is_only = self._context.client.chosen_workspace is not None
             self._begin(name, self._context.mapper.in_workspace(name, is_only=is_only), self._context.listener)
-        await self._current.read(version, registry=name is None or self._has_registry(name))
+        await self._current.read(version, registry=name is None or self._context.client.has_registry_of(name))
         return self._current.lists_nothing
 
     async def _read_each(self, version: str | None, names: Sequence[str]) -> bool:
@@ -91,7 +90,7 @@ class ServerReader:
         """Read the workspace at hand. Returns what is wrong with it; raises what is wrong with the server."""
         error: BaseException | None = None
         try:
-            await self._current.read(version, registry=self._has_registry(name))
+            await self._current.read(version, registry=self._context.client.has_registry_of(name))
         except* OF_ONE_WORKSPACE as group:
             error = cause_of(group)
         if error is None:
@@ -100,10 +99,6 @@ class ServerReader:
         await self._context.client.workspaces()
         assert isinstance(error, CrawlerError)  # noqa: S101  the group has no others
         return error
-
-    def _has_registry(self, name: str) -> bool:
-        """Return whether models are read with a workspace: those of a registry without workspaces with the default."""
-        return self._context.client.registry_has_workspaces or name in {DEFAULT, self._context.client.chosen_workspace}
 
 
 class _ExperimentsOfAll:

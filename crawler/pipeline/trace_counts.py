@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Sequence
 
 from crawler.errors import CrawlerError
+from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import slices
-from crawler.pipeline.read_context import ReadContext
-from crawler.telemetry.events import RowsSkipped
+from crawler.telemetry.events import Listener, RowsSkipped
 from crawler.telemetry.findings.reading import TRACES_NOT_COUNTED
 
 PARTS = 8
@@ -26,8 +26,9 @@ TRACES = "traces (counted, not read)"
 class TraceCounts:
     """Counts the traces of experiments, until MLflow refuses."""
 
-    def __init__(self, context: ReadContext) -> None:
-        self._context = context
+    def __init__(self, client: MlflowClient, listener: Listener) -> None:
+        self._client = client
+        self._listener = listener
         self._requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
         self._is_refused = False
         self._is_expected = False
@@ -43,8 +44,14 @@ class TraceCounts:
         if experiment_ids:
             await self._count(experiment_ids, counts)
         if counts:
-            self._context.listener(RowsSkipped(TRACES, sum(counts.values())))
+            self._listener(RowsSkipped(TRACES, sum(counts.values())))
         return counts
+
+    async def together(self, experiment_ids: Sequence[str], *, is_expected: bool) -> int | None:
+        """Return how many traces some experiments have together, in one request; None where MLflow does not count."""
+        self._is_expected = is_expected
+        total = await self._ask(experiment_ids) if experiment_ids else 0
+        return None if self._is_refused else total
 
     async def _count(self, experiment_ids: Sequence[str], counts: dict[str, int]) -> None:
         total = await self._ask(experiment_ids)
@@ -61,11 +68,11 @@ class TraceCounts:
             if self._is_refused:
                 return 0
             try:
-                return await self._context.client.count_traces(experiment_ids)
+                return await self._client.count_traces(experiment_ids)
             except CrawlerError as error:
                 if not is_of_one_request(error):
                     raise
                 if self._is_expected and not is_missing(error) and not self._is_refused:
-                    self._context.listener(TRACES_NOT_COUNTED.found(str(error)))
+                    self._listener(TRACES_NOT_COUNTED.found(str(error)))
                 self._is_refused = True
                 return 0

@@ -1,6 +1,7 @@
 """What one crawl lists, and what speaks against concluding anything from what it does not list."""
 
 from collections import Counter
+from collections.abc import Set
 
 import msgspec
 
@@ -77,6 +78,11 @@ class CrawlRecord:
                 self.workspaces = event
             case _:
                 pass
+
+    @property
+    def all_urns(self) -> Set[str]:
+        """What MLflow has, of both checkpoints: a model may have the name of a prompt of yesterday, and its URN."""
+        return self.urns.keys() | self.own.keys()
 
     @property
     def leaves_out_workspaces(self) -> bool:

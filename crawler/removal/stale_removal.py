@@ -91,7 +91,7 @@ class StaleRemoval:
         """Return what of the last checkpoint was not listed."""
         return compare(
             self.old,
-            self.record.urns,
+            self.record.all_urns,
             self._separator,
             is_partial=self.record.is_partial or self.record.leaves_out_workspaces,
             left_out=self.record.left_out,
@@ -106,7 +106,7 @@ class StaleRemoval:
         """Return what of the other checkpoint was not listed: nothing is known of workspaces that are left out."""
         if self.record.leaves_out_workspaces:
             return Absent([], 0.0, groups={}, unlisted_groups=frozenset())
-        return compare_own(self.old_own, self.record.own, self._left_out, is_partial=self.record.is_partial)
+        return compare_own(self.old_own, self.record.all_urns, self._left_out, is_partial=self.record.is_partial)
 
     def decide_own(self, own: Absent, absent: Absent, evidence: Evidence) -> list[Verdict]:
         """Decide on each entity of the other checkpoint that is absent; `absent` are those of the official one."""
@@ -152,7 +152,8 @@ class StaleRemoval:
 
     def next_own_checkpoint(self) -> list[str]:
         """Return the URNs of the other checkpoint: what was listed, and of the last one what was not removed."""
-        kept = (urn for urn in self.old_own if is_removable(urn) and urn not in self._removed)
+        moved = self.record.urns.keys()
+        kept = (urn for urn in self.old_own if is_removable(urn) and urn not in self._removed and urn not in moved)
         return list(dict.fromkeys([*self.record.own, *kept]))
 
 

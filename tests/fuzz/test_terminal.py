@@ -7,7 +7,8 @@ import pytest
 from crawler.cli import check
 from crawler.cli.main import main as cli
 from crawler.errors import WrongServer
-from crawler.pipeline.check import CheckResult, DatahubCheck, MlflowCheck
+from crawler.pipeline.check import CheckResult, DatahubCheck
+from crawler.pipeline.check_mlflow import MlflowCheck
 from crawler.telemetry.report import Report
 from tests.fuzz.promises import is_plain
 from tests.support.findings import fail

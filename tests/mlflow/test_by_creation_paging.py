@@ -134,7 +134,13 @@ def test_a_page_that_took_too_long_is_asked_for_with_half_of_the_rows() -> None:
 def test_other_models_than_those_that_were_asked_for_are_refused() -> None:
     for cursor, first in ((LoggedModelCursor(), [model(1, 5), model(2, 4)]), (LoggedModelCursor(9), [model(1, 5)])):
         with pytest.raises(DecodeError, match="other logged models"):
-            cursor.take(Page(first))
+            cursor.take(Page(first, offset_token(2)))
+
+
+def test_where_nothing_follows_the_order_does_not_matter() -> None:
+    cursor = LoggedModelCursor()
+    assert len(cursor.take(Page([model(1, 5), model(2, 4)])).rows) == 2
+    assert cursor.query is None
 
 
 def test_a_model_that_comes_twice_with_other_data_is_named() -> None:
@@ -164,3 +170,13 @@ def test_tokens_that_hold_their_query() -> None:
     assert parse_offset(token) is None
     assert (without_query(token), parse_offset(without_query(token))) == (offset_token(40), 40)
     assert (without_query(""), without_query("opaque"), with_query("opaque", query)) == ("", "opaque", "opaque")
+
+
+def test_one_without_a_time_costs_no_other() -> None:
+    """Nobody knows where a server puts it."""
+    for places in ([5, 0, 7], [5, 7, 0], [0, 5, 7]):
+        cursor = LoggedModelCursor()
+        page = Page([model(number, time) for number, time in enumerate(places)], offset_token(3))
+        assert len(cursor.take(page).rows) == 3
+        assert cursor.query is not None
+        assert (cursor.query.since, cursor.query.known) == (7, 1)

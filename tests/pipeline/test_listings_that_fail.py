@@ -4,13 +4,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from crawler.cli.check import _lines
 from crawler.config.load import load
 from crawler.errors import CredentialsRefused, ServerError, WrongServer
 from crawler.pipeline.check import check
 from crawler.telemetry.report import Report
-from tests.servers.dialect import Dialect, version
+from tests.mlflow.page_rows import small_pages
+from tests.servers.dialect import Dialect, logged_model, prompt, version
 from tests.support.crawls import Proposals, crawl_to_file, recipe_file
 
 NOT_HERE = (404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "No API found for 'GET /mlflow/model-versions'"})
@@ -31,9 +34,9 @@ async def crawled(dialect: Dialect, folder: Path, **options: Any) -> tuple[Repor
         return await crawl_to_file(recipe_file(folder, url, {"retry_max_times": 0, **options}), folder)
 
 
-async def checked(dialect: Dialect, folder: Path) -> Any:
+async def checked(dialect: Dialect, folder: Path, **options: Any) -> Any:
     async with dialect.serve() as url:
-        return await check(load(recipe_file(folder, url, {"retry_max_times": 0}), {}, home=folder))
+        return await check(load(recipe_file(folder, url, {"retry_max_times": 0, **options}), {}, home=folder))
 
 
 def entities(proposals: Proposals) -> dict[str, int]:
@@ -87,6 +90,21 @@ async def test_a_listing_that_is_not_there_is_a_warning(listing: str, refusal: t
     }
     assert f"{name}_missing" in codes(report)[0]
     assert codes(report)[1] in ([], ["runs_of_versions"])
+
+
+@pytest.mark.parametrize("listing", ["registered-models", "model-versions", "experiments"])
+@pytest.mark.parametrize("refusal", [NOT_HERE, (404, "<html>Not Found</html>"), (501, "no")])
+async def test_a_listing_that_breaks_off_is_a_failure_whatever_the_server_says(
+    listing: str, refusal: tuple[int, Any], tmp_path: Path
+) -> None:
+    """It has the listing: it gave a page of it. What it did not give has not vanished."""
+    dialect = Dialect()
+    dialect.experiments.append({"experiment_id": "2", "name": "second"})
+    dialect.refusals_behind = {listing: refusal}
+    with small_pages(registered_models=1, model_versions=1, experiments=1):
+        report, _ = await crawled(dialect, tmp_path)
+    assert codes(report)[1][:1] == [f"unread_{OF_LISTING[listing][0]}"]
+    assert not any(code.endswith("_missing") for code in codes(report)[0])
 
 
 async def test_a_server_without_registry_has_its_runs_crawled(tmp_path: Path) -> None:
@@ -218,7 +236,76 @@ async def test_a_check_asks_for_one_page_of_each_listing(tmp_path: Path) -> None
     dialect.versions = []
     found = await checked(dialect, tmp_path)
     assert (found.mlflow.registered_models, found.mlflow.more) == (500, ["registered_models"])
-    assert dialect.seen == {"registered-models": 1, "model-versions": 1, "experiments": 1}
+    once = ("registered-models", "model-versions", "prompts", "datasets", "experiments", "logged-models", "traces")
+    assert +dialect.seen == dict.fromkeys(once, 1)
+
+
+async def test_a_check_counts_what_newer_servers_have(tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.release = "3.17.2"
+    dialect.prompts, dialect.prompt_versions = [prompt("greet")], [prompt("greet", "1"), prompt("greet", "2")]
+    dialect.evaluation_datasets = [{"dataset_id": f"d-{number}", "name": "questions"} for number in range(3)]
+    dialect.dataset_experiments = {"d-0": ["1"]}
+    dialect.experiments.append({"experiment_id": "2", "name": "old", "lifecycle_stage": "deleted"})
+    dialect.logged_models = [logged_model(number, 10, str(1 + number // 105)) for number in range(107)]
+    dialect.traces = {"1": 7, "2": 100}
+    found = await checked(dialect, tmp_path)
+    lines = [*_lines(found)][2:8]
+    assert lines == [
+        "  2 registered models, 3 model versions",
+        "  1 prompts, 2 prompt versions",
+        "  3 evaluation datasets",
+        "  2 experiments, deleted ones included",
+        "  at least 100 logged models",
+        "  7 traces",
+    ]
+    dialect.datasets_by_experiment = True
+    assert (await checked(dialect, tmp_path)).mlflow.evaluation_datasets == 1
+    dialect.experiments, experiments = [], dialect.experiments
+    found = await checked(dialect, tmp_path)
+    assert (found.mlflow.evaluation_datasets, found.failures) == (0, [])
+    dialect.experiments = experiments
+    include = {"prompts": False, "logged_models": False, "evaluation_datasets": False, "trace_counts": False}
+    found = await checked(dialect, tmp_path, include=include)
+    assert not any(word in str(_lines(found)) for word in ("prompt", "logged", "dataset", "trace"))
+    assert msgspec.to_builtins(found.mlflow).keys() == {
+        *("url", "version", "workspaces", "registered_models", "model_versions", "experiments"),
+        *("left_out", "more", "error"),
+    }
+
+
+NEWER = {
+    "prompts": ("prompts", "unread_prompts"),
+    "prompt-versions": ("prompt_versions", "unread_prompt_versions"),
+    "datasets": ("evaluation_datasets", "unread_evaluation_datasets"),
+    "logged-models": ("logged_models", "unread_logged_models"),
+    "traces": ("traces", "traces_not_counted"),
+}
+
+
+@pytest.mark.parametrize("listing", NEWER)
+@pytest.mark.parametrize("refusal", [FORBIDDEN, BROKEN, NOT_HERE])
+async def test_a_check_says_what_of_that_cannot_be_read(listing: str, refusal: tuple[int, Any], tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.release = "3.17.2"
+    dialect.prompts, dialect.prompt_versions = [prompt("greet")], [prompt("greet", "1")]
+    dialect.evaluation_datasets, dialect.traces = [], {}
+    dialect.refusals = {listing: refusal}
+    found = await checked(dialect, tmp_path)
+    name, code = NEWER[listing]
+    assert getattr(found.mlflow, name) is None
+    told = [each.code for each in (*found.warnings, *found.failures)]
+    is_absent = refusal is NOT_HERE and listing != "prompt-versions"
+    assert told == (([] if listing != "logged-models" else ["logged_models_missing"]) if is_absent else [code])
+
+
+async def test_a_check_of_an_older_server_asks_for_nothing_newer(tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.release = "2.20.4"
+    found = await checked(dialect, tmp_path)
+    assert +dialect.seen == {"registered-models": 1, "model-versions": 1, "experiments": 1}
+    assert (found.mlflow.prompts, found.mlflow.logged_models, found.mlflow.traces) == (None, None, None)
+    assert not any(word in str(_lines(found)) for word in ("prompt", "logged", "dataset", "trace"))
 
 
 async def test_experiments_that_fail_where_they_are_all_that_is_listed(tmp_path: Path) -> None:

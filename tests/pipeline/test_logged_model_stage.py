@@ -112,6 +112,20 @@ async def test_a_listing_that_always_fails_is_not_asked_for_each_experiment(tmp_
     assert dialect.seen["logged-models"] < 150
 
 
+@pytest.mark.parametrize("refusal", [REFUSED, (501, "not implemented"), (400, "what is that?")])
+async def test_a_listing_that_is_always_refused_is_not_asked_for_each_experiment(
+    refusal: tuple[int, Any], tmp_path: Path
+) -> None:
+    dialect = Dialect()
+    dialect.release = "3.17.2"
+    dialect.experiments = [{"experiment_id": str(number), "name": f"e{number}"} for number in range(600)]
+    dialect.logged_models, dialect.versions, dialect.runs = [], [], []
+    dialect.refusals = {"logged-models": refusal}
+    report, _ = await read(dialect, tmp_path, min_threads=1, max_threads=1)
+    assert sum(each.count for each in (*report.warnings, *report.failures)) in (1, 600)
+    assert dialect.seen["logged-models"] < 200
+
+
 async def test_pages_without_an_end_cost_nothing_else(tmp_path: Path) -> None:
     dialect = Dialect()
     dialect.logged_models = []

@@ -17,6 +17,7 @@ from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
 from crawler.settings.crawl import IncrementalSettings, KeepingCurrent
 from crawler.telemetry.report import Report
 from tests.gms.server import Gms
+from tests.mlflow.page_rows import small_pages
 from tests.servers.dialect import Dialect, prompt, run
 from tests.support.crawls import Proposals, crawl_settings, crawl_to_file, recipe_file
 
@@ -107,6 +108,20 @@ async def test_what_is_left_out_is_not_asked_for(tmp_path: Path) -> None:
     assert not any(each["aspectName"] == "dataProcessInstanceInput" for each in proposals)
 
 
+@pytest.mark.parametrize("takes_prompts", [True, False])
+async def test_a_registry_that_does_not_tell_prompts_from_models(takes_prompts: bool, tmp_path: Path) -> None:
+    """As MLflow 2.20, where a tag is nothing but a tag."""
+    dialect = newest("2.20.4")
+    dialect.models += [prompt("greet"), prompt("part")]
+    dialect.versions += [prompt("greet", "1"), {**prompt("part", "1"), "tags": []}]
+    report, proposals = await crawled(dialect, tmp_path, include={"prompts": takes_prompts})
+    assert (codes(report), dialect.seen["prompts"]) == ([], 0)
+    assert kinds(proposals) == ({"Prompt": 2, "Prompt Version": 1} if takes_prompts else {})
+    left_out = report.skipped["registered models left out"], report.skipped["model versions left out"]
+    assert left_out == ((0, 0) if takes_prompts else (2, 2))
+    assert any("greet" in each["entityUrn"] for each in proposals) is takes_prompts
+
+
 def run_of_a_prompt() -> dict[str, Any]:
     tags = [{"key": "mlflow.linkedPrompts", "value": '[{"name": "greet", "version": "2"}]'}]
     return {**run("r9", 1_009), "data": {"tags": tags}}
@@ -148,6 +163,31 @@ async def test_models_that_a_server_lists_whatever_the_filter_are_no_prompts(tmp
     assert dialect.seen["prompt-versions"] == 0
 
 
+@pytest.mark.parametrize("listing", ["prompts", "prompt-versions", "datasets"])
+@pytest.mark.parametrize("release", ["3.17.2", None])
+@pytest.mark.parametrize("refusal", [NOT_HERE, (404, "<html>"), (501, "no"), FORBIDDEN])
+async def test_a_listing_that_breaks_off_is_a_failure_whatever_the_server_says(
+    listing: str, release: str | None, refusal: tuple[int, Any], tmp_path: Path
+) -> None:
+    dialect = newest(release)
+    dialect.refusals_behind = {listing: refusal}
+    with small_pages(prompts=1, prompt_versions=1, evaluation_datasets=1):
+        report, proposals = await crawled(dialect, tmp_path)
+    assert codes(report) == [FAILURES[listing]]
+    lost = {"prompts": {}, "prompt-versions": {"Prompt Version": 2}, "datasets": {"Evaluation Dataset": 1}}[listing]
+    expected = Counter(OURS) - Counter(lost)
+    assert kinds(proposals) == expected - Counter({"Prompt": 1} if listing == "prompts" else {})
+
+
+@pytest.mark.parametrize("release", ["3.17.2", None])
+async def test_prompts_whose_versions_are_not_there_are_a_failure(release: str | None, tmp_path: Path) -> None:
+    dialect = newest(release)
+    dialect.refusals = {"prompt-versions": NOT_HERE}
+    report, proposals = await crawled(dialect, tmp_path)
+    assert codes(report) == ["unread_prompt_versions"]
+    assert kinds(proposals) == Counter(OURS) - Counter({"Prompt Version": 3})
+
+
 @pytest.mark.parametrize("listing", FAILURES)
 @pytest.mark.parametrize("refusal", [FORBIDDEN, BROKEN])
 async def test_a_refused_listing_costs_itself(listing: str, refusal: tuple[int, Any], tmp_path: Path) -> None:
@@ -187,6 +227,71 @@ async def test_a_dataset_that_is_deleted_while_it_is_read_is_not_written(tmp_pat
     report, proposals = await crawled(dialect, tmp_path)
     assert (codes(report), report.read["evaluation_datasets"]) == ([], 1)
     assert evaluation_dataset_urn("d-2") not in {each["entityUrn"] for each in proposals}
+
+
+@pytest.mark.parametrize("refusal", [NOT_HERE, (404, "<html>"), (501, "no"), (405, "no"), FORBIDDEN])
+async def test_a_dataset_whose_experiments_are_not_told_is_written(refusal: tuple[int, Any], tmp_path: Path) -> None:
+    """As behind a proxy that does not let that path through: not every 404 says that the dataset was deleted."""
+    dialect = newest()
+    dialect.refusals = {"datasets/d-1": refusal}
+    report, proposals = await crawled(dialect, tmp_path)
+    assert (codes(report), kinds(proposals)) == (["dataset_experiments"], OURS)
+
+
+async def test_experiments_that_are_told_of_no_dataset_are_not_asked_for_of_each(tmp_path: Path) -> None:
+    dialect = newest()
+    names = [f"d-{number}" for number in range(400)]
+    dialect.evaluation_datasets = [{"dataset_id": name, "name": name} for name in names]
+    dialect.refusals = dict.fromkeys((f"datasets/{name}" for name in names), FORBIDDEN)
+    report, proposals = await crawled(dialect, tmp_path)
+    ((code, count),) = [(each.code, each.count) for each in report.failures]
+    assert (code, count, kinds(proposals)["Evaluation Dataset"]) == ("dataset_experiments", 400, 400)
+    assert sum(dialect.seen[f"datasets/{name}"] for name in names) < 100
+
+
+@pytest.mark.parametrize("pages", [1, 10])
+async def test_an_account_that_is_given_those_of_experiments_only(pages: int, tmp_path: Path) -> None:
+    """As one that is no administrator's, where MLflow has its basic auth."""
+    dialect = newest()
+    dialect.experiments += [{"experiment_id": str(each), "name": f"e{each}"} for each in range(2, 2 + pages)]
+    dialect.datasets_by_experiment = True
+    assert dialect.evaluation_datasets is not None
+    dialect.evaluation_datasets.append({"dataset_id": "d-3", "name": "of two experiments"})
+    dialect.evaluation_datasets.append({"dataset_id": "d-4", "name": "of a hidden one, too"})
+    dialect.dataset_experiments |= {"d-3": ["1", "2"], "d-4": ["2", "9999"]}
+    dialect.refusals = {"datasets/d-4": FORBIDDEN}
+    use = {"dataset": {"name": "questions", "source_type": "mlflow_evaluation_dataset", "digest": "1"}}
+    use["dataset"]["source"] = '{"dataset_id": "d-1"}'
+    dialect.runs[0]["inputs"] = {"dataset_inputs": [use]}
+    with small_pages(experiments=1, evaluation_datasets=1):
+        report, proposals = await crawled(dialect, tmp_path)
+    assert (codes(report), report.read["evaluation_datasets"]) == (["dataset_experiments_hidden"], 3)
+    written = {each["entityUrn"] for each in proposals if each["aspectName"] == "datasetProperties"}
+    assert {evaluation_dataset_urn(each) for each in ("d-1", "d-3", "d-4")} <= written
+    (edges,) = [each["aspect"]["json"] for each in proposals if each["aspectName"] == "dataProcessInstanceInput"]
+    assert evaluation_dataset_urn("d-1") in {each["destinationUrn"] for each in edges["inputEdges"]}
+    (named,) = [
+        each["aspect"]["json"]["customProperties"]
+        for each in proposals
+        if (each["entityUrn"], each["aspectName"]) == (evaluation_dataset_urn("d-3"), "datasetProperties")
+    ]
+    assert named["mlflow.dataset.experiments"] == "churn, e2"
+
+
+async def test_a_dataset_names_its_experiments_also_where_they_are_not_written(tmp_path: Path) -> None:
+    dialect = newest()
+    dialect.experiments += [
+        {"experiment_id": "2", "name": "left out"},
+        {"experiment_id": "3", "name": "in the trash", "lifecycle_stage": "deleted"},
+    ]
+    dialect.dataset_experiments["d-1"] = ["1", "2", "3", "4"]
+    _, proposals = await crawled(dialect, tmp_path, experiment_pattern={"deny": ["left"]})
+    (found,) = [
+        each["aspect"]["json"]["customProperties"]
+        for each in proposals
+        if (each["entityUrn"], each["aspectName"]) == (evaluation_dataset_urn("d-1"), "datasetProperties")
+    ]
+    assert found["mlflow.dataset.experiments"] == "churn, left out, in the trash, 4", "MLflow lists no 4"
 
 
 @pytest.mark.parametrize("with_traces", [0, 1, 3, 40, 200])

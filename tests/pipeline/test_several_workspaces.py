@@ -205,15 +205,26 @@ async def test_a_check_counts_all_that_would_be_read(mlflow: Workspaces, tmp_pat
     found = result.mlflow
     assert (found.registered_models, found.model_versions, found.experiments, found.more) == (2, 2, 2, [])
     assert (found.workspaces.read, found.workspaces.left_out) == (["default", "team-b"], ["team-a"])  # type: ignore[union-attr]
-    assert [*_lines(result)][1:6] == [
+    assert [*_lines(result)][1:8] == [
         "  version 3.17.2",
         "  workspaces: default, team-b",
         "  left out: team-a",
         "  2 registered models, 2 model versions",
+        "  0 prompts, 0 prompt versions",
         "  2 experiments, deleted ones included",
+        "  0 logged models",
     ]
     (failure,) = result.failures
     assert (failure.code, failure.samples[0][:17]) == ("unread_model_versions", "workspace team-b:")
+
+
+async def test_a_check_counts_a_registry_without_workspaces_once(mlflow: Workspaces, tmp_path: Path) -> None:
+    registry = Dialect()
+    registry.forbidden_headers = {"X-MLFLOW-WORKSPACE"}
+    async with registry.serve() as registry_url, mlflow.serve() as url:
+        options = FAILS_FAST | {"registry_uri": registry_url}
+        found = (await check(load(recipe_file(tmp_path, url, options), {}, home=tmp_path))).mlflow
+    assert (found.registered_models, found.model_versions, found.experiments) == (2, 3, 3)
 
 
 async def test_a_check_goes_on_after_a_workspace_that_fails(mlflow: Workspaces, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.removal.crawls import (
     removed,
     world,
 )
-from tests.servers.dialect import logged_model
+from tests.servers.dialect import logged_model, prompt, version
 
 
 def logged(number: int) -> str:
@@ -182,6 +182,27 @@ class TestCrawls:
         async with world(tmp_path) as whole:
             assert (await whole.crawl()).status == "success"
             assert (OWN, CHECKPOINT) not in whole.gms.aspects
+
+    async def test_a_name_that_goes_from_a_prompt_to_a_model_and_back_is_not_removed(self, crawled: World) -> None:
+        """They have one URN, and stand in one checkpoint and then in the other."""
+        dialect = crawled.dialect
+        as_prompt = ([prompt("greet"), prompt("other")], [prompt("greet", "1"), prompt("other", "1")])
+        as_model = ([*dialect.models, {"name": "greet"}], [*dialect.versions, version("greet", "1", "")])
+        urns = {group("greet"), model("greet", 1)}
+        dialect.prompts, dialect.prompt_versions = as_prompt
+        await crawled.crawl()
+        assert urns <= set(kept_checkpoint(crawled.gms, OWN))
+        only_other = ([prompt("other")], [prompt("other", "1")])
+        for prompts, models in ((only_other, as_model), (as_prompt, (dialect.models, dialect.versions))):
+            dialect.prompts, dialect.prompt_versions = prompts
+            dialect.models, dialect.versions = models
+            report = await crawled.crawl()
+            assert (report.status, report.removed, removed(crawled.gms)) == ("success", {}, set())
+            official, own = set(kept_checkpoint(crawled.gms, JOB)), set(kept_checkpoint(crawled.gms, OWN))
+            assert (urns <= official, urns & own) == ((True, set()) if models is as_model else (False, urns))
+        dialect.prompts, dialect.prompt_versions = only_other
+        await crawled.crawl()
+        assert removed(crawled.gms) == urns
 
     async def test_in_a_file_both_are_kept_beside_each_other(self, crawled: World, tmp_path: Path) -> None:
         path = tmp_path / "checkpoint.json"

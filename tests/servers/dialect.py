@@ -36,13 +36,15 @@ async def served(handler: Handler) -> AsyncIterator[str]:
 class Dialect:
     """What the server has, and how it speaks; `async with dialect.serve() as url: …`.
 
-    `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", … With
+    `refusals` are the status and body of listings that it refuses: "model-versions", "experiments", …;
+    `refusals_behind` those of listings of which it gives the first page only. With
     `versions_by_name` it wants a filter for versions, with `order_by_text` no list; it answers 500 to
     `forbidden_headers`, and refuses the runs of `refused_experiments`. It has `admins` and other users, who do not see
     what is `hidden`, names of models and experiments. `seen` counts its requests.
 
     Its version is `release`, where it tells one. It knows neither `prompts` nor `evaluation_datasets`, `traces` by
     experiment nor `dataset_experiments` by dataset, unless these are given, and `logged_models` unless they are None;
+    with `datasets_by_experiment` it lists all evaluation datasets to nobody, as MLflow's basic auth does.
     `endless` ones where it gives one page token again and again.
     """
 
@@ -58,8 +60,10 @@ class Dialect:
         self.prompt_versions: Rows = []
         self.evaluation_datasets: Rows | None = None
         self.dataset_experiments: dict[str, list[str]] = {}
+        self.datasets_by_experiment = False
         self.traces: dict[str, int] | None = None
         self.refusals: dict[str, tuple[int, Any]] = {}
+        self.refusals_behind: dict[str, tuple[int, Any]] = {}
         self.versions_by_name = False
         self.order_by_text = False
         self.forbidden_headers: set[str] = set()
@@ -94,7 +98,15 @@ class Dialect:
             handler = self._get_dataset_experiments
         if handler is None:
             raise web.HTTPNotFound
-        return await handler(request)
+        return await self._refused_behind(request) or await handler(request)
+
+    async def _refused_behind(self, request: web.Request) -> web.Response | None:
+        query = await request.json() if request.method == "POST" else request.query
+        listing = request.path.split("/")[-2]
+        if PROMPTS in query.get("filter", ""):
+            listing = {"registered-models": "prompts", "model-versions": "prompt-versions"}[listing]
+        has_token = "page_token" in query and listing in self.refusals_behind
+        return _response(*self.refusals_behind[listing]) if has_token else None
 
     async def _search_models(self, request: web.Request) -> web.Response:
         if PROMPTS in request.query.get("filter", ""):
@@ -131,7 +143,12 @@ class Dialect:
             return refused
         if self.evaluation_datasets is None:
             return web.Response(status=404)
-        return self._page("datasets", self.evaluation_datasets, await request.json())
+        query, rows = await request.json(), self.evaluation_datasets
+        if wanted := {*query.get("experiment_ids", ())}:
+            rows = [each for each in rows if wanted & {*self.dataset_experiments.get(each["dataset_id"], ())}]
+        elif self.datasets_by_experiment:
+            return _error(403, "PERMISSION_DENIED", "Permission denied")
+        return self._page("datasets", rows, query)
 
     async def _get_dataset_experiments(self, request: web.Request) -> web.Response:
         dataset_id = request.path.split("/")[-2]
@@ -231,10 +248,7 @@ class Dialect:
             return _error(500, "FEATURE_DISABLED", f"{named} is not supported")
         if listing not in self.refusals:
             return None
-        status, body = self.refusals[listing]
-        return (
-            web.Response(status=status, text=body) if isinstance(body, str) else web.json_response(body, status=status)
-        )
+        return _response(*self.refusals[listing])
 
     def _page(self, key: str, rows: Rows, query: Any) -> web.Response:
         order_by = query.getall("order_by", []) if hasattr(query, "getall") else query.get("order_by")
@@ -250,6 +264,10 @@ class Dialect:
         page = rows[offset : offset + int(query["max_results"])]
         following = number_token(offset + len(page)) if offset + len(page) < len(rows) else ""
         return web.json_response({key: page, **({"next_page_token": following} if following else {})})
+
+
+def _response(status: int, body: Any) -> web.Response:
+    return web.Response(status=status, text=body) if isinstance(body, str) else web.json_response(body, status=status)
 
 
 def version(name: str, number: str, run_id: str) -> dict[str, Any]:

@@ -78,8 +78,11 @@ class LoggedModelCursor:
 
         Raise ServerError where the server's pages have no end, DecodeError where it ignores filter or order.
         """
-        times = [model.info.creation_timestamp_ms for model in page.rows]
-        if times != sorted(times) or (times and self._since is not None and times[0] < self._since):
+        # One without a time, or whose time is none, tells nothing about the order.
+        times = [time for model in page.rows if (time := model.info.creation_timestamp_ms)]
+        # Where nothing follows, the order does not matter.
+        is_disordered = bool(page.token) and times != sorted(times)
+        if is_disordered or (times and self._since is not None and min(times) < self._since):
             raise DecodeError("MLflow's answer holds other logged models than those that were asked for.")
         step = self._ties.take(page)
         if step.skipped:
@@ -140,7 +143,7 @@ class LoggedModelCursor:
         """Go on behind a page that had these rows, new or not."""
         if self._ties.token is None or not rows:
             return
-        last = rows[-1].info.creation_timestamp_ms
+        last = max(row.info.creation_timestamp_ms for row in rows)
         after = self._since if self._behind_skipped is None else self._behind_skipped
         if after is not None and last <= after:
             if len(self._seen) > SEEN_AT_MOST:

@@ -117,6 +117,14 @@ DATASET_EXPERIMENTS_UNREAD = FindingKind(
     found_again=True,
 )
 
+DATASET_EXPERIMENTS_HIDDEN = FindingKind(
+    "dataset_experiments_hidden",
+    "Some evaluation datasets belong to experiments, too, that this account may not read, so they name none.",
+    "warning",
+    "Nothing, or give the account the right to read all experiments of these datasets.",
+    found_again=True,
+)
+
 TRACES_NOT_COUNTED = FindingKind(
     "traces_not_counted",
     "MLflow could not count the traces of some experiments, so these show no number of traces.",
