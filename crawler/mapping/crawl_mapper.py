@@ -208,11 +208,17 @@ class CrawlMapper:
         for experiment in experiments:
             urn = container_urn(experiment, self._settings)
             self._witness.see_deleted(urn, experiment, self._settings.workspace)
+            self._name_experiment(experiment)
 
     def left_out_experiments(self, experiments: Iterable[Experiment]) -> None:
         """Take experiments that are not chosen: they are not written."""
         for experiment in experiments:
             self._witness.leave_out(container_urn(experiment, self._settings))
+            self._name_experiment(experiment)
+
+    def _name_experiment(self, experiment: Experiment) -> None:
+        """Note the name of an experiment that is not written: an evaluation dataset may belong to it."""
+        self._evaluation_datasets.name_experiment(experiment.experiment_id, self._clean(experiment).name)
 
     def container_of(self, experiment_id: str) -> str | None:
         """Return the URN of the container of an experiment whose runs can be mapped, None for another one."""
