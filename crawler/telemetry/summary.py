@@ -229,7 +229,7 @@ def _print_choice(console: "Console", report: Report) -> None:
     """Say what the recipe chooses, and in a dry run what it leaves out; MLflow does not tell what it filtered."""
     if not report.chosen:
         return
-    console.print("\nThe recipe chooses, so that other things are neither written nor removed:")
+    console.print("\nThe recipe chooses; what it leaves out is neither written nor removed:")
     for option, value in report.chosen.items():
         _print_indented(console, 2, printable(f"{option}: {value}"))
     for what, samples in report.left_out.items() if report.dry_run else ():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.datahub.aspects.datasets import DatasetProperties
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.evaluation_datasets import evaluation_dataset_urn
@@ -203,3 +204,14 @@ def test_traces_are_a_property_of_the_container_where_there_are_any() -> None:
         if each["aspectName"] == "containerProperties"
     ]
     assert counts == ["12", None]
+
+
+def test_experiments_that_are_not_written_are_named_too() -> None:
+    mapper = CrawlMapper(MappingSettings(ui_url="http://mlflow"))
+    mapper.evaluation_dataset(EvaluationDataset("d-1", experiment_ids=["1", "2", "3"]))
+    mapper.experiment(Experiment("1", "chosen"))
+    mapper.left_out_experiments([Experiment("2", "not chosen"), Experiment("4", "another")])
+    mapper.deleted_experiments([Experiment("3", "http://ann:secret@in-the-trash")])
+    (dataset,) = (entity for entity in mapper.held() if entity.type == "dataset")
+    (properties,) = (each for each in dataset.aspects if isinstance(each, DatasetProperties))
+    assert properties.custom_properties["mlflow.dataset.experiments"] == "chosen, not chosen, http://in-the-trash"
