@@ -50,7 +50,7 @@ class RegistryStage:
         """Read the models whose name the `pattern` allows.
 
         A registry that does not tell prompts from models (before 2.21) lists them here; they are left out unless it
-        `takes_prompts`. Where versions are had by model only, those of at most `workers` models are asked for at a time.
+        `takes_prompts`. Where versions are had by model only, those of at most `workers` models are asked for at once.
         """
         self._pattern = pattern
         self._takes_prompts = takes_prompts
