@@ -31,6 +31,7 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "checkpoint_unread",
         "checkpoint_unwritten",
         "dataset_experiments",
+        "dataset_experiments_hidden",
         "experiment",
         "experiments_missing",
         "hidden_model_versions",
