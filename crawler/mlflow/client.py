@@ -90,6 +90,10 @@ class MlflowClient:
         self.registry_has_workspaces = is_one_server or bool(await has_workspaces(self._registry))
         return True
 
+    async def has_workspaces_in_registry_only(self) -> bool:
+        """Return whether the registry has workspaces, where the tracking server beside it has none."""
+        return self._registry is not self._tracking and bool(await has_workspaces(self._registry))
+
     async def workspaces(self) -> list[str]:
         """Return the names of the workspaces that the account may see; none where the server does not list them."""
         return await list_workspaces(self._tracking)

@@ -244,7 +244,7 @@ class _Counter:
             return
         count: int | None = None
         is_all = True
-        if asks_logged_models(self._include, self._version):
+        if asks_logged_models(self._include, self._version) and self._has_experiments:
             try:
                 count, is_all = await self._first_logged_models()
             except CrawlerError as error:
@@ -277,10 +277,15 @@ class _Counter:
         if not (self._include.experiments and self._include.trace_counts):
             return
         total: int | None = None
-        if asks_trace_counts(self._include, self._version):
+        if asks_trace_counts(self._include, self._version) and self._has_experiments:
             counts = TraceCounts(self._client, self._listener)
             total = await counts.together(self._experiment_ids, is_expected=self._version is not None)
         self._found.add(TRACES, total, is_all=self._knows_all(asks_all=True))
+
+    @property
+    def _has_experiments(self) -> bool:
+        """Whether the server lists experiments, without which there is nothing to ask for."""
+        return bool(self._listed_ids) or self._listings.error_of(EXPERIMENTS) is None
 
     def _knows_all(self, *, asks_all: bool) -> bool:
         """Return whether all experiments are known, of which all were asked for."""

@@ -9,7 +9,7 @@ from crawler.mlflow.workspaces import DEFAULT
 from crawler.settings.patterns import ALL, AllowDenyPattern
 from crawler.telemetry.events import Event, Listener, WorkspacesChosen
 from crawler.telemetry.findings.kind import Finding
-from crawler.telemetry.findings.reading import WORKSPACE_IGNORED, WORKSPACES_UNLISTED
+from crawler.telemetry.findings.reading import REGISTRY_WORKSPACES, WORKSPACE_IGNORED, WORKSPACES_UNLISTED
 
 OF_ONE_WORKSPACE = (RequestRefused, WrongServer, CredentialsRefused)
 """Errors that may be about one workspace and not the server: it was deleted meanwhile, or may not be read."""
@@ -29,6 +29,8 @@ async def choose_workspaces(
             listener(WORKSPACES_UNLISTED.found())
         elif wanted or pattern != ALL:
             listener(WORKSPACE_IGNORED.found(wanted or "workspace_pattern"))
+        if await client.has_workspaces_in_registry_only():
+            listener(REGISTRY_WORKSPACES.found(client.registry_url))
         return []
     names = sorted(await client.workspaces(), key=lambda name: (name != DEFAULT, name))
     if wanted and (wanted in names or not names):

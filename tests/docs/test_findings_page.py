@@ -52,6 +52,7 @@ def test_what_a_resumed_crawl_finds_again() -> None:
         "old_datahub",
         "registered_models_missing",
         "registry_missing",
+        "registry_workspaces",
         "removal_after_failure",
         "removal_blind",
         "removal_empty_listing",

@@ -308,6 +308,14 @@ async def test_a_check_of_an_older_server_asks_for_nothing_newer(tmp_path: Path)
     assert not any(word in str(_lines(found)) for word in ("prompt", "logged", "dataset", "trace"))
 
 
+async def test_a_check_of_a_server_without_experiments_counts_nothing_that_is_of_them(tmp_path: Path) -> None:
+    dialect = Dialect()
+    dialect.refusals = {"experiments": NOT_HERE}
+    found = (await checked(dialect, tmp_path)).mlflow
+    assert (found.experiments, found.logged_models, found.traces) == (None, None, None)
+    assert dialect.seen["logged-models"] == dialect.seen["traces"] == 0
+
+
 async def test_experiments_that_fail_where_they_are_all_that_is_listed(tmp_path: Path) -> None:
     include = {"registered_models": False}
     dialect = Dialect()

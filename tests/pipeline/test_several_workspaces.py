@@ -197,6 +197,21 @@ async def test_a_registry_without_workspaces_is_read_once(mlflow: Workspaces, tm
     assert report.read["runs"] == 30
 
 
+@pytest.mark.parametrize("release", ["2.20.4", "3.17.2", None])
+async def test_a_registry_with_workspaces_beside_a_server_without_is_told(
+    mlflow: Workspaces, tmp_path: Path, release: str | None
+) -> None:
+    tracking = Dialect()
+    tracking.release = release
+    tracking.runs.append(run("r10", 1_100))
+    async with mlflow.serve() as registry_url, tracking.serve() as url:
+        options = FAILS_FAST | {"registry_uri": registry_url}
+        report, proposals = await crawl_to_file(recipe_file(tmp_path, url, options), tmp_path)
+    assert names_of(values(proposals), "mlModelGroup") == {"fraud"}
+    (told,) = [each for each in report.warnings if each.code == "registry_workspaces"]
+    assert told.samples == [registry_url]
+
+
 async def test_a_check_counts_all_that_would_be_read(mlflow: Workspaces, tmp_path: Path) -> None:
     mlflow.dialects["team-b"].refusals = {"model-versions": FORBIDDEN}
     async with mlflow.serve() as url:

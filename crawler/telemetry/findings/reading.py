@@ -142,6 +142,14 @@ WORKSPACE_IGNORED = FindingKind(
     found_again=True,
 )
 
+REGISTRY_WORKSPACES = FindingKind(
+    "registry_workspaces",
+    "The registry has workspaces and the tracking server has none, so only models of the registry's default are read.",
+    "warning",
+    "Nothing, if these are all. The others are read by a crawl that has the registry as its tracking_uri.",
+    found_again=True,
+)
+
 NOTHING_LISTED = FindingKind(
     "nothing_listed",
     "MLflow lists no model and no experiment at all.",
