@@ -15,6 +15,7 @@ import msgspec
 from crawler.config import sections
 from crawler.config.descriptions import descriptions
 from crawler.config.durations import Duration
+from crawler.config.environment import FROM_ENVIRONMENT
 from crawler.config.load_owner import OWN_TYPE, OWNERSHIP_TYPES
 from crawler.config.selection import Include
 from crawler.config.settings import CaseInsensitive, Secret
@@ -45,6 +46,7 @@ _EMPTY: Schema = {"const": ""}
 _NOTHING: Schema = {"type": "object", "maxProperties": 0}
 _EXPRESSIONS: Schema = {"type": "array", "items": {"type": "string", "format": "regex"}}
 _URL: Schema = {"type": "string", "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^/\s]"}
+_SERVER: Schema = {"anyOf": [_URL, {"const": FROM_ENVIRONMENT}]}
 _TRANSFORMER: Schema = {"type": "string", "minLength": 1, "not": {"enum": sorted(UNSUPPORTED_TRANSFORMERS)}}
 _NUMBER = r"\d{1,12}(\.\d{1,9})?"
 _DURATION = rf"^\s*({_NUMBER}|({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?({_NUMBER}ms)?)\s*$"
@@ -81,7 +83,7 @@ def recipe_schema() -> Schema:
         },
     )
     typed_source = _typed(sections.Typed, {"mlflow": source}, UNSUPPORTED_IN_SOURCE)
-    datahub = {"server": _URL, "auth": _auth()}
+    datahub = {"server": _SERVER, "auth": _auth()}
     datahub_api = _section(sections.DatahubApi, datahub, UNSUPPORTED_IN_CLIENT, required=("server",))
     file = _section(sections.FileSink, unsupported=UNSUPPORTED_IN_FAILURE_LOG)
     whole = _section(
@@ -111,7 +113,7 @@ def _sinks() -> dict[str, Schema]:
 
 
 def _rest() -> Schema:
-    return _section(sections.RestSink, {"server": _URL, "auth": _auth()}, UNSUPPORTED_IN_REST_SINK)
+    return _section(sections.RestSink, {"server": _SERVER, "auth": _auth()}, UNSUPPORTED_IN_REST_SINK)
 
 
 def _auth() -> Schema:
