@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from crawler.config.descriptions import descriptions
+from crawler.config.environment import FROM_ENVIRONMENT
 from crawler.config.load_owner import OWN_TYPE, OWNERSHIP_TYPES
 from crawler.config.sections.connection import Auth, DatahubApi
 from crawler.config.sections.recipe import (
@@ -68,6 +69,7 @@ _EMPTY: Schema = {"const": ""}
 _NOTHING: Schema = {"type": "object", "maxProperties": 0}
 _EXPRESSIONS: Schema = {"type": "array", "items": {"type": "string", "format": "regex"}}
 _URL: Schema = {"type": "string", "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^/\s]"}
+_SERVER: Schema = {"anyOf": [_URL, {"const": FROM_ENVIRONMENT}]}
 _TRANSFORMER: Schema = {"type": "string", "minLength": 1, "not": {"enum": sorted(UNSUPPORTED_TRANSFORMERS)}}
 _NUMBER = r"\d{1,12}(\.\d{1,9})?"
 _DURATION = rf"^\s*({_NUMBER}|({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?({_NUMBER}ms)?)\s*$"
@@ -104,7 +106,7 @@ def recipe_schema() -> Schema:
         },
     )
     typed_source = _typed(Typed, {"mlflow": source}, UNSUPPORTED_IN_SOURCE)
-    datahub = {"server": _URL, "auth": _auth()}
+    datahub = {"server": _SERVER, "auth": _auth()}
     datahub_api = _section(DatahubApi, datahub, UNSUPPORTED_IN_CLIENT, required=("server",))
     file = _section(FileSink, unsupported=UNSUPPORTED_IN_FAILURE_LOG)
     whole = _section(
@@ -134,7 +136,7 @@ def _sinks() -> dict[str, Schema]:
 
 
 def _rest() -> Schema:
-    return _section(RestSink, {"server": _URL, "auth": _auth()}, UNSUPPORTED_IN_REST_SINK)
+    return _section(RestSink, {"server": _SERVER, "auth": _auth()}, UNSUPPORTED_IN_REST_SINK)
 
 
 def _auth() -> Schema:

@@ -83,13 +83,14 @@ def test_each_option_of_datahub_is_valid(option: str) -> None:
             sink={"type": "datahub-lite", "config": {"type": "duckdb", "config": {"file": "f", "read_only": False}}}
         ),
         recipe(transformers=[{"type": "my.Own", "config": {"a": [1]}}], datahub_api={"server": "http://gms"}),
+        recipe(transformers=[{"type": "my.Own"}], datahub_api={"server": "__from_env__"}),
     ],
     ids=str,
 )
 def test_what_the_loader_takes_is_valid(document: Any, tmp_path: Path) -> None:
     assert errors(document) == []
     if document.get("source"):
-        loaded(tmp_path, document | {"pipeline_name": "p"}, {"SIZE": "5"})
+        loaded(tmp_path, document | {"pipeline_name": "p"}, {"SIZE": "5", "DATAHUB_GMS_URL": "http://gms"})
 
 
 @pytest.mark.parametrize(("document", "message"), [*WRONG, *REFUSED], ids=lambda each: str(each)[:60])
