@@ -253,7 +253,7 @@ class Simulation:
                 self.findings += promises.unseen(self._mapped, self.gms, report)
 
     async def _end_by_grace(self, task: asyncio.Task[Report], grace: float) -> None:
-        """As the process does after a signal; a second one is a grace that ends sooner (crawler/cli/interruption.py)."""
+        """As the process does after a signal; a second one ends the grace sooner (crawler/cli/interruption.py)."""
         asyncio.get_running_loop().call_later(grace, task.cancel)
         await asyncio.wait({task}, timeout=grace + 1)
         if not task.done():
