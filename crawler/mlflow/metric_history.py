@@ -13,7 +13,7 @@ from crawler.mlflow.entities import MetricPoint
 RUNS_A_REQUEST = 80
 """MLflow takes 100; with a metric's name they must fit into the 4,094 bytes of a URL that gunicorn takes."""
 FEWER_RUNS = 20
-"""What MLflow takes that is older than 2024 (mlflow #11231)."""
+"""What an MLflow takes that is older than 2024 (mlflow #11231)."""
 _TOO_MANY_RUNS = "cannot specify more than"
 POINTS_A_REQUEST = 5_000
 """Of all runs together. MLflow would return 25,000 in 1.8 s of its CPU; a longer history it samples in 0.05 s."""
@@ -60,11 +60,11 @@ class MetricHistoryReader:
             raise
         return _by_run(page, run_ids)
 
-    async def sample(self, key: str, run_id: str, most: int) -> list[MetricPoint]:
+    async def sample(self, key: str, run_id: str, most: int) -> Page[MetricPoint]:
         """Return points that MLflow chooses, spread over the history of one run that is too long to be read whole."""
         rows = str(min(most, POINTS_OF_A_SAMPLE))
         params = [("metric_key", key), ("max_results", rows), ("run_ids", run_id)]
-        return (await self._ask("get-history-bulk-interval", params)).rows
+        return await self._ask("get-history-bulk-interval", params)
 
     async def _ask(self, endpoint: str, params: Params) -> Page[MetricPoint]:
         # Also of a server whose API is elsewhere, its pages are here.
@@ -88,4 +88,5 @@ def _by_run(page: Page[MetricPoint], run_ids: Sequence[str]) -> FoundHistories:
     if not last:
         raise DecodeError("MLflow's answer to metrics/get-history-bulk has other runs than were asked for.")
     whole = {run_id: some for run_id, some in points.items() if some and run_id != last}
-    return FoundHistories(whole, [last, *(each for each in run_ids if each not in whole and each != last)])
+    left = [last, *(each for each in run_ids if each not in whole and each != last)]
+    return FoundHistories(whole, left, page.unreadable)

@@ -101,8 +101,7 @@ class MetricHistories:
         """Ask for what these runs have of a metric. Returns the ids of those of which there was no room for it."""
         found = await self._context.client.metric_history.read(key, run_ids)
         self._is_answered = True
-        for text in found.unreadable:
-            self._context.listener(METRIC_HISTORY_UNREAD.found(f"{key}: {text}"))
+        self._name_unreadable(key, found.unreadable)
         for run_id, points in found.points.items():
             self._take(key, run_id, kept_history(points, self._most_of(runs[run_id])))
         if found.too_long is None:
@@ -110,8 +109,13 @@ class MetricHistories:
         run_id, *left = found.left
         most = self._most_of(runs[run_id])
         sample = await self._context.client.metric_history.sample(key, run_id, most)
-        self._take(key, run_id, kept_history(sample, most, sampled_from=POINTS_A_REQUEST))
+        self._name_unreadable(key, sample.unreadable)
+        self._take(key, run_id, kept_history(sample.rows, most, sampled_from=POINTS_A_REQUEST))
         return left
+
+    def _name_unreadable(self, key: str, unreadable: Sequence[str]) -> None:
+        for text in unreadable:
+            self._context.listener(METRIC_HISTORY_UNREAD.found(f"{key}: {text}"))
 
     def _take(self, key: str, run_id: str, history: MetricHistory) -> None:
         self._context.mapper.metric_history(run_id, key, history)

@@ -230,3 +230,17 @@ async def test_what_fails_all_requests_ends_the_crawl() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await crawled(Tracking({"r": {"a": 3}}, {"r": CredentialsRefused("401")}))
     assert raised.group_contains(CredentialsRefused)
+
+
+@pytest.mark.parametrize("room", [3, 5_000])
+async def test_a_point_that_cannot_be_read_is_named(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_history, "POINTS_A_REQUEST", room)
+
+    class Odd(Tracking):
+        async def get(self, path: str, params: Sequence[tuple[str, str]], *, attempts: int) -> Response:
+            answer = await super().get(path, params, attempts=attempts)
+            return Response(200, answer.body.replace(b'"timestamp": 1,', b'"timestamp": [],'), {})
+
+    found = await crawled(Odd({"r1": {"a": 3}}))
+    assert {each.code for each in found.events if isinstance(each, Finding)} == {"metric_history_unread"}
+    assert found.steps["r1"]["a"][-1] == 2
