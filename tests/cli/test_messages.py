@@ -69,6 +69,7 @@ async def test_check_prints_json(golden_server: MlflowServer, tmp_path: Path) ->
         "registered_models": 5,
         "model_versions": 18,
         "experiments": 7,
+        **dict.fromkeys(("prompts", "prompt_versions", "evaluation_datasets", "logged_models", "traces")),
         "workspaces": None,
         "left_out": {},
         "more": [],
