@@ -149,28 +149,29 @@ def removes_no_logged_models() -> Patch:
 
 
 @pytest.mark.parametrize(
-    "plant",
+    ("plant", "seed"),
     [
-        never_asks_what_ended,
-        never_asks_what_has_not_ended,
-        never_asks_for_the_trash,
-        begins_a_little_late,
-        does_not_see_that_experiments_changed,
-        forgets_what_it_owes,
-        keeps_former_values,
-        notes_no_aliases,
-        goes_on_whatever_is_asked_for,
-        thinks_that_all_runs_are_old,
-        delivers_removals_without_a_state,
-        remembers_what_was_removed,
-        thinks_that_all_runs_were_read,
-        asks_late_for_logged_models,
-        thinks_that_all_logged_models_are_old,
-        thinks_that_all_logged_models_were_read,
-        removes_no_logged_models,
+        (never_asks_what_ended, 1),
+        (never_asks_what_has_not_ended, 0),
+        (never_asks_for_the_trash, 0),
+        (begins_a_little_late, 0),
+        (does_not_see_that_experiments_changed, 0),
+        (forgets_what_it_owes, 0),
+        (keeps_former_values, 0),
+        (notes_no_aliases, 0),
+        (goes_on_whatever_is_asked_for, 0),
+        (thinks_that_all_runs_are_old, 0),
+        (delivers_removals_without_a_state, 0),
+        (remembers_what_was_removed, 0),
+        (thinks_that_all_runs_were_read, 0),
+        (asks_late_for_logged_models, 1),
+        (thinks_that_all_logged_models_are_old, 8),
+        (thinks_that_all_logged_models_were_read, 4),
+        (removes_no_logged_models, 0),
     ],
 )
-def test_a_planted_bug_is_found(plant: Callable[[], Patch]) -> None:
+def test_a_planted_bug_is_found(plant: Callable[[], Patch], seed: int) -> None:
+    """The first to try is one that found it once; a change of the simulation may leave it to another."""
+    seeds = dict.fromkeys((seed, *range(FIRST_SEEDS)))
     with plant():
-        found = next((seed for seed in range(FIRST_SEEDS) if run_seed(seed).findings), None)
-    assert found is not None, f"none of {FIRST_SEEDS} seeds found it"
+        assert any(run_seed(each).findings for each in seeds), f"none of {FIRST_SEEDS} seeds found it"
