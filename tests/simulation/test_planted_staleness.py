@@ -167,7 +167,7 @@ def removes_no_logged_models() -> Patch:
         (asks_late_for_logged_models, 1),
         (thinks_that_all_logged_models_are_old, 8),
         (thinks_that_all_logged_models_were_read, 4),
-        (removes_no_logged_models, 0),
+        (removes_no_logged_models, 12),
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], seed: int) -> None:
