@@ -152,13 +152,13 @@ def removes_no_logged_models() -> Patch:
     ("plant", "seed"),
     [
         (never_asks_what_ended, 1),
-        (never_asks_what_has_not_ended, 0),
+        (never_asks_what_has_not_ended, 7),
         (never_asks_for_the_trash, 0),
         (begins_a_little_late, 0),
         (does_not_see_that_experiments_changed, 0),
-        (forgets_what_it_owes, 0),
-        (keeps_former_values, 0),
-        (notes_no_aliases, 0),
+        (forgets_what_it_owes, 8),
+        (keeps_former_values, 3),
+        (notes_no_aliases, 2),
         (goes_on_whatever_is_asked_for, 0),
         (thinks_that_all_runs_are_old, 0),
         (delivers_removals_without_a_state, 0),
@@ -167,7 +167,7 @@ def removes_no_logged_models() -> Patch:
         (asks_late_for_logged_models, 1),
         (thinks_that_all_logged_models_are_old, 8),
         (thinks_that_all_logged_models_were_read, 4),
-        (removes_no_logged_models, 0),
+        (removes_no_logged_models, 12),
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], seed: int) -> None:
