@@ -29,7 +29,7 @@ from crawler.checkpoint import memory
 from crawler.checkpoint.checkpoint import Checkpoint
 from crawler.cli import run_job
 from crawler.cli.main import main
-from crawler.delivery import delivery
+from crawler.delivery import open_delivery
 from crawler.http.exchange import Request
 from crawler.http.responses import Response
 from crawler.mapping.runs import run_urn
@@ -304,7 +304,7 @@ def _surroundings(torture: Torture, folder: Path) -> Iterator[None]:
             mock.patch.dict(Checkpoint.__init__.__kwdefaults__, clock=_loop_time),
             replaced(
                 *constants,
-                (delivery, "_now", torture.time_of_day),
+                (open_delivery, "_now", torture.time_of_day),
                 (memory, "_now", torture.time_of_day),
                 (asyncio, "run", _run_virtually(torture)),
                 (run_job, "_collect_garbage_seldom", lambda: None),
