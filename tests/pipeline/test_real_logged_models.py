@@ -264,7 +264,7 @@ def test_the_simulation_lists_as_a_real_server_does(server: MlflowServer, made: 
             _, token = both(experiment_ids=some, max_results=3, **query)
             while token:
                 _, token = both(experiment_ids=some, max_results=6, page_token=token, **query)
-    assert both.rows > 100
+    assert both.rows > 50, "few rows were compared"
     query = {"experiment_ids": ids, "max_results": 3, "order_by": OLDEST_FIRST}
     _, token = both(**query)
     for offset in (0, 1, 10_000):
