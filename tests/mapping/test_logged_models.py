@@ -193,6 +193,12 @@ class TestVersions:
         registrations.add(ModelVersion("churn", "1", source=source))
         assert registrations.of(ID) == []
 
+    def test_a_version_that_is_listed_again_is_named_once(self) -> None:
+        registrations = Registrations()
+        for number in ("1", "2", "1"):
+            registrations.add(ModelVersion("churn", number, source=f"models:/{ID}"))
+        assert [each.version for each in registrations.of(ID)] == ["1", "2"]
+
     @pytest.mark.parametrize("separator", ["", "-", "_"])
     def test_a_version_with_the_urn_of_a_logged_model_keeps_it(self, separator: str) -> None:
         """The official connector has it: the logged model is named as a failure."""

@@ -17,11 +17,12 @@ class Registrations:
         """The versions of logged models, by the bytes of their ids."""
 
     def add(self, version: ModelVersion) -> None:
-        """Note a version, if it was registered from a logged model."""
+        """Note a version, if it was registered from a logged model; one that is listed again is noted once."""
         model_id = source_model_id(version.source)
         if model_id is not None:
-            known = self.of(model_id)
-            self._packed[_key(model_id)] = _pack([*known, Registered(version.name, version.version)])
+            known, registered = self.of(model_id), Registered(version.name, version.version)
+            if registered not in known:
+                self._packed[_key(model_id)] = _pack([*known, registered])
 
     def of(self, model_id: str) -> list[Registered]:
         """Return the versions of a logged model."""
