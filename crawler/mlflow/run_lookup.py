@@ -16,6 +16,9 @@ from crawler.mlflow.quirks.null_start_time import is_null_start_time
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import row_error_text
 
+RUN_IDS_A_REQUEST = 200
+"""The most that one lookup is given."""
+
 
 class FoundRuns(msgspec.Struct, Generic[Row], frozen=True):
     """Runs that were found by id. Texts: `failed` of runs that MLflow fails for, `unreadable` of a wrong shape.

@@ -175,15 +175,18 @@ class _Counter:
 
     async def _count_rows(self, resource: Resource[Row], chooses: Callable[[Row], bool] = lambda _row: True) -> int:
         """Add the rows on the first page. Returns their number."""
-        count: int | None = None
-        is_all = True
-        async for step in self._listings.steps(resource):
-            chosen = sum(map(chooses, step.rows))
-            count, is_all = len(step.rows), step.is_last
-            self._found.leave_out(resource.name, count - chosen)
-            break
+        count, is_all = await self._first_page(resource, chooses)
         self._found.add(resource.name, count, is_all=is_all)
         return count or 0
+
+    async def _first_page(
+        self, resource: Resource[Row], chooses: Callable[[Row], bool] = lambda _row: True
+    ) -> tuple[int | None, bool]:
+        """Return how many rows the first page has, None where there is no page, and whether that is all."""
+        async for step in self._listings.steps(resource):
+            self._found.leave_out(resource.name, len(step.rows) - sum(map(chooses, step.rows)))
+            return len(step.rows), step.is_last
+        return None, True
 
     def _has_model(self, row: RegisteredModel | ModelVersion) -> bool:
         return self._include.registered_models and self._pattern.allows(row.name)
@@ -216,9 +219,7 @@ class _Counter:
         count: int | None = None
         is_all = True
         if asks_evaluation_datasets(self._include, self._version):
-            async for step in self._listings.steps(EVALUATION_DATASETS):
-                count, is_all = len(step.rows), step.is_last
-                break
+            count, is_all = await self._first_page(EVALUATION_DATASETS)
             if self._listings.is_forbidden(EVALUATION_DATASETS):
                 count, is_all = await self._count_datasets_of_experiments()
             self._listings.forgive_missing(EVALUATION_DATASETS, or_refused=self._version is None)

@@ -14,9 +14,9 @@ from crawler.mlflow.paging.by_creation import LoggedModelCursor
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import LOGGED_MODELS
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
+from crawler.mlflow.run_lookup import RUN_IDS_A_REQUEST
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.read_context import ReadContext
-from crawler.pipeline.version_runs import RUN_IDS_A_REQUEST
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import RowsRead
 from crawler.telemetry.findings.reading import LISTING_MISSING, LISTING_UNREAD, ZEROS_UNKNOWN, row_findings

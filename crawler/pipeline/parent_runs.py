@@ -12,12 +12,12 @@ from crawler.errors import CrawlerError
 from crawler.mapping.runs import PARENT_TAG
 from crawler.mlflow.entities import Run
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.mlflow.run_lookup import RUN_IDS_A_REQUEST
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.findings.mapping import PARENTS_UNKNOWN
 
 REMEMBERED_RUNS = 20_000
-RUN_IDS_A_REQUEST = 200
 
 _RUN_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 

@@ -10,6 +10,7 @@ from crawler.errors import CrawlerError
 from crawler.mlflow.entities import Run
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.mlflow.run_lookup import RUN_IDS_A_REQUEST
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
@@ -18,8 +19,6 @@ from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import work_through
 from crawler.telemetry.events import RowsRead
 from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
-
-RUN_IDS_A_REQUEST = 200
 
 
 class VersionRuns:
