@@ -74,6 +74,11 @@ class Pages:
         numbers = (self._number(places, index) for index in range(skipped, min(skipped + limit, total)))
         return _page("runs", map(self._run, numbers), offset + limit if skipped + limit < total else None)
 
+    def newest_run(self, experiment_ids: Sequence[str]) -> bytes:
+        """`runs/search` by start time, the latest first, with one row a page."""
+        last = max(self._last(place) for place in map(_place, experiment_ids))
+        return self.runs(experiment_ids, 1, since=FIRST_START + last * MS_BETWEEN_RUNS)
+
     def runs_by_id(self, run_ids: Sequence[str], experiment_ids: Sequence[str]) -> bytes:
         """`runs/search` with `run_id IN`, all in one page."""
         wanted = set(map(_place, experiment_ids))
@@ -150,6 +155,10 @@ class Pages:
         """A version names a run: all of them evenly spread over the runs, no run twice."""
         run = (model * self._versions + version - 1) * self._runs // (self._models * self._versions)
         return {"model": b'"model-%06d"' % model, "version": b'"version": "%d"' % version, "run": _run_id(run)}
+
+    def _last(self, place: int) -> int:
+        """The number of the last run of an experiment; negative where it has none."""
+        return self._runs - 1 - (self._runs - 1 - place) % self._experiments
 
     def _matching(self, places: Sequence[int], before: int) -> int:
         """How many of the first `before` runs belong to these experiments."""

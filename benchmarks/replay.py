@@ -22,6 +22,7 @@ from tests.servers.faulty import Faulty
 API = "/api/2.0/mlflow"
 VERSION = "3.17.2"
 START_TIME_ASC = ["attributes.start_time ASC"]
+START_TIME_DESC = ["attributes.start_time DESC"]
 
 _CONDITION = re.compile(r"attributes\.(?:(start_time) (>=|<) (-?\d+)|(run_id) IN \(([^)]*)\))")
 _CREATED = re.compile(r"creation_timestamp (>=|<) (\d+)")
@@ -72,8 +73,10 @@ class Replay:
         since, until, run_ids = conditions(query.get("filter", ""))
         if run_ids is not None:
             return self._pages.runs_by_id(run_ids, experiment_ids)
+        if query.get("order_by") == START_TIME_DESC:
+            return self._pages.newest_run(experiment_ids)
         if query.get("order_by") != START_TIME_ASC:
-            raise ValueError(f"The replay server orders runs by {START_TIME_ASC} only.")
+            raise ValueError(f"The replay server orders runs by {START_TIME_ASC}, or gives the last one.")
         return self._pages.runs(experiment_ids, limit, offset=offset, since=since, until=until)
 
     def _logged_models(self, query: dict[str, Any], limit: int, offset: int) -> bytes:

@@ -1,6 +1,6 @@
-"""The runs of an experiment that started last."""
+"""The runs of an experiment, or of several, that started last."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -22,12 +22,12 @@ Search = Callable[[dict[str, object]], Awaitable[Page[Run]]]
 
 
 class NewestQuery(msgspec.Struct, frozen=True):
-    """Which runs count: those of an experiment that started at `since` or later and pass a filter (empty: all).
+    """Which runs count: those of some experiments that started at `since` or later and pass a filter (empty: all).
 
     `view` is their `run_view_type`.
     """
 
-    experiment_id: str
+    experiment_ids: Sequence[str]
     since: int = EARLIEST
     filter_text: str = ""
     view: str = "ACTIVE_ONLY"
@@ -37,7 +37,7 @@ class NewestQuery(msgspec.Struct, frozen=True):
         bounds = [self.filter_text] if self.filter_text else []
         bounds.append(f"attributes.start_time >= {self.since}")
         more = {"order_by": NEWEST_FIRST, "filter": " AND ".join(bounds), "run_view_type": self.view}
-        return RUNS.query(rows, token, experiment_ids=[self.experiment_id], **more)
+        return RUNS.query(rows, token, experiment_ids=list(self.experiment_ids), **more)
 
 
 async def nth_newest(

@@ -22,7 +22,7 @@ from crawler.mlflow.paging.step import Step
 from crawler.mlflow.quirks import lookahead_row
 from crawler.mlflow.quirks.null_start_time import NullStartTimes
 from crawler.mlflow.resources import RUNS
-from crawler.mlflow.row_errors import is_slow, is_unanswered, row_error_text
+from crawler.mlflow.row_errors import is_of_one_request, is_slow, is_unanswered, row_error_text
 from crawler.mlflow.run_lookup import FoundRuns, RunLookup
 
 SHORT_PAGES = 4
@@ -109,12 +109,24 @@ class RunReader:
         self, query: NewestQuery, number: int, takes: Callable[[Run], bool] | None = None
     ) -> Run | None:
         """Return the run that started `number`th last of an experiment's; None where there are fewer."""
+        return await nth_newest(self._search_in_turn, query, number, takes)
 
-        async def search(page: dict[str, object]) -> Page[Run]:
-            async with self._page_slots:
-                return self._api.decoded(RUNS.decode, await self._api.search(RUNS, page))
+    async def find_end(self, experiment_ids: Sequence[str], cursor: RunCursor) -> None:
+        """Tell a cursor of these experiments when its newest run started, if it wants to know: one request.
 
-        return await nth_newest(search, query, number, takes)
+        Whatever that request alone fails with is left to the pages, which get over more.
+        """
+        query = cursor.query
+        if query is None or not cursor.wants_newest:
+            return
+        newest = NewestQuery(experiment_ids, query.since or EARLIEST, " AND ".join(query.conditions), query.view)
+        try:
+            rows = (await self._search_in_turn(newest.page(1, ""), attempts=1)).rows
+        except CrawlerError as error:
+            if not is_of_one_request(error):
+                raise
+            rows = []
+        cursor.learn_newest(rows[0].info.start_time if rows else None)
 
     async def passing(self, runs: Sequence[Run], filter_text: str) -> set[str]:
         """Return the ids of those of some runs that pass a filter: all for an empty one."""
@@ -198,6 +210,10 @@ class RunReader:
             texts = texts + [_describe(asked, each) for each in lost]
             rows = rows + found
         return Step(rows, window, texts, step.mended, is_last=step.is_last)
+
+    async def _search_in_turn(self, query: dict[str, object], attempts: int | None = None) -> Page[Run]:
+        async with self._page_slots:
+            return self._api.decoded(RUNS.decode, await self._api.search(RUNS, query, attempts))
 
     async def _search_once(self, query: dict[str, object]) -> Page[Run]:
         return RUNS.decode(await self._api.search(RUNS, query, TRIES_WHERE_BISECTING))

@@ -28,7 +28,7 @@ async def find_newest(context: ReadContext, experiments: Sequence[Experiment]) -
             yield experiment
 
     async def work(experiment: Experiment, _queue: WorkStealingQueue[Experiment]) -> None:
-        query = NewestQuery(experiment.experiment_id, since, choice.filter.text, choice.view)
+        query = NewestQuery([experiment.experiment_id], since, choice.filter.text, choice.view)
         try:
             oldest = await context.client.runs.nth_newest(query, most, takes)
         except CrawlerError as error:

@@ -165,7 +165,9 @@ class RunStage:
     async def _step(self, reading: Reading, queue: Queue) -> None:
         """Send the entities of one page, and share what is left of the partition with idle workers."""
         windows = reading.windows
-        async with reading.source.next_step(hurry=self._room(queue) > 0) as step:
+        if hurry := self._room(queue) > 0:
+            await reading.source.find_end()
+        async with reading.source.next_step(hurry=hurry) as step:
             self._is_answered = True
             for part in self._split(reading, self._room(queue)):
                 queue.give(part)

@@ -29,6 +29,10 @@ class RunSource:
         """How many whole pages there may be behind the next one, as far as the last page tells."""
         return self._cursor.pages_left(self._runs.page_rows)
 
+    async def find_end(self) -> None:
+        """Learn where an open end lies, once a page was read, so that the rest can be split among any number."""
+        await self._runs.find_end(self.partition.scope, self._cursor)
+
     def next_step(self, *, hurry: bool) -> AbstractAsyncContextManager[Step[Run]]:
         """Read the next page. With `hurry`, ask for a short one until it is known whether the partition can be split.
 

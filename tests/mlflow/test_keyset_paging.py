@@ -325,3 +325,55 @@ def test_runs_of_a_later_part_are_left_to_it_also_before_one_without_start_time(
     step = cursor.take(page(0, 10, 20, 30, 40, None, token=5))
     assert [row.info.start_time for row in step.rows] == [10, 20, None]
     assert cursor.query is None
+
+
+def test_an_open_end_is_shared_at_once_by_all_when_the_newest_start_time_is_known() -> None:
+    cursor = RunCursor()
+    assert not cursor.wants_newest
+    cursor.take(page(0, 0, 10, 20, 30, token=4))
+    assert cursor.wants_newest
+    cursor.learn_newest(600)
+    assert not cursor.wants_newest
+    cursor.take(page(3, 30, 40, 50, 60, token=4))
+    queries = [query_of(each) for each in (cursor, *cursor.split(4, 4))]
+    assert [(query.since, query.until) for query in queries] == [
+        (60, 192),
+        (192, 294),
+        (294, 396),
+        (396, 498),
+        (498, None),
+    ]
+    # Only once: a cursor that gives more before it has read as many pages may give empty ones.
+    assert cursor.split(4, 1) == []
+
+
+def test_a_part_with_an_open_end_knows_what_the_whole_has_learned() -> None:
+    cursor = RunCursor()
+    cursor.take(page(0, 0, 10, 20, 30, token=4))
+    cursor.learn_newest(600)
+    cursor.take(page(3, 30, 40, 50, 60, token=4))
+    (last,) = cursor.split(1, 4)
+    assert query_of(last).since == 345
+    last.take(page(40, 345, 355, 365, 375, token=4))
+    assert not last.wants_newest
+    assert last.pages_left(4) == pytest.approx((600 - 375) / 30 - 1)
+
+
+@pytest.mark.parametrize("newest", [None, 0, 30])
+def test_where_no_newer_run_is_known_an_open_end_is_taken_to_be_as_far_as_the_beginning(newest: int | None) -> None:
+    cursor = RunCursor()
+    cursor.take(page(0, 0, 10, 20, 30, token=4))
+    cursor.learn_newest(newest)
+    cursor.take(page(3, 30, 40, 50, 60, token=4))
+    assert cursor.pages_left(4) == 2
+    assert not cursor.wants_newest
+
+
+def test_the_newest_start_time_is_of_no_use_where_the_end_is_near_or_known() -> None:
+    ended, bounded, tied = RunCursor(), RunCursor(0, 600), RunCursor()
+    ended.take(page(0, 0, 10))
+    bounded.take(page(0, 0, 10, 20, 30, token=4))
+    tied.take(page(0, 0, 0, 0, 0, token=4))
+    tied.take(page(3, 0, 0, 0, 0, token=4))
+    assert query_of(tied).token
+    assert not any(each.wants_newest for each in (ended, bounded, tied, RunCursor(0)))

@@ -22,7 +22,7 @@ from tests.support.examples import examples
 RUNS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(["keep", "drop"])), max_size=14).map(
     lambda rows: [Run(RunInfo(f"r{n:02}", "1", name, start_time=start)) for n, (start, name) in enumerate(rows)]
 )
-QUERY = NewestQuery("1")
+QUERY = NewestQuery(["1"])
 
 
 class Store:
@@ -92,7 +92,7 @@ async def test_what_is_refused_is_raised() -> None:
 
 
 def test_a_query_asks_for_what_counts_only() -> None:
-    page = NewestQuery("7", 5, "metrics.a > 1", "ALL").page(1, "t")
+    page = NewestQuery(["7"], 5, "metrics.a > 1", "ALL").page(1, "t")
     assert (page["experiment_ids"], page["run_view_type"], page["page_token"]) == (["7"], "ALL", "t")
     assert page["filter"] == "metrics.a > 1 AND attributes.start_time >= 5"
     assert page["order_by"] == ["attributes.start_time DESC"]

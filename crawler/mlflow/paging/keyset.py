@@ -174,6 +174,16 @@ class RunCursor:
         """Whether a second page may yet show that the server keeps the filter, so that the rest can be split."""
         return self._pace.is_unproven
 
+    @property
+    def wants_newest(self) -> bool:
+        """Whether it would help to know when its newest run started: its end is open, and more than a page away."""
+        return self._until is None and self._split_from is not None and self._pace.wants_newest
+
+    def learn_newest(self, start_time: int | None) -> None:
+        """Note when the newest of its runs started (ms since epoch), so that the rest can be split; None: not known."""
+        since = self._split_from
+        self._pace.learn_newest(None if start_time is None or since is None or start_time <= since else start_time)
+
     def pages_left(self, page_rows: int) -> float:
         """Return how many pages of `page_rows` may follow the one that is asked for; 0 where it cannot be split."""
         return 0.0 if self._split_from is None else self._pace.pages_left(self._split_from, self._until, page_rows)
