@@ -132,12 +132,12 @@ class LoggedModelStage:
         return self._context.mapper.logged_model(model, container, nans)
 
     async def _share(self, part: Part, queue: Queue) -> None:
-        """Give the later half of what is left to an idle worker, where MLflow has room for one more page."""
+        """Give later parts of what is left to idle workers, where MLflow has room for more pages."""
         if part.cursor.query is None or self._context.room(queue.idle) < 1:
             return
         if part.newest is None:
             part.newest = await self._newest(part)
-        if (cursor := part.cursor.split(part.newest)) is not None:
+        for cursor in part.cursor.split(part.newest, self._context.room(queue.idle)):
             queue.give(Part(part.experiment_ids, cursor, part.newest))
 
     async def _newest(self, part: Part) -> int:

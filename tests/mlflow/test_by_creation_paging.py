@@ -57,8 +57,8 @@ def read(store: Store, cursors: list[LoggedModelCursor], random: Random, lost: l
         found += [row_id(row) for row in step.rows]
         if lost is not None:
             lost += step.unreadable
-        if random.random() < 0.3 and (part := cursor.split(LATEST)) is not None:
-            cursors.append(part)
+        if random.random() < 0.3 and (parts := cursor.split(LATEST, random.randint(1, 4))):
+            cursors += parts
         elif random.random() < 0.2 and cursor.query is not None and not cursor.query.token and not cursor.query.most:
             cursors[cursors.index(cursor)] = cursor.copy()
     return found
@@ -180,3 +180,16 @@ def test_one_without_a_time_costs_no_other() -> None:
         assert len(cursor.take(page).rows) == 3
         assert cursor.query is not None
         assert (cursor.query.since, cursor.query.known) == (7, 1)
+
+
+def test_what_is_left_is_given_to_as_many_as_it_is_worth_a_page_to() -> None:
+    def bounds(left_until: int, parts: int) -> list[tuple[int | None, int | None]]:
+        cursor = LoggedModelCursor()
+        cursor.take(Page([model(number, 10 * number) for number in range(11)], offset_token(11)))
+        given = cursor.split(left_until - 1, parts)
+        return [(query.since, query.until) for each in (cursor, *given) if (query := each.query) is not None]
+
+    assert bounds(500, 3) == [(100, 200), (200, 300), (300, 400), (400, None)]
+    assert bounds(350, 3) == [(100, 183), (183, 266), (266, None)]
+    assert bounds(120, 3) == [(100, 110), (110, None)]
+    assert bounds(101, 3) == [(100, None)]

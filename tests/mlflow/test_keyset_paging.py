@@ -329,11 +329,11 @@ def test_runs_of_a_later_part_are_left_to_it_also_before_one_without_start_time(
 
 def test_an_open_end_is_shared_at_once_by_all_when_the_newest_start_time_is_known() -> None:
     cursor = RunCursor()
-    assert not cursor.wants_newest
     cursor.take(page(0, 0, 10, 20, 30, token=4))
-    assert cursor.wants_newest
+    wanted = [cursor.wants_newest]
     cursor.learn_newest(600)
-    assert not cursor.wants_newest
+    wanted.append(cursor.wants_newest)
+    assert wanted == [True, False]
     cursor.take(page(3, 30, 40, 50, 60, token=4))
     queries = [query_of(each) for each in (cursor, *cursor.split(4, 4))]
     assert [(query.since, query.until) for query in queries] == [

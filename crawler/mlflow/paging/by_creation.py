@@ -4,6 +4,8 @@ A cursor asks for models from the last creation time seen on, so that a model wh
 by offset, each delete would lose a row. It needs offsets only among more models of one time than a page holds.
 """
 
+from itertools import pairwise
+
 import msgspec
 
 from crawler.errors import DecodeError
@@ -61,6 +63,8 @@ class LoggedModelCursor:
         self._known = 0
         """How many models of the creation time `since` are known, which come first again."""
         self._behind_skipped: int | None = None
+        self._page_ms = 0
+        """From the first creation time of the last page to its last one."""
         self._mended: list[str] = []
         self._ties: OffsetCursor[LoggedModel] = OffsetCursor(_model_id)
 
@@ -84,6 +88,7 @@ class LoggedModelCursor:
         is_disordered = bool(page.token) and times != sorted(times)
         if is_disordered or (times and self._since is not None and min(times) < self._since):
             raise DecodeError("MLflow's answer holds other logged models than those that were asked for.")
+        self._page_ms = times[-1] - times[0] if times else 0
         step = self._ties.take(page)
         if step.skipped:
             before = step.skipped[-1].before
@@ -119,25 +124,31 @@ class LoggedModelCursor:
         part._ties = OffsetCursor(_model_id, PageBisector(self._ties.bisector.ceiling))
         return part
 
-    def split(self, latest: int) -> "LoggedModelCursor | None":
-        """Give the later half of the creation times that are left to another cursor, and return that.
+    def split(self, latest: int, parts: int) -> "list[LoggedModelCursor]":
+        """Give later stretches of the creation times that are left to at most `parts` other cursors; return these.
 
-        `latest` is the creation time of the newest model. None where there is nothing to give.
+        `latest` is the creation time of the newest model. It gives more than one where each may be worth a page.
         """
         if self._ties.token != "" or self._ties.is_bisecting or self._since is None:
-            return None
-        cut = (self._since + (latest + 1 if self._until is None else self._until)) // 2
-        if cut <= self._since:
-            return None
-        part = LoggedModelCursor(cut, self._until, self._changed_since)
-        part._ties = OffsetCursor(_model_id, PageBisector(self._ties.bisector.ceiling))
-        self._until = cut
-        return part
+            return []
+        left = (latest + 1 if self._until is None else self._until) - self._since
+        stretches = min(left, 1 + min(parts, max(1, left // max(1, self._page_ms))))
+        if stretches < 2:
+            return []
+        cuts = [self._since + left * number // stretches for number in range(1, stretches)]
+        given = [self._part(*bounds) for bounds in pairwise([*cuts, self._until])]
+        self._until = cuts[0]
+        return given
 
     @property
     def until(self) -> int | None:
         """Before when the models were created, in ms since epoch; None is an open end."""
         return self._until
+
+    def _part(self, since: int | None, until: int | None) -> "LoggedModelCursor":
+        part = LoggedModelCursor(since, until, self._changed_since)
+        part._ties = OffsetCursor(_model_id, PageBisector(self._ties.bisector.ceiling))
+        return part
 
     def _advance(self, rows: list[LoggedModel]) -> None:
         """Go on behind a page that had these rows, new or not."""
