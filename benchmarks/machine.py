@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,6 +30,17 @@ def keep_to_cores(count: int) -> int:
     chosen = sorted(os.sched_getaffinity(0))[:count]
     os.sched_setaffinity(0, chosen)
     return len(chosen)
+
+
+@contextmanager
+def on_core(number: int) -> Iterator[None]:
+    """What is started meanwhile runs on this one of our cores, counted from 0, or on the last one."""
+    before = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, before[number : number + 1] or before[-1:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def versions() -> dict[str, str]:
