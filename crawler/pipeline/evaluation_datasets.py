@@ -15,6 +15,7 @@ from crawler.mlflow.refusals import says_no_such_row
 from crawler.mlflow.resources import EVALUATION_DATASETS
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import slices
+from crawler.pipeline.failure_streak import FailureStreak
 from crawler.pipeline.listings import Listings
 from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.events import RowsRead
@@ -38,7 +39,7 @@ class EvaluationDatasetStage:
         self._context = context
         self._listings = listings
         self._requests = asyncio.Semaphore(context.workers)
-        self._failed_in_a_row = 0
+        self._streak = FailureStreak(FAILURES_IN_A_ROW)
         self._wants_experiments = False
         """Whether this account is given those of experiments only."""
         self._is_answered = False
@@ -82,8 +83,8 @@ class EvaluationDatasetStage:
     async def _with_experiments(self, dataset: EvaluationDataset) -> EvaluationDataset | None:
         """Return the dataset with its experiments, the oldest first; None where it was deleted meanwhile."""
         async with self._requests:
-            if self._failed_in_a_row >= FAILURES_IN_A_ROW:
-                self._tell_unread(dataset, f"not asked for, after {FAILURES_IN_A_ROW} failures")
+            if self._streak.is_over:
+                self._tell_unread(dataset, self._streak.reason)
                 return dataset
             try:
                 ids = await self._context.client.experiments_of_dataset(dataset.dataset_id)
@@ -95,10 +96,10 @@ class EvaluationDatasetStage:
                 if self._wants_experiments and isinstance(error, RequestRefused) and error.status == FORBIDDEN:
                     self._context.listener(DATASET_EXPERIMENTS_HIDDEN.found(f"{dataset.name} ({dataset.dataset_id})"))
                     return dataset
-                self._failed_in_a_row += 1
+                self._streak.failed()
                 self._tell_unread(dataset, str(error))
                 return dataset
-        self._failed_in_a_row = 0
+        self._streak.succeeded()
         return structs.replace(dataset, experiment_ids=sorted(ids, key=lambda each: (len(each), each)))
 
     def _tell_unread(self, dataset: EvaluationDataset, reason: str) -> None:

@@ -16,6 +16,7 @@ from crawler.mlflow.resources import LOGGED_MODELS
 from crawler.mlflow.row_errors import is_of_one_request, row_error_text
 from crawler.mlflow.run_lookup import RUN_IDS_A_REQUEST
 from crawler.pipeline.experiment_sets import search_scopes, slices
+from crawler.pipeline.failure_streak import FailureStreak
 from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
 from crawler.telemetry.events import RowsRead
@@ -55,9 +56,9 @@ class LoggedModelStage:
         self._is_answered = False
         self._missing: CrawlerError | None = None
         """The refusal of a server that has no such listing."""
-        self._failing = 0
+        self._faults = FailureStreak(MAX_FAILING)
         """Experiments that failed since the last page, for what may be a row of each, or the server."""
-        self._refused = 0
+        self._refusals = FailureStreak(MAX_REFUSED)
         """Experiments that were refused before any page."""
 
     def add(self, experiments: Sequence[Experiment]) -> None:
@@ -92,8 +93,9 @@ class LoggedModelStage:
         parts = [part]
         while parts and self._missing is None:
             part = parts.pop()
-            if self._failing >= MAX_FAILING or self._refused >= MAX_REFUSED:
-                self._tell_unread(part.experiment_ids, "not asked for, since others fail")
+            over = next((each for each in (self._faults, self._refusals) if each.is_over), None)
+            if over is not None:
+                self._tell_unread(part.experiment_ids, over.reason)
                 continue
             try:
                 while part.cursor.query is not None:
@@ -107,16 +109,17 @@ class LoggedModelStage:
                 elif len(part.experiment_ids) > 1:
                     parts += _halves(part, self._context.client.logged_models.experiment_ids.ids)
                 else:
-                    is_fault = row_error_text(error) is not None
-                    self._failing += is_fault
-                    self._refused += not (is_fault or self._is_answered)
+                    if row_error_text(error) is not None:
+                        self._faults.failed()
+                    elif not self._is_answered:
+                        self._refusals.failed()
                     self._tell_unread(part.experiment_ids, str(error))
 
     async def _read_page(self, part: Part) -> None:
         async with self._context.client.logged_models.next_page(part.experiment_ids, part.cursor) as step:
             if step.rows or step.unreadable or step.is_last:
                 self._is_answered = True
-                self._failing = 0
+                self._faults.succeeded()
             for finding in row_findings(LOGGED_MODELS.name, step.unreadable, step.mended):
                 self._context.listener(finding)
             if not step.rows:

@@ -12,6 +12,7 @@ from crawler.mlflow.metric_history import POINTS_A_REQUEST, RUNS_A_REQUEST
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.pipeline.experiment_sets import slices
+from crawler.pipeline.failure_streak import FailureStreak
 from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.events import RowsSkipped
 from crawler.telemetry.findings.reading import METRIC_HISTORY_MISSING, METRIC_HISTORY_UNREAD
@@ -39,7 +40,7 @@ class MetricHistories:
         self._parts = asyncio.Semaphore(PARTS_AT_ONCE)
         self._is_answered = False
         self._is_missing = False
-        self._failed_in_a_row = 0
+        self._streak = FailureStreak(FAILURES_IN_A_ROW)
 
     def parts(self, runs: list[Run]) -> Iterator[list[Run]]:
         """Yield the runs, which leave the list, in parts that `read` takes; all at once where none is read."""
@@ -83,8 +84,8 @@ class MetricHistories:
         batches = [*slices([*runs], self._context.client.metric_history.runs_a_request)]
         while batches and not self._is_missing:
             batch = batches.pop()
-            if self._failed_in_a_row >= FAILURES_IN_A_ROW:
-                self._fail(key, batch, runs, f"not asked for, after {FAILURES_IN_A_ROW} failures")
+            if self._streak.is_over:
+                self._fail(key, batch, runs, self._streak.reason)
                 continue
             try:
                 left = await self._ask(key, batch, runs)
@@ -93,7 +94,7 @@ class MetricHistories:
                     raise
                 batches += self._after(error, key, batch, runs)
                 continue
-            self._failed_in_a_row = 0
+            self._streak.succeeded()
             if left:
                 batches.append(left)
 
@@ -129,7 +130,7 @@ class MetricHistories:
                 self._context.listener(METRIC_HISTORY_MISSING.found(str(error)))
             self._is_missing = True
             return []
-        self._failed_in_a_row += 1
+        self._streak.failed()
         if len(batch) > 1:
             return [*slices(batch, min((len(batch) + 1) // 2, self._context.client.metric_history.runs_a_request))]
         self._fail(key, batch, runs, str(error))

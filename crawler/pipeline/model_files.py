@@ -10,6 +10,7 @@ from crawler.mlflow.entities import ModelVersion, Run
 from crawler.mlflow.model_file import ModelFile
 from crawler.mlflow.refusals import says_no_such_row
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.pipeline.failure_streak import FailureStreak
 from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.findings.reading import MODEL_FILES_UNREAD
 
@@ -30,7 +31,7 @@ class ModelFiles:
         self._is_wanted = context.selection.include.signatures
         memory = context.progress.memory
         self._known = memory.model_files if self._is_wanted and memory is not None else None
-        self._failed_in_a_row = 0
+        self._streak = FailureStreak(FAILURES_IN_A_ROW)
 
     async def read_of_runs(self, runs: Iterable[Run]) -> None:
         """Read those of the versions that are mapped with these runs, unless the runs have their signatures."""
@@ -73,9 +74,8 @@ class ModelFiles:
 
     async def _ask(self, version: ModelVersion) -> None:
         name = f"{version.name} {version.version}"
-        if self._failed_in_a_row >= FAILURES_IN_A_ROW:
-            sample = f"{name}: not asked for, after {FAILURES_IN_A_ROW} failures"
-            self._context.listener(MODEL_FILES_UNREAD.found(sample))
+        if self._streak.is_over:
+            self._context.listener(MODEL_FILES_UNREAD.found(f"{name}: {self._streak.reason}"))
             return
         try:
             file = await self._context.client.model_file(version)
@@ -84,10 +84,10 @@ class ModelFiles:
                 raise
             self._context.listener(MODEL_FILES_UNREAD.found(f"{name}: {error}"))
             if not _is_gone(error):
-                self._failed_in_a_row += 1
+                self._streak.failed()
                 self._context.mapper.model_file(version, None)
             return
-        self._failed_in_a_row = 0
+        self._streak.succeeded()
         if self._known is not None:
             self._known.add(_name(version), _encode(file))
         self._context.mapper.model_file(version, file)
