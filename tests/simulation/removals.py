@@ -32,6 +32,8 @@ class Removals:
         self._listed: set[str] = set()
         self._written = 0
         self._removed: set[str] = set()
+        self._untold: set[str] = set()
+        """Removed while a crawl was killed, perhaps by it, before its checkpoint: a later one may remove them again."""
         self.count = 0
         """How often something was marked as removed."""
         self._had_failures = False
@@ -51,9 +53,13 @@ class Removals:
 
         The crawl `is_alone` where none before it was killed; MLflow `is_edited` where it was since the crawl began.
         """
+        before = set(self._removed)
         again = self._told_again()
         if is_alone and not self._had_failures:
-            yield from (f"{urn} was marked as removed twice" for urn in again)
+            yield from (f"{urn} was marked as removed twice" for urn in again if urn not in self._untold)
+        self._untold -= {*again}
+        if not is_alone:
+            self._untold |= self._removed - before
         there = {urn for urn, name in expected if name == "status"}
         returned = {urn for urn in self._removed & there - excepted if urn not in self._gms.bad}
         yield from (f"{urn} is removed, and MLflow has it" for urn in sorted(returned))
