@@ -121,7 +121,7 @@ class RunReader:
             return
         newest = NewestQuery(experiment_ids, query.since or EARLIEST, " AND ".join(query.conditions), query.view)
         try:
-            rows = (await self._search_in_turn(newest.page(1, ""), attempts=1)).rows
+            rows = (await self._search_in_turn(newest.page(1, ""))).rows
         except CrawlerError as error:
             if not is_of_one_request(error):
                 raise
@@ -211,9 +211,9 @@ class RunReader:
             rows = rows + found
         return Step(rows, window, texts, step.mended, is_last=step.is_last)
 
-    async def _search_in_turn(self, query: dict[str, object], attempts: int | None = None) -> Page[Run]:
+    async def _search_in_turn(self, query: dict[str, object]) -> Page[Run]:
         async with self._page_slots:
-            return self._api.decoded(RUNS.decode, await self._api.search(RUNS, query, attempts))
+            return self._api.decoded(RUNS.decode, await self._api.search(RUNS, query))
 
     async def _search_once(self, query: dict[str, object]) -> Page[Run]:
         return RUNS.decode(await self._api.search(RUNS, query, TRIES_WHERE_BISECTING))

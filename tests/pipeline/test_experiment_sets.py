@@ -41,6 +41,7 @@ class Mlflow:
         self.server = TrackingServer(lambda: 0.0)
         self.searches: list[tuple[int, dict[str, Any]]] = []
         self.fails_after: int | None = None
+        self.newest_status = 200
         for number in range(1, experiments + 1):
             self.add_experiment(number)
         for number in range(experiments * runs):
@@ -85,8 +86,14 @@ class Mlflow:
         body = await request.read()
         answer = self.server.answer(Request(method=request.method, url=str(request.rel_url), body=body))
         if request.path == SEARCH:
-            self.searches.append((answer.status, json.loads(body)))
+            if is_of_newest(query := json.loads(body)) and self.newest_status != 200:
+                return web.Response(status=self.newest_status)
+            self.searches.append((answer.status, query))
         return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+
+
+def is_of_newest(query: dict[str, Any]) -> bool:
+    return query.get("order_by") == ["attributes.start_time DESC"]
 
 
 def run_id(number: int) -> str:
@@ -153,6 +160,28 @@ async def test_a_large_experiment_is_read_with_small_ones_beside_it(tmp_path: Pa
     done = await crawled(mlflow, tmp_path, page_size=120)
     assert done.runs == urns(range(1_400))
     assert len(mlflow.searches) == 9 + 5 + NULL_START_TIMES
+
+
+async def test_a_single_experiment_is_shared_by_all_once_its_newest_run_is_known(tmp_path: Path) -> None:
+    mlflow = Mlflow(experiments=1, runs=2_000)
+    done = await crawled(mlflow, tmp_path, mlflow_concurrency=4, page_size=100)
+    assert done.runs == urns(range(2_000))
+    queries = [query for _, query in mlflow.searches]
+    asked = [is_of_newest(query) for query in queries]
+    assert asked.index(True) == 1
+    assert sum(asked) == 1
+    parts = {bound for query in queries if (bound := query.get("filter", "").partition(" < ")[2])}
+    assert len(parts) >= 3
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_where_the_newest_run_is_not_told_nothing_is_lost(tmp_path: Path, status: int) -> None:
+    mlflow = Mlflow(experiments=1, runs=500)
+    mlflow.newest_status = status
+    done = await crawled(mlflow, tmp_path, mlflow_concurrency=4, page_size=100)
+    assert done.runs == urns(range(500))
+    assert done.failures == []
+    assert set(mlflow.statuses) == {200}
 
 
 async def test_an_experiment_that_may_not_be_read_costs_itself(tmp_path: Path) -> None:
