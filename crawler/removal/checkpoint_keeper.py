@@ -39,6 +39,8 @@ class CheckpointKeeper:
         self._run_id = run_id
         self._listener = listener
         self._writes = writes and not settings.ignore_new_state
+        self._is_there = False
+        """Whether the last checkpoint named anything."""
 
     async def read(self) -> Sequence[str]:
         """Return the URNs of the last checkpoint: none where there is none, or where it cannot be read."""
@@ -53,11 +55,12 @@ class CheckpointKeeper:
             return ()
         if found is None and self._job == OFFICIAL_JOB:
             _log.info("There is no checkpoint of %s yet: nothing is removed this time.", self._pipeline_name)
+        self._is_there = bool(found)
         return found or ()
 
     async def write(self, urns: Sequence[str]) -> None:
-        """Write the next checkpoint, unless the last one could not be read."""
-        if not self._writes or not urns:
+        """Write the next checkpoint, unless the last one could not be read, or neither of them names anything."""
+        if not self._writes or not (urns or self._is_there):
             return
         made = await asyncio.to_thread(self._checkpoint, urns)
         if problem := self._too_large(made):

@@ -158,6 +158,8 @@ class TestCrawls:
         crawled.stateful["removal"] = "confirm"
         assert (await crawled.crawl()).status == "success"
         assert removed(crawled.gms) == {logged(1), logged(2), logged(3)}
+        assert kept_checkpoint(crawled.gms, OWN) == []
+        assert not (await crawled.crawl()).removed, "they are removed once"
 
     async def test_a_listing_that_fails_removes_nothing(self, crawled: World) -> None:
         delete(crawled, 2)
