@@ -73,9 +73,15 @@ class ParentRuns:
                 self._context.listener(PARENTS_UNKNOWN.found(str(error), count=len(some)))
         return written
 
+    def _may_be_of(self, run: Run) -> bool:
+        """Return whether the run's experiment is one of those that are crawled, or may yet be listed."""
+        return not self._are_all or self.are_of(run.info.experiment_id)
+
     async def _look_up(self, run_ids: Sequence[str]) -> dict[str, bool]:
         written: dict[str, Run] = {}
         runs, choice = self._context.client.runs, self._context.choice
+        # More may be listed while MLflow answers.
+        were_all = self._are_all
         for scope in search_scopes(list(self._experiment_ids), runs.experiment_ids.ids, len(run_ids)):
             missing = [run_id for run_id in run_ids if run_id not in written]
             found = await runs.by_id_beside_pages(missing, scope) if missing else None
@@ -84,9 +90,9 @@ class ParentRuns:
                     written[run.info.run_id] = run
         missing = [run_id for run_id in run_ids if run_id not in written]
         # Of an experiment that is not listed yet it is not known whether it is chosen.
-        if missing and not self._are_all and choice.knows_experiments:
+        if missing and not were_all and choice.knows_experiments:
             found = await runs.by_id_beside_pages(missing, [])
-            written |= {run.info.run_id: run for run in found.runs if choice.writes(run)}
+            written |= {run.info.run_id: run for run in found.runs if self._may_be_of(run) and choice.writes(run)}
         passing = set(written)
         if written and choice.filter.text:
             passing &= await runs.passing([*written.values()], choice.filter.text)

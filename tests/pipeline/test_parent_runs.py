@@ -118,6 +118,24 @@ async def test_a_parent_may_be_of_an_experiment_that_is_listed_later() -> None:
     assert await parents.of([run("g", "s")]) == frozenset()
 
 
+@pytest.mark.parametrize(("listed", "named"), [("1", {"p"}), ("8", set())])
+async def test_a_parent_may_be_of_an_experiment_that_is_listed_while_mlflow_is_asked(
+    listed: str, named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client({"p": True})
+    parents = ParentRuns(read_context(client))
+    parents.add_experiments(["7"])
+    ask = client.runs.by_id_beside_pages
+
+    async def ask_within(run_ids: list[str], scope: list[str]) -> FoundRuns[Run]:
+        parents.add_experiments([listed], are_last=True)
+        found = await ask(run_ids, scope)
+        return FoundRuns([each for each in found.runs if not scope or each.info.experiment_id in scope])
+
+    monkeypatch.setattr(client.runs, "by_id_beside_pages", ask_within)
+    assert await parents.of([run("c", "p")]) == named
+
+
 async def test_parents_that_have_children_are_remembered_for_longest() -> None:
     client = Client({})
     parents = parents_of(client, [], remembered=3)
