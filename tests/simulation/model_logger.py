@@ -116,14 +116,17 @@ class ModelLogger(Writer):
             self._server.put_logged_model(fields)
 
     def _measure(self) -> None:
-        """One point more, by the model's own run or another one, which has the newest only. NaN is listed as 0.0."""
+        """One point more, by the model's own run or another one, which has the newest only. NaN is listed as 0.0.
+
+        MLflow takes no metric of a run that is deleted (sqlalchemy_store.py, _check_run_is_active).
+        """
         model, run = self._some(self._server.logged_models), self._some(self._server.runs)
         if model is None:
             return
         own = self._server.runs.get(model["info"]["source_run_id"])
         if own is not None and own.now is not None and self._chance.random() < 0.7:
             run = copy.deepcopy(own.now.fields)
-        if run is None or not is_shaped(run):
+        if run is None or not is_shaped(run) or run["info"]["lifecycle_stage"] == "deleted":
             return
         point = {
             "key": self._chance.choice(LOGGED_METRICS),
