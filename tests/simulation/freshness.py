@@ -44,6 +44,7 @@ ROUNDS = 10
 MAX_STEPS = 3_000_000
 
 CHECKPOINT = "checkpoint.json"
+DATASET = "urn:li:dataset:"
 
 Key = tuple[str, str]
 Result = TypeVar("Result")
@@ -72,6 +73,8 @@ class Freshness:
         self._last: int | None = None
         self._life_began = self._last_listed = 0
         self._interrupted_reads_all = False
+        self._unforgotten: set[str] = set()
+        """Datasets that no run named in the last crawl of everything, which had failures and so forgot nothing."""
         self.findings: list[str] = []
         self.trace: list[str] = []
         self.crawls: dict[str, int] = {}
@@ -247,6 +250,10 @@ class Freshness:
         if self.logged is not None:
             unseen = self.logged.keep_hidden(began, report.since, listed)
             excepted |= {logged_model_urn(each, self.settings.mapping) for each in unseen}
+        if report.since is None:
+            unnamed = {urn for urn, _ in self.gms.aspects if urn.startswith(DATASET)} - {urn for urn, _ in expected}
+            self._unforgotten = unnamed if report.failures else set()
+        excepted |= self._unforgotten
         self.historian.marks = hidden
         for key, value in expected.items():
             self.compared += 1
