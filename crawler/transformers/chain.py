@@ -23,6 +23,10 @@ class Step(Protocol):
         """Change an entity, and return it with what else comes of it."""
         ...
 
+    def apply_to_more(self, draft: Draft) -> list[Draft]:
+        """Change more aspects of an entity that came before: what it lacked, it got then."""
+        ...
+
     def end(self) -> list[Draft]:
         """Return what comes after all entities."""
         ...
@@ -59,6 +63,10 @@ class WithoutBrowsePaths:
         """Leave it out."""
         draft.put(BROWSE_PATHS, None)
         return [draft]
+
+    def apply_to_more(self, draft: Draft) -> list[Draft]:
+        """Leave it out."""
+        return self.apply(draft)
 
     def end(self) -> list[Draft]:
         """Return nothing."""
@@ -98,7 +106,7 @@ class Chain:
         try:
             for each in self._steps:
                 name = each.name
-                drafts = _apply(each.step, drafts)
+                drafts = _apply(each.step, each.step.apply, drafts)
             done.entities += _entities(drafts)
         except Exception as error:  # noqa: BLE001  whatever a transformer raises
             done.failed.append((entity, _reason(name, error)))
@@ -109,15 +117,15 @@ class Chain:
         drafts: list[Draft] = []
         for each in self._steps:
             try:
-                drafts = _apply(each.step, drafts) + each.step.end()
+                drafts = _apply(each.step, each.step.apply_to_more, drafts) + each.step.end()
             except Exception as error:  # noqa: BLE001  whatever a transformer raises
                 done.errors.append(_reason(each.name, error))
         done.entities += _entities(drafts)
         return done
 
 
-def _apply(step: Step, drafts: Iterable[Draft]) -> list[Draft]:
-    return [made for draft in drafts for made in (step.apply(draft) if step.wants(draft.type) else [draft])]
+def _apply(step: Step, apply: Callable[[Draft], list[Draft]], drafts: Iterable[Draft]) -> list[Draft]:
+    return [made for draft in drafts for made in (apply(draft) if step.wants(draft.type) else [draft])]
 
 
 def _entities(drafts: Iterable[Draft]) -> list[Entity]:

@@ -87,6 +87,10 @@ class AspectStep(_TypedStep):
         self._remember(draft.urn)
         return [draft]
 
+    def apply_to_more(self, draft: Draft) -> list[Draft]:
+        """Transform the aspect if it is among them."""
+        return self.apply(draft) if self._transformer.aspect_name() in draft.names() else [draft]
+
 
 class AspectsStep(_TypedStep):
     """A transformer that makes several aspects of one, such as acryl-datahub's `tags_to_structured_properties`."""
@@ -105,6 +109,10 @@ class AspectsStep(_TypedStep):
                 draft.put(other, aspect)
         self._remember(draft.urn)
         return [draft]
+
+    def apply_to_more(self, draft: Draft) -> list[Draft]:
+        """Replace the aspect if it is among them."""
+        return self.apply(draft) if self._transformer.aspect_name() in draft.names() else [draft]
 
 
 class RecordStep:
@@ -138,6 +146,10 @@ class RecordStep:
             if name not in kept:
                 draft.put(name, None)
         return drafts_of(made, draft)
+
+    def apply_to_more(self, draft: Draft) -> list[Draft]:
+        """Hand it these aspects: it knows itself what came before."""
+        return self.apply(draft)
 
     def end(self) -> list[Draft]:
         """Tell it that all entities have come."""

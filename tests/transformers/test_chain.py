@@ -19,7 +19,7 @@ from datahub.metadata.schema_classes import (
     SystemMetadataClass,
     TagAssociationClass,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.config.unsupported import UNSUPPORTED_TRANSFORMERS
@@ -93,7 +93,14 @@ def test_a_transformer_does_what_it_does_in_its_own_pipeline(case: dict[str, Any
     assert ours([case], ENTITIES) == official_values([case], ENTITIES)
 
 
+TAGS, OWNERS, MORE_TAGS = (
+    {"type": name, "config": TRANSFORMERS[name][0]}
+    for name in ("simple_add_dataset_tags", "extract_ownership_from_tags", "pattern_add_dataset_tags")
+)
+
+
 @examples(60)
+@example([TAGS, OWNERS, MORE_TAGS])
 @given(st.lists(st.sampled_from(CASES), min_size=2, max_size=5))
 def test_so_do_several_one_behind_the_other(cases: list[dict[str, Any]]) -> None:
     entities = ENTITIES[::3]
