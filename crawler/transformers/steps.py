@@ -4,6 +4,7 @@ There, a transformer that adds an aspect does so at the end of the stream, to al
 entity is whole when it comes, so it gets what it lacks at once, and travels in one request.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -47,11 +48,12 @@ def step_of(transformer: Transformer, system_metadata: SystemMetadataClass) -> S
     return RecordStep(transformer, system_metadata)
 
 
-class _TypedStep:
+class _TypedStep(ABC):
     """A step of entities of some types, by a transformer of one aspect that does only what its base class does."""
 
-    def __init__(self, base: BaseTransformer) -> None:
+    def __init__(self, base: BaseTransformer, aspect_name: str) -> None:
         self._base = base
+        self._name = aspect_name
         self._types = frozenset(base.entity_types())
         handler = getattr(type(base), "handle_end_of_stream", None)
         self._has_end = handler is not HandleEndOfStreamTransformer.handle_end_of_stream
@@ -60,6 +62,14 @@ class _TypedStep:
     def wants(self, entity_type: str) -> bool:
         """Return whether it may change entities of this type."""
         return entity_type in self._types or _ALL in self._types
+
+    @abstractmethod
+    def apply(self, draft: Draft) -> list[Draft]:
+        """Transform the aspect, which the entity may lack."""
+
+    def apply_to_more(self, draft: Draft) -> list[Draft]:
+        """Transform the aspect if it is among them."""
+        return self.apply(draft) if self._name in draft.names() else [draft]
 
     def end(self) -> list[Draft]:
         """Return what it makes of all that it has seen."""
@@ -77,31 +87,27 @@ class AspectStep(_TypedStep):
     """A transformer of one aspect, such as acryl-datahub's `simple_add_dataset_tags`."""
 
     def __init__(self, base: BaseTransformer, transformer: SingleAspectTransformer) -> None:
-        super().__init__(base)
+        super().__init__(base, transformer.aspect_name())
         self._transformer = transformer
 
     def apply(self, draft: Draft) -> list[Draft]:
         """Transform the aspect, which the entity may lack."""
-        name = self._transformer.aspect_name()
+        name = self._name
         draft.put(name, self._transformer.transform_aspect(draft.urn, name, draft.get(name)))
         self._remember(draft.urn)
         return [draft]
-
-    def apply_to_more(self, draft: Draft) -> list[Draft]:
-        """Transform the aspect if it is among them."""
-        return self.apply(draft) if self._transformer.aspect_name() in draft.names() else [draft]
 
 
 class AspectsStep(_TypedStep):
     """A transformer that makes several aspects of one, such as acryl-datahub's `tags_to_structured_properties`."""
 
     def __init__(self, base: BaseTransformer, transformer: MultipleAspectTransformer) -> None:
-        super().__init__(base)
+        super().__init__(base, transformer.aspect_name())
         self._transformer = transformer
 
     def apply(self, draft: Draft) -> list[Draft]:
         """Replace the aspect by what comes of it."""
-        name = self._transformer.aspect_name()
+        name = self._name
         made = dict(self._transformer.transform_aspects(draft.urn, name, draft.get(name)))
         draft.put(name, made.pop(name, None))
         for other, aspect in made.items():
@@ -109,10 +115,6 @@ class AspectsStep(_TypedStep):
                 draft.put(other, aspect)
         self._remember(draft.urn)
         return [draft]
-
-    def apply_to_more(self, draft: Draft) -> list[Draft]:
-        """Replace the aspect if it is among them."""
-        return self.apply(draft) if self._transformer.aspect_name() in draft.names() else [draft]
 
 
 class RecordStep:

@@ -83,7 +83,7 @@ def test_user_info_goes_and_the_rest_stays(text: str, stripped: str) -> None:
         "dbfs://profile@databricks/x",
         "ann@example.com, https://example.com",
         "https://example.com\nann@example.com",
-        "https://registry.npmjs.org/@scope/pkg",
+        "https://packages.example.com/@scope/pkg",
         "https://example.com:8080/~ann/a@b",
         "https://example.com?mail=ann@example.com",
         "https://example.com#ann@example.com",
