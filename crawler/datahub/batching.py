@@ -69,15 +69,9 @@ class Packer:
         if not entity.proposals:
             return []
         size = self._frame(entity) + _size(entity.proposals)
-        if self._fits(len(entity.proposals), size):
-            self._put(entity, size)
-            return []
-        full = []
-        for piece, piece_size in self._cut(entity, size):
-            if not self._fits(len(piece.proposals), piece_size):
-                full += self.flush()
-            self._put(piece, piece_size)
-        return full
+        if len(entity.proposals) <= self._max_proposals and size <= self._max_bytes:
+            return self._put(entity, size)
+        return [batch for piece, piece_size in self._cut(entity) for batch in self._put(piece, piece_size)]
 
     def flush(self) -> list[Batch]:
         """Return the batch that is not full yet: none or one."""
@@ -87,18 +81,18 @@ class Packer:
         self._entities, self._proposals, self._bytes = [], 0, 0
         return [batch]
 
-    def _fits(self, proposals: int, size: int) -> bool:
-        return self._proposals + proposals <= self._max_proposals and self._bytes + size <= self._max_bytes
-
-    def _put(self, entity: EncodedEntity, size: int) -> None:
+    def _put(self, entity: EncodedEntity, size: int) -> list[Batch]:
+        """Put an entity into the batch at hand, or where it does not fit into the next. Returns the batch before it."""
+        proposals = self._proposals + len(entity.proposals)
+        is_full = proposals > self._max_proposals or self._bytes + size > self._max_bytes
+        full = self.flush() if is_full else []
         self._entities.append(entity)
         self._proposals += len(entity.proposals)
         self._bytes += size
+        return full
 
-    def _cut(self, entity: EncodedEntity, size: int) -> list[tuple[EncodedEntity, int]]:
-        """Return the entity in pieces that each fit in a batch, with their bytes."""
-        if len(entity.proposals) <= self._max_proposals and size <= self._max_bytes:
-            return [(entity, size)]
+    def _cut(self, entity: EncodedEntity) -> list[tuple[EncodedEntity, int]]:
+        """Return a large entity in pieces that each fit in a batch, with their bytes."""
         frame = self._frame(entity)
         pieces: list[list[bytes]] = [[]]
         room = self._max_bytes - frame

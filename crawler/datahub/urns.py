@@ -110,10 +110,11 @@ def problem(urn: str, entity_type: str | None = None) -> str | None:
     `metadata_aspect_v2.urn`. The Rest.li endpoint answers 200 and drops what breaks these rules, so they are checked
     before anything is sent.
     """
-    if len(urn) > MAX_CHARACTERS:
-        return f"its URN has {len(urn)} characters, DataHub takes at most {MAX_CHARACTERS}"
+    characters = len(urn)
+    if characters > MAX_CHARACTERS:
+        return f"its URN has {characters} characters, DataHub takes at most {MAX_CHARACTERS}"
     # Encoding makes at most 3 bytes of an ASCII character, 12 of any: most URNs need no closer look.
-    longest = (3 if urn.isascii() else 12) * len(urn)
+    longest = (3 if urn.isascii() else 12) * characters
     if longest > MAX_ENCODED_BYTES and (size := _encoded_size(urn)) > MAX_ENCODED_BYTES:
         return f"its URN takes {size} bytes when URL-encoded, DataHub takes at most {MAX_ENCODED_BYTES}"
     if entity_type is not None and not urn.startswith(f"urn:li:{entity_type}:"):

@@ -19,15 +19,18 @@ class _JsonProposal(msgspec.Struct, rename="camel"):
     aspect: _Json
 
 
+def encode_key(entity_type: str, urn: str) -> bytes:
+    """Return the start of a proposal of the entity, open for its other keys."""
+    return b'{"entityType":"%b","entityUrn":%b' % (entity_type.encode(), _encode(urn))
+
+
 class FileWire:
     """Proposals with the aspect as plain JSON."""
 
+    encode_entity_key = staticmethod(encode_key)
+
     def __init__(self, system_metadata: msgspec.Raw) -> None:
         self._end = b'},"systemMetadata":%b}' % bytes(system_metadata)
-
-    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
-        """Return the bytes that name the entity."""
-        return encode_key(entity_type, urn)
 
     def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """Return the bytes that name the aspect and hold its JSON."""
@@ -49,11 +52,6 @@ class FileWire:
         """Decode one of the entity's encoded proposals."""
         decoded = msgspec.json.decode(encoded, type=_JsonProposal)
         return Proposal(entity.entity_type, entity.urn, decoded.aspect_name, bytes(decoded.aspect.json))
-
-
-def encode_key(entity_type: str, urn: str) -> bytes:
-    """Return the start of a proposal of the entity, open for its other keys."""
-    return b'{"entityType":"%b","entityUrn":%b' % (entity_type.encode(), _encode(urn))
 
 
 def name_of(encoded: bytes) -> str:

@@ -35,6 +35,7 @@ class RestliWire:
     """
 
     lists_taken = False
+    encode_entity_key = staticmethod(encode_key)
 
     def __init__(self, system_metadata: msgspec.Raw, *, patches_status: bool = False) -> None:
         """With `patches_status`, of the aspect `status` only what it names is changed."""
@@ -43,10 +44,6 @@ class RestliWire:
             system_metadata
         )
         self._patches_status = patches_status
-
-    def encode_entity_key(self, entity_type: str, urn: str) -> bytes:
-        """Return the bytes that name the entity."""
-        return encode_key(entity_type, urn)
 
     def encode_aspect(self, aspect_name: str, aspect: bytes) -> bytes:
         """Return the bytes that name the aspect and hold its JSON."""
