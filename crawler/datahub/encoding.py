@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 
 from crawler.datahub import urns
-from crawler.datahub.aspects.aspect import Aspect, encode_aspect
+from crawler.datahub.aspects.aspect import Aspect
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity, Proposal, Refusal
@@ -47,7 +47,10 @@ class Encoder:
             proposals = [
                 key + encoded
                 for aspect in entity.aspects
-                if (encoded := remembered(id(aspect)) or self._encode_aspect(aspect, entity, refusals))
+                if (
+                    encoded := (aspect.REPEATS and remembered(id(aspect)))
+                    or self._encode_aspect(aspect, entity, refusals)
+                )
             ]
         pending = Pending(len(proposals), ack=ack, is_removal=entity.is_removal)
         return EncodedEntity(entity.type, entity.urn, proposals, True, pending), refusals
@@ -80,7 +83,7 @@ class Encoder:
         """Return the aspect's bytes; none where it is not to be sent."""
         if self._unsupported and (entity.type, aspect.NAME) in self._unsupported:
             return b""
-        data = encode_aspect(aspect)
+        data = aspect.to_json()
         if len(data) > MAX_ASPECT_BYTES:
             refusals.append(_too_large(self._proposal(entity, aspect)))
             return b""
@@ -94,7 +97,7 @@ class Encoder:
         return encoded
 
     def _proposal(self, entity: Entity, aspect: Aspect) -> Proposal:
-        return Proposal(entity.type, entity.urn, aspect.NAME, encode_aspect(aspect))
+        return Proposal(entity.type, entity.urn, aspect.NAME, aspect.to_json())
 
     def _remember(self, aspect: Aspect, encoded: bytes, entity_type: str) -> None:
         remembered, alive = self._remembered[entity_type], self._alive[entity_type]

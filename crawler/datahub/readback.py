@@ -5,7 +5,6 @@ unchanged can be proven, and what an earlier crawl stored proves nothing, unless
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -32,14 +31,15 @@ TIMESERIES = frozenset(
 )
 """Aspects that DataHub keeps in its search index only, by time: that one was written cannot be told from these."""
 
+_WHOLE: dict[str, str] = {}
 _encode = msgspec.json.Encoder().encode
 
 
-class _SystemMetadata(msgspec.Struct, rename="camel"):
+class _SystemMetadata(msgspec.Struct, rename="camel", gc=False):
     last_observed: int | None = None
 
 
-class _Stored(msgspec.Struct, rename="camel"):
+class _Stored(msgspec.Struct, rename="camel", gc=False):
     system_metadata: _SystemMetadata | None = None
 
 
@@ -76,8 +76,7 @@ def path(entity_type: str) -> str:
 
 def body(wanted: Wanted) -> bytes:
     """Return the body of a request: each entity once, with the names of its aspects."""
-    entities = [b'{"urn":%b,%b}' % (_encode(urn), b",".join(map(_asked, names))) for urn, names in wanted.items()]
-    return b"[%b]" % b",".join(entities)
+    return _encode([{"urn": urn, **dict.fromkeys(names, _WHOLE)} for urn, names in wanted.items()])
 
 
 def prove(answer: bytes, last_observed: int, expected: Expected | None = None) -> Proof:
@@ -93,11 +92,6 @@ def prove(answer: bytes, last_observed: int, expected: Expected | None = None) -
         raise DecodeError(f"What DataHub read back is no list of entities: {error}.") from None
 
 
-@lru_cache
-def _asked(name: str) -> bytes:
-    return b"%b:{}" % _encode(name)
-
-
 def _prove(entities: Sequence[Mapping[str, _Stored | str]], last_observed: int, expected: Expected) -> Proof:
     proven: set[tuple[str, str]] = set()
     unproven: set[tuple[str, str]] = set()
@@ -109,14 +103,13 @@ def _prove(entities: Sequence[Mapping[str, _Stored | str]], last_observed: int, 
         for name, stored in entity.items():
             if isinstance(stored, str):
                 continue
+            key = urn, name
             metadata = stored.system_metadata
-            observed = None if metadata is None else metadata.last_observed
-            if observed is not None:
+            if metadata is not None and (observed := metadata.last_observed) is not None:
                 shows_metadata = True
                 if observed >= last_observed:
-                    proven.add((urn, name))
+                    proven.add(key)
                     continue
-            key = (urn, name)
             (proven if _is_equal(stored, name, expected.get(key)) else unproven).add(key)
     return Proof(proven, unproven, shows_metadata)
 

@@ -74,10 +74,10 @@ class Delivery:
             for entity, encoded, refusals in self._encoded(entities, ack):
                 if refusals or not encoded.proposals:
                     self._outcomes.refused_here(encoded, refusals)
-                if encoded.proposals and not entity.is_removal:
-                    mapped[entity.type] = mapped.get(entity.type, 0) + 1
                 if encoded.proposals:
                     self._queues.put(encoded, entity.ordering_key)
+                    if not encoded.pending.is_removal:
+                        mapped[entity.type] = mapped.get(entity.type, 0) + 1
         for entity_type, count in mapped.items():
             self._listener(EntitiesMapped(entity_type, count))
 

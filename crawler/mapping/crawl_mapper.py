@@ -203,12 +203,13 @@ class CrawlMapper:
         if context is None:
             context = unknown_context(run.info.experiment_id, self._settings)
         user = run_user(run)
-        self._witness.see(user_urn(user))
+        actor = user_urn(user)
+        self._witness.see(actor)
         entities = self._users.take(user)
         inputs = self._edges.inputs(run, entities)
         outputs = self._edges.outputs(run, self._versions.outputs(run.info.run_id))
         histories = self._histories.pop(run.info.run_id, None) if self._histories else None
-        entities.append(run_entity(run, context, inputs, outputs, parents, histories))
+        entities.append(run_entity(run, actor, context, inputs, outputs, parents, histories))
         entities += self._versions.take(run)
         return entities
 

@@ -90,7 +90,7 @@ class RunEdges:
 
     def outputs(self, run: Run, versions: list[str]) -> list[str]:
         """Return the URNs of what a run made: its `versions`, and logged models where these are written."""
-        if not self._has_logged_models or run.outputs is None:
+        if not self._has_logged_models or run.outputs is None or not run.outputs.model_outputs:
             return versions
         made = (logged_model_urn(each.model_id, self._settings) for each in run.outputs.model_outputs if each.model_id)
         return list(dict.fromkeys([*versions, *(urn for urn in made if not urns.problem(urn))]))

@@ -23,7 +23,6 @@ from crawler.mapping.metric_history import Histories, past_values, thinned_prope
 from crawler.mapping.metric_values import python_texts
 from crawler.mapping.platform import IN_TRASH, PLATFORM, platform_instance, ui_page, ui_query, url_part
 from crawler.mapping.times import known_time
-from crawler.mapping.users import user_urn
 from crawler.mlflow.entities import Experiment, Run, as_dict
 from crawler.settings.mapping import MappingSettings
 
@@ -87,6 +86,7 @@ def run_user(run: Run) -> str:
 
 def run_entity(
     run: Run,
+    actor: str,
     context: RunContext,
     inputs: Sequence[Edge],
     outputs: Sequence[str],
@@ -95,8 +95,8 @@ def run_entity(
 ) -> Entity:
     """Map a run to a data process instance.
 
-    `inputs` are its datasets, `outputs` the URNs of its model versions, `parents` the ids of runs that are written,
-    `histories` what its metrics were before, where that is known.
+    `actor` is the URN of its user, `inputs` are its datasets, `outputs` the URNs of its model versions, `parents` the
+    ids of runs that are written, `histories` what its metrics were before, where that is known.
     """
     tags = as_dict(run.data.tags)
     if histories:
@@ -105,7 +105,7 @@ def run_entity(
     start, end = known_time(run.info.start_time), known_time(run.info.end_time)
     created = start or end or context.created
     aspects: list[Aspect] = [
-        _properties(run, tags, context, created),
+        _properties(run, tags, actor, context, created),
         *context.container,
         _training(run, histories),
         *context.common,
@@ -134,12 +134,14 @@ def training_metrics(run: Run) -> list[NamedValue]:
     return [NamedValue(metric.key, text) for metric, text in zip(metrics, texts, strict=True)]
 
 
-def _properties(run: Run, tags: dict[str, str], context: RunContext, created: int) -> DataProcessInstanceProperties:
+def _properties(
+    run: Run, tags: dict[str, str], actor: str, context: RunContext, created: int
+) -> DataProcessInstanceProperties:
     info = run.info
     return DataProcessInstanceProperties(
         # MLflow 1.28 and 1.29 keep the name in the tag only.
         name=info.run_name or tags.get(NAME_TAG) or info.run_id,
-        created=TimeStamp(time=created, actor=user_urn(run_user(run))),
+        created=TimeStamp(time=created, actor=actor),
         custom_properties=tags | IN_TRASH if run.deleted else tags,
         external_url=context.pages + url_part(info.run_id) + context.query,
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 
 from crawler.telemetry.events import (
     DeadLettersKept,
@@ -15,6 +16,8 @@ from crawler.telemetry.events import (
 )
 from crawler.telemetry.findings.kind import Finding
 from crawler.telemetry.tally import Tally
+
+_kind = attrgetter("entity_type", "verification_method", "is_removal")
 
 
 def count(event: Event, tally: Tally) -> None:
@@ -42,11 +45,13 @@ def count(event: Event, tally: Tally) -> None:
 
 
 def _count_outcomes(outcomes: Sequence[Outcome], tally: Tally) -> None:
-    tally.unconfirmed += sum(each.unconfirmed > 0 for each in outcomes)
     whole = [each for each in outcomes if each.delivered and not each.rejected and not each.unconfirmed]
-    tally.removed.update(each.entity_type for each in whole if each.is_removal)
-    delivered = Counter((each.entity_type, each.verification_method) for each in whole if not each.is_removal)
-    for (entity_type, method), count_of_type in delivered.items():
-        tally.delivered[entity_type] += count_of_type
+    if len(whole) < len(outcomes):
+        tally.unconfirmed += sum(each.unconfirmed > 0 for each in outcomes)
+    for (entity_type, method, is_removal), count_of_kind in Counter(map(_kind, whole)).items():
+        if is_removal:
+            tally.removed[entity_type] += count_of_kind
+            continue
+        tally.delivered[entity_type] += count_of_kind
         if method is not None:
-            tally.confirmed[entity_type][method] += count_of_type
+            tally.confirmed[entity_type][method] += count_of_kind

@@ -7,7 +7,7 @@ import msgspec
 import orjson
 from msgspec import structs
 
-from crawler.datahub.aspects.aspect import Aspect, encode_aspect, foreign_aspect
+from crawler.datahub.aspects.aspect import Aspect, foreign_aspect
 from crawler.datahub.proposals import Entity
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _official(aspect: Aspect) -> "OfficialAspect":
     from datahub.emitter.aspect import ASPECT_MAP  # noqa: PLC0415
     from datahub.emitter.serialization_helper import post_json_transform  # noqa: PLC0415
 
-    plain = orjson.loads(encode_aspect(aspect))
+    plain = orjson.loads(aspect.to_json())
     return ASPECT_MAP[aspect.NAME].from_obj(post_json_transform(plain))
 
 

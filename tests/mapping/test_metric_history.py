@@ -8,7 +8,6 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawler.datahub.aspects.aspect import encode_aspect
 from crawler.datahub.aspects.runs import MLTrainingRunProperties
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.metric_history import POINTS_OF_A_RUN, kept_history, most_points, thinned
@@ -101,7 +100,7 @@ def test_what_is_left_out_is_a_property_unless_the_user_has_one_of_that_name() -
 
 def properties(mapper: CrawlMapper, run: Run) -> dict[str, str]:
     (entity,) = (entity for entity in mapper.run(run) if entity.type == "dataProcessInstance")
-    found: dict[str, str] = msgspec.json.decode(encode_aspect(entity.aspects[0]))["customProperties"]
+    found: dict[str, str] = msgspec.json.decode(entity.aspects[0].to_json())["customProperties"]
     return found
 
 
@@ -113,6 +112,6 @@ def shown(latest: dict[str, float], points: dict[str, list[MetricPoint]], most: 
     run = Run(RunInfo("r"), RunData([Metric(key, value) for key, value in latest.items()]))
     (entity,) = (entity for entity in mapper.run(run) if entity.type == "dataProcessInstance")
     (aspect,) = (aspect for aspect in entity.aspects if isinstance(aspect, MLTrainingRunProperties))
-    value = msgspec.json.decode(encode_aspect(aspect))
+    value = msgspec.json.decode(aspect.to_json())
     judge_aspect(aspect.NAME, value)
     return value

@@ -12,7 +12,7 @@ from datahub.ingestion.api.common import EndOfStream, PipelineContext, RecordEnv
 from datahub.ingestion.run.pipeline import Pipeline
 from datahub.ingestion.transformer.transform_registry import transform_registry
 
-from crawler.datahub.aspects.aspect import encode_aspect, foreign_aspect
+from crawler.datahub.aspects.aspect import foreign_aspect
 from crawler.datahub.proposals import Entity
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "official-options.json"
@@ -37,9 +37,7 @@ def golden_entities() -> list[Entity]:
 
 def values_of(entities: Iterable[Entity]) -> Values:
     """What is written in the end."""
-    return {
-        (entity.urn, aspect.NAME): json.loads(encode_aspect(aspect)) for entity in entities for aspect in entity.aspects
-    }
+    return {(entity.urn, aspect.NAME): json.loads(aspect.to_json()) for entity in entities for aspect in entity.aspects}
 
 
 def official_values(transformers: Sequence[dict[str, Any]], entities: Iterable[Entity], graph: Any = None) -> Values:
@@ -65,7 +63,7 @@ def _record(entity: Entity, aspect: Any) -> RecordEnvelope[Any]:
         "entityUrn": entity.urn,
         "changeType": "UPSERT",
         "aspectName": aspect.NAME,
-        "aspect": {"json": json.loads(encode_aspect(aspect))},
+        "aspect": {"json": json.loads(aspect.to_json())},
     }
     wrapper = MetadataChangeProposalWrapper.from_obj_require_wrapper(obj)
     return RecordEnvelope(wrapper, {"workunit_id": f"{entity.urn}-{aspect.NAME}"})

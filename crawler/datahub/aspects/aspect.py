@@ -25,11 +25,19 @@ class Aspect(Record, frozen=True):
     REPEATS: ClassVar[bool] = False
     """Whether many entities have the same one."""
 
+    def to_json(self) -> bytes:
+        """Return its JSON."""
+        return _encode(self)
+
 
 class ForeignAspect(Aspect, frozen=True):
     """An aspect that others made, of which the JSON is known; `foreign_aspect` returns the class of one name."""
 
     json: msgspec.Raw
+
+    def to_json(self) -> bytes:
+        """Return the JSON that others made."""
+        return bytes(self.json)
 
 
 @cache
@@ -39,11 +47,6 @@ def foreign_aspect(name: str) -> type[ForeignAspect]:
         "type[ForeignAspect]",
         msgspec.defstruct(name, [], bases=(ForeignAspect,), namespace={"NAME": name}, frozen=True, gc=False),
     )
-
-
-def encode_aspect(aspect: Aspect) -> bytes:
-    """Return the JSON of an aspect."""
-    return bytes(aspect.json) if isinstance(aspect, ForeignAspect) else _encode(aspect)
 
 
 class TimeStamp(Record, frozen=True):

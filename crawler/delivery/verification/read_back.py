@@ -58,11 +58,11 @@ class ReadBack:
         unverifiable: list[EncodedEntity] = []
         for entity in batch.entities:
             wanted = self._proof_of(entity)
-            if wanted and not self._lookup.is_switched_off(entity.entity_type):
-                size = sum(map(len, entity.proposals))
+            if wanted and entity.entity_type not in self._lookup.switched_off:
+                piece = PendingVerification(entity, wanted, sum(map(len, entity.proposals)), self._sent)
                 # A key aspect is made of the URN and comes without system metadata.
-                by_value = f"{entity.entity_type}Key" in wanted
-                to_find.append(PendingVerification(entity, wanted, size, self._sent, by_value=by_value))
+                piece.by_value = f"{entity.entity_type}Key" in wanted
+                to_find.append(piece)
             else:
                 unverifiable.append(entity)
         if unverifiable:
@@ -176,16 +176,18 @@ class ReadBack:
         """Complete what is there, and what is trusted without proof. Returns the rest."""
         found = await self._lookup.find(pieces)
         stored = -1
+        complete: list[PendingVerification] = []
+        missing: list[PendingVerification] = []
         for each in pieces:
             urn, wanted = each.entity.urn, each.wanted
             each.wanted = [name for name in wanted if (urn, name) not in found]
             # What only equals an earlier word says nothing about the queue.
             if each.number > stored and len(each.wanted) < len(wanted) and not each.by_value:
                 stored = each.number
+            (missing if each.wanted else complete).append(each)
         if stored >= 0:
             self._patience.stored(stored)
-        self._complete([each for each in pieces if not each.wanted], self._store.verification_method)
-        missing = [each for each in pieces if each.wanted]
+        self._complete(complete, self._store.verification_method)
         self._complete([each for each in missing if each.unverifiable], "status")
         return [each for each in missing if not each.unverifiable]
 
@@ -245,13 +247,11 @@ class ReadBack:
         self._listener(Unverified(len(self._unverified) + self._spill.entities, self._spill.bytes))
 
     def _proof_of(self, entity: EncodedEntity) -> list[str]:
-        """Return the aspects that prove the piece: all, or its shortest."""
-        if self._store.each_aspect:
+        """Return the aspects that prove the piece: all, or one, where it can be its shortest."""
+        if self._store.each_aspect or not entity.proposals:
             return self._readable(entity)
-        for proposal in sorted(entity.proposals, key=len):
-            if (name := self._wire.aspect_name(proposal)) not in TIMESERIES:
-                return [name]
-        return []
+        shortest = self._wire.aspect_name(min(entity.proposals, key=len))
+        return self._readable(entity)[:1] if shortest in TIMESERIES else [shortest]
 
     def _readable(self, entity: EncodedEntity) -> list[str]:
         return [name for name in map(self._wire.aspect_name, entity.proposals) if name not in TIMESERIES]

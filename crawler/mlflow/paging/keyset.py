@@ -278,9 +278,9 @@ class RunCursor:
 
     def _go_on_from(self, start_time: int, rows: list[Run]) -> Window:
         self._since = start_time
-        self._seen.go_on_from(start_time, rows)
-        self._behind_skipped = None
         ties = [run for run in rows if run.info.start_time == start_time]
+        self._seen.go_on_from(start_time, rows, ties)
+        self._behind_skipped = None
         self._ties = OffsetCursor(run_id, self._ties.bisector, ties)
         return self._coverage.complete(start_time, self._seen.ties.values())
 

@@ -110,7 +110,7 @@ class OffsetCursor(Generic[Row]):
             self._step_back(len(page.rows))
             return []
         self._guard.page_read(is_fruitful=bool(fresh), has_next=bool(page.token))
-        self._known.extend(map(self._key, fresh))
+        self._known.extend(map(self._key, fresh[-OVERLAP:]))
         if fresh:
             self._last = fresh[-1]
         self.token = self._next(page.token, len(page.rows)) if page.token else None

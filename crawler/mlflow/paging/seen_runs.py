@@ -1,10 +1,13 @@
 """Runs that a cursor has read and may get again."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from operator import attrgetter
 
 from crawler.mlflow.deduplicate import deduplicate
 from crawler.mlflow.entities import Run
 from crawler.mlflow.paging.coverage import EARLIEST
+
+run_id: Callable[[Run], str] = attrgetter("info.run_id")
 
 SEEN_AT_MOST = 10_000
 """Run ids that a cursor remembers of one start time."""
@@ -34,9 +37,9 @@ class SeenRuns:
             self._seen = set(self.ties)
         self._seen = self._seen.union(run.info.run_id for run in runs)
 
-    def go_on_from(self, start_time: int, runs: list[Run]) -> None:
-        """Remember those of a page's runs that started at `start_time`, the last one of the page."""
-        self.ties = {run.info.run_id: run.info.experiment_id for run in runs if run.info.start_time == start_time}
+    def go_on_from(self, start_time: int, runs: list[Run], ties: list[Run]) -> None:
+        """Remember those of a page's runs, `ties`, that started at `start_time`, the last one of the page."""
+        self.ties = {run.info.run_id: run.info.experiment_id for run in ties}
         if start_time > self._latest:
             self._seen = set(self.ties)
         else:
@@ -58,8 +61,3 @@ class SeenRuns:
         """Forget all runs, because they are read again."""
         self.ties = {}
         self._seen = set()
-
-
-def run_id(run: Run) -> str:
-    """Return the run's id."""
-    return run.info.run_id

@@ -81,7 +81,7 @@ class NullStartTimes:
             self._start_counting(experiment_ids)
         if len(experiment_ids) == 1:
             self._count(experiment_ids[0], len(runs))
-        else:
+        elif self._others:
             for experiment_id, rows in Counter(run.info.experiment_id for run in runs).items():
                 self._count(experiment_id, rows)
 
