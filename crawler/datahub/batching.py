@@ -66,11 +66,11 @@ class Packer:
 
     def add(self, entity: EncodedEntity) -> list[Batch]:
         """Add one entity and return the batches that are full now."""
-        if not (proposals := len(entity.proposals)):
+        if not entity.proposals:
             return []
         size = self._frame(entity) + _size(entity.proposals)
-        if proposals <= self._max_proposals and size <= self._max_bytes:
-            return self._put(entity, proposals, size)
+        if len(entity.proposals) <= self._max_proposals and size <= self._max_bytes:
+            return self._put(entity, size)
         return [batch for piece in self._cut(entity) for batch in self._put(*piece)]
 
     def flush(self) -> list[Batch]:
@@ -81,9 +81,10 @@ class Packer:
         self._entities, self._proposals, self._bytes = [], 0, 0
         return [batch]
 
-    def _put(self, entity: EncodedEntity, proposals: int, size: int) -> list[Batch]:
+    def _put(self, entity: EncodedEntity, size: int) -> list[Batch]:
         """Put an entity into the batch at hand, or where it does not fit into the next. Returns the batch before it."""
         full: list[Batch] = []
+        proposals = len(entity.proposals)
         if self._proposals + proposals > self._max_proposals or self._bytes + size > self._max_bytes:
             full = self.flush()
         self._entities.append(entity)
@@ -91,8 +92,8 @@ class Packer:
         self._bytes += size
         return full
 
-    def _cut(self, entity: EncodedEntity) -> list[tuple[EncodedEntity, int, int]]:
-        """Return a large entity in pieces that each fit in a batch, with their proposals and bytes."""
+    def _cut(self, entity: EncodedEntity) -> list[tuple[EncodedEntity, int]]:
+        """Return a large entity in pieces that each fit in a batch, with their bytes."""
         frame = self._frame(entity)
         pieces: list[list[bytes]] = [[]]
         room = self._max_bytes - frame
@@ -105,7 +106,6 @@ class Packer:
         return [
             (
                 structs.replace(entity, proposals=piece, last=entity.last and number == len(pieces)),
-                len(piece),
                 frame + _size(piece),
             )
             for number, piece in enumerate(pieces, start=1)

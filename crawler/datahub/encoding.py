@@ -31,9 +31,7 @@ class Encoder:
         self._wire = wire
         self._unsupported = unsupported
         self._validator = validator
-        self._remembered: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
-        self._alive: defaultdict[str, list[Aspect]] = defaultdict(list)
-        """The aspects that are remembered, whose ids are no others' as long as they live."""
+        self._remembered: defaultdict[str, dict[int, tuple[Aspect, bytes]]] = defaultdict(dict)
 
     def encode(self, entity: Entity, ack: Ack | None = None) -> tuple[EncodedEntity, list[Refusal]]:
         """Encode one entity. Return it, and what of it DataHub could not take: all of it for its URN, or an aspect."""
@@ -43,15 +41,12 @@ class Encoder:
             refusals.append(self.refused(entity, "urn", reason))
         else:
             key = self._wire.encode_entity_key(entity.type, entity.urn)
-            remembered = self._remembered[entity.type].get
-            proposals = [
-                key + encoded
-                for aspect in entity.aspects
-                if (
-                    encoded := (aspect.REPEATS and remembered(id(aspect)))
-                    or self._encode_aspect(aspect, entity, refusals)
-                )
-            ]
+            remembered = self._remembered[entity.type]
+            for aspect in entity.aspects:
+                known = remembered.get(id(aspect)) if aspect.REPEATS else None
+                encoded = self._encode_aspect(aspect, entity, refusals) if known is None else known[1]
+                if encoded:
+                    proposals.append(key + encoded)
         pending = Pending(len(proposals), ack=ack, is_removal=entity.is_removal)
         return EncodedEntity(entity.type, entity.urn, proposals, True, pending), refusals
 
@@ -90,7 +85,7 @@ class Encoder:
         encoded = self._wire.encode_aspect(aspect.NAME, data)
         if self._validator is None:
             if aspect.REPEATS:
-                self._remember(aspect, encoded, entity.type)
+                self._remember(aspect, encoded, self._remembered[entity.type])
         elif problem := self._validator(proposal := self._proposal(entity, aspect)):
             refusals.append(Refusal("invalid", entity.urn, problem, [proposal]))
             return b""
@@ -99,13 +94,11 @@ class Encoder:
     def _proposal(self, entity: Entity, aspect: Aspect) -> Proposal:
         return Proposal(entity.type, entity.urn, aspect.NAME, aspect.to_json())
 
-    def _remember(self, aspect: Aspect, encoded: bytes, entity_type: str) -> None:
-        remembered, alive = self._remembered[entity_type], self._alive[entity_type]
+    def _remember(self, aspect: Aspect, encoded: bytes, remembered: dict[int, tuple[Aspect, bytes]]) -> None:
         if len(remembered) == REMEMBERED:
             remembered.clear()
-            alive.clear()
-        remembered[id(aspect)] = encoded
-        alive.append(aspect)
+        # Kept with the aspect itself, whose id is no other's as long as it lives.
+        remembered[id(aspect)] = (aspect, encoded)
 
 
 def _too_large(proposal: Proposal) -> Refusal:

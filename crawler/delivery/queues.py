@@ -57,8 +57,7 @@ class SenderQueues:
     def put(self, entity: EncodedEntity, ordering_key: str | None) -> None:
         """Pack one entity; those of one ordering key go through one queue."""
         if ordering_key is None:
-            if batches := self._packer.add(entity):
-                self._hand_out(batches)
+            self._hand_out(self._packer.add(entity))
         else:
             queue = self.all[crc32(ordering_key.encode(errors="replace")) % len(self.all)]
             self._fill(queue, queue.packer.add(entity))

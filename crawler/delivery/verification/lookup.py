@@ -34,8 +34,11 @@ class Lookup:
         self._answered: set[str] = set()
         self._failed: Counter[str] = Counter()
         """Lookups that failed since the last answer, by entity type."""
-        self.switched_off: set[str] = set()
-        """The entity types of which none can be looked up."""
+        self._switched_off: set[str] = set()
+
+    def is_switched_off(self, entity_type: str) -> bool:
+        """Whether entities of the type cannot be looked up."""
+        return entity_type in self._switched_off
 
     async def find(self, pieces: list[PendingVerification]) -> Found:
         """Return what DataHub has of pieces of one entity type; those it cannot tell of become `unverifiable`.
@@ -54,7 +57,7 @@ class Lookup:
     async def _ask(self, pieces: list[PendingVerification], found: Found) -> CrawlerError | None:
         """Add what is there to `found`. Returns the error if these cannot be looked up together."""
         entity_type = pieces[0].entity.entity_type
-        if entity_type in self.switched_off:
+        if entity_type in self._switched_off:
             _give_up(pieces)
             return None
         try:
@@ -91,7 +94,7 @@ class Lookup:
     def _is_hopeless(self, pieces: list[PendingVerification], error: CrawlerError) -> bool:
         """Whether verification of this entity type is switched off, or these are trusted without it."""
         entity_type = pieces[0].entity.entity_type
-        if entity_type in self.switched_off:
+        if entity_type in self._switched_off:
             _give_up(pieces)
             return True
         is_known = entity_type in self._answered
@@ -101,7 +104,7 @@ class Lookup:
             # Not the whole type, of which some were shown before: perhaps all of one experiment.
             self._trust(pieces, error)
         else:
-            self.switched_off.add(entity_type)
+            self._switched_off.add(entity_type)
             _give_up(pieces)
             self._listener(UNVERIFIABLE.found(f"{entity_type}: {error.message}"))
         return True
@@ -121,8 +124,8 @@ class Lookup:
     def _expected(self, pieces: list[PendingVerification]) -> Expected | None:
         """Return what was sent, of pieces of which it is compared with what is stored."""
         expected: dict[tuple[str, str], bytes] = {}
-        for each in [each for each in pieces if each.by_value]:
-            for encoded in each.entity.proposals:
+        for each in pieces:
+            for encoded in each.entity.proposals if each.by_value else ():
                 sent = self._wire.proposal(each.entity, encoded)
                 expected[sent.urn, sent.aspect_name] = sent.aspect
         return expected or None

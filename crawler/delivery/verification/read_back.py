@@ -58,11 +58,11 @@ class ReadBack:
         unverifiable: list[EncodedEntity] = []
         for entity in batch.entities:
             wanted = self._proof_of(entity)
-            if wanted and entity.entity_type not in self._lookup.switched_off:
-                piece = PendingVerification(entity, wanted, sum(map(len, entity.proposals)), self._sent)
+            if wanted and not self._lookup.is_switched_off(entity.entity_type):
+                size = sum(map(len, entity.proposals))
                 # A key aspect is made of the URN and comes without system metadata.
-                piece.by_value = f"{entity.entity_type}Key" in wanted
-                to_find.append(piece)
+                by_value = f"{entity.entity_type}Key" in wanted
+                to_find.append(PendingVerification(entity, wanted, size, self._sent, by_value=by_value))
             else:
                 unverifiable.append(entity)
         if unverifiable:
@@ -247,11 +247,13 @@ class ReadBack:
         self._listener(Unverified(len(self._unverified) + self._spill.entities, self._spill.bytes))
 
     def _proof_of(self, entity: EncodedEntity) -> list[str]:
-        """Return the aspects that prove the piece: all, or one, where it can be its shortest."""
-        if self._store.each_aspect or not entity.proposals:
+        """Return the aspects that prove the piece: all, or its shortest."""
+        if self._store.each_aspect:
             return self._readable(entity)
-        shortest = self._wire.aspect_name(min(entity.proposals, key=len))
-        return self._readable(entity)[:1] if shortest in TIMESERIES else [shortest]
+        for proposal in sorted(entity.proposals, key=len):
+            if (name := self._wire.aspect_name(proposal)) not in TIMESERIES:
+                return [name]
+        return []
 
     def _readable(self, entity: EncodedEntity) -> list[str]:
         return [name for name in map(self._wire.aspect_name, entity.proposals) if name not in TIMESERIES]
