@@ -1,11 +1,13 @@
 """What a crawl asks of its checkpoint, and the answers where none is kept."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from crawler.checkpoint.acks import WindowAck
 from crawler.checkpoint.intervals import EVERYTHING, Bounds
-from crawler.checkpoint.memory import Memory
+
+if TYPE_CHECKING:
+    from crawler.checkpoint.memory import Memory
 
 
 class Reducer(Protocol):
@@ -31,7 +33,7 @@ class Progress(Protocol):
     """
 
     is_kept: bool
-    memory: Memory | None
+    memory: "Memory | None"
 
     def gaps(self, experiment_id: str) -> list[Bounds]:
         """Return the windows of start times of which not all runs are delivered."""
@@ -61,7 +63,7 @@ class NoProgress:
     """The progress of a crawl without checkpoint: nothing is done, nothing is noted."""
 
     is_kept = False
-    memory: Memory | None = None
+    memory: "Memory | None" = None
 
     def gaps(self, experiment_id: str) -> list[Bounds]:  # noqa: ARG002
         """Return all start times."""

@@ -1,7 +1,6 @@
 """The transformers of a recipe, and the DataHub that they read from."""
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from crawler.config.connection import connection_settings, require_bounds
@@ -39,13 +38,17 @@ def load_transformers(given: list[Options], diagnostics: Diagnostics) -> tuple[T
         transformer = section(options, path, Transformer, diagnostics=diagnostics)
         with diagnostics:
             if not is_import_path(transformer.type):
-                choose(
-                    transformer.type, {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}, path, diagnostics
-                )
+                choose(transformer.type, _plugins(), path, diagnostics)
             config = {str(key): value for key, value in transformer.config.items()}
             _refuse_patches(transformer.type, config, path, diagnostics)
             found.append(TransformerSettings(type=transformer.type, config=config))
     return tuple(found)
+
+
+def _plugins() -> dict[str, str]:
+    from importlib.metadata import entry_points  # noqa: PLC0415  few recipes have transformers
+
+    return {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}
 
 
 def _refuse_patches(name: str, config: Options, path: str, diagnostics: Diagnostics) -> None:

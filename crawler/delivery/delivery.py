@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from crawler.checkpoint.sent_entities import SentEntities
 from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.encoding import Encoder, Validator
 from crawler.datahub.pending import Ack, Pending
 from crawler.datahub.proposals import Entity, Proposal
-from crawler.delivery.changed_only import ChangedOnly, Encoded
 from crawler.delivery.feed import Feed
 from crawler.delivery.outcomes import OutcomePublisher
 from crawler.delivery.queues import SenderQueues
@@ -21,6 +20,10 @@ from crawler.telemetry.events import EntitiesMapped, Listener, RowsSkipped
 from crawler.telemetry.findings.delivery import NOT_ANSWERED
 from crawler.telemetry.findings.mapping import TRANSFORMER_FAILED
 from crawler.telemetry.timing import Timing
+
+if TYPE_CHECKING:
+    from crawler.checkpoint.sent_entities import SentEntities
+    from crawler.delivery.changed_only import ChangedOnly, Encoded
 
 UNKNOWN_ASPECTS = "aspects that this DataHub does not know"
 SECONDS_BETWEEN_FLUSHES = 2.0
@@ -44,7 +47,7 @@ class Delivery:
         validator: Validator | None = None,
         *,
         grace: float = 0.0,
-        sent: SentEntities | None = None,
+        sent: "SentEntities | None" = None,
         doubts: bool = False,
     ) -> None:
         """Deliver to `sink`; `outcomes` and `listener` hear what becomes of it."""
@@ -61,7 +64,7 @@ class Delivery:
         self._read_back = None if sink.lookup is None else ReadBack(sink.lookup, sink.wire, outcomes, listener)
         self._recheck = None if sink.lookup is None else Recheck(sink.lookup, sink.wire, self._arrived, listener)
         self._lookup = sink.lookup
-        self._changes = outcomes.memory = None if sent is None else ChangedOnly(sent, sink, listener, doubts=doubts)
+        self._changes = outcomes.memory = None if sent is None else _changed_only(sent, sink, listener, doubts=doubts)
         self._verifying: asyncio.Task[None] | None = None
         self._grace = grace
         self._sender = Sender(sink, outcomes, self._read_back, listener)
@@ -100,7 +103,7 @@ class Delivery:
             sent=self._sent,
         )
 
-    def _encoded(self, entities: Sequence[Entity], ack: Ack | None) -> Iterable[Encoded]:
+    def _encoded(self, entities: Sequence[Entity], ack: Ack | None) -> "Iterable[Encoded]":
         """Yield what is to be sent of entities, and what of them DataHub could not take."""
         encoded = ((entity, *self._encoder.encode(entity, ack)) for entity in entities)
         return encoded if self._changes is None else self._changes.left([*encoded])
@@ -161,7 +164,7 @@ class Delivery:
             await self._send_missing(self._changes)
         await self._queues.wait_for_room()
 
-    async def _send_missing(self, recheck: Recheck | ChangedOnly) -> None:
+    async def _send_missing(self, recheck: "Recheck | ChangedOnly") -> None:
         for entity, ordering_key in await recheck.missing():
             self._queues.put(entity, ordering_key)
 
@@ -256,6 +259,12 @@ class Delivery:
         except (CrawlerError, ExceptionGroup) as error:
             return error
         return None
+
+
+def _changed_only(sent: "SentEntities", sink: Sink, listener: Listener, *, doubts: bool) -> "ChangedOnly":
+    from crawler.delivery.changed_only import ChangedOnly  # noqa: PLC0415  SQLite takes memory, and only a state needs it
+
+    return ChangedOnly(sent, sink, listener, doubts=doubts)
 
 
 def _loop_time() -> float:

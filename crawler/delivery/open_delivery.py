@@ -3,8 +3,8 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from crawler.checkpoint.sent_entities import SentEntities
 from crawler.datahub.encoding import Validator
 from crawler.datahub.proposals import NO_RUN_ID, SystemMetadata, encode_system_metadata
 from crawler.delivery.dead_letters import open_letters
@@ -16,6 +16,9 @@ from crawler.settings.crawl import DeliverySettings
 from crawler.sinks import open_sink
 from crawler.telemetry.events import Listener
 from crawler.telemetry.timing import Timing
+
+if TYPE_CHECKING:
+    from crawler.checkpoint.sent_entities import SentEntities
 
 ASKING = (
     "It takes DataHub 1.0.1 or later, --confirm entities or stored, and no --dry-run; with --endpoint openapi give "
@@ -31,7 +34,7 @@ async def open_delivery(
     timing: Timing,
     *,
     is_resumable: bool = False,
-    sent: SentEntities | None = None,
+    sent: "SentEntities | None" = None,
     doubts: bool = False,
 ) -> AsyncIterator[Delivery]:
     """Open the sink of the settings and a delivery to it, which leaves out what DataHub has according to `sent`.

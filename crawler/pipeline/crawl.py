@@ -5,11 +5,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.checkpoint.fingerprint import fingerprint
 from crawler.checkpoint.protocol import NoProgress
 from crawler.delivery.dead_letters import default_path, unconfirmed_beside
 from crawler.delivery.open_delivery import open_delivery
@@ -32,6 +31,9 @@ from crawler.telemetry.logs import encodable
 from crawler.telemetry.report import Report
 from crawler.telemetry.tally import Tally
 from crawler.transformers.worker import open_transformers
+
+if TYPE_CHECKING:
+    from crawler.checkpoint.checkpoint import Checkpoint
 
 _NO_STATE = (
     "What has changed since the last crawl is told by its state, and there is none (changed_only, incremental, "
@@ -146,7 +148,7 @@ def _stale_removal(settings: Settings) -> StaleRemoval | None:
 
 
 @contextmanager
-def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
+def _open_checkpoint(settings: Settings) -> "Iterator[Checkpoint | None]":
     """Open what an earlier crawl left, if one is to be kept. Raises SettingsError."""
     if settings.dry_run:
         yield None
@@ -156,11 +158,14 @@ def _open_checkpoint(settings: Settings) -> Iterator[Checkpoint | None]:
             raise SettingsError(_NO_STATE, "Add --state PATH.")
         yield None
         return
+    from crawler.checkpoint.checkpoint import Checkpoint  # noqa: PLC0415  SQLite takes a megabyte of memory
+    from crawler.checkpoint.fingerprint import fingerprint  # noqa: PLC0415
+
     with Checkpoint(settings.state, fingerprint(settings), settings.run_id, settings.changed_only) as checkpoint:
         yield checkpoint
 
 
-def _tell_start(settings: Settings, checkpoint: Checkpoint | None, listener: Listener) -> None:
+def _tell_start(settings: Settings, checkpoint: "Checkpoint | None", listener: Listener) -> None:
     resumed = checkpoint.resumed if checkpoint is not None else None
     expected = None if checkpoint is None else checkpoint.runs_expected
     since = None if checkpoint is None or checkpoint.memory is None else checkpoint.memory.scope.since

@@ -12,18 +12,26 @@ from crawler.settings.sinks import FileSettings, LiteSettings, RestSettings
 from crawler.sinks.dry_run import open_dry_run_sink
 from crawler.sinks.file import open_file_sink
 from crawler.sinks.gms import open_gms_sink
-from crawler.sinks.lite import open_lite_sink
 from crawler.sinks.protocol import Sink, SinkFacts, StoreLookup, Written
 from crawler.telemetry.events import Listener
 from crawler.telemetry.timing import Timing
 
 __all__ = ["Sink", "SinkFacts", "StoreLookup", "Written", "open_sink"]
 
+
+def _open_lite_sink(
+    settings: LiteSettings, system_metadata: msgspec.Raw, traffic: Traffic, timing: Timing, listener: Listener
+) -> AbstractAsyncContextManager[Sink]:
+    from crawler.sinks.lite import open_lite_sink  # noqa: PLC0415  SQLite takes memory, and only this sink needs it
+
+    return open_lite_sink(settings, system_metadata, traffic, timing, listener)
+
+
 _Opener = Callable[[Any, msgspec.Raw, Traffic, Timing, Listener], AbstractAsyncContextManager[Sink]]
 _OPENERS: dict[type, _Opener] = {
     RestSettings: open_gms_sink,
     FileSettings: open_file_sink,
-    LiteSettings: open_lite_sink,
+    LiteSettings: _open_lite_sink,
 }
 
 
