@@ -30,9 +30,14 @@ _LONGEST_SCHEME = 20
 
 def may_have_credentials(encoded: bytes) -> bool:
     """Return False, at little cost, for nearly all JSON that `strip_json` would not change."""
-    if b"@" in encoded:
-        return b"://" in encoded or b"\\/" in encoded or b"%2" in encoded
-    return b"%" in encoded and (b"%40" in encoded or b"%2540" in encoded)
+    start = 0
+    while (end := encoded.find(b"@", start)) >= 0:
+        # User info holds no quote, and stands behind the slashes of its URL.
+        text = encoded[max(start, encoded.rfind(b'"', start, end)) : end]
+        if b"/" in text or b"%" in text:
+            return True
+        start = end + 1
+    return b"%" in encoded and (b"%40" in encoded or b"2540" in encoded)
 
 
 def strip_json(encoded: bytes) -> tuple[bytes, int]:

@@ -34,8 +34,7 @@ _decode_logged_model_texts = msgspec.json.Decoder(_LoggedModelTexts).decode
 def clean_run(run: Run) -> tuple[Run, int]:
     """Return the run without user info in its URLs, and how many URLs had some."""
     encoded = _encode((run.info, run.data.params, run.data.tags, run.inputs))
-    # The first condition is a part of the second one, without a call.
-    if (b"@" not in encoded and b"%" not in encoded) or not may_have_credentials(encoded):
+    if not may_have_credentials(encoded):
         return run, 0
     stripped, removed = strip_json(encoded)
     if not removed:

@@ -189,13 +189,15 @@ class CrawlMapper:
         for experiment_id in experiment_ids:
             self._contexts.pop(experiment_id, None)
 
-    def run(self, run: Run, parents: Container[str] = (), *, writes_deleted: bool = False) -> list[Entity]:
+    def run(
+        self, run: Run, parents: Container[str] = (), *, writes_deleted: bool = False, is_clean: bool = False
+    ) -> list[Entity]:
         """Map a run with its user, the datasets that it completes, and the versions that waited for it.
 
         A deleted run only completes versions, unless deleted ones are written. `parents` are the ids of runs that are
-        written too: no other run is named as its parent.
+        written too: no other run is named as its parent. One that `is_clean` has no credentials in URLs.
         """
-        if self._cleans:
+        if self._cleans and not is_clean:
             run = self._cleaned_run(run)
         if run.deleted and not writes_deleted:
             return self._versions.take(run)

@@ -23,11 +23,10 @@ from crawler.mapping.metric_history import Histories, past_values, thinned_prope
 from crawler.mapping.metric_values import python_texts
 from crawler.mapping.platform import IN_TRASH, PLATFORM, platform_instance, ui_page, ui_query, url_part
 from crawler.mapping.times import known_time
-from crawler.mlflow.entities import Experiment, Run, as_dict
+from crawler.mlflow.entities import PARENT_TAG, Experiment, Run, as_dict
 from crawler.settings.mapping import MappingSettings
 
 _run_guid = urns.GuidBy("id", orchestrator=PLATFORM)
-PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 _SUBTYPE = SubTypes(type_names=["ML Training Run"])
 _NO_PROPERTIES: dict[str, str] = {}

@@ -232,6 +232,7 @@ class EvaluationDataset(_Message, frozen=True):
     experiment_ids: list[str] = []
 
 
+PARENT_TAG = "mlflow.parentRunId"
 IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
 
 

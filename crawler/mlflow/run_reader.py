@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
+from msgspec import structs
 
 from crawler.errors import AnswerTooLarge, CrawlerError, DecodeError, ServerError
 from crawler.http import DynamicSemaphore
@@ -24,6 +25,7 @@ from crawler.mlflow.quirks.null_start_time import NullStartTimes
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request, is_slow, is_unanswered, row_error_text
 from crawler.mlflow.run_lookup import FoundRuns, RunLookup
+from crawler.mlflow.run_traits import RunTraits, traits_of
 
 SHORT_PAGES = 4
 """Short pages that make a whole one."""
@@ -168,7 +170,7 @@ class RunReader:
         self._given_up = 0
         self.experiment_ids.accepted(len(asked.experiment_ids))
         self.null_start_times.page_read(asked.experiment_ids, asked.query, page, step.rows)
-        return step
+        return structs.replace(step, traits=traits_of(body))
 
     def _ask_otherwise(self, asked: _Asked, cursor: RunCursor, error: CrawlerError) -> Step[Run]:
         """Make the cursor ask otherwise for a page that failed. Raise the error where that does not help."""
@@ -199,7 +201,7 @@ class RunReader:
         Runs are skipped where one experiment is asked for. What is read after all lies before the run that it was
         skipped with.
         """
-        rows, window, texts = step.rows, step.window, step.unreadable
+        rows, window, texts, traits = step.rows, step.window, step.unreadable, step.traits
         if window and len(asked.experiment_ids) == 1:
             window = Window(window.since, window.until, {asked.experiment_ids[0]: window.total})
         if step.skipped:
@@ -209,7 +211,8 @@ class RunReader:
             lost = [each.behind(after) for each in step.skipped[len(found) :]]
             texts = texts + [_describe(asked, each) for each in lost]
             rows = rows + found
-        return Step(rows, window, texts, step.mended, is_last=step.is_last)
+            traits = RunTraits()
+        return Step(rows, window, texts, step.mended, is_last=step.is_last, traits=traits)
 
     async def _search_in_turn(self, query: dict[str, object]) -> Page[Run]:
         async with self._page_slots:

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from crawler.errors import CrawlerError
-from crawler.mapping.runs import PARENT_TAG
-from crawler.mlflow.entities import Run
+from crawler.mlflow.entities import PARENT_TAG, Run
 from crawler.mlflow.row_errors import is_of_one_request
 from crawler.mlflow.run_lookup import RUN_IDS_A_REQUEST
 from crawler.pipeline.experiment_sets import search_scopes, slices
 from crawler.pipeline.read_context import ReadContext
 from crawler.telemetry.findings.mapping import PARENTS_UNKNOWN
 
-REMEMBERED_RUNS = 20_000
+REMEMBERED_RUNS = 10_000
 
 _RUN_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 
@@ -44,10 +43,13 @@ class ParentRuns:
         """Return whether the runs of an experiment are crawled."""
         return experiment_id in self._experiment_ids
 
-    async def of(self, runs: Sequence[Run]) -> frozenset[str]:
-        """Return the ids of those parents of the runs that are written."""
+    async def of(self, runs: Sequence[Run], *, may_have_any: bool = True) -> frozenset[str]:
+        """Return the ids of those parents of the runs that are written; none where they may have none."""
         deleted_too = self._context.choice.writes_deleted
         known = {run.info.run_id: deleted_too or not run.deleted for run in runs}
+        if not may_have_any:
+            self._remember(known)
+            return frozenset()
         wanted = {tag.value for run in runs if known[run.info.run_id] for tag in run.data.tags if tag.key == PARENT_TAG}
         for parent in wanted - known.keys():
             if parent in self._written:

@@ -13,6 +13,7 @@ from crawler.mlflow.entities import Run
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
+from crawler.mlflow.run_traits import RunTraits
 from crawler.pipeline.experiment_sets import ExperimentSet, ExperimentState, even_slices
 from crawler.pipeline.metric_histories import MetricHistories
 from crawler.pipeline.model_files import ModelFiles
@@ -181,27 +182,31 @@ class RunStage:
             runs.clear()
             step.rows.clear()
             await self._send_left_out(left_inside, windows)
-            await self._send_runs(inside, windows)
+            await self._send_runs(inside, windows, step.traits)
             if step.window is not None:
                 windows.end(step.window)
             await self._send_left_out(left_beyond, windows)
-            await self._send_runs(beyond, windows)
+            await self._send_runs(beyond, windows, step.traits)
 
     def _unseen(self, runs: list[Run], seen: SeenKeys) -> list[Run]:
         """Return the runs that no other condition has brought: what is sent of one has no order."""
         return [run for run in runs if seen.add_if_new(run.info.run_id)]
 
-    async def _send_runs(self, runs: list[Run], windows: WindowTracker) -> None:
+    async def _send_runs(self, runs: list[Run], windows: WindowTracker, traits: RunTraits) -> None:
         deleted = self._context.choice.writes_deleted
         windows.count(runs, writes_deleted=deleted)
-        parents = await self._parents.of(runs)
+        parents = await self._parents.of(runs, may_have_any=traits.may_have_parents)
         await self._files.read_of_runs(runs)
         removals = [] if self._context.removals_of is None else await self._context.removals_of(runs)
-        mapper = self._context.mapper
+        map_run = partial(
+            self._context.mapper.run,
+            parents=parents,
+            writes_deleted=deleted,
+            is_clean=not traits.may_have_credentials,
+        )
         for part in self._histories.parts(runs):
             async with self._histories.read(part):
-                mapped = (mapper.run(run, parents, writes_deleted=deleted) for run in _let_go(part))
-                await self._context.send(chain.from_iterable(mapped), windows.ack)
+                await self._context.send(chain.from_iterable(map(map_run, _let_go(part))), windows.ack)
         if removals:
             await self._context.send(removals, windows.ack)
 

@@ -6,7 +6,8 @@ import msgspec
 
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mapping.model_versions import model_urn
-from crawler.mapping.runs import PARENT_TAG, run_urn
+from crawler.mapping.runs import run_urn
+from crawler.mlflow.entities import PARENT_TAG
 from crawler.settings.mapping import MappingSettings
 from tests.simulation.historian import Historian, Mark
 from tests.simulation.tracking_server import TrackingServer

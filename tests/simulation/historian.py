@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.mapping.runs import PARENT_TAG
+from crawler.mlflow.entities import PARENT_TAG
 from tests.simulation.tracking_server import TrackingServer
 from tests.simulation.writer import Amounts, Writer, of_logged_models
 

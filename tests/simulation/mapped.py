@@ -15,10 +15,10 @@ from crawler.mapping.logged_models import logged_model_urn
 from crawler.mapping.model_versions import model_urn, model_version_entity
 from crawler.mapping.prompts import prompt_entity, prompt_version_entity
 from crawler.mapping.registered_models import registered_model_entity
-from crawler.mapping.runs import PARENT_TAG, run_urn
+from crawler.mapping.runs import run_urn
 from crawler.mapping.stages import stage_tags
 from crawler.mapping.users import user_entity
-from crawler.mlflow.entities import ModelVersion, Run, is_prompt
+from crawler.mlflow.entities import PARENT_TAG, ModelVersion, Run, is_prompt
 from crawler.settings.mapping import MappingSettings
 from tests.simulation.history import History
 from tests.simulation.mapped_logged_models import LoggedModelStates

@@ -1,0 +1,26 @@
+"""What the bytes of a page tell of all its runs: looking at each takes a third of the time of decoding them. Pure."""
+
+import re
+
+import msgspec
+
+from crawler.mlflow.entities import PARENT_TAG
+from crawler.url_credentials import may_have_credentials
+
+_PARENT_TAG = PARENT_TAG.encode()
+_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+"""Servers escape what is beyond ASCII, but may escape all."""
+
+
+class RunTraits(msgspec.Struct, frozen=True):
+    """Of some runs: whether any may name a parent, and whether URLs in them may hold credentials."""
+
+    may_have_parents: bool = True
+    may_have_credentials: bool = True
+
+
+def traits_of(body: bytes) -> RunTraits:
+    """Return the traits of the runs of a page."""
+    if b"\\" in body and _ESCAPED_ASCII.search(body):
+        return RunTraits()
+    return RunTraits(_PARENT_TAG in body, may_have_credentials(body))
