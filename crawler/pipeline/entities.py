@@ -153,11 +153,12 @@ class EntityStream(Background):
         """Return what is to be delivered of some entities, counted in their window; None for nothing."""
         for error in transformed.errors:
             self._listener(TRANSFORMER_FAILED_AT_END.found(error))
-        was_delivered = self._progress.was_delivered
-        entities = transformed.entities
-        if not transformed.adds:
-            entities = [entity for entity in entities if entity.is_removal or not was_delivered(entity.urn)]
-        failed = [each for each in transformed.failed if not was_delivered(each[0].urn)]
+        entities, failed = transformed.entities, transformed.failed
+        if self._progress.is_kept:
+            was_delivered = self._progress.was_delivered
+            if not transformed.adds:
+                entities = [entity for entity in entities if entity.is_removal or not was_delivered(entity.urn)]
+            failed = [each for each in failed if not was_delivered(each[0].urn)]
         if not entities and not failed:
             return None
         if ack is not None:

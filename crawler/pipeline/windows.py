@@ -77,5 +77,9 @@ def split_at(runs: list[Run], window: Window | None) -> tuple[list[Run], list[Ru
     until = None if window is None else window.until
     if until is None:
         return runs, []
-    inside = [run for run in runs if run.info.start_time is None or run.info.start_time < until]
-    return inside, [run for run in runs if run.info.start_time is not None and run.info.start_time >= until]
+    inside: list[Run] = []
+    beyond: list[Run] = []
+    for run in runs:
+        start = run.info.start_time
+        (inside if start is None or start < until else beyond).append(run)
+    return inside, beyond

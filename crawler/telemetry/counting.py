@@ -45,8 +45,9 @@ def count(event: Event, tally: Tally) -> None:
 
 
 def _count_outcomes(outcomes: Sequence[Outcome], tally: Tally) -> None:
-    tally.unconfirmed += sum(each.unconfirmed > 0 for each in outcomes)
     whole = [each for each in outcomes if each.delivered and not each.rejected and not each.unconfirmed]
+    if len(whole) < len(outcomes):
+        tally.unconfirmed += sum(each.unconfirmed > 0 for each in outcomes)
     for (entity_type, method, is_removal), count_of_kind in Counter(map(_kind, whole)).items():
         if is_removal:
             tally.removed[entity_type] += count_of_kind

@@ -129,7 +129,7 @@ class _Turns:
         """Add new pieces. Returns whether something is due earlier than before."""
         was_empty, was_enough = not self._new, self._is_enough
         self._new += pieces
-        self._new_bytes += _size(pieces)
+        self._new_bytes += self._size(pieces)
         self._last = now
         return was_empty or (not was_enough and self._is_enough)
 
@@ -151,15 +151,15 @@ class _Turns:
         taken: list[PendingVerification] = []
         if hurry or self._is_enough or self._last + MOMENT <= now:
             taken = [self._new.popleft() for _ in range(self._fitting())]
-        size = _size(taken)
+        size = self._size(taken)
         self._new_bytes -= size
         while self._again and self._again[0][0] <= now:
             group = self._again[0][2]
-            if taken and not self._fits(len(taken) + len(group), size + _size(group)):
+            if taken and not self._fits(len(taken) + len(group), size + self._size(group)):
                 break
             heappop(self._again)
             taken += group
-            size += _size(group)
+            size += self._size(group)
         return taken
 
     @property
@@ -180,6 +180,6 @@ class _Turns:
         is_small = self._bytes_at_once is None or size <= self._bytes_at_once
         return is_small and entities <= AT_ONCE
 
-
-def _size(pieces: list[PendingVerification]) -> int:
-    return sum(each.bytes for each in pieces)
+    def _size(self, pieces: list[PendingVerification]) -> int:
+        """Return the bytes of pieces, or 0 where there is no limit to hold them against."""
+        return 0 if self._bytes_at_once is None else sum(each.bytes for each in pieces)

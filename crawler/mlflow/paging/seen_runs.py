@@ -23,10 +23,10 @@ class SeenRuns:
 
     def split(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
         """Return the new ones among these runs, each once, and those that differ from another one of their id."""
-        rows = [run for run in runs if run.info.run_id not in self._seen]
-        if len({run.info.run_id for run in rows}) == len(rows):
-            return rows, []
-        return deduplicate(rows, run_id)
+        run_ids = set(map(run_id, runs))
+        if len(run_ids) == len(runs) and self._seen.isdisjoint(run_ids):
+            return [*runs], []
+        return deduplicate([run for run in runs if run.info.run_id not in self._seen], run_id)
 
     def add(self, runs: list[Run]) -> None:
         """Remember runs that may come again.
