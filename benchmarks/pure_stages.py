@@ -13,6 +13,7 @@ from crawler.datahub.wire import restli
 from crawler.mapping.crawl_mapper import CrawlMapper
 from crawler.mlflow.decoding import decode_experiments, decode_runs
 from crawler.mlflow.entities import Experiment, Run
+from crawler.mlflow.run_traits import traits_of
 from crawler.settings.mapping import MappingSettings
 from crawler.settings.servers import ServerSettings
 from crawler.settings.sinks import RestSettings
@@ -54,8 +55,9 @@ class PureStages:
         """The requests that the pages come to, without what is held back to the end of a crawl."""
         mapper, encoder, packer = self._mapper, self._encoder, self._packer
         for page in pages:
+            is_clean = _is_clean(page)
             for run in decode_runs(page).rows:
-                for entity in mapper.run(run):
+                for entity in mapper.run(run, is_clean=is_clean):
                     parcel, _ = encoder.encode(entity)
                     for batch in packer.add(parcel):
                         yield _body(batch)
@@ -75,9 +77,10 @@ class PureStages:
         spent = Spent()
         for page in pages:
             started = process_time()
+            is_clean = _is_clean(page)
             runs = decode_runs(page).rows
             decoded = process_time()
-            entities = [entity for run in runs for entity in self._mapper.run(run)]
+            entities = [entity for run in runs for entity in self._mapper.run(run, is_clean=is_clean)]
             mapped = process_time()
             parcels = [self._encoder.encode(entity)[0] for entity in entities]
             encoded = process_time()
@@ -94,6 +97,10 @@ class PureStages:
             spent.pack += packed - encoded
             spent.join += joined - packed
         return spent
+
+
+def _is_clean(page: bytes) -> bool:
+    return not traits_of(page).may_have_credentials
 
 
 def _body(batch: Batch) -> bytes:

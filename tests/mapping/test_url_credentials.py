@@ -20,6 +20,7 @@ from crawler.mlflow.decoding import (
     decode_runs,
 )
 from crawler.mlflow.entities import Experiment, Metric, Run, RunData, RunInfo
+from crawler.mlflow.run_traits import traits_of
 from crawler.settings.mapping import MappingSettings
 from crawler.telemetry.tally import Tally
 from crawler.url_credentials import may_have_credentials, strip_json, strip_text
@@ -182,12 +183,13 @@ def mapped(place: str, settings: MappingSettings) -> tuple[str, CrawlMapper]:
     """All that is written for a row with the URL somewhere, as one text."""
     listing, decode, row = PLACES[place]
     mapper = CrawlMapper(settings)
-    rows = decode(json.dumps({listing: [row]}).encode()).rows
+    body = json.dumps({listing: [row]}).encode()
+    rows = decode(body).rows
     entities = []
     for each in rows:
         match listing:
             case "runs":
-                entities += mapper.run(each)
+                entities += mapper.run(each, is_clean=not traits_of(body).may_have_credentials)
             case "experiments":
                 entities.append(mapper.experiment(each))
             case "registered_models":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from crawler.mapping.runs import run_urn
 from crawler.telemetry.report import Report
 from tests.mlflow.listings import meets, number_token
-from tests.support.crawls import crawl_to_file, recipe_file
+from tests.support.crawls import crawl_to_file, recipe_file, values
 
 API = "/api/2.0/mlflow"
 ESCAPE = "\x1b[2J\x1b]0;owned\x07\u202e"
@@ -154,3 +155,31 @@ async def test_no_control_character_of_a_server_reaches_the_terminal(tmp_path: P
     assert "unreadable_runs" in shown
     assert "owned" in shown
     assert not any(character in shown for character in "\x1b\x07\u202e")
+
+
+def escaped(body: bytes) -> bytes:
+    """The JSON with each sign of its texts as a number."""
+
+    def by_number(found: re.Match[str]) -> str:
+        return "".join(f"\\u{ord(sign):04x}" for sign in found[1]).join('""')
+
+    return re.sub(r'"([^"\\]*)"', by_number, body.decode()).encode()
+
+
+@pytest.mark.parametrize("spell", [lambda body: body, escaped], ids=["as MLflow does", "by numbers"])
+@pytest.mark.parametrize("page_size", [2, 100])
+async def test_however_json_is_spelt_parents_are_named_and_secrets_left_out(
+    spell: Callable[[bytes], bytes], page_size: int, tmp_path: Path
+) -> None:
+    runs = [a_run(number) for number in range(30)]
+    parent, child, talkative = (f"{number:032x}" for number in (3, 20, 25))
+    runs[20]["data"] = {"tags": [{"key": "mlflow.parentRunId", "value": parent}]}
+    runs[25]["data"] = {"params": [{"key": "remote", "value": "https://ann:s3cr3t@git.example.com/o/r.git"}]}
+    options = {"page_size": page_size}
+    async with hostile(runs, lambda _rows, body: spell(body)) as url:
+        report, proposals = await crawl_to_file(recipe_file(tmp_path, url, NO_RETRIES), tmp_path, options)
+    written = values(proposals)
+    assert "s3cr3t" not in json.dumps(proposals)
+    assert "https://git.example.com/o/r.git" in json.dumps(written[run_urn(talkative), "mlTrainingRunProperties"])
+    assert written[run_urn(child), "dataProcessInstanceRelationships"]["parentInstance"] == run_urn(parent)
+    assert [(each.code, each.count) for each in report.warnings] == [("url_credentials", 1)]

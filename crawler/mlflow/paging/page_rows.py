@@ -1,7 +1,7 @@
 """How many rows a page asks for, by the size of the pages before it."""
 
 PAGE_BYTES = 4_000_000
-PAGES_BYTES = 14_000_000
+PAGES_BYTES = 12_000_000
 """Upper bound of all pages in flight together: they may all arrive before the first of them is mapped."""
 FEWEST_ROWS = 2
 """Beside a new row, a page holds a known one: without it, nothing shows that no row has moved."""
