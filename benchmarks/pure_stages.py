@@ -55,7 +55,7 @@ class PureStages:
         """The requests that the pages come to, without what is held back to the end of a crawl."""
         mapper, encoder, packer = self._mapper, self._encoder, self._packer
         for page in pages:
-            is_clean = _is_clean(page)
+            is_clean = not traits_of(page).may_have_credentials
             for run in decode_runs(page).rows:
                 for entity in mapper.run(run, is_clean=is_clean):
                     parcel, _ = encoder.encode(entity)
@@ -77,8 +77,8 @@ class PureStages:
         spent = Spent()
         for page in pages:
             started = process_time()
-            is_clean = _is_clean(page)
             runs = decode_runs(page).rows
+            is_clean = not traits_of(page).may_have_credentials
             decoded = process_time()
             entities = [entity for run in runs for entity in self._mapper.run(run, is_clean=is_clean)]
             mapped = process_time()
@@ -97,10 +97,6 @@ class PureStages:
             spent.pack += packed - encoded
             spent.join += joined - packed
         return spent
-
-
-def _is_clean(page: bytes) -> bool:
-    return not traits_of(page).may_have_credentials
 
 
 def _body(batch: Batch) -> bytes:

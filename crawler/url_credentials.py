@@ -23,13 +23,18 @@ _ENCODED = re.compile(
     rb"(%(?:25)*3a(?:%(?:25)*2f){2})((?:(?!%(?:25)*(?:2f|3f|23|20|22|0a))[^'/?#\\&" + _END + rb"])+)(?:@|%(?:25)*40)",
     re.IGNORECASE,
 )
+_ENCODED_AT = re.compile(rb"%(?:25)*40")
 _COLON = re.compile(rb":|%(?:25)*3a", re.IGNORECASE)
 _SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
 _LONGEST_SCHEME = 20
+MANY = 10_000
+"""Signs that take longer to look at one by one than to search for URLs."""
 
 
 def may_have_credentials(encoded: bytes) -> bool:
-    """Return False, at little cost, for nearly all JSON that `strip_json` would not change."""
+    """Return True for all JSON that `strip_json` would change, and at little cost False for nearly all other."""
+    if encoded.count(b"@") > MANY:
+        return True
     start = 0
     while (end := encoded.find(b"@", start)) >= 0:
         # User info holds no quote, and stands behind the slashes of its URL.
@@ -37,7 +42,7 @@ def may_have_credentials(encoded: bytes) -> bool:
         if b"/" in text or b"%" in text:
             return True
         start = end + 1
-    return b"%" in encoded and (b"%40" in encoded or b"2540" in encoded)
+    return b"%" in encoded and _ENCODED_AT.search(encoded) is not None
 
 
 def strip_json(encoded: bytes) -> tuple[bytes, int]:

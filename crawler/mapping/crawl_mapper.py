@@ -195,7 +195,7 @@ class CrawlMapper:
         """Map a run with its user, the datasets that it completes, and the versions that waited for it.
 
         A deleted run only completes versions, unless deleted ones are written. `parents` are the ids of runs that are
-        written too: no other run is named as its parent. One that `is_clean` has no credentials in URLs.
+        written too: no other run is named as its parent. URLs of one that `is_clean` are known to hold no credentials.
         """
         if self._cleans and not is_clean:
             run = self._cleaned_run(run)

@@ -22,6 +22,7 @@ from crawler.mlflow.entities import (
     Run,
 )
 from crawler.mlflow.mending import mend
+from crawler.mlflow.run_traits import RunTraits
 
 Row = TypeVar("Row")
 
@@ -34,12 +35,14 @@ class Page(msgspec.Struct, Generic[Row], frozen=True):
     """The rows of one answer and the token of the next page (empty on the last).
 
     Texts: `unreadable` on rows of a wrong shape, which are lost; `mended` on values of others that were changed.
+    `traits` tell of rows that are runs, where their reader has asked for them.
     """
 
     rows: list[Row]
     token: str = ""
     unreadable: list[str] = []
     mended: list[str] = []
+    traits: RunTraits = RunTraits()
 
 
 class _Runs(msgspec.Struct):

@@ -157,7 +157,7 @@ class RunReader:
         return await self._api.search(RUNS, query, TRIES_WHERE_BISECTING if asked.query.most else None)
 
     def _decoded(self, body: bytes) -> Page[Run]:
-        page = self._api.decoded(RUNS.decode, body)
+        page = structs.replace(self._api.decoded(RUNS.decode, body), traits=traits_of(body))
         self._rows.learn(len(page.rows), len(body), self._api.tracking.concurrency)
         return page
 
@@ -170,7 +170,7 @@ class RunReader:
         self._given_up = 0
         self.experiment_ids.accepted(len(asked.experiment_ids))
         self.null_start_times.page_read(asked.experiment_ids, asked.query, page, step.rows)
-        return structs.replace(step, traits=traits_of(body))
+        return step
 
     def _ask_otherwise(self, asked: _Asked, cursor: RunCursor, error: CrawlerError) -> Step[Run]:
         """Make the cursor ask otherwise for a page that failed. Raise the error where that does not help."""

@@ -44,7 +44,7 @@ class ParentRuns:
         return experiment_id in self._experiment_ids
 
     async def of(self, runs: Sequence[Run], *, may_have_any: bool = True) -> frozenset[str]:
-        """Return the ids of those parents of the runs that are written; none where they may have none."""
+        """Return the ids of those parents of the runs that are written; none unless they `may_have_any`."""
         deleted_too = self._context.choice.writes_deleted
         known = {run.info.run_id: deleted_too or not run.deleted for run in runs}
         if not may_have_any:

@@ -159,7 +159,10 @@ def test_any_file_is_read_or_refused(kind: str, tmp_path: Path, content: bytes) 
     [
         ("crawler.config", {"yaml", "datahub", "pydantic", "aiohttp"}),
         ("crawler.config.load", {"yaml", "datahub", "pydantic", "aiohttp"}),
-        ("crawler.cli.crawl", {"yaml", "datahub", "pydantic", "crawler.checkpoint.sqlite", "crawler.sinks.lite"}),
+        (
+            "crawler.cli.crawl",
+            {"yaml", "datahub", "pydantic", "crawler.checkpoint.sqlite", "crawler.sinks.lite", "zipfile"},
+        ),
         ("crawler.settings.crawl", {"yaml", "orjson", "expandvars", "crawler.config.load", "crawler.config.document"}),
     ],
 )

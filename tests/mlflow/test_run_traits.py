@@ -27,7 +27,7 @@ def page(*texts: str, key: str = "k", ascii_only: bool = True) -> bytes:
         ("https://example.com/x", "ann@example.com"),
         ("ann@example.com", "https://example.com/x"),
         ("Zo\u00eb <zoe@example.com>", '[{"name": "x"}]'),
-        ("100 %", "a\nb", "\u65e5\u672c"),
+        ("100 % of 2540", "a\nb", "\u65e5\u672c"),
         (),
     ],
 )
@@ -44,6 +44,13 @@ def test_a_page_tells_of_parents_and_of_credentials() -> None:
 @pytest.mark.parametrize("sign", "@%/:.m~")
 def test_a_page_that_escapes_what_need_not_be_tells_nothing(sign: str) -> None:
     assert traits_of(page("x").replace(b"x", f"\\u{ord(sign):04x}".encode())) == RunTraits()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-be"])
+def test_a_page_that_is_not_utf_8_tells_nothing(encoding: str) -> None:
+    body = page("r2", key=PARENT_TAG).decode().encode(encoding)
+    assert decode_runs(body).rows[0].data.tags[0].value == "r2"
+    assert traits_of(body) == RunTraits()
 
 
 words = st.text(max_size=20)

@@ -167,19 +167,28 @@ def escaped(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("spell", [lambda body: body, escaped], ids=["as MLflow does", "by numbers"])
-@pytest.mark.parametrize("page_size", [2, 100])
-async def test_however_json_is_spelt_parents_are_named_and_secrets_left_out(
-    spell: Callable[[bytes], bytes], page_size: int, tmp_path: Path
+@pytest.mark.parametrize("failures", [0, 3, 1_000], ids=["", "some pages fail", "pages fail"])
+@pytest.mark.parametrize("page_size", [2, 16, 100])
+async def test_however_json_comes_parents_are_named_and_secrets_left_out(
+    spell: Callable[[bytes], bytes], page_size: int, failures: int, tmp_path: Path
 ) -> None:
     runs = [a_run(number) for number in range(30)]
-    parent, child, talkative = (f"{number:032x}" for number in (3, 20, 25))
-    runs[20]["data"] = {"tags": [{"key": "mlflow.parentRunId", "value": parent}]}
-    runs[25]["data"] = {"params": [{"key": "remote", "value": "https://ann:s3cr3t@git.example.com/o/r.git"}]}
+    parent, child = (f"{number:032x}" for number in (3, 20))
+    runs[20]["data"] = {
+        "tags": [{"key": "mlflow.parentRunId", "value": parent}],
+        "params": [{"key": "remote", "value": "https://ann:s3cr3t@git.example.com/o/r.git"}],
+    }
+    left = iter(range(failures))
+
+    def spoil(rows: list[dict[str, Any]], body: bytes) -> bytes | int:
+        fails = len(rows) > 1 and holds(rows, 20) and next(left, None) is not None
+        return 500 if fails else spell(body)
+
     options = {"page_size": page_size}
-    async with hostile(runs, lambda _rows, body: spell(body)) as url:
+    async with hostile(runs, spoil) as url:
         report, proposals = await crawl_to_file(recipe_file(tmp_path, url, NO_RETRIES), tmp_path, options)
     written = values(proposals)
     assert "s3cr3t" not in json.dumps(proposals)
-    assert "https://git.example.com/o/r.git" in json.dumps(written[run_urn(talkative), "mlTrainingRunProperties"])
+    assert "https://git.example.com/o/r.git" in json.dumps(written[run_urn(child), "mlTrainingRunProperties"])
     assert written[run_urn(child), "dataProcessInstanceRelationships"]["parentInstance"] == run_urn(parent)
     assert [(each.code, each.count) for each in report.warnings] == [("url_credentials", 1)]

@@ -143,7 +143,7 @@ class RunCursor:
         mended = [text for text in step.mended if text not in self._mended]
         self._mended = step.mended
         unreadable = [f"run {run.info.run_id} comes twice, with other data: only the first is kept" for run in lost]
-        return Step(rows, window, [*step.unreadable, *unreadable], mended, step.skipped, step.is_last)
+        return Step(rows, window, [*step.unreadable, *unreadable], mended, step.skipped, step.is_last, step.traits)
 
     def new_rows(self, rows: int) -> int:
         """Return how many of `rows` rows of the next page may be new."""
@@ -260,7 +260,7 @@ class RunCursor:
         if until is None or not self._by_time or _last_start_time(page.rows) < until:
             return page
         rows = [run for run in page.rows if (run.info.start_time or 0) < until]
-        return Page(rows, "", page.unreadable, page.mended)
+        return Page(rows, "", page.unreadable, page.mended, page.traits)
 
     def _advance(self, fresh: list[Run]) -> Window | None:
         """Go on behind a page with these runs, and return the window that it completed, if any."""

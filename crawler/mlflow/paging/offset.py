@@ -14,6 +14,7 @@ from crawler.mlflow.paging.page_bisection import Gap, PageBisector
 from crawler.mlflow.paging.skipped import Skipped
 from crawler.mlflow.paging.step import Step
 from crawler.mlflow.paging.tokens import offset_token, parse_offset
+from crawler.mlflow.run_traits import RunTraits
 
 OVERLAP = 16
 MAX_SKIPPED = 10
@@ -54,11 +55,14 @@ class OffsetCursor(Generic[Row]):
 
     def take(self, page: Page[Row]) -> Step[Row]:
         """Return the new rows of the page that was asked for. Raise ServerError where pages have no end."""
+        traits = page.traits
         if self._gap is not None:
             rows, skipped = self._take_at_gap(self._gap, page)
+            # These may be rows of an earlier page, which was held.
+            traits = RunTraits()
         else:
             rows, skipped = self._new_rows(page), []
-        return Step(rows, unreadable=page.unreadable, mended=page.mended, skipped=skipped, is_last=self.token is None)
+        return Step(rows, None, page.unreadable, page.mended, skipped, self.token is None, traits)
 
     def new_rows(self, rows: int) -> int:
         """Return how many of `rows` rows of the next page do not come once more."""

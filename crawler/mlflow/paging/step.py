@@ -16,7 +16,7 @@ class Step(msgspec.Struct, Generic[Row], frozen=True):
     `unreadable` describes rows that are lost: of a wrong shape, left out since the server fails for every page that
     holds them, or listed twice with different data. A cursor returns those that it left out as `skipped`; readers
     describe them in `unreadable`. `mended` describes values that were changed. `is_last` is True where nothing follows.
-    `traits` are of rows that are runs.
+    `traits` tell of rows that are runs.
     """
 
     rows: list[Row] = []
