@@ -27,15 +27,19 @@ MODEL_VERSION = "versionProperties"
 class Told(msgspec.Struct, frozen=True):
     """What the crawl said it could not do: samples of the report's failures and of what it could not confirm, and the
     proposals that it kept as the one or the other. `gaps` are places between which a logged model was left out.
+    `unread` are entity types whose listing was given up, where all attempts for a page met a fault.
     """
 
     failures: list[str]
     letters: set[Key]
     gaps: list[tuple[Place, Place]] = []
+    unread: tuple[str, ...] = ()
 
     def names(self, expected: Expected) -> bool:
         """Whether the row that the entity is made of was named as unreadable."""
         if expected.place is not None and any(first < expected.place < last for first, last in self.gaps):
+            return True
+        if expected.alternatives[0][0].startswith(tuple(f"urn:li:{each}:" for each in self.unread)):
             return True
         begins = tuple(f"{name}{end}" for name in expected.names for end in (":", " "))
         return any(failure.startswith(begins) for failure in self.failures) or self._is_in_gap(expected)

@@ -58,6 +58,8 @@ MAX_SECONDS = 100_000.0
 """Of virtual time: a crawl of a hundred runs that takes a day does not end."""
 SAMPLES = 1_000_000
 LETTERS = "dead-letters.jsonl"
+_REGISTRY = {"registered_models": "mlModelGroup", "model_versions": "mlModel"}
+"""Listings that are read once each, and the entity types of their rows."""
 UNCONFIRMED = "unconfirmed.jsonl"
 
 
@@ -345,13 +347,20 @@ class Simulation:
         if last.end is None and is_listed:
             failures = promises.failures_of(last.report)
             letters = self._letters(self._folder / str(len(self._crawls) - 1))
-            told = Told(failures, letters, promises.gaps_of(failures, self.mlflow))
+            told = Told(failures, letters, promises.gaps_of(failures, self.mlflow), self._unread(last.report))
             # A crawl that goes on with another one has delivered what that one read.
             began = (self._crawls[0] if self._schedule.keeps_state else last).began
             finished = Mapped(self.mlflow, mapping, began, last.ended, **untold)
             self.findings += promises.missing(finished, self.gms, told)
             self.findings += promises.stale(finished, self.gms, told)
             self.findings += promises.wrong_outputs(self.mlflow, self.gms, whole, finished, told)
+
+    def _unread(self, report: Report) -> tuple[str, ...]:
+        """The entity types of which a listing is said to be unread, and may be so."""
+        link, codes = self._schedule.links["MLflow"], {finding.code for finding in report.failures}
+        if not (link.faults or link.outages):
+            return ()
+        return tuple(each for listing, each in _REGISTRY.items() if LISTING_UNREAD[listing].code in codes)
 
     def _judge_memory(self) -> None:
         """Between the servers are, at most: a page for each request to MLflow, the entities at hand, and for DataHub a
