@@ -19,24 +19,28 @@ _NO_PORT = rb"(?!\d{0,5}(?:[,/?#'\\" + _END + rb"]|$))"
 # A password that should have been percent-encoded: what looks like a host has no port behind its colon.
 _UNESCAPED = rb"[^'/?#\\:@\[\]" + _END + rb"]+:" + _NO_PORT + rb"[^\\" + _END + rb"]{0,512}"
 _PLAIN = re.compile(rb"(:(?:\\*/){2})(" + _CHARACTER + rb"+|" + _UNESCAPED + rb")@")
+_ENCODED_AT = rb"%(?:25)*40"
 _ENCODED = re.compile(
-    rb"(%(?:25)*3a(?:%(?:25)*2f){2})((?:(?!%(?:25)*(?:2f|3f|23|20|22|0a))[^'/?#\\&" + _END + rb"])+)(?:@|%(?:25)*40)",
+    rb"(%(?:25)*3a(?:%(?:25)*2f){2})((?:(?!%(?:25)*(?:2f|3f|23|20|22|0a))[^'/?#\\&"
+    + _END
+    + rb"])+)(?:@|"
+    + _ENCODED_AT
+    + rb")",
     re.IGNORECASE,
 )
-_ENCODED_AT = re.compile(rb"%(?:25)*40")
 _COLON = re.compile(rb":|%(?:25)*3a", re.IGNORECASE)
 _SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
 _LONGEST_SCHEME = 20
-MANY = 10_000
-"""Signs that take longer to look at one by one than to search for URLs."""
+_MANY_SIGNS = 10_000
+"""What takes longer to look at one by one than to search for URLs."""
 
 
 def may_have_credentials(encoded: bytes) -> bool:
     """Return True for all JSON that `strip_json` would change, and at little cost False for nearly all other."""
     start = 0
-    for _ in range(MANY):
+    for _ in range(_MANY_SIGNS):
         if (end := encoded.find(b"@", start)) < 0:
-            return b"%" in encoded and _ENCODED_AT.search(encoded) is not None
+            return b"%" in encoded and re.search(_ENCODED_AT, encoded) is not None
         # User info holds no quote, and stands behind the slashes of its URL.
         text = encoded[max(start, encoded.rfind(b'"', start, end)) : end]
         if b"/" in text or b"%" in text:

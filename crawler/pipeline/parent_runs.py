@@ -47,10 +47,10 @@ class ParentRuns:
         """Return the ids of those parents of the runs that are written; none unless they `may_have_any`."""
         deleted_too = self._context.choice.writes_deleted
         known = {run.info.run_id: deleted_too or not run.deleted for run in runs}
-        if not may_have_any:
-            self._remember(known)
-            return frozenset()
-        wanted = {tag.value for run in runs if known[run.info.run_id] for tag in run.data.tags if tag.key == PARENT_TAG}
+        children = runs if may_have_any else ()
+        wanted = {
+            tag.value for run in children if known[run.info.run_id] for tag in run.data.tags if tag.key == PARENT_TAG
+        }
         for parent in wanted - known.keys():
             if parent in self._written:
                 known[parent] = self._written.pop(parent)
