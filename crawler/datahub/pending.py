@@ -27,7 +27,7 @@ class Pending(msgspec.Struct, gc=False):
     `outstanding` proposals are undecided; 0 ends the record. `delivered`, `rejected` and `unconfirmed` count the
     others, `method` is the verification method of those delivered. `kept` is False where one that is not delivered
     could not be written to its file. `ack` counts it in its window. `is_removal` tells an entity that is only marked as
-    removed.
+    removed, `is_unchanged` one that need not be sent.
     """
 
     outstanding: int = 0
@@ -38,3 +38,4 @@ class Pending(msgspec.Struct, gc=False):
     ack: Ack | None = None
     unconfirmed: int = 0
     is_removal: bool = False
+    is_unchanged: bool = False

@@ -1,6 +1,5 @@
 """Leaves out what DataHub has already, as far as the state tells, and notes what it has from now on."""
 
-from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -10,7 +9,7 @@ from crawler.datahub.proposals import Entity, Refusal
 from crawler.datahub.readback import TIMESERIES
 from crawler.delivery.verification.recheck import Recheck
 from crawler.sinks.protocol import Sink
-from crawler.telemetry.events import EntitiesUnchanged, Listener
+from crawler.telemetry.events import Listener
 from crawler.telemetry.findings.delivery import NO_MORE_THERE
 
 Encoded = tuple[Entity, EncodedEntity, list[Refusal]]
@@ -21,10 +20,7 @@ class ChangedOnly:
     """Compares hashes of aspects. As the memory of an OutcomePublisher it notes what was delivered, nothing else."""
 
     def __init__(self, sent: SentEntities, sink: Sink, listener: Listener, *, doubts: bool = False) -> None:
-        """Compare with `sent`; `listener` hears how many entities of each type have not changed.
-
-        With `doubts`, that is asked of the sink too.
-        """
+        """Compare with `sent`. With `doubts`, the sink is asked too; `listener` hears of what it has no more."""
         self._sent = sent
         self._wire = sink.wire
         self._is_read_back = sink.lookup is not None
@@ -33,7 +29,7 @@ class ChangedOnly:
         )
         self._gone: dict[str, bytes] = {}
         """Digests of what is there of entities of which not all is, by URN."""
-        self._unchanged: Counter[str] = Counter()
+        self._unchanged: list[EncodedEntity] = []
         self._listener = listener
         self._notes: dict[str, bytes] = {}
         """Of entities that are under way, by URN."""
@@ -64,8 +60,12 @@ class ChangedOnly:
                 self._leave_out(entity, encoded, known)
         if kept:
             self._sent.begin(kept, known=was_known)
-        self._tell()
         return left
+
+    def take_unchanged(self) -> list[EncodedEntity]:
+        """Remove and return the entities that need not be sent."""
+        unchanged, self._unchanged = self._unchanged, []
+        return unchanged
 
     @property
     def is_full(self) -> bool:
@@ -80,7 +80,6 @@ class ChangedOnly:
         gone, self._gone = self._gone, {}
         if gone:
             self._sent.begin(gone, known=True)
-        self._tell()
         return missing
 
     def delivered(self, entity: EncodedEntity) -> None:
@@ -127,13 +126,7 @@ class ChangedOnly:
             return
         if entity.note != known.note:
             self._notes[entity.urn] = entity.note
-        self._is_unchanged(encoded)
-
-    def _is_unchanged(self, entity: EncodedEntity) -> None:
-        self._unchanged[entity.entity_type] += 1
-        self.finished(entity.urn, whole=True)
-        if entity.pending.ack is not None:
-            entity.pending.ack.done(1)
+        self._unchanged.append(encoded)
 
     def _is_there(self, there: EncodedEntity, *, unknown: bool) -> None:
         """Note what the sink has of an entity; what it does not tell is sent, too."""
@@ -143,12 +136,7 @@ class ChangedOnly:
                 self._listener(NO_MORE_THERE.found(there.urn))
             self._gone[there.urn] = b"".join(map(self._digest, there.proposals))
         else:
-            self._is_unchanged(there)
-
-    def _tell(self) -> None:
-        unchanged, self._unchanged = self._unchanged, Counter()
-        for entity_type, count in unchanged.items():
-            self._listener(EntitiesUnchanged(entity_type, count))
+            self._unchanged.append(there)
 
     def _holding(self, encoded: EncodedEntity, proposals: list[bytes]) -> EncodedEntity:
         encoded.pending.outstanding = len(proposals)

@@ -106,7 +106,11 @@ class Delivery:
     def _encoded(self, entities: Sequence[Entity], ack: Ack | None) -> "Iterable[Encoded]":
         """Yield what is to be sent of entities, and what of them DataHub could not take."""
         encoded = ((entity, *self._encoder.encode(entity, ack)) for entity in entities)
-        return encoded if self._changes is None else self._changes.left([*encoded])
+        if self._changes is None:
+            return encoded
+        left = self._changes.left([*encoded])
+        self._outcomes.unchanged(self._changes.take_unchanged())
+        return left
 
     @property
     def can_recheck(self) -> bool:
@@ -161,12 +165,16 @@ class Delivery:
         if self._recheck is not None and self._recheck.is_full:
             await self._send_missing(self._recheck)
         if self._changes is not None and self._changes.is_full:
-            await self._send_missing(self._changes)
+            await self._send_changed(self._changes)
         await self._queues.wait_for_room()
 
     async def _send_missing(self, recheck: "Recheck | ChangedOnly") -> None:
         for entity, ordering_key in await recheck.missing():
             self._queues.put(entity, ordering_key)
+
+    async def _send_changed(self, changes: "ChangedOnly") -> None:
+        await self._send_missing(changes)
+        self._outcomes.unchanged(changes.take_unchanged())
 
     async def deliver(self, feed: Feed, stop: asyncio.Event) -> None:
         """Deliver all that the feed has, to its end. Raises its first error, or what ends the delivery.
@@ -204,7 +212,7 @@ class Delivery:
         if self._recheck is not None:
             await self._send_missing(self._recheck)
         if self._changes is not None:
-            await self._send_missing(self._changes)
+            await self._send_changed(self._changes)
         await self._queues.close()
         if self._read_back is not None:
             self._read_back.close()

@@ -88,6 +88,12 @@ class OutcomePublisher:
             self._listener(ProposalsDecided(delivered=delivered))
         self._finish(finished)
 
+    def unchanged(self, entities: Sequence[EncodedEntity]) -> None:
+        """Count entities that are not sent, since the sink has all of them."""
+        for entity in entities:
+            entity.pending.is_unchanged = True
+        self._publish(entities)
+
     def refused_here(self, entity: EncodedEntity, refusals: Sequence[Refusal]) -> None:
         """Count what is not sent, since DataHub could not take it; `entity` has the rest, perhaps nothing."""
         for refusal in refusals:
@@ -235,4 +241,5 @@ def _outcome(entity: EncodedEntity, pending: Pending) -> Outcome:
         pending.kept,
         pending.unconfirmed,
         pending.is_removal,
+        pending.is_unchanged,
     )

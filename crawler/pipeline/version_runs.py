@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from crawler.checkpoint.acks import Window
 from crawler.errors import CrawlerError
+from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Run
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
@@ -17,7 +18,7 @@ from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import work_through
-from crawler.telemetry.events import RowsRead
+from crawler.telemetry.events import RowsRead, RunReadAgain
 from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
 
 
@@ -88,8 +89,8 @@ class VersionRuns:
         experiment_id, start = run.info.experiment_id, run.info.start_time or 0
         progress, writes_deleted = self._context.progress, self._context.choice.writes_deleted
         # A crawl that goes on has counted it, if it was read before: only its version had to wait.
-        if not progress.has_read(experiment_id, start):
-            self._context.listener(RowsRead(RUNS.name, 1))
+        has_read = progress.has_read(experiment_id, start)
+        self._context.listener(RunReadAgain(run_urn(run.info.run_id)) if has_read else RowsRead(RUNS.name, 1))
         ack = progress.new_ack(whole=False)
         async with self._histories.read([run]):
             await self._context.send(self._context.mapper.run(run, parents, writes_deleted=writes_deleted), ack)

@@ -56,11 +56,10 @@ class EntitiesMapped(msgspec.Struct, frozen=True):
     count: int
 
 
-class EntitiesUnchanged(msgspec.Struct, frozen=True):
-    """Entities of one type were mapped and are not sent: DataHub has them as they are, as the state tells."""
+class RunReadAgain(msgspec.Struct, frozen=True):
+    """A run is read and sent once more, which this crawl counted before it was interrupted."""
 
-    entity_type: str
-    count: int
+    urn: str
 
 
 class ExperimentsListed(msgspec.Struct, frozen=True):
@@ -151,7 +150,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     have those that were delivered: "read back", "stored", "present", "answer", "status" or "written". The rejected ones
     are in the dead letters, those that DataHub took and was not seen to have in time in the file of the unconfirmed;
     `kept` is False where they could not be written there, so that a resumed crawl must send the entity again.
-    `is_removal` tells an entity that was only marked as removed.
+    `is_removal` tells an entity that was only marked as removed, `is_unchanged` one that was not sent, since the
+    state tells that DataHub has it as it is.
 
     Example:
         outcome = Outcome("tag", "urn:li:tag:mlflow_production", delivered=2, verification_method="read back")
@@ -166,6 +166,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     kept: bool = True
     unconfirmed: int = 0
     is_removal: bool = False
+    is_unchanged: bool = False
 
 
 class Outcomes(msgspec.Struct, frozen=True):
@@ -214,7 +215,7 @@ Event = (
     | RowsRead
     | RowsSkipped
     | EntitiesMapped
-    | EntitiesUnchanged
+    | RunReadAgain
     | ExperimentsListed
     | ExperimentDone
     | SourceOpened

@@ -42,6 +42,8 @@ class Tally(msgspec.Struct):
     unconfirmed: int = 0
     unconfirmed_proposals: int = 0
     unconfirmed_path: Path | None = None
+    read_again: set[str] = set()
+    """URNs of runs under way that are counted. Not kept: a crawl that goes on hears of them again."""
 
     def count_at_most(self, entity_type: str, most: int) -> None:
         """Let no more than `most` entities of a type count as delivered or unchanged."""

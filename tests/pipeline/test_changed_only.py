@@ -1,5 +1,6 @@
 """Crawls one after the other into one DataHub: only what has changed is sent, and what failed is sent again."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,30 @@ async def test_a_crawl_that_was_cut_off_leaves_the_rest_only(golden_server: Mlfl
         assert len(written) < ALL
         assert report.delivered[RUN] + report.unchanged[RUN] == report.read["runs"]
         assert (await sent(settings, gms))[1] == []
+
+
+async def test_however_a_crawl_is_cut_off_each_entity_counts_once(server: MlflowServer, tmp_path: Path) -> None:
+    edit = Editor(server.url)
+    experiment = edit.experiment("cut off")
+    early, *_, late = [edit.run(experiment, start) for start in range(1, 12)]
+    edit.model("of early runs", 2, early)
+    async with Gms() as gms:
+        settings = changed_only(server, tmp_path, gms)
+        settings = structs.replace(settings, mlflow=structs.replace(settings.mlflow, page_size=3))
+        whole, _ = await sent(settings, gms)
+        edit("runs/set-tag", run_id=late, key="edited", value="yes")
+        gms.rule = refusing(lambda key: key[0] == run_urn(late), status=401)
+        with pytest.raises(CredentialsRefused):
+            await crawl(settings)
+        gms.rule = None
+        # Its run is read again for it, and sent.
+        edit("model-versions/create", name="of early runs", source="s3://bucket/model", run_id=early)
+        report, written = await sent(settings, gms)
+        assert {urn for urn, _ in written} >= {run_urn(early), run_urn(late)}
+        assert report.read == whole.read | {"model_versions": whole.read["model_versions"] + 1}
+        assert report.unchanged + report.delivered == whole.delivered + Counter(mlModel=1)
+        assert (report.delivered["mlModel"], report.delivered[RUN]) == (1, 1)
+        assert {entity_type: sum(ways.values()) for entity_type, ways in report.confirmed.items()} == report.delivered
 
 
 async def test_a_crawl_that_sends_everything_makes_the_state_forget(

@@ -21,9 +21,7 @@ import msgspec
 from multidict import CIMultiDict
 
 from crawler.checkpoint.checkpoint import Checkpoint
-from crawler.datahub.batching import EncodedEntity
 from crawler.datahub.proposals import Entity
-from crawler.delivery.changed_only import ChangedOnly
 from crawler.delivery.delivery import Delivery
 from crawler.errors import CrawlerError, Interrupted, Stalled
 from crawler.http.exchange import Request
@@ -168,10 +166,6 @@ class Simulation:
         if entity.urn in self._mapped:
             self.findings.append(f"mapped twice in one crawl: {entity.urn}")
         self._mapped[entity.urn] = entity
-
-    def note_unchanged(self, urn: str) -> None:
-        """DataHub has this already, as the state tells."""
-        self._outcomes.add(urn)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Outcomes):
@@ -483,21 +477,14 @@ def _places(names: tuple[str, ...]) -> list[tuple[ModuleType, str]]:
 @contextmanager
 def _overheard(simulation: Simulation) -> Iterator[None]:
     """The simulation learns what is handed to the delivery: all of that must have come to something in the end."""
-    add, leave_out = Delivery.add, ChangedOnly._is_unchanged
+    add = Delivery.add
 
     def noted(delivery: Delivery, entities: Sequence[Entity], *more: Any, **options: Any) -> None:
         for entity in entities:
             simulation.note_mapped(entity)
         add(delivery, entities, *more, **options)
 
-    def noted_unchanged(changes: ChangedOnly, entity: EncodedEntity) -> None:
-        simulation.note_unchanged(entity.urn)
-        leave_out(changes, entity)
-
-    with (
-        mock.patch.object(Delivery, "add", noted),
-        mock.patch.object(ChangedOnly, "_is_unchanged", noted_unchanged),
-    ):
+    with mock.patch.object(Delivery, "add", noted):
         yield
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from crawler.settings.durations import human_seconds
 from crawler.telemetry.events import (
-    EntitiesUnchanged,
+    Outcome,
+    Outcomes,
     RowsRead,
     RowsSkipped,
     StaleFound,
@@ -93,8 +94,9 @@ def test_what_has_not_changed_stands_beside_both() -> None:
     report(Started("r", since=1_700_000_000_123))
     assert "unchanged" not in shown(report)
     report.read["runs"], report.delivered["dataProcessInstance"] = 12, 2
-    report(EntitiesUnchanged("dataProcessInstance", 4))
-    report(EntitiesUnchanged("dataProcessInstance", 6))
+    for count in (4, 6):
+        runs = [Outcome("dataProcessInstance", f"run {number}", 0, is_unchanged=True) for number in range(count)]
+        report(Outcomes(runs))
     text = words(shown(report))
     assert "DataHub written unchanged" in text
     assert "runs 12 dataProcessInstance 2 10" in text
