@@ -67,6 +67,10 @@ async def test_killed_crawls_end_as_an_undisturbed_one(
     assert [each.name for each in recipe.parent.glob("state.db*") if each.suffix != ".lock"] == ["state.db"]
     report = report_in(recipe.parent)
     assert report["failures"] == []
+    if report["since"] is not None:
+        # The last kill came after the crawl's end, so that the next one reads what may have changed: nothing.
+        assert (report["read"]["runs"], report["written"]["proposals"]) == (0, 0), codes
+        return
     # What was written once more counts as often as it is there: once.
     assert report["read"] == whole["read"]
     written = Counter(report["written"]["entities"])
