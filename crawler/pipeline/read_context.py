@@ -42,6 +42,10 @@ class ReadContext(msgspec.Struct, frozen=True, eq=False):
         """What the settings choose."""
         return self.choice.selection
 
+    def has_counted(self, run: Run) -> bool:
+        """Return whether a crawl that goes on has read and counted a run before: now it is read once more."""
+        return self.progress.has_read(run.info.experiment_id, run.info.start_time or 0)
+
     def room(self, idle: int) -> int:
         """Return how many more pages MLflow has room for, one at most for each of the `idle` workers."""
         return min(idle, self.client.concurrency - (self.workers - idle))

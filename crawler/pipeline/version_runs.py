@@ -86,16 +86,15 @@ class VersionRuns:
                 await self._context.send(self._context.mapper.found_run(run), None)
 
     async def _send_written(self, run: Run, parents: frozenset[str]) -> None:
-        experiment_id, start = run.info.experiment_id, run.info.start_time or 0
-        progress, writes_deleted = self._context.progress, self._context.choice.writes_deleted
-        # A crawl that goes on has counted it, if it was read before: only its version had to wait.
-        has_read = progress.has_read(experiment_id, start)
-        self._context.listener(RunReadAgain(run_urn(run.info.run_id)) if has_read else RowsRead(RUNS.name, 1))
-        ack = progress.new_ack(whole=False)
+        writes_deleted = self._context.choice.writes_deleted
+        has_counted = self._context.has_counted(run)
+        self._context.listener(RunReadAgain(run_urn(run.info.run_id)) if has_counted else RowsRead(RUNS.name, 1))
+        ack = self._context.progress.new_ack(whole=False)
         async with self._histories.read([run]):
             await self._context.send(self._context.mapper.run(run, parents, writes_deleted=writes_deleted), ack)
         if ack is not None:
-            ack.seal([Window(experiment_id, start, start + 1, 1, 1, 0)])
+            start = run.info.start_time or 0
+            ack.seal([Window(run.info.experiment_id, start, start + 1, 1, 1, 0)])
 
     async def _written(self, runs: Sequence[Run]) -> set[str]:
         """Return the ids of the runs that are crawled, and whose experiments can be mapped."""

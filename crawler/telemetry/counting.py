@@ -62,7 +62,7 @@ def _count_outcomes(outcomes: Sequence[Outcome], tally: Tally) -> None:
 
 def _is_news(outcome: Outcome, tally: Tally) -> bool:
     """Return whether an outcome is to be counted: what a run came to that was read again, only if it was not whole."""
-    if outcome.urn not in tally.read_again:
+    if outcome.is_removal or outcome.urn not in tally.read_again:
         return True
     tally.read_again.remove(outcome.urn)
     return bool(outcome.rejected or outcome.unconfirmed)

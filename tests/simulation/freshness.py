@@ -28,6 +28,7 @@ from crawler.settings.crawl import IncrementalSettings, KeepingCurrent, MlflowSe
 from crawler.settings.mapping import MappingSettings
 from crawler.settings.servers import ServerSettings
 from crawler.settings.sinks import Confirm, Endpoint, RestSettings
+from crawler.telemetry.events import Event, Outcomes, Started
 from crawler.telemetry.report import Report
 from tests.mlflow.page_rows import small_pages
 from tests.simulation.excepted import MAX_SECONDS, Excepted
@@ -35,6 +36,7 @@ from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian
 from tests.simulation.metadata_server import Bad, MetadataServer, Share
 from tests.simulation.model_historian import ModelHistorian
 from tests.simulation.network import Connection, Link, Network, Process
+from tests.simulation.promises import counted_twice
 from tests.simulation.removals import Removals
 from tests.simulation.simulation import _chance_of, _loop_time, _no_collections, _places, _time_of_day
 from tests.simulation.tracking_server import TrackingServer
@@ -73,6 +75,8 @@ class Freshness:
         self._last: int | None = None
         self._life_began = self._last_listed = 0
         self._interrupted_reads_all = False
+        self._told: dict[str, str] = {}
+        """Entity types by URN of what one crawl, with all lives in which it went on, has told the outcomes of."""
         self._unforgotten: set[str] = set()
         """Datasets that no run named in the last crawl of everything, which had failures and so forgot nothing."""
         self.findings: list[str] = []
@@ -214,7 +218,7 @@ class Freshness:
             removal=self._removal(folder),
         )
         self.trace.append(f"{_time_of_day()} crawl {self._lives} begins")
-        task = asyncio.ensure_future(crawl(settings, report=report))
+        task = asyncio.ensure_future(crawl(settings, report=report, listeners=[self._hear]))
         if self._chance.random() < 0.3:
             await asyncio.wait({task}, timeout=self._chance.expovariate(1 / 8))
         else:
@@ -236,7 +240,14 @@ class Freshness:
         kind = "full" if report.since is None else "incremental"
         self.crawls[kind] = self.crawls.get(kind, 0) + 1
         self.trace.append(f"{_time_of_day()} crawl {self._lives} ended; it read {how}")
+        self.findings += counted_twice(self._told, report)
         return report
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Started) and event.resumed is None:
+            self._told.clear()
+        elif isinstance(event, Outcomes):
+            self._told |= {each.urn: each.entity_type for each in event.entities if not each.is_removal}
 
     async def _compare(self, report: Report, began: int, *, is_alone: bool) -> None:
         last, self._last = self._last, began

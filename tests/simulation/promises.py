@@ -159,6 +159,14 @@ def claimed(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> I
             yield f"claimed: {count} {entity_type} are delivered, DataHub has {whole[entity_type]}"
 
 
+def counted_twice(entities: dict[str, str], report: Report) -> Iterator[str]:
+    """Entity types of which the report counts more than a crawl has handed on: the types of these by URN."""
+    there = Counter(entities.values())
+    for entity_type, count in (report.delivered + report.unchanged).items():
+        if count > there[entity_type]:
+            yield f"counted twice: {count} {entity_type}, there are {there[entity_type]}"
+
+
 def unseen(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> Iterator[str]:
     """Entity types of which more is said to have been read back than can be read."""
     shown = Counter(

@@ -31,7 +31,7 @@ from crawler.pipeline.crawl import crawl
 from crawler.settings.crawl import KeepingCurrent, Settings
 from crawler.settings.servers import ServerSettings
 from crawler.settings.sinks import Confirm, Endpoint, RestSettings
-from crawler.telemetry.events import Event, Outcomes
+from crawler.telemetry.events import Event, Outcomes, Started
 from crawler.telemetry.findings.reading import (
     LISTING_MISSING,
     LISTING_UNREAD,
@@ -99,6 +99,8 @@ class Simulation:
         self._ahead = 0
         self._mapped: dict[str, Entity] = {}
         self._outcomes: set[str] = set()
+        self._handed: dict[str, str] = {}
+        """Entity types by URN of what one crawl, with all lives in which it went on, handed to its delivery."""
         self.trace: list[str] = []
         self.findings: list[str] = []
         self.requests = 0
@@ -166,9 +168,12 @@ class Simulation:
         if entity.urn in self._mapped:
             self.findings.append(f"mapped twice in one crawl: {entity.urn}")
         self._mapped[entity.urn] = entity
+        self._handed[entity.urn] = entity.type
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, Outcomes):
+        if isinstance(event, Started) and event.resumed is None:
+            self._handed.clear()
+        elif isinstance(event, Outcomes):
             self._outcomes.update(outcome.urn for outcome in event.entities)
 
     @property
@@ -243,8 +248,9 @@ class Simulation:
                 # What a crawl with a state leaves undone is left to the next one.
                 told = Told(promises.failures_of(report), self._letters(folder))
                 self.findings += promises.unaccounted(self._mapped, self.gms, told)
+            self.findings += promises.counted_twice(self._handed, report)
             if not self._schedule.keeps_state:
-                # What a crawl that goes on writes once more counts once more.
+                # A crawl that goes on does not write again what the lives before it have.
                 self.findings += promises.claimed(self._mapped, self.gms, report)
                 self.findings += promises.unseen(self._mapped, self.gms, report)
 

@@ -24,6 +24,8 @@ from crawler.pipeline.plan import Stretch
 from crawler.removal.crawl_record import CrawlRecord
 from crawler.removal.own_kinds import LOGGED_MODEL, decide_own
 from crawler.removal.stale import Absent, Evidence
+from crawler.telemetry import counting
+from crawler.telemetry.tally import Tally
 from tests.simulation.freshness import run_seed
 
 pytestmark = pytest.mark.slow
@@ -148,6 +150,14 @@ def removes_no_logged_models() -> Patch:
     return mock.patch("crawler.pipeline.crawl.kinds_left_out", return_value=frozenset({LOGGED_MODEL}))
 
 
+def counts_a_run_again_that_it_reads_again() -> Patch:
+    return mock.patch.object(counting, "_is_news", return_value=True)
+
+
+def counts_runs_of_which_the_window_was_cut_off() -> Patch:
+    return mock.patch.object(Tally, "count_at_most")
+
+
 @pytest.mark.parametrize(
     ("plant", "seed"),
     [
@@ -168,6 +178,8 @@ def removes_no_logged_models() -> Patch:
         (thinks_that_all_logged_models_are_old, 8),
         (thinks_that_all_logged_models_were_read, 4),
         (removes_no_logged_models, 12),
+        (counts_a_run_again_that_it_reads_again, 4),
+        (counts_runs_of_which_the_window_was_cut_off, 3),
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], seed: int) -> None:
