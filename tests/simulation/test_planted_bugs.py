@@ -27,6 +27,7 @@ from crawler.mlflow.paging.keyset import RunCursor
 from crawler.mlflow.paging.offset import OffsetCursor
 from crawler.mlflow.paging.step import Step
 from crawler.pipeline.logged_model_stage import LoggedModelStage
+from crawler.telemetry.tally import Tally
 from tests.simulation.simulation import simulate
 
 pytestmark = pytest.mark.slow
@@ -180,6 +181,10 @@ def takes_nan_for_zero() -> Patch:
     return mock.patch.object(LoggedModelStage, "_nans", credulous)
 
 
+def counts_runs_of_which_the_window_was_cut_off() -> Patch:
+    return mock.patch.object(Tally, "count_at_most")
+
+
 @pytest.mark.parametrize(
     ("plant", "found", "seed"),
     [
@@ -198,6 +203,7 @@ def takes_nan_for_zero() -> Patch:
         (pages_logged_models_by_offset, "missing", 44),
         (skips_equal_creation_times, "missing", 71),
         (takes_nan_for_zero, "wrong", 13),
+        (counts_runs_of_which_the_window_was_cut_off, "counted twice", 27),
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str, seed: int) -> None:
