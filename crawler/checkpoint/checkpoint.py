@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 
 from crawler.atomic_files import lock_file
-from crawler.checkpoint.acks import RUN, Window, WindowAck
+from crawler.checkpoint.acks import Window, WindowAck
 from crawler.checkpoint.fingerprint import differences, source_of
 from crawler.checkpoint.intervals import Bounds, Intervals
 from crawler.checkpoint.kept_tally import decode_tally, encode_tally
@@ -32,6 +32,8 @@ from crawler.telemetry.events import Event, ExperimentsListed, Outcomes, RowsRea
 from crawler.telemetry.tally import Tally
 
 SECONDS_BETWEEN_WRITES = 1.0
+
+_RUN = "dataProcessInstance"
 
 
 class Resumed(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ class Checkpoint:
         """How many runs the last whole crawl of the same server read; None where there was none."""
         self.memory: Memory | None = None
         self._changed_only = changed_only
-        self._runs = self._runs_delivered = 0
+        self._runs = 0
         self._whole: dict[str, str] = {}
         self._path = path
         self._fingerprint = fingerprint
@@ -182,12 +184,11 @@ class Checkpoint:
             self.memory.forget_unseen()
         self._write()
 
-    def _windows_done(self, windows: Sequence[Window], runs_delivered: int) -> None:
+    def _windows_done(self, windows: Sequence[Window]) -> None:
         self._pending.changes.windows += [json.dumps(window[:-1]) for window in windows]
-        self._runs_delivered += runs_delivered
         self._windows_read(windows)
 
-    def _windows_read(self, windows: Sequence[Window], _runs_delivered: int = 0) -> None:
+    def _windows_read(self, windows: Sequence[Window]) -> None:
         if self.memory is not None:
             self.memory.experiments.owe([window for window in windows if window.owed])
         self._pending.is_dirty = True
@@ -206,7 +207,6 @@ class Checkpoint:
             changes.datasets = facts | changes.datasets
         if not changes.afresh:
             changes.settings["findings"] = encode_tally(self._tally).decode()
-            changes.settings["runs_delivered"] = str(self._runs_delivered)
         self._database.write(changes, *self._writes_of_memory(ends=changes.afresh))
         self._pending.since = self._clock()
 
@@ -291,6 +291,5 @@ class Checkpoint:
         if "findings" in settings:
             self._tally = decode_tally(settings["findings"].encode())
             # Runs of windows that are not done are read and delivered once more.
-            self._runs_delivered = int(settings.get("runs_delivered", runs))
-            self._tally.count_at_most(RUN, self._runs_delivered)
+            self._tally.count_at_most(_RUN, runs)
         self.resumed = Resumed(decode_tally(encode_tally(self._tally)), runs, deleted, left_out)

@@ -4,9 +4,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from crawler.checkpoint.acks import RUN
 from crawler.checkpoint.sqlite import Changes
 
+_RUN = "dataProcessInstance"
 _DATASET = "dataset"
 
 
@@ -20,7 +20,7 @@ class PendingWrite(msgspec.Struct):
     def add(self, entity_type: str, urn: str) -> None:
         """Add an entity that is finished. Of runs their windows are kept, not their URNs."""
         self.is_dirty = True
-        if entity_type != RUN:
+        if entity_type != _RUN:
             urn_hash = hash_of(urn)
             self.changes.urn_hashes.append(urn_hash)
             if entity_type == _DATASET:

@@ -12,8 +12,12 @@ class Ack(Protocol):
         """Count entities that are under way from now on."""
         ...
 
-    def done(self, entity_type: str, *, whole: bool) -> None:
-        """Count an entity of which nothing is under way any more, and whether all of it was delivered."""
+    def owe(self) -> None:
+        """Note that something of an entity was not delivered, before it is done."""
+        ...
+
+    def done(self, entities: int) -> None:
+        """Count entities of which nothing is under way any more."""
         ...
 
 

@@ -215,7 +215,9 @@ class OutcomePublisher:
         for entity in entities:
             pending = entity.pending
             if pending.ack is not None and pending.kept:
-                pending.ack.done(entity.entity_type, whole=not (pending.rejected or pending.unconfirmed))
+                if pending.rejected or pending.unconfirmed:
+                    pending.ack.owe()
+                pending.ack.done(1)
 
     def _reject(self, pending: Pending, count: int, *, is_kept: bool) -> None:
         pending.rejected += count

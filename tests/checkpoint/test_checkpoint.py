@@ -55,7 +55,7 @@ def deliver(state: Checkpoint, entity_type: str, urn: str, ack: Ack | None = Non
         ack.add(1)
     state(Outcomes([Outcome(entity_type, urn, 0)]))
     if ack is not None:
-        ack.done(entity_type, whole=True)
+        ack.done(1)
 
 
 def window(state: Checkpoint, experiment: str, since: int | None, until: int | None, rows: int = 0) -> None:

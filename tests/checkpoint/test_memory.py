@@ -55,7 +55,9 @@ class Crawl:
         """A window of runs, all of which were delivered, or not."""
         ack = self.checkpoint.new_ack()
         ack.add(1)
-        ack.done("dataProcessInstance", whole=not owed)
+        if owed:
+            ack.owe()
+        ack.done(1)
         ack.seal([Window(experiment, since, until, 1, 1, 0)])
 
     @property
@@ -133,8 +135,7 @@ def test_a_window_of_which_something_was_not_delivered_is_read_again_once(tmp_pa
         assert two.gaps("a", "b") == [[(100, 200), (since, None)], [(since, None)]]
         # Also where only some of its runs were asked for.
         ack = two.checkpoint.new_ack(whole=False)
-        ack.add(1)
-        ack.done("dataProcessInstance", whole=False)
+        ack.owe()
         ack.seal([Window("b", 300, 400, 1, 1, 0)])
         assert two.gaps("b") == [[(since, None)]]
     with crawl(tmp_path / "state") as three:

@@ -36,7 +36,7 @@ from tests.simulation.historian import DAY, HOUR, MINUTE, OVERLAP, Historian
 from tests.simulation.metadata_server import Bad, MetadataServer, Share
 from tests.simulation.model_historian import ModelHistorian
 from tests.simulation.network import Connection, Link, Network, Process
-from tests.simulation.promises import overcounted, whole
+from tests.simulation.promises import counted_twice
 from tests.simulation.removals import Removals
 from tests.simulation.simulation import _chance_of, _loop_time, _no_collections, _places, _time_of_day
 from tests.simulation.tracking_server import TrackingServer
@@ -75,8 +75,8 @@ class Freshness:
         self._last: int | None = None
         self._life_began = self._last_listed = 0
         self._interrupted_reads_all = False
-        self._whole: dict[str, str] = {}
-        """Entity types by URN of what one crawl, with all lives in which it went on, delivered whole."""
+        self._told: dict[str, str] = {}
+        """Entity types by URN of what one crawl, with all lives in which it went on, has told the outcomes of."""
         self._unforgotten: set[str] = set()
         """Datasets that no run named in the last crawl of everything, which had failures and so forgot nothing."""
         self.findings: list[str] = []
@@ -240,14 +240,14 @@ class Freshness:
         kind = "full" if report.since is None else "incremental"
         self.crawls[kind] = self.crawls.get(kind, 0) + 1
         self.trace.append(f"{_time_of_day()} crawl {self._lives} ended; it read {how}")
-        self.findings += overcounted(self._whole, report)
+        self.findings += counted_twice(self._told, report)
         return report
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started) and event.resumed is None:
-            self._whole.clear()
+            self._told.clear()
         elif isinstance(event, Outcomes):
-            self._whole |= whole(event)
+            self._told |= {each.urn: each.entity_type for each in event.entities if not each.is_removal}
 
     async def _compare(self, report: Report, began: int, *, is_alone: bool) -> None:
         last, self._last = self._last, began

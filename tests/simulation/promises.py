@@ -10,7 +10,6 @@ import msgspec
 from crawler.datahub.proposals import Entity
 from crawler.datahub.readback import TIMESERIES
 from crawler.mapping.runs import run_urn
-from crawler.telemetry.events import Outcomes
 from crawler.telemetry.findings.delivery import UNCONFIRMED
 from crawler.telemetry.report import Report
 from tests.simulation.mapped import OUTPUT, Expected, Key, Mapped, Place
@@ -160,21 +159,12 @@ def claimed(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> I
             yield f"claimed: {count} {entity_type} are delivered, DataHub has {whole[entity_type]}"
 
 
-def whole(outcomes: Outcomes) -> dict[str, str]:
-    """Return the entity types, by URN, of what was delivered whole or has not changed."""
-    return {
-        each.urn: each.entity_type
-        for each in outcomes.entities
-        if (each.delivered or each.is_unchanged) and not (each.rejected or each.unconfirmed or each.is_removal)
-    }
-
-
-def overcounted(entities: dict[str, str], report: Report) -> Iterator[str]:
-    """Entity types of which the report counts more than a crawl has delivered whole: the types of these by URN."""
+def counted_twice(entities: dict[str, str], report: Report) -> Iterator[str]:
+    """Entity types of which the report counts more than a crawl has handed on: the types of these by URN."""
     there = Counter(entities.values())
     for entity_type, count in (report.delivered + report.unchanged).items():
         if count > there[entity_type]:
-            yield f"overcounted: {count} {entity_type}, {there[entity_type]} were delivered"
+            yield f"counted twice: {count} {entity_type}, there are {there[entity_type]}"
 
 
 def unseen(mapped: dict[str, Entity], gms: MetadataServer, report: Report) -> Iterator[str]:

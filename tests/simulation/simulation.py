@@ -99,8 +99,8 @@ class Simulation:
         self._ahead = 0
         self._mapped: dict[str, Entity] = {}
         self._outcomes: set[str] = set()
-        self._whole: dict[str, str] = {}
-        """Entity types by URN of what one crawl, with all lives in which it went on, delivered whole."""
+        self._handed: dict[str, str] = {}
+        """Entity types by URN of what one crawl, with all lives in which it went on, handed to its delivery."""
         self.trace: list[str] = []
         self.findings: list[str] = []
         self.requests = 0
@@ -168,13 +168,13 @@ class Simulation:
         if entity.urn in self._mapped:
             self.findings.append(f"mapped twice in one crawl: {entity.urn}")
         self._mapped[entity.urn] = entity
+        self._handed[entity.urn] = entity.type
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started) and event.resumed is None:
-            self._whole.clear()
+            self._handed.clear()
         elif isinstance(event, Outcomes):
             self._outcomes.update(outcome.urn for outcome in event.entities)
-            self._whole |= promises.whole(event)
 
     @property
     def crawls(self) -> int:
@@ -248,7 +248,7 @@ class Simulation:
                 # What a crawl with a state leaves undone is left to the next one.
                 told = Told(promises.failures_of(report), self._letters(folder))
                 self.findings += promises.unaccounted(self._mapped, self.gms, told)
-            self.findings += promises.overcounted(self._whole, report)
+            self.findings += promises.counted_twice(self._handed, report)
             if not self._schedule.keeps_state:
                 # A crawl that goes on does not write again what the lives before it have.
                 self.findings += promises.claimed(self._mapped, self.gms, report)

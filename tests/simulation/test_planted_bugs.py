@@ -107,7 +107,7 @@ def keeps_a_slot() -> Patch:
 def closes_windows_early() -> Patch:
     def careless(ack: WindowAck, windows: Sequence[Window]) -> None:
         """The window does not wait for what was read in it."""
-        ack._done_windows(windows, 0)
+        ack._done_windows(windows)
 
     return mock.patch.object(WindowAck, "seal", careless)
 
@@ -203,7 +203,7 @@ def counts_runs_of_which_the_window_was_cut_off() -> Patch:
         (pages_logged_models_by_offset, "missing", 44),
         (skips_equal_creation_times, "missing", 71),
         (takes_nan_for_zero, "wrong", 13),
-        (counts_runs_of_which_the_window_was_cut_off, "overcounted", 27),
+        (counts_runs_of_which_the_window_was_cut_off, "counted twice", 27),
     ],
 )
 def test_a_planted_bug_is_found(plant: Callable[[], Patch], found: str, seed: int) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from crawler.checkpoint import scope
+from crawler.checkpoint.acks import WindowAck
 from crawler.checkpoint.known_experiments import KnownExperiments
 from crawler.checkpoint.memory import Memory
 from crawler.checkpoint.sent_entities import SentEntities
@@ -68,7 +69,7 @@ def does_not_see_that_experiments_changed() -> Patch:
 
 
 def forgets_what_it_owes() -> Patch:
-    return mock.patch.object(KnownExperiments, "owe")
+    return mock.patch.object(WindowAck, "owe")
 
 
 def keeps_former_values() -> Patch:
