@@ -176,6 +176,10 @@ class RunStage:
             for finding in row_findings("runs", step.unreadable, step.mended):
                 self._context.listener(finding)
             runs = step.rows if self._seen is None else self._unseen(step.rows, self._seen)
+            # What another condition brought is not counted here: a crawl that goes on reads the window again.
+            is_partial = len(runs) < len(step.rows)
+            if is_partial:
+                windows.go_on_as(self._context.progress.new_ack(whole=False))
             runs, left_out = self._context.choice.divide(runs)
             self._count(runs, left_out)
             inside, beyond = split_at(runs.copy(), step.window)
@@ -186,6 +190,8 @@ class RunStage:
             await self._send_runs(inside, windows, step.traits)
             if step.window is not None:
                 windows.end(step.window)
+                if is_partial:
+                    windows.go_on_as(self._context.progress.new_ack(whole=False))
             await self._send_left_out(left_beyond, windows)
             await self._send_runs(beyond, windows, step.traits)
 

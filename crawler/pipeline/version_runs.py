@@ -54,7 +54,9 @@ class VersionRuns:
             self._context.listener(RUNS_OF_VERSIONS_UNREAD.found(str(error)))
         else:
             for run_id in sorted(missing):
-                self._context.listener(LOST_RUNS.found(f"run {run_id}"))
+                # Those of versions that a crawl delivered before it was cut off are told.
+                if self._context.mapper.versions_of_lost([run_id]):
+                    self._context.listener(LOST_RUNS.found(f"run {run_id}"))
         await self._files.read_of_lost(missing)
         await self._context.send(self._context.mapper.lost_runs(sorted(missing), unread=is_unread), None)
 

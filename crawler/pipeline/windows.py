@@ -47,6 +47,12 @@ class WindowTracker:
         self._deleted.clear()
         self._left_out.clear()
 
+    def go_on_as(self, ack: WindowAck | None) -> None:
+        """Let the window at hand have another ack, which is not done before the one that it has."""
+        if self.ack is not None and ack is not None:
+            self.ack.hand_over([ack])
+            self.ack = ack
+
     def take_apart(self, scopes: Iterable[Sequence[str]]) -> list["WindowTracker"]:
         """Return trackers for some of the experiments each, as which the window at hand goes on."""
         parts = []

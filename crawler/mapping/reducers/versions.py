@@ -96,9 +96,13 @@ class VersionIndex:
             self._by_run.setdefault(version.run_id, []).append(waiting)
             if waiting.unchanged:
                 self._of_unchanged.add(version.run_id)
-            elif waiting.entity is None:
+            elif waiting.entity is None or self._has_note(urn):
+                # A crawl that reads a part, and was cut off, may have delivered the version and not its run.
                 self._unseen.add(version.run_id)
         return None
+
+    def _has_note(self, urn: str) -> bool:
+        return self._noted is not None and bool(self._noted(urn))
 
     def of_run(self, run_id: str) -> list[ModelVersion]:
         """Return the versions that are mapped once this run is taken."""
