@@ -236,7 +236,7 @@ class RunStage:
             self._context.listener(rows_left_out(RUNS.name, left_out, shown_name))
 
     def _uncounted(self, runs: list[Run]) -> list[Run]:
-        """Return the runs that are not counted yet. Tell of the others: this crawl counted them before it was cut off."""
+        """Return the runs that are not counted yet. Tell of the others: a crawl that goes on has counted them."""
         uncounted: list[Run] = []
         for run in runs:
             if not self._context.has_counted(run):
