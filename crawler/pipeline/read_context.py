@@ -8,11 +8,12 @@ from crawler.checkpoint.protocol import Progress
 from crawler.datahub.pending import Ack
 from crawler.datahub.proposals import Entity
 from crawler.mapping.crawl_mapper import CrawlMapper
+from crawler.mapping.runs import run_urn
 from crawler.mlflow.client import MlflowClient
 from crawler.mlflow.entities import Run
 from crawler.pipeline.run_choice import RunChoice
 from crawler.settings.selection import Selection
-from crawler.telemetry.events import Listener
+from crawler.telemetry.events import Listener, RunReadAgain
 
 Send = Callable[[Iterable[Entity], Ack | None], Awaitable[None]]
 """Hands entities on, with the ack of their window."""
@@ -42,9 +43,15 @@ class ReadContext(msgspec.Struct, frozen=True, eq=False):
         """What the settings choose."""
         return self.choice.selection
 
-    def has_counted(self, run: Run) -> bool:
-        """Return whether a crawl that goes on has read and counted a run before: now it is read once more."""
-        return self.progress.has_read(run.info.experiment_id, run.info.start_time or 0)
+    def uncounted(self, runs: Sequence[Run]) -> list[Run]:
+        """Return the runs that are not counted yet. Tell of the others: a crawl that goes on has counted them."""
+        uncounted: list[Run] = []
+        for run in runs:
+            if not self.progress.has_read(run.info.experiment_id, run.info.start_time or 0):
+                uncounted.append(run)
+            elif self.choice.writes(run):
+                self.listener(RunReadAgain(run_urn(run.info.run_id)))
+        return uncounted
 
     def room(self, idle: int) -> int:
         """Return how many more pages MLflow has room for, one at most for each of the `idle` workers."""

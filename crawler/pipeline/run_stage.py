@@ -9,7 +9,6 @@ import msgspec
 from crawler.errors import CrawlerError, RequestRefused
 from crawler.http.status_policy import BAD_REQUEST
 from crawler.mapping.reducers.seen_keys import SeenKeys
-from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Run
 from crawler.mlflow.refusals import is_missing
 from crawler.mlflow.resources import RUNS
@@ -24,7 +23,7 @@ from crawler.pipeline.run_choice import shown_name
 from crawler.pipeline.source import RunSource
 from crawler.pipeline.windows import WindowTracker, split_at
 from crawler.pipeline.work_stealing import WorkStealingQueue, work_through
-from crawler.telemetry.events import ExperimentDone, RowsRead, RowsSkipped, RunReadAgain, rows_left_out
+from crawler.telemetry.events import ExperimentDone, RowsRead, RowsSkipped, rows_left_out
 from crawler.telemetry.findings.reading import CHANGES_UNTOLD, EXPERIMENT_UNREAD, LISTING_UNREAD, row_findings
 
 REMEMBERED_RUNS = 100_000
@@ -227,23 +226,13 @@ class RunStage:
 
     def _count(self, runs: list[Run], left_out: list[Run]) -> None:
         if self._seen is not None:
-            runs, left_out = self._uncounted(runs), self._uncounted(left_out)
+            runs, left_out = self._context.uncounted(runs), self._context.uncounted(left_out)
         deleted = 0 if self._context.choice.writes_deleted else sum(run.deleted for run in runs)
         self._context.listener(RowsRead(RUNS.name, len(runs) - deleted))
         if deleted:
             self._context.listener(RowsSkipped("deleted runs", deleted))
         if left_out:
             self._context.listener(rows_left_out(RUNS.name, left_out, shown_name))
-
-    def _uncounted(self, runs: list[Run]) -> list[Run]:
-        """Return the runs that are not counted yet. Tell of the others: a crawl that goes on has counted them."""
-        uncounted: list[Run] = []
-        for run in runs:
-            if not self._context.has_counted(run):
-                uncounted.append(run)
-            elif self._context.choice.writes(run):
-                self._context.listener(RunReadAgain(run_urn(run.info.run_id)))
-        return uncounted
 
     def _fail(self, reading: Reading, error: CrawlerError) -> None:
         """Name an experiment whose runs cannot be read to the end, once. The next crawl reads all of them."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 
 from crawler.checkpoint.acks import Window
 from crawler.errors import CrawlerError
-from crawler.mapping.runs import run_urn
 from crawler.mlflow.entities import Run
 from crawler.mlflow.resources import RUNS
 from crawler.mlflow.row_errors import is_of_one_request
@@ -18,7 +17,7 @@ from crawler.pipeline.model_files import ModelFiles
 from crawler.pipeline.parent_runs import ParentRuns
 from crawler.pipeline.read_context import ReadContext
 from crawler.pipeline.work_stealing import work_through
-from crawler.telemetry.events import RowsRead, RunReadAgain
+from crawler.telemetry.events import RowsRead
 from crawler.telemetry.findings.reading import EXPERIMENT_UNREAD, LOST_RUNS, RUNS_OF_VERSIONS_UNREAD, row_findings
 
 
@@ -89,8 +88,8 @@ class VersionRuns:
 
     async def _send_written(self, run: Run, parents: frozenset[str]) -> None:
         writes_deleted = self._context.choice.writes_deleted
-        has_counted = self._context.has_counted(run)
-        self._context.listener(RunReadAgain(run_urn(run.info.run_id)) if has_counted else RowsRead(RUNS.name, 1))
+        if self._context.uncounted([run]):
+            self._context.listener(RowsRead(RUNS.name, 1))
         ack = self._context.progress.new_ack(whole=False)
         async with self._histories.read([run]):
             await self._context.send(self._context.mapper.run(run, parents, writes_deleted=writes_deleted), ack)

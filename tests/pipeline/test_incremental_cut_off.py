@@ -25,12 +25,10 @@ RUN = "dataProcessInstance"
 HOUR = 3_600_000
 
 
-def incremental(url: str, gms: Gms, folder: Path, batch_size: int, page_size: int = 9) -> Settings:
+def incremental(url: str, gms: Gms, folder: Path, batch_size: int) -> Settings:
     sink = {"type": "datahub-rest", "config": {"server": gms.url}}
     recipe = recipe_file(folder, url, {"incremental": {"enabled": True}}, sink)
-    flags = Flags(
-        state=folder / "state.db", dead_letters=folder / "dead.jsonl", batch_size=batch_size, page_size=page_size
-    )
+    flags = Flags(state=folder / "state.db", dead_letters=folder / "dead.jsonl", batch_size=batch_size, page_size=9)
     return load(recipe, {}, flags, home=folder)
 
 
